@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The top half: everything that runs in signal context, and nothing else. It
+ * may interrupt any instruction of any thread, so it touches atomics and what
+ * was written before a source was published, makes at most two system calls,
+ * and puts errno back.
+ */
+
+#include "internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct uvsig__shared uvsig__shared;
+
+/* Count this handler in, and return which counter it is in.
+ * A thread that unpublishes a source stores the list first and then looks at
+ * the counters; this counts first and then loads the list. Sequential
+ * consistency on all of them (every list load below too) makes at least one see
+ * the other: either the counter is seen and waited for, or the list is seen
+ * without the source. */
+static unsigned reader_enter(void) {
+  unsigned generation = atomic_load(&uvsig__shared.generation);
+
+  atomic_fetch_add(&uvsig__shared.readers[generation], 1);
+  return generation;
+}
+
+static void reader_leave(unsigned generation) {
+  /* Release: what was read and written in between happens before whatever the
+   * waiting thread does after it has seen the 0. */
+  atomic_fetch_sub_explicit(
+      &uvsig__shared.readers[generation], 1, memory_order_release);
+}
+
+/* Returns whether the byte went in. */
+static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
+  ssize_t n;
+
+  /* MSG_NOSIGNAL: a socket without a reader must not raise SIGPIPE. */
+  if (wakeup->is_socket)
+    n = send(wakeup->write_fd, &byte, 1, MSG_NOSIGNAL);
+  else
+    n = write(wakeup->write_fd, &byte, 1);
+  if (n == 1)
+    return true;
+  /* Relaxed: a diagnostic, which nothing else depends on. */
+  if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+    atomic_store_explicit(
+        &wakeup->error, UVSIG__ERR(errno), memory_order_relaxed);
+  return false;
+}
+
+static void catch_signal(struct uvsig__source* source) {
+  struct uvsig__wakeup* wakeup = source->wakeup;
+
+  /* Before the byte and before `uncarried`: whoever sees one of those must
+   * find the signal in the books. The release of either publishes this. */
+  atomic_fetch_add_explicit(&source->caught, 1, memory_order_release);
+
+  if (!wakeup->wake_only && send_byte(wakeup, (unsigned char) source->signum))
+    return;
+
+  /* Release: pairs with the loop's acquire when it takes the counter. */
+  atomic_fetch_add_explicit(&source->uncarried, 1, memory_order_release);
+
+  /* The doorbell, once until the loop has looked. The exchange comes after the
+   * counter, and the loop's exchange before it takes the counters, so by the
+   * order of the two exchanges either the loop takes this one too, or it is
+   * rung for again. If the bell does not fit, the pipe is full and the loop
+   * will read it, and look when it is empty. Acquire and release: an exchange
+   * that finds 1 is part of the release sequence that the loop acquires. */
+  if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) == 0)
+    send_byte(wakeup, 0);
+}
+
+/* Was it raised by the kernel for something that the thread did? si_code is
+ * above 0 then (sigaction(2)), and 0 or below when a process sent it. */
+static bool is_fault(int signum, const siginfo_t* info) {
+  switch (signum) {
+  case SIGSEGV:
+  case SIGBUS:
+  case SIGFPE:
+  case SIGILL:
+  case SIGTRAP:
+  case SIGSYS:
+    return info->si_code > 0;
+  default:
+    return false;
+  }
+}
+
+/* Hand a fault to the previous action. Returning runs the faulting instruction
+ * again, which faults again, now into that action, with address and registers
+ * as they were. A trap or a refused system call has run already: raise that,
+ * it is blocked until the return. */
+static void pass_fault(int signum) {
+  sigaction(signum, &uvsig__shared.previous[signum], NULL);
+  if (signum == SIGTRAP || signum == SIGSYS)
+    raise(signum);
+}
+
+void uvsig__handler(int signum, siginfo_t* info, void* context) {
+  int saved_errno = errno;
+
+  (void) context;
+  if (is_fault(signum, info)) {
+    pass_fault(signum);
+  } else {
+    unsigned generation = reader_enter();
+    struct uvsig__source* source =
+        atomic_load(&uvsig__shared.sources[signum]);
+
+    while (source != NULL) {
+      catch_signal(source);
+      source = atomic_load(&source->next);
+    }
+    reader_leave(generation);
+  }
+  errno = saved_errno;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the library's files share. Each structure says which thread may touch
+ * it: fields of the loop are the loop thread's alone, atomic fields are also
+ * the signal handler's, on whichever thread that runs.
+ */
+
+#ifndef UVSIG_INTERNAL_H
+#define UVSIG_INTERNAL_H
+
+#include "config.h"
+
+#include "uvsig.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* A signal handler may only touch atomics that need no lock (C11 7.14.1.1). */
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "int atomics take a lock");
+_Static_assert(ATOMIC_LONG_LOCK_FREE == 2, "long atomics take a lock");
+_Static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "pointer atomics take a lock");
+_Static_assert(sizeof(uv_thread_t) <= sizeof(long), "thread ids are too wide");
+/* A byte carries the number, and 0 is the doorbell. */
+_Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
+
+/* On Unix, libuv's codes are errno's negated (libuv, errors.rst), for those too
+ * that have no UV_E*. uv_translate_sys_error() is not known to be safe in a
+ * handler. */
+#define UVSIG__ERR(sys_errno) (-(sys_errno))
+
+/* What one turn of the loop reads at most, so that a storm of signals cannot
+ * starve the loop's other handles. */
+#define UVSIG__BUDGET 4096
+
+/* The fd pair that wakes a loop. Written once before it is published to the
+ * handler, except the atomics. */
+struct uvsig__wakeup {
+  int read_fd;
+  int write_fd;
+  bool is_socket;
+  bool wake_only;
+  size_t capacity;     /* bytes, at most, that the pair can hold */
+  atomic_uint pending; /* a counter was raised that the loop has not taken */
+  atomic_int error;    /* UV_E* of a write that failed for good, or 0 */
+};
+
+/* One signal of one uvsig_t: the handler's counters, the loop's books and the
+ * watchers. Allocated at the signal's first start, freed with its hub. */
+struct uvsig__source {
+  /* The handler's. `caught` and `uncarried` only grow in the handler; the loop
+   * takes from `uncarried`. Longs, since wider ones may not be lock-free: all
+   * arithmetic on them is of differences, which survive the wrap. */
+  _Atomic(struct uvsig__source*) next; /* the next one of the same signal */
+  struct uvsig__wakeup* wakeup;
+  int signum;
+  atomic_ulong caught;
+  atomic_ulong uncarried; /* caught, but not carried by a byte */
+
+  /* The loop's. caught = delivered + discarded + what is pending; what is
+   * pending is in the pipe, in `taken` or still in `uncarried`. */
+  struct uvsig__hub* hub;
+  uint64_t delivered;
+  uint64_t discarded;
+  uint64_t coalesced;
+  uint64_t full_buffers;
+  uint64_t replaced;
+  unsigned long taken; /* from `uncarried`, not yet delivered */
+  unsigned long stale; /* bytes in the pipe whose signals were discarded */
+
+  uvsig_watcher_t* first;
+  uvsig_watcher_t* last;
+  struct uvsig__cursor* cursors; /* of the deliveries under way */
+
+  /* The mask that start changed; under uvsig__lock(). */
+  unsigned mask_users; /* watchers without UVSIG_KEEP_MASK */
+  bool was_blocked;    /* in mask_thread, before the first of them */
+  uv_thread_t mask_thread;
+};
+
+/* A delivery's place in a list of watchers: stop moves it on. */
+struct uvsig__cursor {
+  uvsig_watcher_t* next;
+  struct uvsig__cursor* outer;
+};
+
+/* What is behind a uvsig_t. On the heap, because the handler and closing
+ * handles may outlive what the user does with the public struct. */
+struct uvsig__hub {
+  uvsig_t* sig;
+  struct uvsig__wakeup wakeup;
+  _Atomic(uv_thread_t) owner;
+
+  uv_poll_t poll;       /* referenced while `refs` is not 0 */
+  uv_prepare_t prepare; /* notices which thread runs the loop */
+  uv_timer_t last;      /* closed after the others, see signals.c */
+  unsigned refs;        /* started watchers that keep the loop alive */
+  unsigned open;        /* close callbacks of handles that are to come */
+  bool closing;
+  uvsig_close_cb close_cb;
+
+  bool warn_on_full_buffer;
+  uvsig_warning_cb warning_cb;
+  uint64_t junk;
+  uint64_t full_buffers;
+
+  size_t overdue; /* bytes read since a raised counter was first noticed */
+  size_t at;      /* the next of `bytes` to decode ... */
+  size_t end;     /* ... and where they end */
+  unsigned char bytes[UVSIG__BUDGET];
+
+  struct uvsig__source* sources[UVSIG_NSIG];
+};
+
+/* What the handler reads beside the sources: handler.c. */
+struct uvsig__shared {
+  _Atomic(struct uvsig__source*) sources[UVSIG_NSIG];
+  atomic_uint generation;  /* which of `readers` a new handler counts in */
+  atomic_ulong readers[2]; /* handlers that are reading */
+  struct sigaction previous[UVSIG_NSIG]; /* valid while ours is installed */
+};
+
+/* handler.c: signal context. */
+extern struct uvsig__shared uvsig__shared;
+void uvsig__handler(int signum, siginfo_t* info, void* context);
+
+/* disposition.c */
+void uvsig__lock(void);
+void uvsig__unlock(void);
+bool uvsig__is_valid(int signum);
+bool uvsig__is_catchable(int signum);
+int uvsig__subscribe(struct uvsig__source* source);
+void uvsig__unsubscribe(struct uvsig__source* source);
+void uvsig__synchronize(void);
+
+/* mask.c */
+void uvsig__mask_open(struct uvsig__source* source);
+void uvsig__mask_restore(struct uvsig__source* source);
+
+/* wakeup.c */
+int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
+                       const uvsig_options_t* options);
+void uvsig__wakeup_close(struct uvsig__wakeup* wakeup);
+ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
+                           void* buffer,
+                           size_t size);
+bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup);
+
+/* signals.c */
+int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
+
+/* warning.c */
+void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
+
+/* watcher.c */
+unsigned long uvsig__source_pending(const struct uvsig__source* source);
+int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+void uvsig__source_abandon(struct uvsig__source* source);
+void uvsig__source_discard(struct uvsig__source* source);
+
+#endif /* UVSIG_INTERNAL_H */

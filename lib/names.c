@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The names and descriptions of signals: one table, read in both directions.
+ * Async-signal-safe, and the same in every locale.
+ */
+
+#include "internal.h"
+
+#include <limits.h>
+
+struct entry {
+  int signum;
+  const char* name;        /* as POSIX has it */
+  const char* description; /* NULL: an alias of an entry above */
+};
+
+static const struct entry table[] = {
+    {SIGHUP, "SIGHUP", "Hangup"},
+    {SIGINT, "SIGINT", "Interrupt"},
+    {SIGQUIT, "SIGQUIT", "Quit"},
+    {SIGILL, "SIGILL", "Illegal instruction"},
+    {SIGTRAP, "SIGTRAP", "Trace or breakpoint trap"},
+    {SIGABRT, "SIGABRT", "Aborted"},
+    {SIGBUS, "SIGBUS", "Bus error"},
+    {SIGFPE, "SIGFPE", "Arithmetic exception"},
+    {SIGKILL, "SIGKILL", "Killed"},
+    {SIGUSR1, "SIGUSR1", "User-defined signal 1"},
+    {SIGSEGV, "SIGSEGV", "Segmentation fault"},
+    {SIGUSR2, "SIGUSR2", "User-defined signal 2"},
+    {SIGPIPE, "SIGPIPE", "Broken pipe"},
+    {SIGALRM, "SIGALRM", "Alarm clock"},
+    {SIGTERM, "SIGTERM", "Terminated"},
+    {SIGCHLD, "SIGCHLD", "Child status changed"},
+    {SIGCONT, "SIGCONT", "Continued"},
+    {SIGSTOP, "SIGSTOP", "Stopped (signal)"},
+    {SIGTSTP, "SIGTSTP", "Stopped (terminal)"},
+    {SIGTTIN, "SIGTTIN", "Stopped (terminal input)"},
+    {SIGTTOU, "SIGTTOU", "Stopped (terminal output)"},
+    {SIGURG, "SIGURG", "Urgent data on a socket"},
+    {SIGXCPU, "SIGXCPU", "CPU time limit exceeded"},
+    {SIGXFSZ, "SIGXFSZ", "File size limit exceeded"},
+    {SIGVTALRM, "SIGVTALRM", "Virtual timer expired"},
+    {SIGPROF, "SIGPROF", "Profiling timer expired"},
+    {SIGSYS, "SIGSYS", "Bad system call"},
+#ifdef SIGSTKFLT
+    {SIGSTKFLT, "SIGSTKFLT", "Stack fault"},
+#endif
+#ifdef SIGWINCH
+    {SIGWINCH, "SIGWINCH", "Window size changed"},
+#endif
+#ifdef SIGIO
+    {SIGIO, "SIGIO", "I/O possible"},
+#endif
+#ifdef SIGPWR
+    {SIGPWR, "SIGPWR", "Power failure"},
+#endif
+#ifdef SIGEMT
+    {SIGEMT, "SIGEMT", "Emulator trap"},
+#endif
+#ifdef SIGINFO
+    {SIGINFO, "SIGINFO", "Status request"},
+#endif
+#ifdef SIGPOLL
+    {SIGPOLL, "SIGPOLL", NULL},
+#endif
+#ifdef SIGIOT
+    {SIGIOT, "SIGIOT", NULL},
+#endif
+#ifdef SIGCLD
+    {SIGCLD, "SIGCLD", NULL},
+#endif
+};
+
+#define TABLE_SIZE (sizeof(table) / sizeof(*table))
+
+/* Realtime signals have no macros of their own: SIGRTMIN is known when the
+ * program runs. Their texts are written out, since returned text is static. */
+struct realtime {
+  const char* name;
+  const char* description;
+};
+
+#define RT(n) {"SIGRTMIN+" #n, "Real-time signal " #n}
+#define RT10(tens)                                                             \
+  RT(tens##0), RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4),             \
+      RT(tens##5), RT(tens##6), RT(tens##7), RT(tens##8), RT(tens##9)
+
+static const struct realtime realtime_table[] = {
+    {"SIGRTMIN", "Real-time signal 0"},
+    RT(1), RT(2), RT(3), RT(4), RT(5), RT(6), RT(7), RT(8), RT(9),
+    RT10(1), RT10(2), RT10(3), RT10(4), RT10(5),
+    RT10(6), RT10(7), RT10(8), RT10(9),
+};
+
+#define REALTIME_SIZE (sizeof(realtime_table) / sizeof(*realtime_table))
+
+static const struct entry* find_entry(int signum) {
+  size_t i;
+
+  for (i = 0; i < TABLE_SIZE; i++)
+    if (table[i].signum == signum)
+      return &table[i];
+  return NULL;
+}
+
+static const struct realtime* find_realtime(int signum) {
+#ifdef SIGRTMIN
+  int n = signum - SIGRTMIN;
+
+  if (signum <= SIGRTMAX && n >= 0 && (size_t) n < REALTIME_SIZE)
+    return &realtime_table[n];
+#endif
+  return NULL;
+}
+
+const char* uvsig_signal_name(int signum) {
+  const struct entry* entry = find_entry(signum);
+  const struct realtime* realtime = find_realtime(signum);
+
+  if (entry != NULL)
+    return entry->name;
+  return realtime != NULL ? realtime->name : NULL;
+}
+
+const char* uvsig_strsignal(int signum) {
+  const struct entry* entry = find_entry(signum);
+  const struct realtime* realtime = find_realtime(signum);
+
+  if (entry != NULL)
+    return entry->description;
+  return realtime != NULL ? realtime->description : NULL;
+}
+
+/* ASCII, whatever the locale: in Turkish, "int" is not "INT". */
+static char upper(char c) {
+  return c >= 'a' && c <= 'z' ? (char) (c - 'a' + 'A') : c;
+}
+
+/* What follows `prefix` in `text`, or NULL if it does not start with it. */
+static const char* after(const char* text, const char* prefix) {
+  while (*prefix != '\0') {
+    if (upper(*text) != *prefix)
+      return NULL;
+    text++;
+    prefix++;
+  }
+  return text;
+}
+
+/* Digits alone: no sign, no space, nothing behind. -1 for anything else. */
+static int parse_number(const char* text) {
+  int value = 0;
+
+  if (*text == '\0')
+    return -1;
+  for (; *text != '\0'; text++) {
+    if (*text < '0' || *text > '9' || value > INT_MAX / 10 - 1)
+      return -1;
+    value = value * 10 + (*text - '0');
+  }
+  return value;
+}
+
+/* "RTMIN", "RTMIN+n", "RTMAX" or "RTMAX-n"; -1 for anything else. */
+static int parse_realtime(const char* name) {
+#ifdef SIGRTMIN
+  const char* rest;
+  int n = 0;
+  int base = SIGRTMIN;
+  int sign = 1;
+
+  rest = after(name, "RTMIN");
+  if (rest == NULL) {
+    rest = after(name, "RTMAX");
+    base = SIGRTMAX;
+    sign = -1;
+  }
+  if (rest == NULL)
+    return -1;
+  if (*rest != '\0') {
+    if (*rest != (sign > 0 ? '+' : '-'))
+      return -1;
+    n = parse_number(rest + 1);
+    if (n < 0 || n > SIGRTMAX - SIGRTMIN)
+      return -1;
+  }
+  return base + sign * n;
+#else
+  (void) name;
+  return -1;
+#endif
+}
+
+int uvsig_signal_number(const char* name) {
+  const char* rest;
+  size_t i;
+  int signum;
+
+  if (name == NULL)
+    return UV_EINVAL;
+  signum = parse_number(name);
+  if (signum >= 0)
+    return uvsig__is_valid(signum) ? signum : UV_EINVAL;
+
+  rest = after(name, "SIG");
+  if (rest != NULL)
+    name = rest;
+  signum = parse_realtime(name);
+  if (signum >= 0)
+    return signum;
+  for (i = 0; i < TABLE_SIZE; i++) {
+    rest = after(name, table[i].name + 3); /* without its "SIG" */
+    if (rest != NULL && *rest == '\0')
+      return table[i].signum;
+  }
+  return UV_EINVAL;
+}
+
+int uvsig_valid_signals(sigset_t* set) {
+  int signum;
+
+  if (set == NULL)
+    return UV_EINVAL;
+  sigemptyset(set);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (uvsig__is_valid(signum))
+      sigaddset(set, signum);
+  return 0;
+}

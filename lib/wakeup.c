@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fd pair that wakes a loop: made, sized, read and closed. Runs in the loop
+ * thread; the write is the handler's, in handler.c.
+ */
+
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What Linux charges a socket's buffer for the smallest message is more. */
+#define SMALLEST_CHARGE 256
+
+static int size_pipe(struct uvsig__wakeup* wakeup, size_t size) {
+#ifdef F_SETPIPE_SZ
+  int actual;
+
+  if (size > 0 && fcntl(wakeup->write_fd, F_SETPIPE_SZ, (int) size) < 0)
+    return UVSIG__ERR(errno);
+  actual = fcntl(wakeup->write_fd, F_GETPIPE_SZ);
+  wakeup->capacity = actual > 0 ? (size_t) actual : 65536;
+  return 0;
+#else
+  wakeup->capacity = 65536;
+  return size > 0 ? UV_ENOTSUP : 0;
+#endif
+}
+
+static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
+  /* The kernel takes as much of a wish as net.core.wmem_max allows (socket(7)).
+   * Half of INT_MAX, since it doubles what it is told. */
+  int wish = size > 0 ? (int) size : INT_MAX / 2;
+  int actual = 0;
+  socklen_t length = sizeof(actual);
+
+  /* Some systems refuse what is too large: no harm where it was our wish. */
+  if (setsockopt(
+          wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &wish, sizeof(wish)) != 0 &&
+      size > 0)
+    return UVSIG__ERR(errno);
+  if (getsockopt(
+          wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &actual, &length) != 0)
+    return UVSIG__ERR(errno);
+  wakeup->capacity = (size_t) actual / SMALLEST_CHARGE + 1;
+  return 0;
+}
+
+/* libuv makes both kinds close-on-exec, atomically where the system can. */
+int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
+                       const uvsig_options_t* options) {
+  int fds[2];
+  int err;
+
+  wakeup->is_socket = options->wakeup == UVSIG_WAKEUP_SOCKETPAIR;
+  wakeup->wake_only = options->mode == UVSIG_MODE_WAKE_ONLY;
+  if (wakeup->is_socket)
+    err = uv_socketpair(
+        SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
+  else
+    err = uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
+  if (err != 0)
+    return err;
+
+  wakeup->read_fd = fds[0];
+  wakeup->write_fd = fds[1];
+  err = wakeup->is_socket ? size_socket(wakeup, options->buffer_size)
+                          : size_pipe(wakeup, options->buffer_size);
+  if (err != 0)
+    uvsig__wakeup_close(wakeup);
+  return err;
+}
+
+void uvsig__wakeup_close(struct uvsig__wakeup* wakeup) {
+  close(wakeup->read_fd);
+  close(wakeup->write_fd);
+  wakeup->read_fd = -1;
+  wakeup->write_fd = -1;
+}
+
+/* Returns the number of bytes, 0 when there are none, UV_EOF when the write end
+ * is gone, or another code. */
+ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
+                           void* buffer,
+                           size_t size) {
+  ssize_t n;
+
+  do
+    n = read(wakeup->read_fd, buffer, size);
+  while (n < 0 && errno == EINTR);
+  if (n > 0)
+    return n;
+  if (n == 0)
+    return UV_EOF;
+  return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : UVSIG__ERR(errno);
+}
+
+bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup) {
+  struct pollfd pollfd = {wakeup->read_fd, POLLIN, 0};
+
+  return poll(&pollfd, 1, 0) == 0;
+}
