@@ -13,10 +13,10 @@
  *   errno is no part of the contract.
  * - Arguments are checked before anything changes, and after an error
  *   everything is as it was before the call.
- * - "Loop thread" is the thread that runs the loop, or, until it has run for
- *   the first time, the thread that called uvsig_init(). From any other thread
- *   a function with that context returns UV_EPERM, or does nothing where it
- *   returns nothing.
+ * - "Loop thread" is the thread that runs the loop; until it has run for the
+ *   first time, the thread that called uvsig_init(); and once that thread has
+ *   ended, the next one that calls. From any other thread a function with that
+ *   context returns UV_EPERM, or does nothing where it returns nothing.
  * - Fields named private, and the structs' sizes, may change until 1.0.
  */
 

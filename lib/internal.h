@@ -20,7 +20,6 @@
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "int atomics take a lock");
 _Static_assert(ATOMIC_LONG_LOCK_FREE == 2, "long atomics take a lock");
 _Static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "pointer atomics take a lock");
-_Static_assert(sizeof(uv_thread_t) <= sizeof(long), "thread ids are too wide");
 /* A byte carries the number, and 0 is the doorbell. */
 _Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
 
@@ -88,8 +87,9 @@ struct uvsig__cursor {
  * handles may outlive what the user does with the public struct. */
 struct uvsig__hub {
   uvsig_t* sig;
+  struct uvsig__hub* next; /* all hubs; under uvsig__lock() */
   struct uvsig__wakeup wakeup;
-  _Atomic(uv_thread_t) owner;
+  atomic_ulong owner; /* a thread's number, see owner.c */
 
   uv_poll_t poll;       /* referenced while `refs` is not 0 */
   uv_prepare_t prepare; /* notices which thread runs the loop */
@@ -136,6 +136,12 @@ void uvsig__synchronize(void);
 /* mask.c */
 void uvsig__mask_open(struct uvsig__source* source);
 void uvsig__mask_restore(struct uvsig__source* source);
+
+/* owner.c */
+void uvsig__own(struct uvsig__hub* hub);
+bool uvsig__owns(struct uvsig__hub* hub);
+void uvsig__enlist(struct uvsig__hub* hub);
+void uvsig__delist(struct uvsig__hub* hub);
 
 /* wakeup.c */
 int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,

@@ -10,27 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The thread that runs the loop owns what belongs to the loop. */
-static void own(struct uvsig__hub* hub) {
-  uv_thread_t self = uv_thread_self();
-
-  /* Relaxed: compared with the reader's own id only, and that is its own
-   * store or none. */
-  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != self)
-    atomic_store_explicit(&hub->owner, self, memory_order_relaxed);
-}
-
-static bool owns(struct uvsig__hub* hub) {
-  return atomic_load_explicit(&hub->owner, memory_order_relaxed) ==
-         uv_thread_self();
-}
-
 /* The hub of an open uvsig_t that the calling thread may use. */
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
   if (sig == NULL || sig->hub == NULL)
     return UV_EINVAL;
   *hub = sig->hub;
-  if (!owns(*hub))
+  if (!uvsig__owns(*hub))
     return UV_EPERM;
   return (*hub)->closing ? UV_EINVAL : 0;
 }
@@ -191,7 +176,7 @@ static void on_readable(uv_poll_t* poll, int status, int events) {
   ssize_t n = status;
 
   (void) events;
-  own(hub);
+  uvsig__own(hub);
   if (status == 0)
     turn(hub, &n);
   if (n < 0 && !hub->closing)
@@ -201,7 +186,7 @@ static void on_readable(uv_poll_t* poll, int status, int events) {
 static void on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
-  own(hub);
+  uvsig__own(hub);
   /* A dead fd wakes nobody; a loop that runs finds out here. Relaxed: if it is
    * not seen now, it is on the next turn. */
   if (atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
@@ -293,7 +278,7 @@ int uvsig_init(uv_loop_t* loop,
     return UV_ENOMEM;
   hub->warn_on_full_buffer = options->warn_on_full_buffer != 0;
   hub->warning_cb = options->warning_cb;
-  own(hub);
+  uvsig__own(hub);
   err = uvsig__wakeup_open(&hub->wakeup, options);
   if (err != 0)
     goto free_hub;
@@ -301,6 +286,7 @@ int uvsig_init(uv_loop_t* loop,
   if (err != 0)
     goto close_wakeup;
 
+  uvsig__enlist(hub);
   hub->sig = sig;
   sig->loop = loop;
   sig->hub = hub;
@@ -321,6 +307,7 @@ static void finish(struct uvsig__hub* hub) {
   uvsig_t* sig = hub->sig;
   int signum;
 
+  uvsig__delist(hub);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     free(hub->sources[signum]);
   free(hub);
@@ -417,7 +404,7 @@ void uvsig_stats(const uvsig_t* sig, int signum, uvsig_stats_t* out) {
   if (sig == NULL || sig->hub == NULL || signum < 0 || signum >= UVSIG_NSIG)
     return;
   hub = sig->hub;
-  if (!owns(hub))
+  if (!uvsig__owns(hub))
     return;
   if (signum != 0) {
     if (hub->sources[signum] != NULL)

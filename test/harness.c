@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Children with a deadline, checks, the loop fixture: see harness.h.
+ */
+
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { DEADLINE_MS = 120 * 1000, SKIPPED = 77, MOST_FDS = 1024 };
+
+/* --- Children -------------------------------------------------------------- */
+
+void harness_init(void) {
+  cmocka_set_message_output(CM_OUTPUT_TAP);
+}
+
+unsigned scaled(unsigned n) {
+  const char* text = getenv("TEST_SCALE");
+  unsigned divisor = text != NULL ? (unsigned) atoi(text) : 1;
+
+  return divisor > 1 ? (n / divisor > 0 ? n / divisor : 1) : n;
+}
+
+int open_fds(void) {
+  int count = 0;
+  int fd;
+
+  for (fd = 0; fd < MOST_FDS; fd++)
+    count += fcntl(fd, F_GETFD) != -1;
+  return count;
+}
+
+static void reset_signals(void) {
+  struct sigaction action;
+  sigset_t set;
+  int signum;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = SIG_DFL;
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    sigaction(signum, &action, NULL); /* fails for those that cannot be set */
+  sigemptyset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+static void be_child(test_fn fn) {
+  const struct rlimit none = {0, 0};
+  uv_loop_t loop;
+  int fds;
+
+  setpgid(0, 0); /* the parent may have to end grandchildren too */
+  reset_signals();
+  setrlimit(RLIMIT_CORE, &none);
+  /* A process's first loop opens descriptors that stay. */
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+  fds = open_fds();
+  fn();
+  CHECK_EQ(open_fds(), fds);
+  exit(0); /* not _exit(): leaks and coverage are reported at exit */
+}
+
+/* Wait for the end of everything that holds the other end of `fd`. */
+static bool wait_for_end(int fd) {
+  struct pollfd pollfd = {fd, POLLIN, 0};
+  int n;
+
+  do
+    n = poll(&pollfd, 1, DEADLINE_MS);
+  while (n < 0 && errno == EINTR);
+  return n == 1;
+}
+
+int run_child(test_fn fn) {
+  int lifeline[2];
+  int status;
+  pid_t pid;
+
+  fflush(NULL);
+  CHECK_EQ(pipe2(lifeline, O_CLOEXEC), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    close(lifeline[0]);
+    /* out of the way of the tests that look for the lowest free number */
+    CHECK(fcntl(lifeline[1], F_DUPFD_CLOEXEC, 200) >= 0);
+    close(lifeline[1]);
+    be_child(fn);
+  }
+  close(lifeline[1]);
+  if (!wait_for_end(lifeline[0])) {
+    fprintf(stderr, "child %d is over its deadline\n", (int) pid);
+    kill(-pid, SIGKILL);
+  }
+  close(lifeline[0]);
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  return status;
+}
+
+bool child_passed(int status) {
+  if (WIFSIGNALED(status))
+    fprintf(stderr, "child died by %s\n", uvsig_signal_name(WTERMSIG(status)));
+  else if (WEXITSTATUS(status) != 0)
+    fprintf(stderr, "child exited with %d\n", WEXITSTATUS(status));
+  return status == 0;
+}
+
+void harness_test(void** state) {
+  const struct test_case* test = *state;
+  int status = run_child(test->fn);
+
+  if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+    skip();
+  assert_true(child_passed(status));
+}
+
+void skip_test(const char* reason) {
+  fprintf(stderr, "skipped: %s\n", reason);
+  exit(SKIPPED);
+}
+
+/* --- Checks ------------------------------------------------------------------ */
+
+void check_failed(const char* file, int line, const char* format, ...) {
+  va_list arguments;
+
+  fprintf(stderr, "%s:%d: ", file, line);
+  va_start(arguments, format);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fputc('\n', stderr);
+  _exit(1);
+}
+
+void check_str(const char* file,
+               int line,
+               const char* what,
+               const char* actual,
+               const char* expected) {
+  if (actual == NULL || strcmp(actual, expected) != 0)
+    check_failed(file,
+                 line,
+                 "%s is \"%s\", not \"%s\"",
+                 what,
+                 actual != NULL ? actual : "(null)",
+                 expected);
+}
+
+void check_books(const uvsig_t* sig,
+                 int signum,
+                 uint64_t delivered,
+                 uint64_t discarded) {
+  uvsig_stats_t stats;
+
+  uvsig_stats(sig, signum, &stats);
+  CHECK_EQ(stats.delivered, delivered);
+  CHECK_EQ(stats.discarded, discarded);
+  CHECK_EQ(stats.caught, delivered + discarded);
+}
+
+void raise_times(int signum, unsigned times) {
+  while (times-- > 0)
+    CHECK_EQ(uvsig_raise_signal(signum), 0);
+}
+
+/* --- Loops -------------------------------------------------------------------- */
+
+static void on_closed(uvsig_t* sig) {
+  struct fixture* f = sig->data;
+
+  f->closed++;
+}
+
+void fixture_open(struct fixture* f, const uvsig_options_t* options) {
+  memset(f, 0, sizeof(*f));
+  CHECK_EQ(uv_loop_init(&f->loop), 0);
+  f->sig.data = f;
+  CHECK_EQ(uvsig_init(&f->loop, &f->sig, options), 0);
+}
+
+void fixture_close(struct fixture* f) {
+  if (f->closed == 0) {
+    CHECK_EQ(uvsig_close(&f->sig, on_closed), 0);
+    CHECK_EQ(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
+    CHECK_EQ(f->closed, 1);
+  }
+  close_loop(&f->loop);
+}
+
+void close_loop(uv_loop_t* loop) {
+  int err = uv_loop_close(loop);
+
+  if (err != 0)
+    uv_print_all_handles(loop, stderr);
+  CHECK_EQ(err, 0);
+}
+
+void run_until(uv_loop_t* loop,
+               const unsigned long* count,
+               unsigned long expected) {
+  while (*count < expected)
+    if (uv_run(loop, UV_RUN_ONCE) == 0)
+      break;
+  CHECK_EQ(*count, expected);
+}
+
+void run_idle(uv_loop_t* loop) {
+  struct pollfd pollfd = {uv_backend_fd(loop), POLLIN, 0};
+
+  /* The first turn registers what is new with the kernel. */
+  do
+    uv_run(loop, UV_RUN_NOWAIT);
+  while (poll(&pollfd, 1, 0) == 1);
+}
+
+/* --- Recorders ------------------------------------------------------------------ */
+
+void record(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
+  struct recorder* r = w->data;
+
+  CHECK(info->count >= 1);
+  CHECK_EQ(info->signum, signum);
+  CHECK_EQ(info->flags, UVSIG_INFO_NONE);
+  r->calls++;
+  r->signals += info->count;
+  if (info->count > r->largest)
+    r->largest = info->count;
+  r->signum = signum;
+  if (r->then != NULL)
+    r->then(r);
+}
+
+void recorder_init(struct recorder* r, uvsig_t* sig) {
+  memset(r, 0, sizeof(*r));
+  r->w.data = r;
+  CHECK_EQ(uvsig_watcher_init(sig, &r->w), 0);
+}
+
+void recorder_start(struct recorder* r, int signum) {
+  CHECK_EQ(uvsig_watcher_start(&r->w, record, signum), 0);
+}
+
+void recorder_start_oneshot(struct recorder* r, int signum) {
+  CHECK_EQ(uvsig_watcher_start_oneshot(&r->w, record, signum), 0);
+}

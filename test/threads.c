@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads: several loops at once, each told of every signal on its own thread;
+ * who owns a loop, and what everybody else is told.
+ */
+
+#include "harness.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOOPS = 4 };
+
+static struct fixture f;
+static struct recorder a, b;
+
+/* --- Several loops --------------------------------------------------------------- */
+
+struct worker {
+  uv_thread_t thread;
+  uv_thread_t self;
+  struct fixture f;
+  struct recorder r;
+  struct recorder end;
+};
+
+static struct worker workers[LOOPS];
+static uv_sem_t ready;
+static uv_sem_t told;
+
+static void on_signal(struct recorder* r) {
+  struct worker* worker = (struct worker*) ((char*) r -
+                                            offsetof(struct worker, r));
+  uv_thread_t self = uv_thread_self();
+
+  CHECK(uv_thread_equal(&self, &worker->self));
+  uv_sem_post(&told);
+}
+
+static void on_end(struct recorder* r) {
+  uv_stop(r->w.sig->loop);
+}
+
+static void work(void* argument) {
+  struct worker* worker = argument;
+
+  worker->self = uv_thread_self();
+  fixture_open(&worker->f, NULL);
+  recorder_init(&worker->r, &worker->f.sig);
+  recorder_init(&worker->end, &worker->f.sig);
+  worker->r.then = on_signal;
+  worker->end.then = on_end;
+  recorder_start(&worker->r, SIGUSR1);
+  recorder_start(&worker->end, SIGUSR2);
+  uv_sem_post(&ready);
+  uv_run(&worker->f.loop, UV_RUN_DEFAULT);
+  fixture_close(&worker->f);
+}
+
+static void start_workers(void) {
+  int i;
+
+  CHECK_EQ(uv_sem_init(&ready, 0), 0);
+  CHECK_EQ(uv_sem_init(&told, 0), 0);
+  for (i = 0; i < LOOPS; i++)
+    CHECK_EQ(uv_thread_create(&workers[i].thread, work, &workers[i]), 0);
+  for (i = 0; i < LOOPS; i++)
+    uv_sem_wait(&ready);
+}
+
+static void join_workers(unsigned long expected) {
+  int i;
+
+  raise(SIGUSR2);
+  for (i = 0; i < LOOPS; i++) {
+    CHECK_EQ(uv_thread_join(&workers[i].thread), 0);
+    CHECK_EQ(workers[i].r.signals, expected);
+  }
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  uv_sem_destroy(&ready);
+  uv_sem_destroy(&told);
+}
+
+static void every_loop_gets_every_signal_sent_to_the_process(void) {
+  int i;
+  int n;
+
+  start_workers();
+  for (n = 0; n < 100; n++) {
+    /* One at a time: the kernel merges those that are pending. */
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+    for (i = 0; i < LOOPS; i++)
+      uv_sem_wait(&told);
+  }
+  join_workers(100);
+}
+
+static void every_loop_gets_what_is_sent_to_each_thread(void) {
+  int i;
+  int n;
+  int sent = 0;
+
+  start_workers();
+  for (n = 0; n < 20; n++) {
+    for (i = 0; i < LOOPS; i++) {
+      int j;
+
+      CHECK_EQ(pthread_kill(workers[i].self, SIGUSR1), 0);
+      sent++;
+      for (j = 0; j < LOOPS; j++)
+        uv_sem_wait(&told);
+    }
+  }
+  join_workers((unsigned long) sent);
+}
+
+/* --- Owners ------------------------------------------------------------------------- */
+
+static void call_everything(void* argument) {
+  uvsig_stats_t stats;
+  uvsig_watcher_t w;
+
+  (void) argument;
+  CHECK_EQ(uvsig_watcher_init(&f.sig, &w), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR2), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_start(&b.w, record, SIGUSR2), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_start_oneshot(&b.w, record, SIGUSR2), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_start(&b.w, NULL, SIGKILL), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), UV_EPERM);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_KEEP_MASK), UV_EPERM);
+  CHECK_EQ(uvsig_flush(&f.sig), UV_EPERM);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), UV_EPERM);
+  uvsig_watcher_unref(&a.w);
+  memset(&stats, 0xa5, sizeof(stats));
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.caught, 0);
+}
+
+static void another_thread_is_refused_and_changes_nothing(void) {
+  uv_thread_t thread;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(uv_thread_create(&thread, call_everything, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(a.calls, 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_watcher_is_active(&b.w), 0);
+  CHECK_EQ(uvsig_watcher_has_ref(&a.w), 1);
+  CHECK(uv_loop_alive(&f.loop) != 0);
+  run_until(&f.loop, &a.calls, 1);
+  check_books(&f.sig, 0, 1, 0);
+  fixture_close(&f);
+}
+
+static uv_sem_t running;
+static uv_sem_t may_end;
+
+static void wait_in_callback(struct recorder* r) {
+  /* It owns the loop now: it may do what the other thread may not. */
+  recorder_start(&b, SIGUSR2);
+  uv_sem_post(&running);
+  uv_sem_wait(&may_end);
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+}
+
+static void run_loop(void* argument) {
+  (void) argument;
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+}
+
+static void a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended(
+    void) {
+  uv_thread_t thread;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  a.then = wait_in_callback;
+  raise(SIGUSR1);
+  CHECK_EQ(uv_sem_init(&running, 0), 0);
+  CHECK_EQ(uv_sem_init(&may_end, 0), 0);
+  CHECK_EQ(uv_thread_create(&thread, run_loop, NULL), 0);
+  uv_sem_wait(&running);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), UV_EPERM);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), UV_EPERM);
+  uv_sem_post(&may_end);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(a.calls, 1);
+  /* Now it is this thread's, although the loop has nothing to run. */
+  recorder_start(&b, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&f.loop, &b.calls, 1);
+  fixture_close(&f);
+  uv_sem_destroy(&running);
+  uv_sem_destroy(&may_end);
+}
+
+static void on_timer(uv_timer_t* timer) {
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  uv_close((uv_handle_t*) timer, NULL);
+}
+
+static void a_thread_owns_the_loop_from_its_first_turn(void) {
+  uv_thread_t thread;
+  uv_timer_t timer;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  CHECK_EQ(uv_timer_start(&timer, on_timer, 1, 0), 0);
+  CHECK_EQ(uv_thread_create(&thread, run_loop, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(every_loop_gets_every_signal_sent_to_the_process),
+      TEST(every_loop_gets_what_is_sent_to_each_thread),
+      TEST(another_thread_is_refused_and_changes_nothing),
+      TEST(a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended),
+      TEST(a_thread_owns_the_loop_from_its_first_turn),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
