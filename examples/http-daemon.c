@@ -1,1 +1,226 @@
-typedef int placeholder;
+/* SPDX-License-Identifier: MIT
+ *
+ * libmicrohttpd inside a libuv loop. It waits with an epoll set of its own,
+ * whose descriptor is readable when one of its sockets is ready: uv_poll_t
+ * watches that one descriptor, uv_timer_t does the timeouts. No thread is
+ * started; everything here runs on the loop's thread. */
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "http-daemon.h"
+
+/* A client that neither sends nor reads for so long is hung up on. Also the
+ * longest that such a client can hold up http_daemon_drain(). */
+#define IDLE_SECONDS 60u
+
+/* Callbacks returned int until 0.9.71. */
+#if MHD_VERSION >= 0x00097002
+typedef enum MHD_Result http_result_t;
+#else
+typedef int http_result_t;
+#endif
+
+/* Called by libmicrohttpd: once with the header, then with each piece of the
+ * body, then once more at the end. */
+static http_result_t on_request(void* arg,
+                                struct MHD_Connection* connection,
+                                const char* url,
+                                const char* method,
+                                const char* version,
+                                const char* body,
+                                size_t* body_size,
+                                void** request) {
+  http_daemon_t* daemon = arg;
+  struct MHD_Response* response;
+  unsigned status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+  http_result_t result = MHD_YES;
+
+  (void) version;
+  (void) body;
+
+  if (*request == NULL) {
+    *request = daemon;
+    daemon->in_flight++;
+    return MHD_YES;
+  }
+
+  /* Read a body to its end before answering: closing a socket with unread
+   * bytes resets the connection, and the client would not see the answer. */
+  if (*body_size > 0) {
+    *body_size = 0;
+    return MHD_YES;
+  }
+
+  response = daemon->respond(daemon, connection, method, url, &status);
+  if (response == NULL)
+    return MHD_NO;
+  if (daemon->draining)
+    result =
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+  if (result == MHD_YES)
+    result = MHD_queue_response(connection, status, response);
+  MHD_destroy_response(response); /* the queue has its own reference */
+  return result;
+}
+
+/* Called when the kernel has got the whole response, or the connection ended
+ * before. The daemon is not stopped from here, which is inside of MHD_run(). */
+static void on_completed(void* arg,
+                         struct MHD_Connection* connection,
+                         void** request,
+                         enum MHD_RequestTerminationCode code) {
+  http_daemon_t* daemon = arg;
+
+  (void) connection;
+  (void) code;
+  if (*request != NULL) {
+    *request = NULL;
+    daemon->in_flight--;
+  }
+}
+
+/* libmicrohttpd would decode the URL in place, and a %00 would end it. */
+static size_t
+leave_escaped(void* arg, struct MHD_Connection* connection, char* text) {
+  (void) arg;
+  (void) connection;
+  return strlen(text);
+}
+
+static void on_timer(uv_timer_t* timer);
+
+/* Let libmicrohttpd do what there is to do, and set the timer to when it wants
+ * to run next: at once if it has left something undone. */
+static void run(http_daemon_t* daemon) {
+  unsigned long long ms;
+
+  if (MHD_run(daemon->mhd) != MHD_YES)
+    daemon->error = UV_EIO;
+  else if (MHD_get_timeout(daemon->mhd, &ms) != MHD_YES)
+    daemon->error = uv_timer_stop(&daemon->timer);
+  else
+    daemon->error = uv_timer_start(&daemon->timer, on_timer, ms, 0);
+
+  if (daemon->error != 0 || (daemon->draining && daemon->in_flight == 0))
+    http_daemon_stop(daemon);
+}
+
+static void on_timer(uv_timer_t* timer) {
+  run(timer->data);
+}
+
+static void on_readable(uv_poll_t* poll, int status, int events) {
+  http_daemon_t* daemon = poll->data;
+
+  (void) events;
+  if (status == 0) {
+    run(daemon);
+  } else {
+    daemon->error = status;
+    http_daemon_stop(daemon);
+  }
+}
+
+static void on_timer_closed(uv_handle_t* timer) {
+  http_daemon_t* daemon = timer->data;
+  daemon->stopped(daemon, daemon->error);
+}
+
+static void on_poll_closed(uv_handle_t* poll) {
+  http_daemon_t* daemon = poll->data;
+  uv_close((uv_handle_t*) &daemon->timer, on_timer_closed);
+}
+
+static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
+  /* clang-format off */
+  struct MHD_Daemon* mhd = MHD_start_daemon(
+      MHD_USE_EPOLL, 0, NULL, NULL, on_request, daemon,
+      MHD_OPTION_LISTEN_SOCKET, listener,
+      MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+      MHD_OPTION_NOTIFY_COMPLETED, on_completed, daemon,
+      MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+      MHD_OPTION_END);
+  /* clang-format on */
+
+  /* Some failures close the socket and some do not, depending on the release.
+   * There is no other thread, so the number cannot be somebody else's yet. */
+  if (mhd == NULL && fcntl(listener, F_GETFD) != -1)
+    close(listener);
+  return mhd;
+}
+
+int http_daemon_start(uv_loop_t* loop,
+                      http_daemon_t* daemon,
+                      int listener,
+                      http_respond_cb respond,
+                      http_stopped_cb stopped) {
+  const union MHD_DaemonInfo* info;
+  int err;
+
+  daemon->in_flight = 0;
+  daemon->draining = 0;
+  daemon->error = 0;
+  daemon->respond = respond;
+  daemon->stopped = stopped;
+  daemon->mhd = start_mhd(daemon, listener);
+  if (daemon->mhd == NULL)
+    return UV_EIO;
+
+  err = UV_ENOTSUP;
+  info = MHD_get_daemon_info(daemon->mhd, MHD_DAEMON_INFO_EPOLL_FD);
+  if (info == NULL)
+    goto stop_mhd;
+  err = uv_timer_init(loop, &daemon->timer);
+  if (err != 0)
+    goto stop_mhd;
+  daemon->timer.data = daemon;
+  err = uv_poll_init(loop, &daemon->poll, info->epoll_fd);
+  if (err != 0)
+    goto close_timer;
+  daemon->poll.data = daemon;
+  err = uv_poll_start(&daemon->poll, UV_READABLE, on_readable);
+  if (err != 0)
+    goto close_poll;
+  return 0;
+
+close_poll:
+  uv_close((uv_handle_t*) &daemon->poll, NULL);
+close_timer:
+  uv_close((uv_handle_t*) &daemon->timer, NULL);
+stop_mhd:
+  MHD_stop_daemon(daemon->mhd);
+  daemon->mhd = NULL;
+  return err;
+}
+
+unsigned http_daemon_drain(http_daemon_t* daemon) {
+  MHD_socket listener;
+
+  if (daemon->mhd == NULL)
+    return 0;
+  listener = MHD_quiesce_daemon(daemon->mhd);
+  if (listener != MHD_INVALID_SOCKET)
+    close(listener);
+  daemon->draining = 1;
+
+  /* A request that has arrived but was not read yet is in flight, too. Stops
+   * the daemon if there is none. */
+  run(daemon);
+  return daemon->in_flight;
+}
+
+void http_daemon_stop(http_daemon_t* daemon) {
+  struct MHD_Daemon* mhd = daemon->mhd;
+
+  if (mhd == NULL)
+    return;
+  daemon->mhd = NULL;
+
+  /* libuv must have let go of the epoll set before MHD_stop_daemon() closes
+   * it. What the kernel has got of a response it goes on sending. */
+  uv_timer_stop(&daemon->timer);
+  uv_close((uv_handle_t*) &daemon->poll, on_poll_closed);
+  MHD_stop_daemon(mhd);
+}

@@ -1,1 +1,377 @@
-int main(void);int main(void){return 0;}
+/* SPDX-License-Identifier: MIT
+ *
+ * An HTTP server for the files of a folder, which SIGINT and SIGTERM end
+ * without cutting off a download: the last example of Python's signal module,
+ * on a libuv loop. This file owns the options, the socket, and the signals;
+ * http-daemon.c is the server, http-files.c is what it serves.
+ *
+ * Run it, open the page that it names, and press Ctrl-C: you should see
+ * "SIGINT received, finishing 0 responses" and "Shutdown...", and `echo $?`
+ * should print 0. In the middle of a download, the first Ctrl-C waits for its
+ * end and the second one does not. */
+
+#define _GNU_SOURCE 1 /* SOCK_CLOEXEC, SOCK_NONBLOCK */
+
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <uvsig.h>
+
+#include "http-daemon.h"
+#include "http-files.h"
+
+#define EXIT_USAGE 2
+
+typedef struct {
+  const char* host;
+  const char* port;
+  const char* folder;
+} options_t;
+
+typedef struct {
+  uvsig_t sig;
+  uvsig_watcher_t on_sigint;
+  uvsig_watcher_t on_sigterm;
+  http_daemon_t daemon;
+  http_files_t files;
+  int stopping; /* the first signal has come */
+  int error;    /* what ended the daemon, if not a signal */
+} server_t;
+
+/* --- Messages ------------------------------------------------------------- */
+
+__attribute__((format(printf, 1, 2))) static void complain(const char* format,
+                                                           ...) {
+  va_list args;
+
+  fputs("http-server: ", stderr);
+  va_start(args, format);
+  vfprintf(stderr, format, args);
+  va_end(args);
+  fputc('\n', stderr);
+}
+
+/* Print a line at once, also to a pipe. */
+__attribute__((format(printf, 1, 2))) static int say(const char* format, ...) {
+  va_list args;
+  int size;
+
+  va_start(args, format);
+  size = vprintf(format, args);
+  va_end(args);
+  return size < 0 || fflush(stdout) != 0 ? -1 : 0;
+}
+
+/* Tell whether a call failed, and say so. */
+static int failed(int err, const char* what) {
+  if (err < 0)
+    complain("%s: %s", what, uv_strerror(err));
+  return err < 0;
+}
+
+/* --- Options -------------------------------------------------------------- */
+
+static int usage_error(void) {
+  fputs("Try 'http-server --help'.\n", stderr);
+  return EXIT_USAGE;
+}
+
+static int help(void) {
+  return say("Usage: http-server [OPTION]...\n"
+             "Serve the files of a folder over HTTP, until SIGINT or SIGTERM.\n"
+             "\n"
+             "  -b, --bind=ADDRESS      listen there (127.0.0.1)\n"
+             "  -d, --directory=FOLDER  serve this folder (.)\n"
+             "  -p, --port=NUMBER       listen there (8000); 0: a free one\n"
+             "  -h, --help              print this\n") == 0
+             ? EXIT_SUCCESS
+             : EXIT_FAILURE;
+}
+
+static int is_port(const char* text) {
+  unsigned long number;
+  char* end;
+
+  if (text[0] < '0' || text[0] > '9') /* strtoul() takes " +1", and "-1" */
+    return 0;
+  errno = 0;
+  number = strtoul(text, &end, 10);
+  return *end == '\0' && errno == 0 && number <= 65535;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse_options(int argc, char** argv, options_t* options) {
+  static const struct option longopts[] = {
+      {"bind", required_argument, NULL, 'b'},
+      {"directory", required_argument, NULL, 'd'},
+      {"port", required_argument, NULL, 'p'},
+      {"help", no_argument, NULL, 'h'},
+      {NULL, 0, NULL, 0}};
+  int c;
+
+  while ((c = getopt_long(argc, argv, "b:d:p:h", longopts, NULL)) != -1) {
+    switch (c) {
+    case 'b':
+      options->host = optarg;
+      break;
+    case 'd':
+      options->folder = optarg;
+      break;
+    case 'p':
+      options->port = optarg;
+      break;
+    case 'h':
+      return help();
+    default:
+      return usage_error();
+    }
+  }
+  if (optind < argc) {
+    complain("unexpected argument '%s'", argv[optind]);
+    return usage_error();
+  }
+  if (!is_port(options->port)) {
+    complain("'%s' is no port: 0 to 65535", options->port);
+    return usage_error();
+  }
+  return -1;
+}
+
+/* --- The listening socket ------------------------------------------------- */
+
+/* Returns -1 and sets errno on failure. */
+static int listen_at(const struct addrinfo* address) {
+  int one = 1, err;
+  int fd = socket(address->ai_family,
+                  address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                  address->ai_protocol);
+
+  if (fd < 0)
+    return -1;
+  /* connections that a predecessor closed must not keep us off the port */
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+      bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
+      listen(fd, SOMAXCONN) == 0)
+    return fd;
+  err = errno;
+  close(fd);
+  errno = err;
+  return -1;
+}
+
+/* Listen at the first address of the host that will do. Returns -1 on failure
+ * and sets the exit status. */
+static int open_listener(const options_t* options, int* status) {
+  struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                           .ai_socktype = SOCK_STREAM};
+  struct addrinfo *addresses, *address;
+  int fd = -1, err;
+
+  err = getaddrinfo(options->host, options->port, &hints, &addresses);
+  if (err != 0) {
+    complain("'%s' is no address: %s", options->host,
+             err == EAI_SYSTEM ? strerror(errno) : gai_strerror(err));
+    *status = usage_error();
+    return -1;
+  }
+  for (address = addresses; address != NULL && fd < 0;
+       address = address->ai_next)
+    fd = listen_at(address);
+  if (fd < 0) {
+    complain("cannot listen at %s, port %s: %s", options->host, options->port,
+             strerror(errno));
+    *status = EXIT_FAILURE;
+  }
+  freeaddrinfo(addresses);
+  return fd;
+}
+
+/* Print where we really are: port 0 was the kernel's to choose. */
+static int announce(int listener) {
+  struct sockaddr_storage address;
+  socklen_t size = sizeof(address);
+  char host[NI_MAXHOST], port[NI_MAXSERV];
+  int err;
+
+  if (getsockname(listener, (struct sockaddr*) &address, &size) != 0) {
+    complain("getsockname: %s", strerror(errno));
+    return -1;
+  }
+  err = getnameinfo((struct sockaddr*) &address, size, host, sizeof(host), port,
+                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+  if (err != 0) {
+    complain("getnameinfo: %s", gai_strerror(err));
+    return -1;
+  }
+  if (say(strchr(host, ':') != NULL ? "Serving on http://[%s]:%s/\n"
+                                    : "Serving on http://%s:%s/\n",
+          host, port) != 0) {
+    complain("standard output: %s", strerror(errno));
+    return -1;
+  }
+  return 0;
+}
+
+/* --- Signals -------------------------------------------------------------- */
+
+/* SIGINT or SIGTERM. Runs on the loop, between two callbacks of the server, so
+ * that everything may be done here; what it prints nobody has to read. */
+static void
+on_signal(uvsig_watcher_t* watcher, int signum, const uvsig_info_t* info) {
+  server_t* server = watcher->data;
+  const char* name = uvsig_signal_name(signum);
+  unsigned count;
+
+  (void) info;
+  if (!server->stopping) {
+    server->stopping = 1;
+    count = http_daemon_drain(&server->daemon);
+    say("%s received, finishing %u response%s\n", name, count,
+        count == 1 ? "" : "s");
+  } else {
+    count = server->daemon.in_flight;
+    http_daemon_stop(&server->daemon);
+    say("%s received, abandoning %u response%s\n", name, count,
+        count == 1 ? "" : "s");
+  }
+}
+
+static int start_signals(uv_loop_t* loop, server_t* server) {
+  uvsig_watcher_t* on_sigint = &server->on_sigint;
+  uvsig_watcher_t* on_sigterm = &server->on_sigterm;
+
+  if (failed(uvsig_init(loop, &server->sig, NULL), "uvsig_init"))
+    return -1;
+  on_sigint->data = server;
+  on_sigterm->data = server;
+  if (failed(uvsig_watcher_init(&server->sig, on_sigint),
+             "uvsig_watcher_init") ||
+      failed(uvsig_watcher_init(&server->sig, on_sigterm),
+             "uvsig_watcher_init") ||
+      failed(uvsig_watcher_start(on_sigint, on_signal, SIGINT),
+             "uvsig_watcher_start") ||
+      failed(uvsig_watcher_start(on_sigterm, on_signal, SIGTERM),
+             "uvsig_watcher_start")) {
+    uvsig_close(&server->sig, NULL); /* stops what was started */
+    return -1;
+  }
+  return 0;
+}
+
+/* Everything is done that a signal could ask for, and closing gives both their
+ * default actions back. Blocked first, a late one stays pending for the few
+ * moments that are left, and does not make a failure of a clean end. */
+static void stop_signals(server_t* server) {
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  failed(uv_translate_sys_error(pthread_sigmask(SIG_BLOCK, &set, NULL)),
+         "pthread_sigmask");
+  failed(uvsig_close(&server->sig, NULL), "uvsig_close");
+}
+
+/* --- The server ----------------------------------------------------------- */
+
+static struct MHD_Response* on_request(http_daemon_t* daemon,
+                                       struct MHD_Connection* from,
+                                       const char* method,
+                                       const char* url,
+                                       unsigned* status) {
+  server_t* server = daemon->data;
+  return http_files_respond(&server->files, from, method, url, status);
+}
+
+static void on_stopped(http_daemon_t* daemon, int error) {
+  server_t* server = daemon->data;
+
+  server->error = error;
+  stop_signals(server);
+}
+
+/* Serve until a signal, and leave the loop without a handle. Takes over the
+ * listener. Returns the exit status. */
+static int serve(uv_loop_t* loop, server_t* server, int listener) {
+  int status = EXIT_SUCCESS;
+  int err;
+
+  if (start_signals(loop, server) != 0) {
+    close(listener);
+    status = EXIT_FAILURE;
+    goto run;
+  }
+  server->daemon.data = server;
+  err = http_daemon_start(loop, &server->daemon, listener, on_request,
+                          on_stopped);
+  if (failed(err, "http_daemon_start")) {
+    stop_signals(server);
+    status = EXIT_FAILURE;
+    goto run;
+  }
+  if (announce(listener) != 0) {
+    http_daemon_stop(&server->daemon);
+    status = EXIT_FAILURE;
+  }
+
+run: /* after a failure, too: closing a handle takes a turn of the loop */
+  uv_run(loop, UV_RUN_DEFAULT);
+  if (failed(server->error, "http_daemon"))
+    status = EXIT_FAILURE;
+  return status;
+}
+
+int main(int argc, char** argv) {
+  options_t options = {.host = "127.0.0.1", .port = "8000", .folder = "."};
+  server_t server = {.error = 0};
+  uv_loop_t loop;
+  int status, listener, sigpipe, err;
+
+  status = parse_options(argc, argv, &options);
+  if (status >= 0)
+    return status;
+
+  /* a client that hangs up must not kill the server: sendfile() has no
+   * MSG_NOSIGNAL */
+  status = EXIT_FAILURE;
+  sigpipe = uvsig_ignore(SIGPIPE);
+  if (failed(sigpipe, "uvsig_ignore"))
+    return EXIT_FAILURE;
+
+  err = http_files_open(&server.files, options.folder);
+  if (failed(err, options.folder)) {
+    status = usage_error();
+    goto give_back_sigpipe;
+  }
+  if (!server.files.follows_links)
+    complain("symbolic links are not followed: openat2() is missing");
+  listener = open_listener(&options, &status);
+  if (listener < 0)
+    goto close_files;
+  if (failed(uv_loop_init(&loop), "uv_loop_init")) {
+    close(listener);
+    goto close_files;
+  }
+
+  status = serve(&loop, &server, listener);
+  if (failed(uv_loop_close(&loop), "uv_loop_close"))
+    status = EXIT_FAILURE;
+
+close_files:
+  http_files_close(&server.files);
+  if (status == EXIT_SUCCESS)
+    say("Shutdown...\n");
+give_back_sigpipe:
+  if (sigpipe == UVSIG_DEFAULT &&
+      failed(uvsig_default(SIGPIPE), "uvsig_default"))
+    status = EXIT_FAILURE;
+  return status;
+}
