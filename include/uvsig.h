@@ -15,8 +15,10 @@
  *   everything is as it was before the call.
  * - "Loop thread" is the thread that runs the loop; until it has run for the
  *   first time, the thread that called uvsig_init(); and once that thread has
- *   ended, the next one that calls. From any other thread a function with that
- *   context returns UV_EPERM, or does nothing where it returns nothing.
+ *   ended, the next one that calls. A thread that takes a loop over owns it
+ *   from the first time that it is about to poll. From any other thread a
+ *   function with that context returns UV_EPERM, or does nothing where it
+ *   returns nothing.
  * - Fields named private, and the structs' sizes, may change until 1.0.
  */
 
@@ -63,7 +65,7 @@ typedef struct uvsig_warning_s uvsig_warning_t;
 /* What carries the bytes from the signal handler to the loop. */
 typedef enum {
   UVSIG_WAKEUP_PIPE = 0,  /* 65,536 bytes on Linux */
-  UVSIG_WAKEUP_SOCKETPAIR /* AF_UNIX; a few hundred bytes */
+  UVSIG_WAKEUP_SOCKETPAIR /* AF_UNIX; hundreds or thousands of bytes */
 } uvsig_wakeup_t;
 
 /* What the bytes mean. */
@@ -85,7 +87,7 @@ typedef enum {
 /* What a warning callback is told. Valid during the callback only. */
 struct uvsig_warning_s {
   uvsig_warning_kind_t kind;
-  int error;              /* UV_E* of the write that failed */
+  int error;              /* UV_E* of what failed; UV_EOF: the other end */
   uint64_t total;         /* how many signals were not carried by a byte */
   const uint64_t* counts; /* the same for each number; UVSIG_NSIG entries */
 };
@@ -154,7 +156,8 @@ UVSIG_EXTERN void uvsig_options_init(uvsig_options_t* options);
  *   UV_EPERM    `buffer_size` is above what the system allows the user
  *               (fcntl(2), F_SETPIPE_SZ)
  *   UV_ENOTSUP  `buffer_size` is set and this system cannot resize a pipe
- *   what uv_poll_init() returns
+ *   what uv_poll_init() returns, and another code of fcntl(2) or, with a
+ *   socketpair, of setsockopt(2)
  * After an error: `*sig` is untouched, no memory or descriptor is held.
  * Context: the thread that owns the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
@@ -201,7 +204,7 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
  * callback only. The meaning of code to value is that of siginfo_t's si_*. */
 struct uvsig_info_s {
   int signum;
-  unsigned count; /* how many signals this stands for, 1 or more */
+  unsigned count; /* how many signals this stands for, 1 to UINT_MAX */
   unsigned flags; /* UVSIG_INFO_* */
   int code;
   int error;
@@ -214,8 +217,9 @@ struct uvsig_info_s {
   void* reserved[4];
 };
 
-/* Called on the loop thread. May stop, start or free any watcher, this one
- * too, and may flush or close the uvsig_t. */
+/* Called on the loop thread. May stop and start any watcher, this one too, free
+ * those that are stopped, and flush or close the uvsig_t. As everywhere in
+ * libuv, it must not run the loop. */
 typedef void (*uvsig_watcher_cb)(uvsig_watcher_t* w,
                                  int signum,
                                  const uvsig_info_t* info);
@@ -239,7 +243,7 @@ struct uvsig_watcher_s {
   void* reserved[4];
 };
 
-/* Leave the calling thread's signal mask alone in start and stop. */
+/* Do not unblock the signal at start. */
 #define UVSIG_KEEP_MASK 1u
 
 /* Prepare a watcher. `data` is left alone.
@@ -267,6 +271,7 @@ UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
  *              libc keeps for itself
  *   UV_EPERM   not the loop thread
  *   UV_ENOMEM  no memory
+ *   what sigaction(2) refuses
  * After an error: a started watcher goes on as it was.
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_watcher_start(uvsig_watcher_t* w,
@@ -289,12 +294,14 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * Returns: 0
  *   UV_EINVAL  `w` is NULL
  *   UV_EPERM   not the loop thread
- * Context: loop thread, also in a callback. Since: 0.1. */
+ * Context: loop thread, also in a callback; for a stopped watcher, also after
+ * its `uvsig_t` has gone. Since: 0.1. */
 UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
 
 /* Set the UVSIG_* flags of a stopped watcher, in place of those set before.
  * Returns: 0
- *   UV_EINVAL  `w` is NULL or not initialised, or a flag is unknown
+ *   UV_EINVAL  `w` is NULL or not initialised, its `uvsig_t` is closing, or a
+ *              flag is unknown
  *   UV_EBUSY   `w` is started
  *   UV_EPERM   not the loop thread
  * Context: loop thread. Since: 0.1. */
@@ -356,8 +363,8 @@ UVSIG_EXTERN int uvsig_ignore(int signum);
 UVSIG_EXTERN int uvsig_default(int signum);
 
 /* End the process by a signal, so that its parent sees that it died by it.
- * Sets the default action, unblocks the signal in the calling thread and
- * raises it. As PID 1, which the kernel spares (kill(2)), it calls
+ * Sets the default action, raises the signal and unblocks it in the calling
+ * thread. As PID 1, which the kernel spares (kill(2)), it calls
  * _exit(128 + signum). stdio's buffers are not written: call fflush() before.
  * Returns: only with an error
  *   UV_EINVAL  `signum` is no signal, or its default action (signal(7)) does
@@ -375,7 +382,8 @@ UVSIG_EXTERN int uvsig_reraise(int signum);
 UVSIG_EXTERN int uvsig_valid_signals(sigset_t* set);
 
 /* Send a signal to the calling thread (raise(3)).
- * Returns: 0, after the handler, if any, has run
+ * Unless the thread blocks it, its handler has run at return.
+ * Returns: 0
  *   UV_EINVAL  `signum` is no signal
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_raise_signal(int signum);

@@ -76,7 +76,8 @@ static void catch_signal(struct uvsig__source* source) {
 }
 
 /* Was it raised by the kernel for something that the thread did? si_code is
- * above 0 then (sigaction(2)), and 0 or below when a process sent it. */
+ * above 0 then, and on Linux 0 or below when a process sent it (sigaction(2));
+ * the BSDs have positive codes for that too. */
 static bool is_fault(int signum, const siginfo_t* info) {
   switch (signum) {
   case SIGSEGV:
@@ -85,7 +86,11 @@ static bool is_fault(int signum, const siginfo_t* info) {
   case SIGILL:
   case SIGTRAP:
   case SIGSYS:
-    return info->si_code > 0;
+    return info->si_code > 0 && info->si_code != SI_USER &&
+#ifdef SI_LWP
+           info->si_code != SI_LWP &&
+#endif
+           info->si_code != SI_QUEUE;
   default:
     return false;
   }

@@ -72,9 +72,8 @@ struct uvsig__source {
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
   /* The mask that start changed; under uvsig__lock(). */
-  unsigned mask_users; /* watchers without UVSIG_KEEP_MASK */
-  bool was_blocked;    /* in mask_thread, before the first of them */
-  uv_thread_t mask_thread;
+  unsigned long mask_thread; /* whose it is, or 0: see owner.c */
+  bool was_blocked;          /* in that thread, before */
 };
 
 /* A delivery's place in a list of watchers: stop moves it on. */
@@ -138,6 +137,7 @@ void uvsig__mask_open(struct uvsig__source* source);
 void uvsig__mask_restore(struct uvsig__source* source);
 
 /* owner.c */
+unsigned long uvsig__self(void);
 void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
 void uvsig__enlist(struct uvsig__hub* hub);
@@ -151,6 +151,10 @@ ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
                            void* buffer,
                            size_t size);
 bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup);
+
+/* dispatch.c */
+void uvsig__on_readable(uv_poll_t* poll, int status, int events);
+void uvsig__on_prepare(uv_prepare_t* prepare);
 
 /* signals.c */
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The signal mask that start changes and stop puts back: a launcher's blocked
- * signal would otherwise never reach its watcher. Runs in the loop thread. A
- * mask is a thread's, so what several loops of one thread do to it is shared
- * among their sources.
+ * The signal mask that start changes and the last stop puts back: a launcher's
+ * blocked signal would otherwise never reach its watcher. Runs in the loop
+ * thread. A mask is a thread's, so what several loops of one thread do to it is
+ * shared among their sources.
  */
 
 #include "internal.h"
@@ -13,43 +13,41 @@ static void set_of(sigset_t* set, int signum) {
   sigaddset(set, signum);
 }
 
-/* Another source of this signal whose mask is this thread's too. */
+/* Another source of this signal that has opened the same thread's mask. */
 static struct uvsig__source* find_heir(const struct uvsig__source* source) {
   struct uvsig__source* at =
       atomic_load(&uvsig__shared.sources[source->signum]);
 
   while (at != NULL &&
-         (at == source || at->mask_users == 0 ||
-          !pthread_equal(at->mask_thread, source->mask_thread)))
+         (at == source || at->mask_thread != source->mask_thread))
     at = atomic_load(&at->next);
   return at;
 }
 
-/* One more watcher wants the signal unblocked in the calling thread. */
+/* A watcher wants the signal unblocked in the calling thread. */
 void uvsig__mask_open(struct uvsig__source* source) {
   sigset_t set;
   sigset_t previous;
 
   uvsig__lock();
-  if (source->mask_users++ == 0) {
+  if (source->mask_thread == 0) {
     set_of(&set, source->signum);
-    source->mask_thread = pthread_self();
+    source->mask_thread = uvsig__self();
     pthread_sigmask(SIG_UNBLOCK, &set, &previous);
     source->was_blocked = sigismember(&previous, source->signum) == 1;
   }
   uvsig__unlock();
 }
 
-/* One less. The last puts the mask back, or leaves that to another loop of the
- * thread that watches the signal still. A thread's mask can only be changed by
- * itself: when the loop has moved to another, the mask stays as it is. */
+/* The last watcher has gone: put the mask back, or leave that to another loop
+ * of the thread that watches the signal still. A thread's mask can only be
+ * changed by itself: when the loop has moved to another, it stays as it is. */
 void uvsig__mask_restore(struct uvsig__source* source) {
   struct uvsig__source* heir;
   sigset_t set;
 
   uvsig__lock();
-  if (--source->mask_users == 0 && source->was_blocked &&
-      pthread_equal(source->mask_thread, pthread_self())) {
+  if (source->was_blocked && source->mask_thread == uvsig__self()) {
     heir = find_heir(source);
     if (heir != NULL) {
       heir->was_blocked = true;
@@ -58,5 +56,7 @@ void uvsig__mask_restore(struct uvsig__source* source) {
       pthread_sigmask(SIG_BLOCK, &set, NULL);
     }
   }
+  source->was_blocked = false;
+  source->mask_thread = 0;
   uvsig__unlock();
 }

@@ -33,7 +33,8 @@ static void make_key(void) {
   pthread_key_create(&end_of_thread, disown);
 }
 
-static unsigned long self(void) {
+/* The calling thread's number. */
+unsigned long uvsig__self(void) {
   if (own_id == 0) {
     own_id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     pthread_once(&once, make_key);
@@ -46,7 +47,7 @@ static unsigned long self(void) {
 
 /* The calling thread runs the loop, or has just made the hub. */
 void uvsig__own(struct uvsig__hub* hub) {
-  unsigned long id = self();
+  unsigned long id = uvsig__self();
 
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
@@ -55,7 +56,7 @@ void uvsig__own(struct uvsig__hub* hub) {
 }
 
 bool uvsig__owns(struct uvsig__hub* hub) {
-  unsigned long id = self();
+  unsigned long id = uvsig__self();
   unsigned long owner = 0;
 
   if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == id)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * uvsig_t: its life from init to close, and the bottom half, which reads and
- * decodes the wakeup fd and takes the counters. Runs in the loop thread.
+ * uvsig_t: its life from init to close, and its books. Runs in the loop thread.
  */
 
 #include "internal.h"
@@ -18,200 +17,6 @@ int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
   if (!uvsig__owns(*hub))
     return UV_EPERM;
   return (*hub)->closing ? UV_EINVAL : 0;
-}
-
-/* --- The bottom half -------------------------------------------------------- */
-
-/* Is there a byte in the pipe for a signal that is neither delivered nor
- * discarded? Else a byte that looks like one is junk. */
-static bool is_carried(struct uvsig__source* source) {
-  /* In this order: a signal is counted as caught before it is counted as not
-   * carried, so that this cannot come out below the truth. */
-  unsigned long uncarried =
-      source->taken +
-      atomic_load_explicit(&source->uncarried, memory_order_acquire);
-
-  return (long) (uvsig__source_pending(source) - uncarried) > 0;
-}
-
-static int decode_byte(struct uvsig__hub* hub, unsigned char byte) {
-  struct uvsig__source* source =
-      byte < UVSIG_NSIG ? hub->sources[byte] : NULL;
-
-  if (byte == 0)
-    return 0;
-  if (source != NULL && source->stale > 0) {
-    source->stale--;
-    return 0;
-  }
-  if (source == NULL || !is_carried(source)) {
-    hub->junk++;
-    return 0;
-  }
-  return uvsig__source_deliver(source, 1);
-}
-
-static int decode_bytes(struct uvsig__hub* hub) {
-  int calls = 0;
-
-  while (hub->at < hub->end && !hub->closing)
-    calls += decode_byte(hub, hub->bytes[hub->at++]);
-  return calls;
-}
-
-/* Move the handler's counters to ours, and say so. */
-static void take_counters(struct uvsig__hub* hub) {
-  uint64_t counts[UVSIG_NSIG] = {0};
-  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, UV_EAGAIN, 0, counts};
-  struct uvsig__source* source;
-  unsigned long uncarried;
-  int signum;
-  int error;
-
-  for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    source = hub->sources[signum];
-    if (source == NULL)
-      continue;
-    /* Acquire: pairs with the handler's release, so that every signal taken
-     * here is found in `caught`. */
-    uncarried =
-        atomic_exchange_explicit(&source->uncarried, 0, memory_order_acquire);
-    source->taken += uncarried;
-    counts[signum] = uncarried;
-    warning.total += uncarried;
-  }
-
-  error = atomic_exchange_explicit(
-      &hub->wakeup.error, 0, memory_order_relaxed);
-  if (error != 0) {
-    warning.kind = UVSIG_WARN_WRITE_ERROR;
-    warning.error = error;
-    uvsig__warn(hub, &warning);
-  } else if (!hub->wakeup.wake_only && warning.total > 0) {
-    hub->full_buffers++;
-    for (signum = 1; signum < UVSIG_NSIG; signum++)
-      if (counts[signum] > 0)
-        hub->sources[signum]->full_buffers++;
-    uvsig__warn(hub, &warning);
-  }
-}
-
-static int deliver_counters(struct uvsig__hub* hub) {
-  struct uvsig__source* source;
-  unsigned long count;
-  unsigned long most;
-  int calls = 0;
-  int signum;
-
-  for (signum = 1; signum < UVSIG_NSIG && !hub->closing; signum++) {
-    source = hub->sources[signum];
-    if (source == NULL || source->taken == 0)
-      continue;
-    count = source->taken;
-    source->taken = 0;
-    /* Somebody else's byte may have passed for one of these: never deliver
-     * more than were caught. */
-    most = uvsig__source_pending(source);
-    calls += uvsig__source_deliver(source, count < most ? count : most);
-  }
-  return calls;
-}
-
-/* Has the handler raised a counter, and has every byte been read that was in
- * the pipe before it did? */
-static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
-  /* Relaxed: only a hint, the exchange below decides. A counter that is raised
-   * after this look has its doorbell still to ring, or a full pipe. */
-  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0) {
-    hub->overdue = 0;
-    return false;
-  }
-  hub->overdue += n;
-  /* A full read may have been the last, and then nothing wakes us again; and in
-   * a storm the pipe may never be empty, and then one signal would hide the
-   * others: so a pipe's worth of bytes is enough. */
-  return n < UVSIG__BUDGET || hub->overdue >= hub->wakeup.capacity ||
-         uvsig__wakeup_is_empty(&hub->wakeup);
-}
-
-static int look_at_counters(struct uvsig__hub* hub) {
-  hub->overdue = 0;
-  /* Before the counters are taken, and acquire: see catch_signal(). */
-  if (atomic_exchange_explicit(
-          &hub->wakeup.pending, 0, memory_order_acq_rel) == 0)
-    return 0;
-  take_counters(hub);
-  return deliver_counters(hub);
-}
-
-/* Read once and deliver. Returns how many callbacks it ran, and in `*n` how
- * many bytes it read, or an error. */
-static int turn(struct uvsig__hub* hub, ssize_t* n) {
-  int calls;
-
-  /* What a delivery was called from the middle of. */
-  calls = decode_bytes(hub);
-  if (hub->closing)
-    return calls;
-
-  *n = uvsig__wakeup_read(&hub->wakeup, hub->bytes, sizeof(hub->bytes));
-  hub->at = 0;
-  hub->end = *n > 0 ? (size_t) *n : 0;
-  calls += decode_bytes(hub);
-  if (!hub->closing && is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
-    calls += look_at_counters(hub);
-  return calls;
-}
-
-/* Somebody closed the write end behind our back. Polling on would spin. */
-static void give_up(struct uvsig__hub* hub, int error) {
-  uv_poll_stop(&hub->poll);
-  atomic_store_explicit(&hub->wakeup.error, error, memory_order_relaxed);
-  atomic_store_explicit(&hub->wakeup.pending, 1, memory_order_relaxed);
-  look_at_counters(hub);
-}
-
-static void on_readable(uv_poll_t* poll, int status, int events) {
-  struct uvsig__hub* hub = poll->data;
-  ssize_t n = status;
-
-  (void) events;
-  uvsig__own(hub);
-  if (status == 0)
-    turn(hub, &n);
-  if (n < 0 && !hub->closing)
-    give_up(hub, (int) n);
-}
-
-static void on_prepare(uv_prepare_t* prepare) {
-  struct uvsig__hub* hub = prepare->data;
-
-  uvsig__own(hub);
-  /* A dead fd wakes nobody; a loop that runs finds out here. Relaxed: if it is
-   * not seen now, it is on the next turn. */
-  if (atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
-    look_at_counters(hub);
-}
-
-int uvsig_flush(uvsig_t* sig) {
-  struct uvsig__hub* hub;
-  size_t total = 0;
-  ssize_t n = 0;
-  int calls = 0;
-  int err;
-
-  err = uvsig__hub_of(sig, &hub);
-  if (err != 0)
-    return err;
-  /* No more than what can have been pending at the call. */
-  do {
-    calls += turn(hub, &n);
-    total += n > 0 ? (size_t) n : 0;
-  } while (!hub->closing && n == UVSIG__BUDGET &&
-           total < hub->wakeup.capacity);
-  if (!hub->closing)
-    calls += look_at_counters(hub);
-  return calls;
 }
 
 /* --- Init -------------------------------------------------------------------- */
@@ -254,8 +59,8 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
   hub->prepare.data = hub;
   uv_unref((uv_handle_t*) &hub->poll);
   uv_unref((uv_handle_t*) &hub->prepare);
-  uv_prepare_start(&hub->prepare, on_prepare);
-  uv_poll_start(&hub->poll, UV_READABLE, on_readable);
+  uv_prepare_start(&hub->prepare, uvsig__on_prepare);
+  uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
   return 0;
 }
 

@@ -119,14 +119,19 @@ static void detach(struct uvsig__source* source, uvsig_watcher_t* w) {
   w->state &= ~(unsigned) ACTIVE;
   if ((w->state & UNREF) == 0)
     unref_hub(source->hub);
-  if ((w->flags & UVSIG_KEEP_MASK) == 0)
-    uvsig__mask_restore(source);
+}
+
+/* The opposite of join() and uvsig__mask_open(), in reverse order: blocked
+ * first, a signal in between meets the launcher's mask and not its action. */
+static void part(struct uvsig__source* source) {
+  uvsig__mask_restore(source);
+  uvsig__unsubscribe(source);
 }
 
 static void leave(struct uvsig__source* source, uvsig_watcher_t* w) {
   detach(source, w);
   if (source->first == NULL) {
-    uvsig__unsubscribe(source);
+    part(source);
     uvsig__synchronize();
     uvsig__source_discard(source);
   }
@@ -139,7 +144,7 @@ void uvsig__source_abandon(struct uvsig__source* source) {
     return;
   while (source->first != NULL)
     detach(source, source->first);
-  uvsig__unsubscribe(source);
+  part(source);
 }
 
 /* Tell the watchers of the next `count` signals. Returns how many callbacks it

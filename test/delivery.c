@@ -516,6 +516,21 @@ static void flush_in_a_callback_delivers_the_rest_once(void) {
   fixture_close(&f);
 }
 
+static void flush_in_a_callback_delivers_the_counters_of_the_others(void) {
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 0);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  a.then = flush_once;
+  raise_times(SIGUSR1, 2);
+  raise_times(SIGUSR2, 3);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(flushed, 1);
+  CHECK_EQ(b.calls, 1);
+  CHECK_EQ(b.signals, 3);
+  check_books(&f.sig, 0, 5, 0);
+  fixture_close(&f);
+}
+
 static void raise_again(struct recorder* r) {
   (void) r;
   raise(SIGUSR1);
@@ -556,6 +571,7 @@ int main(void) {
       TEST(flush_delivers_what_is_pending_without_the_loop),
       TEST(flush_delivers_in_wake_only_mode_too),
       TEST(flush_in_a_callback_delivers_the_rest_once),
+      TEST(flush_in_a_callback_delivers_the_counters_of_the_others),
       TEST(flush_leaves_what_keeps_coming_to_the_loop),
   };
 

@@ -1,0 +1,753 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The http-server example from end to end, with curl as its client: what it
+# serves, what it refuses to serve, and how SIGINT and SIGTERM end it.
+#
+# Environment: HTTP_SERVER, the program; HTTP_SERVER_WRAPPER, what to run it
+# with, such as "libtool --mode=execute valgrind -q --error-exitcode=99"; CURL.
+# Nothing here depends on how fast anything is: it waits for what can be
+# observed, and gives up after a minute.
+
+HTTP_SERVER=${HTTP_SERVER:-./examples/http-server}
+CURL=${CURL:-curl}
+
+if ! "$CURL" --version >/dev/null 2>&1; then
+  echo "1..0 # SKIP curl is missing"
+  exit 0
+fi
+
+tmp=$(mktemp -d) || exit 1
+server=       # pid of the running server
+client=       # pid of the running client
+count=0
+failures=0
+
+# What a failed test has left running.
+drop() {
+  test -z "$server" || kill -KILL "$server" 2>/dev/null
+  test -z "$client" || kill -KILL "$client" 2>/dev/null
+  server=
+  client=
+}
+
+cleanup() {
+  drop
+  rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+# --- Helpers ----------------------------------------------------------------
+
+# Run a test: its function, and a sentence. A function that cannot test here
+# sets $skip.
+run() {
+  count=$((count + 1))
+  skip=
+  if "$1"; then
+    echo "ok $count - $2${skip:+ # SKIP $skip}"
+  else
+    echo "not ok $count - $2"
+    failures=$((failures + 1))
+  fi
+}
+
+# Say why a test fails.
+fail() {
+  echo "# $*"
+  return 1
+}
+
+same() { # what it is, actual, expected
+  test "$2" = "$3" || fail "$1 is '$2' and should be '$3'"
+}
+
+# Wait until a command succeeds.
+wait_for() {
+  tries=1200
+  until "$@"; do
+    tries=$((tries - 1))
+    test $tries -gt 0 || fail "waited in vain: $*" || return 1
+    sleep 0.05
+  done
+}
+
+# The shell collects a child that has ended while it waits for sleep, so that
+# the pid is gone then and wait still knows the status.
+has_ended() {
+  ! kill -0 "$1" 2>/dev/null
+}
+
+# Wait for a child to end and set $status.
+finish() {
+  if wait_for has_ended "$1"; then
+    wait "$1"
+    status=$?
+  else
+    kill -KILL "$1"
+    wait "$1"
+    status=timeout
+  fi
+}
+
+finish_server() {
+  finish "$server"
+  server=
+}
+
+finish_client() {
+  finish "$client"
+  client=
+}
+
+logged() {
+  grep -q -e "$1" "$tmp/log" 2>/dev/null
+}
+
+launch() { # options
+  rm -f "$tmp/log" # the redirection is made by the child, later
+  # unquoted: a command and its options
+  $HTTP_SERVER_WRAPPER "$HTTP_SERVER" "$@" >"$tmp/log" 2>"$tmp/err" 3>&- &
+  server=$!
+}
+
+is_up_or_gone() {
+  logged '^Serving on ' || has_ended "$server"
+}
+
+# Start a server on a port that the kernel picks, and set $url and $port.
+start() { # more options
+  drop
+  launch --port 0 --directory "$tmp/www" "$@"
+  wait_for is_up_or_gone
+  url=$(sed -n 's/^Serving on //p' "$tmp/log")
+  port=${url##*:}
+  port=${port%/}
+  if test -z "$url"; then
+    finish_server
+    fail "the server does not start: $status, $(cat "$tmp/err")"
+  fi
+}
+
+# Run the server with options that make it end by itself, and set $status.
+run_to_end() { # options
+  launch "$@"
+  finish_server
+}
+
+# The server has ended as it should.
+ended_well() {
+  finish_server
+  same "exit status" "$status" 0 &&
+    same "number of Shutdown lines" \
+      "$(grep -c '^Shutdown\.\.\.$' "$tmp/log")" 1 &&
+    same "last line" "$(tail -n 1 "$tmp/log")" "Shutdown..." && return
+  sed 's/^/# /' "$tmp/log" "$tmp/err"
+  return 1
+}
+
+request() { # curl's options and a url
+  "$CURL" -q -sS --noproxy '*' --max-time 60 "$@"
+}
+
+# Ask for something: $code, $tmp/head, $tmp/body.
+get() { # path, curl's options
+  path=$1
+  shift
+  code=$(request --path-as-is -D "$tmp/head.crlf" -o "$tmp/body" \
+    -w '%{http_code}' "$@" "$url$path")
+  tr -d '\r' <"$tmp/head.crlf" >"$tmp/head"
+}
+
+head_has() {
+  grep -qix "$1" "$tmp/head" ||
+    fail "the header lacks '$1': $(tr '\n' '|' <"$tmp/head")"
+}
+
+body_has() {
+  grep -qF "$1" "$tmp/body" || fail "the body lacks '$1'"
+}
+
+not_found() { # path
+  get "$1"
+  same "status of /$1" "$code" 404 && ! grep -q secret "$tmp/body"
+}
+
+size_of() {
+  wc -c <"$1" | tr -d ' '
+}
+
+has_bytes() { # file, how many
+  test -f "$1" && test "$(size_of "$1")" -ge "$2"
+}
+
+# Download the big file with a reader that stops after the first 256 KiB until
+# $tmp/gate1 exists. curl writes to a pipe, which fills up, so that curl stops
+# reading, and the file is larger than all the buffers in between. With an
+# argument the reader stops once more when so many bytes are left, until
+# $tmp/gate2 exists.
+start_download() { # bytes left at the second stop
+  rm -f "$tmp/gate1" "$tmp/gate2" "$tmp/part" "$tmp/curl.status"
+  {
+    request "${url}big.bin" 2>/dev/null
+    echo $? >"$tmp/curl.status"
+  } 3>&- | {
+    dd bs=4096 count=64 2>/dev/null >"$tmp/part"
+    wait_for test -e "$tmp/gate1"
+    if test $# -gt 0; then
+      head -c $(($(size_of "$tmp/www/big.bin") - $(size_of "$tmp/part") - $1)) \
+        >>"$tmp/part"
+      wait_for test -e "$tmp/gate2"
+    fi
+    cat >>"$tmp/part"
+  } 3>&- &
+  client=$!
+  wait_for has_bytes "$tmp/part" 100000
+}
+
+# Let the download go on and end.
+finish_download() {
+  : >"$tmp/gate1"
+  : >"$tmp/gate2"
+  finish_client
+}
+
+download_is_whole() {
+  same "curl's status" "$(cat "$tmp/curl.status")" 0 &&
+    { cmp "$tmp/part" "$tmp/www/big.bin" >/dev/null ||
+      fail "the download differs"; }
+}
+
+download_is_cut_off() {
+  test "$(cat "$tmp/curl.status")" -ne 0 ||
+    fail "the download should have been cut off"
+}
+
+# Get a file, keep the connection, and get another with it when descriptor 3 is
+# closed: in between curl reads a FIFO. Opening that here waits until curl has
+# got so far; if curl ends before, cat opens it instead.
+open_connection() {
+  rm -f "$tmp/hold" "$tmp/held" "$tmp/first" "$tmp/second"
+  mkfifo "$tmp/hold"
+  {
+    request -i -o "$tmp/first" "${url}hello.txt" \
+      -o /dev/null "file://$tmp/hold" -o "$tmp/second" "${url}site/" 2>/dev/null
+    test -e "$tmp/held" || cat "$tmp/hold" >/dev/null
+  } &
+  client=$!
+  exec 3>"$tmp/hold"
+  : >"$tmp/held"
+  grep -q '^hello$' "$tmp/first" || fail "the connection is not there"
+}
+
+# Open a connection, ask for a header with it, and send half a request.
+open_half() {
+  rm -f "$tmp/in" "$tmp/first"
+  mkfifo "$tmp/in"
+  exec 3<>"$tmp/in"
+  "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$port" \
+    <"$tmp/in" >"$tmp/first" 2>/dev/null 3>&- &
+  client=$!
+  printf 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Half: ' >&3
+  wait_for is_answered
+}
+
+# curl looks for an answer only when it has something to send.
+is_answered() {
+  printf x >&3
+  grep -q '^HTTP' "$tmp/first"
+}
+
+close_connection() {
+  exec 3>&-
+  finish_client
+}
+
+curl_lacks() { # protocol
+  "$CURL" --version | grep -qw "$1" && return 1
+  skip="this curl has no $1"
+}
+
+# --- What it serves ---------------------------------------------------------
+
+make_files() {
+  mkdir -p "$tmp/www/folder/sub" "$tmp/www/site" "$tmp/many" "$tmp/got"
+  echo "secret" >"$tmp/secret.txt"
+  mkdir "$tmp/secrets"
+  echo "secret" >"$tmp/secrets/file"
+  cd "$tmp/www" || exit 1
+  printf 'hello\n' >hello.txt
+  printf 'spaced\n' >'a b%41.txt'
+  : >empty.txt
+  echo '<p>index</p>' >site/index.html
+  : >'folder/<b>&"x".txt'
+  : >folder/zebra
+  : >folder/apple
+  ln -s hello.txt inside.txt
+  ln -s ../hello.txt folder/up.txt
+  ln -s folder/sub inside
+  echo sub >folder/sub/file
+  ln -s ../secret.txt out.txt
+  ln -s "$tmp/secret.txt" absolute.txt
+  ln -s ../secrets out
+  mkfifo fifo
+  dd if=/dev/urandom of=big.bin bs=1048576 count=40 2>/dev/null
+  cd "$OLDPWD" || exit 1
+}
+
+serves_at_the_port_it_prints() {
+  start || return 1
+  case $url in
+  http://127.0.0.1:0/ | '') fail "url '$url'" ;;
+  http://127.0.0.1:*/) ;;
+  *) fail "url '$url'" ;;
+  esac
+}
+
+gets_a_file() {
+  get hello.txt
+  same status "$code" 200 &&
+    same body "$(cat "$tmp/body")" hello &&
+    head_has 'content-length: 6' &&
+    head_has 'content-type: text/plain; charset=utf-8' || return 1
+  get big.bin
+  head_has 'content-type: application/octet-stream' &&
+    cmp "$tmp/body" "$tmp/www/big.bin"
+}
+
+heads_a_file() {
+  get hello.txt --head
+  same status "$code" 200 &&
+    head_has 'content-length: 6' &&
+    head_has 'content-type: text/plain; charset=utf-8'
+}
+
+gets_an_empty_file() {
+  get empty.txt
+  same status "$code" 200 && head_has 'content-length: 0'
+}
+
+says_not_modified() {
+  get hello.txt
+  modified=$(sed -n 's/^last-modified: //Ip' "$tmp/head")
+  get hello.txt -H "If-Modified-Since: $modified"
+  same "status for '$modified'" "$code" 304 || return 1
+  # of a 304 it must be the file's length, or not be there
+  if grep -qi '^content-length:' "$tmp/head"; then
+    head_has 'content-length: 6' || return 1
+  fi
+  get hello.txt -H "If-Modified-Since: $modified" -H 'If-None-Match: "x"'
+  same "status with an entity tag" "$code" 200 || return 1
+  get hello.txt -H 'If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT'
+  same "status for 1970" "$code" 200 || return 1
+  get hello.txt -H 'If-Modified-Since: yesterday'
+  same "status for nonsense" "$code" 200
+}
+
+says_not_found() {
+  not_found nothing && not_found nothing/ && not_found hello.txt/ &&
+    not_found hello.txt/x && not_found "$(printf '%01000d' 0)"
+}
+
+refuses_other_methods() {
+  for method in POST PUT DELETE OPTIONS; do
+    get hello.txt -X "$method" --data x
+    same "status of $method" "$code" 405 && head_has 'allow: GET, HEAD' ||
+      return 1
+  done
+  # a body that does not fit into any buffer
+  get hello.txt --data-binary @"$tmp/www/big.bin" -H Expect:
+  same "status of a large POST" "$code" 405
+}
+
+decodes_the_path() {
+  get 'a%20b%2541.t%78t'
+  same status "$code" 200 && same body "$(cat "$tmp/body")" spaced || return 1
+  get './/folder/./sub%2ffile?x=y'
+  same status "$code" 200 && same body "$(cat "$tmp/body")" sub
+}
+
+redirects_to_the_slash() {
+  get folder
+  same status "$code" 301 && head_has 'location: /folder/' || return 1
+  get /folder # with the url's own, two slashes
+  same status "$code" 301 && head_has 'location: /folder/'
+}
+
+lists_a_folder() {
+  get folder/
+  same status "$code" 200 &&
+    head_has 'content-type: text/html; charset=utf-8' &&
+    body_has '<a href="sub/">sub/</a>' &&
+    body_has '<a href="%3Cb%3E%26%22x%22.txt">&lt;b&gt;&amp;&quot;x&quot;.txt' \
+    || return 1
+  same order "$(sed -n 's/^<li><a href="\([a-z].*\)">.*/\1/p' "$tmp/body" |
+    tr '\n' ' ')" 'apple sub/ up.txt zebra '
+}
+
+serves_the_index() {
+  get site/
+  same status "$code" 200 &&
+    head_has 'content-type: text/html; charset=utf-8' &&
+    same body "$(cat "$tmp/body")" '<p>index</p>'
+}
+
+refuses_dot_dot() {
+  for path in ../secret.txt folder/../../secret.txt %2e%2e/secret.txt \
+    %2E%2E%2Fsecret.txt ..%2fsecret.txt folder/%2e./..%2fsecret.txt \
+    /../secret.txt "/$tmp/secret.txt" "%2f$tmp/secret.txt"; do
+    not_found "$path" || return 1
+  done
+}
+
+refuses_links_that_lead_out() {
+  not_found out.txt && not_found absolute.txt && not_found out/file &&
+    not_found out/ && not_found out
+}
+
+follows_links_that_stay_inside() {
+  if grep -q 'links are not followed' "$tmp/err"; then
+    skip="openat2() is missing"
+    not_found inside.txt && not_found inside/file
+    return
+  fi
+  get inside.txt
+  same body "$(cat "$tmp/body")" hello || return 1
+  get folder/up.txt
+  same body "$(cat "$tmp/body")" hello || return 1
+  get inside/file
+  same body "$(cat "$tmp/body")" sub
+}
+
+refuses_a_nul() {
+  not_found hello.txt%00 && not_found %00 && not_found hello.txt%00.html
+}
+
+refuses_a_fifo() {
+  not_found fifo
+}
+
+refuses_what_it_may_not_read() {
+  if test "$(id -u)" -eq 0; then
+    skip="root may read everything"
+    return
+  fi
+  chmod 000 "$tmp/www/empty.txt"
+  get empty.txt
+  chmod 644 "$tmp/www/empty.txt"
+  same status "$code" 403
+}
+
+serves_many_at_a_time() {
+  if ! "$CURL" --help all 2>/dev/null | grep -q -- --parallel-max; then
+    skip="this curl has no --parallel"
+    return
+  fi
+  mkdir -p "$tmp/www/many"
+  : >"$tmp/urls"
+  i=0
+  while test $i -lt 200; do
+    dd if="$tmp/www/big.bin" of="$tmp/www/many/$i" bs=1999 skip=$i \
+      count=$((i * i % 97)) 2>/dev/null
+    printf 'url = "%smany/%s"\noutput = "%s/got/%s"\n' \
+      "$url" $i "$tmp" $i >>"$tmp/urls"
+    i=$((i + 1))
+  done
+  request --parallel --parallel-immediate --parallel-max 20 --create-dirs \
+    -K "$tmp/urls" 2>/dev/null || fail "curl: $?" || return 1
+  # curl makes no file for an empty one
+  find "$tmp/www/many" -type f -size 0 -exec rm {} +
+  find "$tmp/got" -type f -size 0 -exec rm {} +
+  diff -r "$tmp/www/many" "$tmp/got" >/dev/null || fail "files differ"
+}
+
+has_one_thread() {
+  if ! test -d "/proc/$server/task"; then
+    skip="there is no /proc"
+  elif grep -q tsan "/proc/$server/maps" 2>/dev/null; then
+    skip="ThreadSanitizer has a thread of its own"
+  else
+    same "number of threads" "$(ls "/proc/$server/task" | wc -l | tr -d ' ')" 1
+  fi
+}
+
+# --- Its options ------------------------------------------------------------
+
+helps() {
+  run_to_end --help
+  same "exit status" "$status" 0 && logged '^Usage: ' &&
+    logged '--directory' && same "standard error" "$(cat "$tmp/err")" ''
+}
+
+bad_usage() { # options
+  run_to_end "$@"
+  same "exit status of $*" "$status" 2 &&
+    same "standard output" "$(cat "$tmp/log")" '' &&
+    { test -s "$tmp/err" || fail "no message"; }
+}
+
+refuses_bad_options() {
+  bad_usage --nonsense && bad_usage argument && bad_usage --port &&
+    bad_usage --port 65536 && bad_usage --port x && bad_usage --port '' &&
+    bad_usage --port -1 && bad_usage --bind 127.0.0.256 --port 0 &&
+    bad_usage --directory "$tmp/nothing" --port 0 &&
+    bad_usage --directory "$tmp/secret.txt" --port 0
+}
+
+taken_port() {
+  start || return 1
+  first=$server
+  run_to_end --port "$port" --directory "$tmp/www"
+  server=$first
+  second=$status
+  same "exit status" "$second" 1 &&
+    { grep -q 'in use' "$tmp/err" || fail "message: $(cat "$tmp/err")"; }
+  result=$?
+  kill -TERM "$server"
+  finish_server
+  return $result
+}
+
+serves_ipv6() {
+  start --bind ::1 >/dev/null || {
+    skip="no IPv6 here"
+    return 0
+  }
+  case $url in
+  'http://[::1]:'*) get hello.txt -g && same body "$(cat "$tmp/body")" hello ;;
+  *) fail "url '$url'" ;;
+  esac
+  result=$?
+  kill -TERM "$server"
+  ended_well && return $result
+}
+
+launch_limited() { # how many descriptors
+  rm -f "$tmp/log"
+  (
+    ulimit -n "$1"
+    exec "$HTTP_SERVER" --port 0 --directory "$tmp/www"
+  ) >"$tmp/log" 2>"$tmp/err" &
+  server=$!
+  wait_for is_up_or_gone
+  url=$(sed -n 's/^Serving on //p' "$tmp/log")
+  test -n "$url" || fail "does not start: $(cat "$tmp/err")"
+}
+
+# With so few descriptors that one connection takes the last.
+says_it_is_busy() {
+  if test -n "$HTTP_SERVER_WRAPPER" || ! test -d /proc/self/fd; then
+    skip="there is no /proc, or a wrapper needs descriptors"
+    return
+  fi
+  start || return 1
+  free=0
+  while test -e "/proc/$server/fd/$free" || test -h "/proc/$server/fd/$free"; do
+    free=$((free + 1))
+  done
+  kill -TERM "$server"
+  ended_well || return 1
+
+  launch_limited $((free + 1)) || return 1
+  get hello.txt
+  same status "$code" 503
+  result=$?
+  get folder/
+  same "status of a folder" "$code" 503 || result=1
+  kill -TERM "$server"
+  ended_well && return $result
+}
+
+# --- How it ends ------------------------------------------------------------
+
+sigterm_ends_it() {
+  kill -TERM "$server"
+  ended_well && logged '^SIGTERM received, finishing 0 responses$'
+}
+
+sigint_ends_it() {
+  start || return 1
+  kill -INT "$server"
+  ended_well && logged '^SIGINT received, finishing 0 responses$'
+}
+
+both_at_once_end_it() {
+  start || return 1
+  kill -STOP "$server"
+  kill -INT "$server"
+  kill -TERM "$server"
+  kill -CONT "$server"
+  ended_well
+}
+
+# Not stopped, so that the second may come at any moment of the shutdown.
+one_after_the_other_end_it() {
+  for i in 1 2 3 4 5; do
+    start || return 1
+    kill -INT "$server"
+    kill -TERM "$server" 2>/dev/null
+    kill -INT "$server" 2>/dev/null
+    ended_well || return 1
+  done
+}
+
+is_refused() {
+  request -o /dev/null "${url}hello.txt" 2>/dev/null
+  same "curl's status" $? 7
+}
+
+waits_for_a_download() { # the signal
+  start && start_download || return 1
+  kill -s "$1" "$server"
+  wait_for logged "^SIG$1 received, finishing 1 response\$" && is_refused
+  result=$?
+  has_ended "$server" && fail "it did not wait" && result=1
+  finish_download
+  ended_well && download_is_whole && return $result
+}
+
+sigint_waits_for_a_download() {
+  waits_for_a_download INT
+}
+
+sigterm_waits_for_a_download() {
+  waits_for_a_download TERM
+}
+
+leaves_the_rest_to_the_kernel() {
+  if test "$(echo 123456 | { head -c 3 >/dev/null; cat; })" != 456; then
+    skip="head reads more than it is told to"
+    return
+  fi
+  start && start_download 131072 || return 1
+  kill -INT "$server"
+  : >"$tmp/gate1"
+  ended_well
+  result=$?
+  has_ended "$client" && fail "the client did not wait" && result=1
+  finish_download
+  download_is_whole && return $result
+}
+
+second_signal_does_not_wait() { # the first, the second
+  start && start_download || return 1
+  kill -s "$1" "$server"
+  wait_for logged "^SIG$1 received, finishing 1 response\$"
+  kill -s "$2" "$server"
+  ended_well && logged "^SIG$2 received, abandoning 1 response\$"
+  result=$?
+  finish_download
+  download_is_cut_off && return $result
+}
+
+second_sigint_does_not_wait() {
+  second_signal_does_not_wait INT INT
+}
+
+sigint_after_sigterm_does_not_wait() {
+  second_signal_does_not_wait TERM INT
+}
+
+both_at_once_during_a_download() {
+  start && start_download || return 1
+  kill -STOP "$server"
+  kill -INT "$server"
+  kill -TERM "$server"
+  kill -CONT "$server"
+  ended_well
+  result=$?
+  finish_download
+  return $result
+}
+
+idle_connection_does_not_hold_it_up() {
+  curl_lacks file && return
+  start && open_connection || return 1
+  kill -TERM "$server"
+  ended_well && logged '^SIGTERM received, finishing 0 responses$'
+  result=$?
+  close_connection
+  return $result
+}
+
+half_a_request_does_not_hold_it_up() {
+  curl_lacks telnet && return
+  start && open_half || return 1
+  kill -TERM "$server"
+  ended_well && logged '^SIGTERM received, finishing 0 responses$'
+  result=$?
+  close_connection
+  return $result
+}
+
+# A connection that was open before may still ask, once.
+closes_connections_while_it_waits() {
+  curl_lacks file && return
+  start && start_download || return 1
+  download=$client
+  open_connection || return 1
+  kill -TERM "$server"
+  wait_for logged '^SIGTERM received, finishing 1 response$'
+  close_connection
+  client=$download
+  grep -q '^<p>index</p>$' "$tmp/second" || fail "no answer"
+  result=$?
+  grep -qi '^connection: close' "$tmp/second" || fail "no Connection: close" ||
+    result=1
+  finish_download
+  ended_well && download_is_whole && return $result
+}
+
+# ----------------------------------------------------------------------------
+
+make_files
+
+run serves_at_the_port_it_prints "it prints the port that the kernel picked"
+run gets_a_file "GET sends a file with its type and length"
+run heads_a_file "HEAD sends the same header and no body"
+run gets_an_empty_file "an empty file is served"
+run says_not_modified "a file that has not changed is a 304"
+run says_not_found "what does not exist is a 404"
+run refuses_other_methods "other methods are a 405 that says which are allowed"
+run decodes_the_path "a percent-encoded path is decoded once"
+run redirects_to_the_slash "a folder without a slash is redirected"
+run lists_a_folder "a folder is listed in order, escaped and encoded"
+run serves_the_index "index.html is served for its folder"
+run refuses_dot_dot "no .. leads out of the folder, however it is written"
+run refuses_links_that_lead_out "no symbolic link leads out of the folder"
+run follows_links_that_stay_inside "symbolic links inside the folder work"
+run refuses_a_nul "a NUL in the path is a 404"
+run refuses_a_fifo "a FIFO is a 404 and is not waited for"
+run refuses_what_it_may_not_read "an unreadable file is a 403"
+run serves_many_at_a_time "200 files over 20 connections arrive whole"
+run has_one_thread "the process has one thread"
+run sigterm_ends_it "SIGTERM ends it with status 0"
+run sigint_ends_it "SIGINT ends it with status 0"
+run both_at_once_end_it "both signals at once end it with status 0"
+run one_after_the_other_end_it "late signals do not spoil its status"
+run sigint_waits_for_a_download \
+  "SIGINT lets a download finish and refuses new connections"
+run sigterm_waits_for_a_download \
+  "SIGTERM lets a download finish and refuses new connections"
+run leaves_the_rest_to_the_kernel \
+  "the end of a download arrives after the server has ended"
+run second_sigint_does_not_wait "a second SIGINT does not wait for a download"
+run sigint_after_sigterm_does_not_wait \
+  "SIGINT after SIGTERM does not wait for a download"
+run both_at_once_during_a_download \
+  "both signals at once in a download end it with status 0"
+run idle_connection_does_not_hold_it_up \
+  "an idle connection does not hold it up"
+run half_a_request_does_not_hold_it_up \
+  "half a request does not hold it up"
+run closes_connections_while_it_waits \
+  "while it waits, other responses close their connections"
+run says_it_is_busy "too many open files are a 503"
+run serves_ipv6 "an IPv6 address is served and printed in brackets"
+run taken_port "a port in use is exit status 1"
+run refuses_bad_options "bad options are exit status 2"
+run helps "--help is exit status 0"
+
+echo "1..$count"
+test $failures -eq 0
