@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEADLINE_MS = 120 * 1000, SKIPPED = 77, MOST_FDS = 1024 };
+enum { DEADLINE = 120, SKIPPED = 77, MOST_FDS = 1024 };
 
 /* --- Children -------------------------------------------------------------- */
 
@@ -22,11 +22,17 @@ void harness_init(void) {
   cmocka_set_message_output(CM_OUTPUT_TAP);
 }
 
-unsigned scaled(unsigned n) {
-  const char* text = getenv("TEST_SCALE");
-  unsigned divisor = text != NULL ? (unsigned) atoi(text) : 1;
+static unsigned setting(const char* name, unsigned otherwise) {
+  const char* text = getenv(name);
+  int value = text != NULL ? atoi(text) : 0;
 
-  return divisor > 1 ? (n / divisor > 0 ? n / divisor : 1) : n;
+  return value > 0 ? (unsigned) value : otherwise;
+}
+
+unsigned scaled(unsigned n) {
+  unsigned divisor = setting("TEST_SCALE", 1);
+
+  return n > divisor ? n / divisor : 1;
 }
 
 int open_fds(void) {
@@ -74,7 +80,7 @@ static bool wait_for_end(int fd) {
   int n;
 
   do
-    n = poll(&pollfd, 1, DEADLINE_MS);
+    n = poll(&pollfd, 1, (int) setting("TEST_DEADLINE", DEADLINE) * 1000);
   while (n < 0 && errno == EINTR);
   return n == 1;
 }

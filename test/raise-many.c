@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Raises SIGUSR1 50 times, to be traced by syscalls.sh:
- *   raise-many bytes|wake-only WATCHERS
+ *   raise-many bytes|wake-only|uv WATCHERS
  */
 
 #include "config.h"
@@ -13,6 +13,14 @@
 enum { MOST_WATCHERS = 100, RAISES = 50 };
 
 static unsigned long signals;
+static int count;
+
+static void raise_all(void) {
+  int i;
+
+  for (i = 0; i < RAISES; i++)
+    raise(SIGUSR1);
+}
 
 static void on_signal(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
   (void) signum;
@@ -20,31 +28,22 @@ static void on_signal(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) 
   uv_stop(w->sig->loop);
 }
 
-int main(int argc, char** argv) {
+static int raise_to_us(uv_loop_t* loop, uvsig_mode_t mode) {
   static uvsig_watcher_t watchers[MOST_WATCHERS];
-  uv_loop_t* loop = uv_default_loop();
   uvsig_options_t options;
   uvsig_t sig;
-  int count;
   int i;
 
-  if (argc != 3)
-    return 2;
-  count = atoi(argv[2]);
   uvsig_options_init(&options);
-  if (strcmp(argv[1], "wake-only") == 0)
-    options.mode = UVSIG_MODE_WAKE_ONLY;
-  if (count < 1 || count > MOST_WATCHERS ||
-      uvsig_init(loop, &sig, &options) != 0)
+  options.mode = mode;
+  if (uvsig_init(loop, &sig, &options) != 0)
     return 1;
   for (i = 0; i < count; i++)
     if (uvsig_watcher_init(&sig, &watchers[i]) != 0 ||
         uvsig_watcher_start(&watchers[i], on_signal, SIGUSR1) != 0)
       return 1;
 
-  for (i = 0; i < RAISES; i++)
-    raise(SIGUSR1);
-
+  raise_all();
   uv_run(loop, UV_RUN_DEFAULT);
   uvsig_close(&sig, NULL);
   uv_run(loop, UV_RUN_DEFAULT);
@@ -52,4 +51,42 @@ int main(int argc, char** argv) {
                  signals == (unsigned long) count * RAISES
              ? 0
              : 1;
+}
+
+static void on_uv_signal(uv_signal_t* handle, int signum) {
+  (void) signum;
+  signals++;
+  uv_stop(handle->loop);
+}
+
+/* The same with libuv's own handles, for comparison. */
+static int raise_to_uv(uv_loop_t* loop) {
+  static uv_signal_t handles[MOST_WATCHERS];
+  int i;
+
+  for (i = 0; i < count; i++)
+    if (uv_signal_init(loop, &handles[i]) != 0 ||
+        uv_signal_start(&handles[i], on_uv_signal, SIGUSR1) != 0)
+      return 1;
+  raise_all();
+  uv_run(loop, UV_RUN_DEFAULT);
+  for (i = 0; i < count; i++)
+    uv_close((uv_handle_t*) &handles[i], NULL);
+  uv_run(loop, UV_RUN_DEFAULT);
+  return uv_loop_close(loop);
+}
+
+int main(int argc, char** argv) {
+  uv_loop_t* loop = uv_default_loop();
+
+  if (argc != 3)
+    return 2;
+  count = atoi(argv[2]);
+  if (count < 1 || count > MOST_WATCHERS)
+    return 2;
+  if (strcmp(argv[1], "uv") == 0)
+    return raise_to_uv(loop);
+  return raise_to_us(loop,
+                     strcmp(argv[1], "wake-only") == 0 ? UVSIG_MODE_WAKE_ONLY
+                                                       : UVSIG_MODE_BYTES);
 }

@@ -43,5 +43,13 @@ expect "wake-only mode makes one for the first of a burst and none after it" \
   wake-only 1 1 0
 expect "wake-only mode makes no more with a hundred watchers" \
   wake-only 100 1 0
+if test "$("$PKG_CONFIG" --modversion libuv | cut -d. -f1,2)" = 1.44; then
+  expect "uv_signal_t makes three with one handle" \
+    uv 1 3 3
+  expect "uv_signal_t makes a hundred and two with a hundred handles" \
+    uv 100 102 102
+else
+  skip "uv_signal_t's system calls" "README compares with libuv 1.44"
+fi
 
 finish
