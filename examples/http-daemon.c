@@ -81,6 +81,18 @@ static void on_completed(void* arg,
   }
 }
 
+static void on_connection(void* arg,
+                          struct MHD_Connection* connection,
+                          void** context,
+                          enum MHD_ConnectionNotificationCode code) {
+  http_daemon_t* daemon = arg;
+
+  (void) connection;
+  (void) context;
+  if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+    daemon->closed = 1;
+}
+
 /* libmicrohttpd would decode the URL in place, and a %00 would end it. */
 static size_t
 leave_escaped(void* arg, struct MHD_Connection* connection, char* text) {
@@ -96,15 +108,26 @@ static void on_timer(uv_timer_t* timer);
 static void run(http_daemon_t* daemon) {
   unsigned long long ms;
 
-  if (MHD_run(daemon->mhd) != MHD_YES)
+  daemon->closed = 0;
+  if (MHD_run(daemon->mhd) != MHD_YES) {
     daemon->error = UV_EIO;
-  else if (MHD_get_timeout(daemon->mhd, &ms) != MHD_YES)
-    daemon->error = uv_timer_stop(&daemon->timer);
-  else
-    daemon->error = uv_timer_start(&daemon->timer, on_timer, ms, 0);
-
-  if (daemon->error != 0 || (daemon->draining && daemon->in_flight == 0))
     http_daemon_stop(daemon);
+    return;
+  }
+  if (daemon->draining && daemon->in_flight == 0) {
+    http_daemon_stop(daemon);
+    return;
+  }
+
+  /* Out of connections or descriptors, it stops listening. The run in which a
+   * connection ends is too late to begin again, and may be the last event. */
+  if (daemon->closed) {
+    ms = 0;
+  } else if (MHD_get_timeout(daemon->mhd, &ms) != MHD_YES) {
+    uv_timer_stop(&daemon->timer);
+    return;
+  }
+  uv_timer_start(&daemon->timer, on_timer, ms, 0);
 }
 
 static void on_timer(uv_timer_t* timer) {
@@ -140,6 +163,7 @@ static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
       MHD_OPTION_LISTEN_SOCKET, listener,
       MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, daemon,
+      MHD_OPTION_NOTIFY_CONNECTION, on_connection, daemon,
       MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
       MHD_OPTION_END);
   /* clang-format on */

@@ -41,6 +41,7 @@ struct http_daemon_s {
   http_respond_cb respond;
   http_stopped_cb stopped;
   int draining;
+  int closed; /* a connection has ended in this run */
   int error;
 };
 
