@@ -14,13 +14,13 @@
 
 #include <microhttpd.h>
 
+#include "http-path.h"
+
 typedef struct http_files_s http_files_t;
 
 struct http_files_s {
-  /* read-only */
-  int follows_links; /* 0: this system cannot follow them safely */
   /* private */
-  int root;
+  http_root_t root;
 };
 
 /* Open a folder. Returns 0 or a UV_E* code. */

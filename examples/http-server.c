@@ -351,8 +351,6 @@ int main(int argc, char** argv) {
     status = usage_error();
     goto give_back_sigpipe;
   }
-  if (!server.files.follows_links)
-    complain("symbolic links are not followed: openat2() is missing");
   listener = open_listener(&options, &status);
   if (listener < 0)
     goto close_files;

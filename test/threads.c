@@ -204,21 +204,29 @@ static void a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended(
   uv_sem_destroy(&may_end);
 }
 
+static void on_idle(uv_idle_t* idle) {
+  (void) idle;
+}
+
 static void on_check(uv_check_t* check) {
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   uv_close((uv_handle_t*) check, NULL);
+  uv_close((uv_handle_t*) check->data, NULL);
 }
 
 static void a_thread_owns_the_loop_from_its_first_turn(void) {
   uv_thread_t thread;
   uv_check_t check;
+  uv_idle_t idle; /* or the loop would sleep */
 
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
   CHECK_EQ(uv_check_init(&f.loop, &check), 0);
   CHECK_EQ(uv_check_start(&check, on_check), 0);
-  raise(SIGUSR1); /* or the turn would not end */
+  CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
+  CHECK_EQ(uv_idle_start(&idle, on_idle), 0);
+  check.data = &idle;
   CHECK_EQ(uv_thread_create(&thread, run_loop, NULL), 0);
   CHECK_EQ(uv_thread_join(&thread), 0);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
