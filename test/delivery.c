@@ -329,16 +329,36 @@ static void what_could_not_be_carried_is_discarded_by_stop_too(void) {
 }
 
 static void a_stop_while_the_counters_are_delivered_discards_the_rest(void) {
-  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 0);
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 1);
   recorder_start(&a, SIGUSR1);
   recorder_start(&b, SIGUSR2);
+  recorder_start(&c, SIGHUP);
   a.then = stop_a_and_b;
+  raise_times(SIGHUP, (unsigned) hub()->wakeup.capacity);
   raise_times(SIGUSR1, 2);
   raise_times(SIGUSR2, 3);
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(b.calls, 0);
   check_books(&f.sig, SIGUSR1, 2, 0);
   check_books(&f.sig, SIGUSR2, 0, 3);
+  /* And nothing more than those. */
+  recorder_start(&b, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&f.loop, &b.calls, 1);
+  check_books(&f.sig, SIGUSR2, 1, 3);
+  fixture_close(&f);
+}
+
+/* As if somebody's junk byte had passed for a signal that the handler was just
+ * counting: then the counter is one too many. */
+static void the_counters_never_deliver_more_than_was_caught(void) {
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 0);
+  recorder_start(&a, SIGUSR1);
+  raise_times(SIGUSR1, 3);
+  atomic_fetch_add(&hub()->sources[SIGUSR1]->uncarried, 1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(a.signals, 3);
+  check_books(&f.sig, SIGUSR1, 3, 0);
   fixture_close(&f);
 }
 
@@ -415,6 +435,8 @@ static void a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers(void) {
   raise(SIGUSR1);
   run_until(&f.loop, &a.signals, 4);
   check_books(&f.sig, SIGUSR1, 4, 0);
+  /* It has no other end any more: polled, it would be readable for ever. */
+  CHECK_EQ(uv_is_active((uv_handle_t*) &hub()->poll), 0);
 
   uv_close((uv_handle_t*) &idle, NULL);
   fixture_close(&f);
@@ -565,6 +587,7 @@ int main(void) {
       TEST(the_default_warning_is_one_line_that_names_the_signals),
       TEST(what_could_not_be_carried_is_discarded_by_stop_too),
       TEST(a_stop_while_the_counters_are_delivered_discards_the_rest),
+      TEST(the_counters_never_deliver_more_than_was_caught),
       TEST(a_warning_callback_may_close),
       TEST(junk_bytes_are_counted_and_ignored),
       TEST(a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers),
