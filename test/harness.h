@@ -40,6 +40,8 @@ int run_child(test_fn fn);
 bool child_passed(int status);
 /* End this child as skipped, with the reason. */
 void skip_test(const char* reason);
+/* The same, if the tests run under valgrind (TEST_TOOL). */
+void skip_under_valgrind(const char* reason);
 
 /* What a test does `n` times, divided where TEST_SCALE says that this machine
  * is slow (valgrind); at least 1. */

@@ -122,9 +122,6 @@ start() { # more options
     finish_server
     because "the server does not start: $status, $(cat "$tmp/err")" || return 1
   fi
-  # valgrind kills a program whose stack must grow for a signal frame
-  test -z "$HTTP_SERVER_WRAPPER" ||
-    request -g -o "$tmp/body" "${url}hello.txt"
 }
 
 # Run the server with options that make it end by itself, and set $status.
