@@ -94,8 +94,9 @@ static void on_connection(void* arg,
 }
 
 /* libmicrohttpd would decode the URL in place, and a %00 would end it. */
-static size_t
-leave_escaped(void* arg, struct MHD_Connection* connection, char* text) {
+static size_t leave_escaped(void* arg,
+                            struct MHD_Connection* connection,
+                            char* text) {
   (void) arg;
   (void) connection;
   return strlen(text);

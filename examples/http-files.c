@@ -60,8 +60,9 @@ static const content_type_t content_types[] = {
  * Each function takes over what it is given, and returns NULL if there is no
  * memory. */
 
-static struct MHD_Response*
-add_header(struct MHD_Response* response, const char* name, const char* value) {
+static struct MHD_Response* add_header(struct MHD_Response* response,
+                                       const char* name,
+                                       const char* value) {
   if (response == NULL)
     return NULL;
   if (MHD_add_response_header(response, name, value) != MHD_YES) {
@@ -71,8 +72,9 @@ add_header(struct MHD_Response* response, const char* name, const char* value) {
   return response;
 }
 
-static struct MHD_Response*
-text_response(char* text, size_t size, const char* type) {
+static struct MHD_Response* text_response(char* text,
+                                          size_t size,
+                                          const char* type) {
   struct MHD_Response* response =
       MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
 
@@ -114,8 +116,9 @@ static struct MHD_Response* error_response(int error, unsigned* status) {
   }
 }
 
-static struct MHD_Response*
-listing_response(int fd, const char* path, unsigned* status) {
+static struct MHD_Response* listing_response(int fd,
+                                             const char* path,
+                                             unsigned* status) {
   size_t size;
   char* text = http_listing_make(fd, path, &size);
 
@@ -172,8 +175,8 @@ static int not_modified(struct MHD_Connection* from, time_t modified) {
   struct tm tm;
   size_t i;
 
-  date = MHD_lookup_connection_value(from, MHD_HEADER_KIND,
-                                     MHD_HTTP_HEADER_IF_MODIFIED_SINCE);
+  date = MHD_lookup_connection_value(
+      from, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MODIFIED_SINCE);
   if (date == NULL || MHD_lookup_connection_value(
                           from, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH))
     return 0; /* an entity tag, which is none of ours, goes before the date */

@@ -113,7 +113,8 @@ static int open_walking(int root, const char* path) {
       memcpy(part, path, length);
       part[length] = '\0';
       path += length;
-      fd = openat(dir, part,
+      fd = openat(dir,
+                  part,
                   OPEN_FLAGS | O_NOFOLLOW | (*path == '/' ? O_DIRECTORY : 0));
     } else {
       fd = -1;

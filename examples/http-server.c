@@ -177,7 +177,8 @@ static int open_listener(const options_t* options, int* status) {
 
   err = getaddrinfo(options->host, options->port, &hints, &addresses);
   if (err != 0) {
-    complain("'%s' is no address: %s", options->host,
+    complain("'%s' is no address: %s",
+             options->host,
              err == EAI_SYSTEM ? strerror(errno) : gai_strerror(err));
     *status = usage_error();
     return -1;
@@ -186,7 +187,9 @@ static int open_listener(const options_t* options, int* status) {
        address = address->ai_next)
     fd = listen_at(address);
   if (fd < 0) {
-    complain("cannot listen at %s, port %s: %s", options->host, options->port,
+    complain("cannot listen at %s, port %s: %s",
+             options->host,
+             options->port,
              strerror(errno));
     *status = EXIT_FAILURE;
   }
@@ -205,15 +208,21 @@ static int announce(int listener) {
     complain("getsockname: %s", strerror(errno));
     return -1;
   }
-  err = getnameinfo((struct sockaddr*) &address, size, host, sizeof(host), port,
-                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+  err = getnameinfo((struct sockaddr*) &address,
+                    size,
+                    host,
+                    sizeof(host),
+                    port,
+                    sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV);
   if (err != 0) {
     complain("getnameinfo: %s", gai_strerror(err));
     return -1;
   }
   if (say(strchr(host, ':') != NULL ? "Serving on http://[%s]:%s/\n"
                                     : "Serving on http://%s:%s/\n",
-          host, port) != 0) {
+          host,
+          port) != 0) {
     complain("standard output: %s", strerror(errno));
     return -1;
   }
@@ -224,8 +233,9 @@ static int announce(int listener) {
 
 /* SIGINT or SIGTERM. Runs on the loop, between two callbacks of the server, so
  * that everything may be done here; what it prints nobody has to read. */
-static void
-on_signal(uvsig_watcher_t* watcher, int signum, const uvsig_info_t* info) {
+static void on_signal(uvsig_watcher_t* watcher,
+                      int signum,
+                      const uvsig_info_t* info) {
   server_t* server = watcher->data;
   const char* name = uvsig_signal_name(signum);
   unsigned count;
@@ -234,12 +244,16 @@ on_signal(uvsig_watcher_t* watcher, int signum, const uvsig_info_t* info) {
   if (!server->stopping) {
     server->stopping = 1;
     count = http_daemon_drain(&server->daemon);
-    say("%s received, finishing %u response%s\n", name, count,
+    say("%s received, finishing %u response%s\n",
+        name,
+        count,
         count == 1 ? "" : "s");
   } else {
     count = server->daemon.in_flight;
     http_daemon_stop(&server->daemon);
-    say("%s received, abandoning %u response%s\n", name, count,
+    say("%s received, abandoning %u response%s\n",
+        name,
+        count,
         count == 1 ? "" : "s");
   }
 }
@@ -310,8 +324,8 @@ static int serve(uv_loop_t* loop, server_t* server, int listener) {
     goto run;
   }
   server->daemon.data = server;
-  err = http_daemon_start(loop, &server->daemon, listener, on_request,
-                          on_stopped);
+  err = http_daemon_start(
+      loop, &server->daemon, listener, on_request, on_stopped);
   if (failed(err, "http_daemon_start")) {
     stop_signals(server);
     status = EXIT_FAILURE;

@@ -107,7 +107,7 @@ struct uvsig_options_s {
                                 * as allowed for a socketpair; at most INT_MAX.
                                 * The kernel rounds it up. */
   /* private */
-  uintptr_t reserved[8];       /* 0 */
+  uintptr_t reserved[8]; /* 0 */
 };
 
 /* The signals of one loop. The memory is the caller's, and must stay where it

@@ -19,8 +19,7 @@ static bool is_carried(struct uvsig__source* source) {
 }
 
 static int decode_byte(struct uvsig__hub* hub, unsigned char byte) {
-  struct uvsig__source* source =
-      byte < UVSIG_NSIG ? hub->sources[byte] : NULL;
+  struct uvsig__source* source = byte < UVSIG_NSIG ? hub->sources[byte] : NULL;
 
   if (byte == 0)
     return 0;
@@ -65,8 +64,7 @@ static void take_counters(struct uvsig__hub* hub) {
     warning.total += uncarried;
   }
 
-  error = atomic_exchange_explicit(
-      &hub->wakeup.error, 0, memory_order_relaxed);
+  error = atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
   if (error != 0) {
     warning.kind = UVSIG_WARN_WRITE_ERROR;
     warning.error = error;
@@ -121,8 +119,8 @@ static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
 static int look_at_counters(struct uvsig__hub* hub) {
   hub->overdue = 0;
   /* Before the counters are taken, and acquire: see catch_signal(). */
-  if (atomic_exchange_explicit(
-          &hub->wakeup.pending, 0, memory_order_acq_rel) != 0)
+  if (atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel) !=
+      0)
     take_counters(hub);
   /* Else there may be what a delivery was called from the middle of. */
   return deliver_counters(hub);
@@ -191,8 +189,7 @@ int uvsig_flush(uvsig_t* sig) {
   do {
     calls += turn(hub, &n);
     total += n > 0 ? (size_t) n : 0;
-  } while (!hub->closing && n == UVSIG__BUDGET &&
-           total < hub->wakeup.capacity);
+  } while (!hub->closing && n == UVSIG__BUDGET && total < hub->wakeup.capacity);
   if (!hub->closing)
     calls += look_at_counters(hub);
   return calls;

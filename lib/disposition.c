@@ -87,19 +87,16 @@ static bool uninstall(int signum) {
 }
 
 static void link_source(struct uvsig__source* source) {
-  _Atomic(struct uvsig__source*)* head =
-      &uvsig__shared.sources[source->signum];
+  _Atomic(struct uvsig__source*)* head = &uvsig__shared.sources[source->signum];
 
   /* Relaxed: not yet reachable; the store of the head publishes it. */
-  atomic_store_explicit(
-      &source->next, atomic_load(head), memory_order_relaxed);
+  atomic_store_explicit(&source->next, atomic_load(head), memory_order_relaxed);
   atomic_store(head, source);
 }
 
 /* A handler may stand on the source and needs its way on: `next` stays. */
 static void unlink_source(struct uvsig__source* source) {
-  _Atomic(struct uvsig__source*)* link =
-      &uvsig__shared.sources[source->signum];
+  _Atomic(struct uvsig__source*)* link = &uvsig__shared.sources[source->signum];
   struct uvsig__source* at;
 
   while ((at = atomic_load(link)) != NULL && at != source)

@@ -115,8 +115,7 @@ void uvsig__handler(int signum, siginfo_t* info, void* context) {
     pass_fault(signum);
   } else {
     unsigned generation = reader_enter();
-    struct uvsig__source* source =
-        atomic_load(&uvsig__shared.sources[signum]);
+    struct uvsig__source* source = atomic_load(&uvsig__shared.sources[signum]);
 
     while (source != NULL) {
       catch_signal(source);

@@ -18,8 +18,7 @@ static struct uvsig__source* find_heir(const struct uvsig__source* source) {
   struct uvsig__source* at =
       atomic_load(&uvsig__shared.sources[source->signum]);
 
-  while (at != NULL &&
-         (at == source || at->mask_thread != source->mask_thread))
+  while (at != NULL && (at == source || at->mask_thread != source->mask_thread))
     at = atomic_load(&at->next);
   return at;
 }

@@ -75,9 +75,7 @@ __attribute__((noinline)) static void use_stack(void) {
   (void) room[0];
 }
 
-int uvsig_init(uv_loop_t* loop,
-               uvsig_t* sig,
-               const uvsig_options_t* options) {
+int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   struct uvsig__hub* hub;
   uvsig_options_t defaults;
   int err;
@@ -205,8 +203,8 @@ static void add_source(uvsig_stats_t* stats,
                        const struct uvsig__source* source) {
   stats->delivered += source->delivered;
   stats->discarded += source->discarded;
-  stats->caught += source->delivered + source->discarded +
-                   uvsig__source_pending(source);
+  stats->caught +=
+      source->delivered + source->discarded + uvsig__source_pending(source);
   stats->coalesced += source->coalesced;
   stats->full_buffers += source->full_buffers;
   stats->replaced += source->replaced;

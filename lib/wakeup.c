@@ -43,8 +43,8 @@ static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
           wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &wish, sizeof(wish)) != 0 &&
       size > 0)
     return UVSIG__ERR(errno);
-  if (getsockopt(
-          wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &actual, &length) != 0)
+  if (getsockopt(wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &actual, &length) !=
+      0)
     return UVSIG__ERR(errno);
   wakeup->capacity = (size_t) actual / SMALLEST_CHARGE + 1;
   return 0;
@@ -59,8 +59,8 @@ int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
   wakeup->is_socket = options->wakeup == UVSIG_WAKEUP_SOCKETPAIR;
   wakeup->wake_only = options->mode == UVSIG_MODE_WAKE_ONLY;
   if (wakeup->is_socket)
-    err = uv_socketpair(
-        SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
+    err =
+        uv_socketpair(SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
   else
     err = uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
   if (err != 0)

@@ -16,8 +16,9 @@ struct line {
   size_t length;
 };
 
-__attribute__((format(printf, 2, 3)))
-static void add(struct line* line, const char* format, ...) {
+__attribute__((format(printf, 2, 3))) static void add(struct line* line,
+                                                      const char* format,
+                                                      ...) {
   size_t room = sizeof(line->text) - line->length;
   va_list arguments;
   int n;

@@ -41,9 +41,8 @@ void uvsig__source_discard(struct uvsig__source* source) {
   unsigned long uncarried;
 
   /* Relaxed: uvsig__synchronize() has seen the handlers leave. */
-  uncarried =
-      source->taken +
-      atomic_exchange_explicit(&source->uncarried, 0, memory_order_relaxed);
+  uncarried = source->taken + atomic_exchange_explicit(
+                                  &source->uncarried, 0, memory_order_relaxed);
   source->taken = 0;
   source->stale += pending - uncarried;
   source->discarded += pending;

@@ -155,8 +155,8 @@ static void note_all(void) {
 }
 
 static void bytes_mode_keeps_the_order_of_arrival(void) {
-  static const int order[] = {SIGUSR2, SIGUSR1, SIGHUP, SIGUSR1,
-                              SIGUSR1, SIGHUP,  SIGUSR2};
+  static const int order[] = {
+      SIGUSR2, SIGUSR1, SIGHUP, SIGUSR1, SIGUSR1, SIGHUP, SIGUSR2};
   unsigned i;
 
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);
@@ -388,8 +388,8 @@ static void a_warning_callback_may_close(void) {
 /* --- Junk, and fds that somebody broke --------------------------------------------- */
 
 static void junk_bytes_are_counted_and_ignored(void) {
-  static const unsigned char junk[] = {SIGUSR1, SIGUSR2, SIGKILL, 33, 64, 65,
-                                       127,     128,     200,     255};
+  static const unsigned char junk[] = {
+      SIGUSR1, SIGUSR2, SIGKILL, 33, 64, 65, 127, 128, 200, 255};
   uvsig_stats_t stats;
 
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);

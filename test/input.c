@@ -36,8 +36,8 @@ static void check_unchanged(void) {
 }
 
 static void start_refuses_numbers_that_cannot_be_caught(void) {
-  const int bad[] = {0,       -1,      UVSIG_NSIG,   4242,
-                     SIGKILL, SIGSTOP, SIGRTMIN - 1, UVSIG_NSIG + 1};
+  const int bad[] = {
+      0, -1, UVSIG_NSIG, 4242, SIGKILL, SIGSTOP, SIGRTMIN - 1, UVSIG_NSIG + 1};
   size_t i;
 
   open_watched();

@@ -22,7 +22,9 @@ static void raise_all(void) {
     raise(SIGUSR1);
 }
 
-static void on_signal(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
   (void) signum;
   signals += info->count;
   uv_stop(w->sig->loop);
@@ -47,8 +49,7 @@ static int raise_to_us(uv_loop_t* loop, uvsig_mode_t mode) {
   uv_run(loop, UV_RUN_DEFAULT);
   uvsig_close(&sig, NULL);
   uv_run(loop, UV_RUN_DEFAULT);
-  return uv_loop_close(loop) == 0 &&
-                 signals == (unsigned long) count * RAISES
+  return uv_loop_close(loop) == 0 && signals == (unsigned long) count * RAISES
              ? 0
              : 1;
 }

@@ -31,8 +31,8 @@ static uv_sem_t ready;
 static uv_sem_t told;
 
 static void on_signal(struct recorder* r) {
-  struct worker* worker = (struct worker*) ((char*) r -
-                                            offsetof(struct worker, r));
+  struct worker* worker =
+      (struct worker*) ((char*) r - offsetof(struct worker, r));
   uv_thread_t self = uv_thread_self();
 
   CHECK(uv_thread_equal(&self, &worker->self));

@@ -47,8 +47,7 @@ static void both_ends_of_a_pipe_are_non_blocking_and_close_on_exec(void) {
   fixture_close(&f);
 }
 
-static void both_ends_of_a_socketpair_are_non_blocking_and_close_on_exec(
-    void) {
+static void both_ends_of_a_socketpair_are_non_blocking_and_close_on_exec(void) {
   struct stat st;
 
   open_as(UVSIG_WAKEUP_SOCKETPAIR, 0);
@@ -98,9 +97,9 @@ static int send_buffer(void) {
   int size;
   socklen_t length = sizeof(size);
 
-  CHECK_EQ(getsockopt(
-               hub()->wakeup.write_fd, SOL_SOCKET, SO_SNDBUF, &size, &length),
-           0);
+  CHECK_EQ(
+      getsockopt(hub()->wakeup.write_fd, SOL_SOCKET, SO_SNDBUF, &size, &length),
+      0);
   return size;
 }
 

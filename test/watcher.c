@@ -135,7 +135,8 @@ static void restart_a(struct recorder* r) {
   recorder_start(&a, SIGUSR1);
 }
 
-static void a_watcher_restarted_in_its_callback_waits_for_the_next_signal(void) {
+static void a_watcher_restarted_in_its_callback_waits_for_the_next_signal(
+    void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
