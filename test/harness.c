@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEADLINE = 120, SKIPPED = 77, MOST_FDS = 1024 };
+enum { DEADLINE = 240, SKIPPED = 77, MOST_FDS = 1024 };
 
 /* --- Children -------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * in a child process of its own, started with default dispositions, an empty
  * mask and no core dumps, and watched by a parent with a deadline. The child's
  * exit status is its only report. It must leave as many descriptors open as it
- * found. TEST_DEADLINE, in seconds, sets another deadline than two minutes.
+ * found. TEST_DEADLINE, in seconds, sets another deadline than four minutes.
  */
 
 #ifndef HARNESS_H
