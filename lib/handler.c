@@ -12,6 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef MSG_NOSIGNAL
+# define MSG_NOSIGNAL 0 /* macOS: wakeup.c sets SO_NOSIGPIPE */
+#endif
+
 struct uvsig__shared uvsig__shared;
 
 /* Count this handler in, and return which counter it is in.
@@ -68,10 +72,10 @@ static void catch_signal(struct uvsig__source* source) {
   /* The doorbell, once until the loop has looked. The exchange comes after the
    * counter, and the loop's exchange before it takes the counters, so by the
    * order of the two exchanges either the loop takes this one too, or it is
-   * rung for again. If the bell does not fit, the pipe is full and the loop
-   * will read it, and look when it is empty (test/wakeup.pml is a model of
-   * this). Acquire and release: an exchange
-   * that finds 1 is part of the release sequence that the loop acquires. */
+   * rung for again. If the bell does not fit, the pipe is full, and the loop
+   * will read it and look when it is empty. test/wakeup.pml is a model of this.
+   * Acquire and release: an exchange that finds 1 is part of the release
+   * sequence that the loop acquires. */
   if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) == 0)
     send_byte(wakeup, 0);
 }

@@ -31,18 +31,30 @@ static int size_pipe(struct uvsig__wakeup* wakeup, size_t size) {
 #endif
 }
 
+static int set_option(struct uvsig__wakeup* wakeup, int option, int value) {
+  if (setsockopt(wakeup->write_fd, SOL_SOCKET, option, &value, sizeof(value)) !=
+      0)
+    return UVSIG__ERR(errno);
+  return 0;
+}
+
 static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
-  /* The kernel takes as much of a wish as net.core.wmem_max allows (socket(7)).
-   * Half of INT_MAX, since it doubles what it is told. */
-  int wish = size > 0 ? (int) size : INT_MAX / 2;
   int actual = 0;
   socklen_t length = sizeof(actual);
+  int err;
 
-  /* Some systems refuse what is too large: no harm where it was our wish. */
-  if (setsockopt(
-          wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &wish, sizeof(wish)) != 0 &&
-      size > 0)
-    return UVSIG__ERR(errno);
+  /* The kernel takes as much of a wish as net.core.wmem_max allows (socket(7)).
+   * Half of INT_MAX, since it doubles what it is told. Some systems refuse what
+   * is too large: no harm where it was our wish. */
+  err = set_option(wakeup, SO_SNDBUF, size > 0 ? (int) size : INT_MAX / 2);
+  if (err != 0 && size > 0)
+    return err;
+#ifdef SO_NOSIGPIPE
+  /* Where send() has no MSG_NOSIGNAL, a lost reader must not raise SIGPIPE. */
+  err = set_option(wakeup, SO_NOSIGPIPE, 1);
+  if (err != 0)
+    return err;
+#endif
   if (getsockopt(wakeup->write_fd, SOL_SOCKET, SO_SNDBUF, &actual, &length) !=
       0)
     return UVSIG__ERR(errno);
