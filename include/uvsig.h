@@ -13,6 +13,7 @@
  *   errno is no part of the contract.
  * - Arguments are checked before anything changes, and after an error
  *   everything is as it was before the call.
+ * - That an object is not initialised can only be told where its memory is zero.
  * - "Loop thread" is the thread that runs the loop; until it has run for the
  *   first time, the thread that called uvsig_init(); and once that thread has
  *   ended, the next one that calls. A thread that takes a loop over owns it
@@ -257,7 +258,9 @@ UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
 /* Call `cb` for each `signum` that is caught from now on.
  * The first watcher of a signal in the process saves the whole previous
  * disposition and installs the library's handler. The first of a `uvsig_t`
- * also unblocks the signal in the calling thread, unless UVSIG_KEEP_MASK.
+ * also unblocks the signal in the calling thread, unless UVSIG_KEEP_MASK. If
+ * somebody has replaced the handler meanwhile, the first of a further `uvsig_t`
+ * installs it again, and further ones of the same leave that as it is.
  * Start on a started watcher re-targets it: with the same signal only the
  * callback changes, and nothing pending is lost; with another it is a stop and
  * a start.
@@ -289,7 +292,8 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * The last watcher of a signal on a `uvsig_t` discards what was caught and not
  * yet delivered, and blocks the signal again if start had unblocked it. The
  * last in the process puts the previous disposition back, unless somebody
- * replaced the library's meanwhile. Stopping a stopped watcher is no error.
+ * replaced the library's meanwhile. Stopping a stopped watcher is no error, in
+ * whichever thread.
  * Waits, briefly, for signal handlers that run on other threads.
  * Returns: 0
  *   UV_EINVAL  `w` is NULL

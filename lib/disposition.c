@@ -15,13 +15,37 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int cancel_state; /* of the thread that holds the lock */
 
+/* A thread that is cancelled with the lock would keep it for ever. */
 void uvsig__lock(void) {
+  int state;
+
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
   pthread_mutex_lock(&lock);
+  cancel_state = state;
 }
 
 void uvsig__unlock(void) {
+  int state = cancel_state;
+
   pthread_mutex_unlock(&lock);
+  pthread_setcancelstate(state, NULL);
+}
+
+/* A child has one thread, which is in no handler: the handlers that were under
+ * way in the parent's other threads will never leave here. */
+static void reset_child(void) {
+  atomic_store(&uvsig__shared.readers[0], 0);
+  atomic_store(&uvsig__shared.readers[1], 0);
+  uvsig__unlock();
+}
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static int fork_error;
+
+static void prepare_for_forks(void) {
+  fork_error = pthread_atfork(uvsig__lock, uvsig__unlock, reset_child);
 }
 
 /* libc leaves the numbers that it keeps for itself out of a full set. */
@@ -108,6 +132,10 @@ static void unlink_source(struct uvsig__source* source) {
 /* Let the handler see the source, and see to it that there is a handler. */
 int uvsig__subscribe(struct uvsig__source* source) {
   int err;
+
+  pthread_once(&fork_once, prepare_for_forks);
+  if (fork_error != 0)
+    return UVSIG__ERR(fork_error);
 
   uvsig__lock();
   /* Linked first, so that the first signal after the change finds it. */

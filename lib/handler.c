@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,9 +39,23 @@ static void reader_leave(unsigned generation) {
       &uvsig__shared.readers[generation], 1, memory_order_release);
 }
 
+/* Take back the SIGPIPE of a pipe whose read end somebody closed. It is pending,
+ * for the handler blocks every signal, and ignoring a signal discards it
+ * (sigaction(2), POSIX XSH 2.4.3). */
+static void discard_sigpipe(void) {
+  struct sigaction ignore;
+  struct sigaction current;
+
+  memset(&ignore, 0, sizeof(ignore));
+  ignore.sa_handler = SIG_IGN;
+  if (sigaction(SIGPIPE, &ignore, &current) == 0)
+    sigaction(SIGPIPE, &current, NULL);
+}
+
 /* Returns whether the byte went in. */
 static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
   ssize_t n;
+  int err;
 
   /* MSG_NOSIGNAL: a socket without a reader must not raise SIGPIPE. */
   if (wakeup->is_socket)
@@ -49,10 +64,13 @@ static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
     n = write(wakeup->write_fd, &byte, 1);
   if (n == 1)
     return true;
+  err = errno;
+  if (err == EAGAIN || err == EWOULDBLOCK || err == EINTR)
+    return false;
+  if (err == EPIPE && !wakeup->is_socket)
+    discard_sigpipe();
   /* Relaxed: a diagnostic, which nothing else depends on. */
-  if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-    atomic_store_explicit(
-        &wakeup->error, UVSIG__ERR(errno), memory_order_relaxed);
+  atomic_store_explicit(&wakeup->error, UVSIG__ERR(err), memory_order_relaxed);
   return false;
 }
 
@@ -111,21 +129,31 @@ static void pass_fault(int signum) {
     raise(signum);
 }
 
+static void catch_all(int signum) {
+  unsigned generation = reader_enter();
+  struct uvsig__source* source = atomic_load(&uvsig__shared.sources[signum]);
+
+  while (source != NULL) {
+    catch_signal(source);
+    source = atomic_load(&source->next);
+  }
+  reader_leave(generation);
+}
+
 void uvsig__handler(int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
+  int cancel_state;
 
   (void) context;
   if (is_fault(signum, info)) {
     pass_fault(signum);
   } else {
-    unsigned generation = reader_enter();
-    struct uvsig__source* source = atomic_load(&uvsig__shared.sources[signum]);
-
-    while (source != NULL) {
-      catch_signal(source);
-      source = atomic_load(&source->next);
-    }
-    reader_leave(generation);
+    /* write() and send() are cancellation points: a cancelled thread must not
+     * end in the middle, counted in and its signal in no pipe. glibc documents
+     * this call as async-signal-safe; it sets a field of the thread. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    catch_all(signum);
+    pthread_setcancelstate(cancel_state, NULL);
   }
   errno = saved_errno;
 }

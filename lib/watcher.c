@@ -155,7 +155,7 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   uint64_t end = before + count;
   uvsig_watcher_t* w;
   uvsig_info_t info;
-  uint64_t share;
+  uint64_t told;
   int calls = 0;
 
   source->cursors = &cursor;
@@ -164,15 +164,18 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
     if (w->since >= end)
       continue;
 
-    /* In the books before the first callback: it may stop and discard. */
+    /* The list is in the order of the starts, so that nobody is told of more
+     * than the first one. In the books before its callback, which may stop and
+     * discard. */
+    told = end - (w->since > before ? w->since : before);
     if (calls++ == 0) {
-      source->delivered += count;
-      source->coalesced += count > 1 ? count : 0;
+      source->delivered += told;
+      source->coalesced += told > 1 ? told : 0;
+      source->discarded += count - told;
     }
-    share = end - (w->since > before ? w->since : before);
     memset(&info, 0, sizeof(info));
     info.signum = source->signum;
-    info.count = share > UINT_MAX ? UINT_MAX : (unsigned) share;
+    info.count = told > UINT_MAX ? UINT_MAX : (unsigned) told;
     info.flags = UVSIG_INFO_NONE;
 
     if ((w->state & ONESHOT) != 0) {

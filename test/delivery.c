@@ -442,6 +442,38 @@ static void a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers(void) {
   fixture_close(&f);
 }
 
+/* The read end becomes somebody else's: SIGPIPE must not end the process. */
+static void lose_reader(uvsig_wakeup_t wakeup) {
+  unsigned long turns = 0;
+  uv_idle_t idle;
+  int fd;
+
+  open_as(wakeup, UVSIG_MODE_BYTES, 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
+  idle.data = &turns;
+  CHECK_EQ(uv_idle_start(&idle, on_turn), 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT); /* libuv aborts if it cannot add the fd */
+  fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  CHECK(fd >= 0);
+  CHECK_EQ(dup2(fd, hub()->wakeup.read_fd), hub()->wakeup.read_fd);
+  close(fd);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_getsignal(SIGPIPE), UVSIG_DEFAULT);
+  run_until(&f.loop, &a.signals, 1);
+  CHECK_EQ(warned_kind, UVSIG_WARN_WRITE_ERROR);
+  uv_close((uv_handle_t*) &idle, NULL);
+  fixture_close(&f);
+}
+
+static void a_pipe_without_a_reader_does_not_end_the_process(void) {
+  lose_reader(UVSIG_WAKEUP_PIPE);
+}
+
+static void a_socketpair_without_a_reader_does_not_end_the_process(void) {
+  lose_reader(UVSIG_WAKEUP_SOCKETPAIR);
+}
+
 /* --- The budget of a turn, and flush ------------------------------------------------ */
 
 static void a_turn_reads_no_more_than_its_budget(void) {
@@ -591,6 +623,8 @@ int main(void) {
       TEST(a_warning_callback_may_close),
       TEST(junk_bytes_are_counted_and_ignored),
       TEST(a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers),
+      TEST(a_pipe_without_a_reader_does_not_end_the_process),
+      TEST(a_socketpair_without_a_reader_does_not_end_the_process),
       TEST(a_turn_reads_no_more_than_its_budget),
       TEST(a_storm_that_never_lets_the_buffer_empty_hides_no_signal),
       TEST(flush_delivers_what_is_pending_without_the_loop),

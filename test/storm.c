@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The second test gives the processor away in each round. */
@@ -141,9 +142,51 @@ static void starting_and_stopping_in_a_storm_keeps_the_books(void) {
   CHECK(caught <= atomic_load(&raised));
 }
 
+static void close_in_child(void* argument) {
+  struct fixture* f = argument;
+
+  CHECK_EQ(uv_loop_fork(&f->loop), 0);
+  fixture_close(f);
+}
+
+/* The handlers that were under way in the other threads are not in the child:
+ * it must not wait for them. */
+static void a_child_of_a_fork_in_a_storm_can_close(void) {
+  unsigned rounds = scaled(YIELDING_ROUNDS);
+  uv_thread_t threads[THREADS];
+  struct recorder r;
+  struct fixture f;
+  unsigned i;
+  int status;
+  pid_t pid;
+
+  start_storm(threads);
+  for (i = 0; i < rounds; i++) {
+    uvsig_options_t options;
+
+    uvsig_options_init(&options);
+    options.mode = UVSIG_MODE_WAKE_ONLY;
+    fixture_open(&f, &options);
+    recorder_init(&r, &f.sig);
+    recorder_start(&r, SIGUSR1);
+    uv_run(&f.loop, UV_RUN_ONCE);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+      close_in_child(&f);
+      _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    fixture_close(&f);
+  }
+  end_storm(threads);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(opening_and_closing_in_a_storm_writes_to_nobody_elses_descriptor),
+      TEST(a_child_of_a_fork_in_a_storm_can_close),
       TEST(starting_and_stopping_in_a_storm_keeps_the_books),
   };
 

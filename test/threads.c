@@ -233,6 +233,36 @@ static void a_thread_owns_the_loop_from_its_first_turn(void) {
   fixture_close(&f);
 }
 
+/* --- Cancelled threads ---------------------------------------------------------- */
+
+static void* compute(void* argument) {
+  (void) argument;
+  uv_sem_post(&running);
+  for (;;)
+    sigprocmask(SIG_BLOCK, NULL, NULL); /* no cancellation point (POSIX) */
+  return NULL;
+}
+
+/* The handler's write is a cancellation point: without care the thread would
+ * end there, in the middle of the library. */
+static void a_thread_that_is_cancelled_in_the_handler_loses_nothing(void) {
+  pthread_t thread;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_sem_init(&running, 0), 0);
+  CHECK_EQ(pthread_create(&thread, NULL, compute, NULL), 0);
+  uv_sem_wait(&running);
+  CHECK_EQ(pthread_cancel(thread), 0);
+  CHECK_EQ(pthread_kill(thread, SIGUSR1), 0);
+  run_until(&f.loop, &a.calls, 1);
+  /* It computes on, cancelled and yet alive, until the process ends. */
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  fixture_close(&f);
+  uv_sem_destroy(&running);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(every_loop_gets_every_signal_sent_to_the_process),
@@ -240,6 +270,7 @@ int main(void) {
       TEST(another_thread_is_refused_and_changes_nothing),
       TEST(a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended),
       TEST(a_thread_owns_the_loop_from_its_first_turn),
+      TEST(a_thread_that_is_cancelled_in_the_handler_loses_nothing),
   };
 
   harness_init();

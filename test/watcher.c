@@ -117,6 +117,45 @@ static void a_further_watcher_is_not_told_of_what_came_before_its_start(void) {
   fixture_close(&f);
 }
 
+static void open_coalescing(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  recorder_start(&a, SIGUSR1);
+}
+
+static void of_a_count_a_further_watcher_is_told_its_own_share(void) {
+  open_coalescing();
+  raise_times(SIGUSR1, 10);
+  recorder_start(&b, SIGUSR1);
+  raise_times(SIGUSR1, 5);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(a.signals, 15);
+  CHECK_EQ(b.signals, 5);
+  check_books(&f.sig, SIGUSR1, 15, 0);
+  fixture_close(&f);
+}
+
+static void of_a_count_what_nobody_is_told_of_is_discarded(void) {
+  uvsig_stats_t stats;
+
+  open_coalescing();
+  raise_times(SIGUSR1, 10);
+  recorder_start(&b, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_times(SIGUSR1, 5);
+  run_until(&f.loop, &b.calls, 1);
+  CHECK_EQ(b.signals, 5);
+  check_books(&f.sig, SIGUSR1, 5, 10);
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.coalesced, 5);
+  fixture_close(&f);
+}
+
 static void what_only_a_stopped_watcher_was_to_be_told_is_discarded(void) {
   open_two(SIGUSR1, SIGUSR2);
   raise_times(SIGUSR1, 3);
@@ -412,6 +451,8 @@ int main(void) {
       TEST(watchers_of_a_signal_are_called_in_the_order_of_their_start),
       TEST(nothing_from_before_a_stop_reaches_the_new_start),
       TEST(a_further_watcher_is_not_told_of_what_came_before_its_start),
+      TEST(of_a_count_a_further_watcher_is_told_its_own_share),
+      TEST(of_a_count_what_nobody_is_told_of_is_discarded),
       TEST(what_only_a_stopped_watcher_was_to_be_told_is_discarded),
       TEST(a_watcher_restarted_in_its_callback_waits_for_the_next_signal),
       TEST(a_watcher_stopped_in_the_middle_of_a_dispatch_is_not_called),
