@@ -179,7 +179,7 @@ static void wait_briefly(unsigned round) {
  * call has returned. Two generations: new handlers count in the other one, so
  * that a storm cannot keep the awaited one above 0. Two rounds: a handler that
  * read the generation, and was delayed before it counted itself in, may be in
- * either. */
+ * either. test/readers.pml is a model of this. */
 void uvsig__synchronize(void) {
   unsigned generation;
   unsigned round;
