@@ -5,15 +5,36 @@
  * watches that one descriptor, uv_timer_t does the timeouts. No thread is
  * started; everything here runs on the loop's thread. */
 
+#define _GNU_SOURCE 1 /* F_DUPFD_CLOEXEC, struct tcp_info */
+
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#ifdef __linux__
+# include <linux/sockios.h>
+#endif
 
 #include "http-daemon.h"
 
 /* A client that neither sends nor reads for so long is hung up on. Also the
  * longest that such a client can hold up http_daemon_drain(). */
 #define IDLE_SECONDS 60u
+
+/* How often a draining daemon looks at what the kernel has left to send, which
+ * no event tells. */
+#define UNSENT_MS 20u
+
+/* Connections are accepted ten at a run: enough for a backlog of SOMAXCONN. */
+#define ACCEPT_RUNS 512
+
+/* A header that has arrived is read within so many runs. A body that never ends
+ * is not waited for. */
+#define QUIET_RUNS 64u
 
 /* Callbacks returned int until 0.9.71. */
 #if MHD_VERSION >= 0x00097002
@@ -22,8 +43,104 @@ typedef enum MHD_Result http_result_t;
 typedef int http_result_t;
 #endif
 
-/* Called by libmicrohttpd: once with the header, then with each piece of the
- * body, then once more at the end. */
+typedef struct http_connection_s {
+  struct http_connection_s *next, **link;
+  int fd;
+  int lingering;   /* libmicrohttpd has closed it, and `fd` is our duplicate */
+  int answered;    /* the last response was given to the kernel whole */
+  int unsent;      /* when last looked at, and */
+  uint64_t moving; /* when that was last seen to change; 0: never looked at */
+} http_connection_t;
+
+/* What a request's own pointer points to. */
+static char begun, queued;
+
+/* --- What the kernel has left to send ---------------------------------------
+ * Closing a socket with unread input resets the connection, and the kernel then
+ * throws away what it has not sent; so does input that comes after the end. A
+ * draining daemon therefore waits until the client's system has everything. */
+
+/* How many bytes the client's system has not acknowledged. */
+static int unsent(int fd) {
+  int count = 0;
+#ifdef SIOCOUTQ
+  struct tcp_info info;
+  socklen_t size = sizeof(info);
+
+  if (ioctl(fd, SIOCOUTQ, &count) != 0)
+    return 0;
+  /* after a reset, the count stays what it was */
+  if (count > 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+      info.tcpi_state == TCP_CLOSE)
+    return 0;
+#else
+  (void) fd;
+#endif
+  return count;
+}
+
+static void forget(http_connection_t* connection) {
+  *connection->link = connection->next;
+  if (connection->next != NULL)
+    connection->next->link = connection->link;
+  if (connection->lingering)
+    close(connection->fd);
+  free(connection);
+}
+
+/* Keep the socket when libmicrohttpd closes it too early. Without a descriptor
+ * to spare, it is closed. */
+static void linger(http_connection_t* connection) {
+  int fd = connection->fd;
+
+  if (connection->answered && unsent(fd) > 0) {
+    connection->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    connection->lingering = connection->fd >= 0;
+  }
+  if (!connection->lingering)
+    forget(connection);
+}
+
+/* The stray input of a connection that will not be answered any more. */
+static void discard_input(int fd) {
+  char buffer[4096];
+  int i;
+
+  for (i = 0; i < 64; i++) { /* so that no client keeps us here */
+    if (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) <= 0)
+      return;
+  }
+}
+
+/* Tell whether a client still receives. */
+static int is_sending(http_daemon_t* daemon) {
+  uint64_t now = uv_now(daemon->timer.loop);
+  http_connection_t *connection, *next;
+  int count, waits, result = 0;
+
+  for (connection = daemon->connections; connection != NULL;
+       connection = next) {
+    next = connection->next;
+    count = unsent(connection->fd);
+    if (connection->moving == 0 || count != connection->unsent)
+      connection->moving = now;
+    connection->unsent = count;
+    waits = count > 0 && now - connection->moving < IDLE_SECONDS * 1000;
+    result |= waits;
+    if (connection->lingering) {
+      discard_input(connection->fd);
+      if (!waits)
+        forget(connection);
+    }
+  }
+  return result;
+}
+
+/* --- Called by libmicrohttpd ------------------------------------------------
+ * From inside of MHD_run(), where the daemon must not be stopped. */
+
+/* Called once with the header, then with each piece of the body, then once more
+ * at the end. */
 static http_result_t on_request(void* arg,
                                 struct MHD_Connection* connection,
                                 const char* url,
@@ -41,8 +158,8 @@ static http_result_t on_request(void* arg,
   (void) body;
 
   if (*request == NULL) {
-    *request = daemon;
-    daemon->in_flight++;
+    *request = &begun;
+    daemon->again |= daemon->draining;
     return MHD_YES;
   }
 
@@ -62,23 +179,31 @@ static http_result_t on_request(void* arg,
   if (result == MHD_YES)
     result = MHD_queue_response(connection, status, response);
   MHD_destroy_response(response); /* the queue has its own reference */
+  if (result == MHD_YES) {
+    *request = &queued; /* not before: a client may never end its request */
+    daemon->in_flight++;
+    daemon->again |= daemon->draining;
+  }
   return result;
 }
 
 /* Called when the kernel has got the whole response, or the connection ended
- * before. The daemon is not stopped from here, which is inside of MHD_run(). */
+ * before. */
 static void on_completed(void* arg,
                          struct MHD_Connection* connection,
                          void** request,
                          enum MHD_RequestTerminationCode code) {
   http_daemon_t* daemon = arg;
+  const union MHD_ConnectionInfo* info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  http_connection_t* ours = info != NULL ? info->socket_context : NULL;
 
-  (void) connection;
-  (void) code;
-  if (*request != NULL) {
-    *request = NULL;
+  if (ours != NULL)
+    ours->answered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+  if (*request == &queued)
     daemon->in_flight--;
-  }
+  *request = NULL;
+  daemon->again |= daemon->draining; /* the next request may be there */
 }
 
 static void on_connection(void* arg,
@@ -86,11 +211,37 @@ static void on_connection(void* arg,
                           void** context,
                           enum MHD_ConnectionNotificationCode code) {
   http_daemon_t* daemon = arg;
+  const union MHD_ConnectionInfo* info;
+  http_connection_t* ours = *context;
 
-  (void) connection;
-  (void) context;
-  if (code == MHD_CONNECTION_NOTIFY_CLOSED)
-    daemon->closed = 1;
+  if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+    daemon->accepted = 1;
+    daemon->again |= daemon->draining;
+    info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ours = info != NULL ? calloc(1, sizeof(*ours)) : NULL;
+    *context = ours;
+    if (ours == NULL) /* served, and not waited for */
+      return;
+    ours->fd = info->connect_fd;
+    ours->next = daemon->connections;
+    ours->link = &daemon->connections;
+    if (ours->next != NULL)
+      ours->next->link = &ours->next;
+    daemon->connections = ours;
+    return;
+  }
+
+  /* Out of connections or descriptors, libmicrohttpd stops listening. The run
+   * in which a connection ends is too late to begin again, and may be the last
+   * event. */
+  daemon->again = 1;
+  if (ours == NULL)
+    return;
+  if (daemon->draining && daemon->mhd != NULL)
+    linger(ours);
+  else
+    forget(ours);
 }
 
 /* libmicrohttpd would decode the URL in place, and a %00 would end it. */
@@ -102,33 +253,51 @@ static size_t leave_escaped(void* arg,
   return strlen(text);
 }
 
+/* --- The loop ------------------------------------------------------------- */
+
+/* Let libmicrohttpd do what there is to do. */
+static int run_mhd(http_daemon_t* daemon) {
+  daemon->again = 0;
+  daemon->accepted = 0;
+  if (MHD_run(daemon->mhd) == MHD_YES)
+    return 0;
+  daemon->error = UV_EIO;
+  http_daemon_stop(daemon);
+  return -1;
+}
+
 static void on_timer(uv_timer_t* timer);
 
 /* Let libmicrohttpd do what there is to do, and set the timer to when it wants
  * to run next: at once if it has left something undone. */
 static void run(http_daemon_t* daemon) {
   unsigned long long ms;
+  int has_timeout;
 
-  daemon->closed = 0;
-  if (MHD_run(daemon->mhd) != MHD_YES) {
-    daemon->error = UV_EIO;
-    http_daemon_stop(daemon);
+  if (run_mhd(daemon) != 0)
     return;
-  }
-  if (daemon->draining && daemon->in_flight == 0) {
-    http_daemon_stop(daemon);
-    return;
-  }
-
-  /* Out of connections or descriptors, it stops listening. The run in which a
-   * connection ends is too late to begin again, and may be the last event. */
-  if (daemon->closed) {
+  has_timeout = MHD_get_timeout(daemon->mhd, &ms) == MHD_YES;
+  if (daemon->again) {
+    has_timeout = 1;
     ms = 0;
-  } else if (MHD_get_timeout(daemon->mhd, &ms) != MHD_YES) {
-    uv_timer_stop(&daemon->timer);
+  }
+
+  if (!daemon->draining || daemon->again || daemon->in_flight > 0) {
+    daemon->quiet = 0;
+  } else if (has_timeout && ms == 0 && daemon->quiet < QUIET_RUNS) {
+    daemon->quiet++;
+  } else if (is_sending(daemon)) {
+    has_timeout = 1;
+    ms = UNSENT_MS;
+  } else {
+    http_daemon_stop(daemon);
     return;
   }
-  uv_timer_start(&daemon->timer, on_timer, ms, 0);
+
+  if (has_timeout)
+    uv_timer_start(&daemon->timer, on_timer, ms, 0);
+  else
+    uv_timer_stop(&daemon->timer);
 }
 
 static void on_timer(uv_timer_t* timer) {
@@ -166,6 +335,10 @@ static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, daemon,
       MHD_OPTION_NOTIFY_CONNECTION, on_connection, daemon,
       MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+#if MHD_VERSION >= 0x00097205
+      /* or it would not use sendfile(), which has no MSG_NOSIGNAL */
+      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+#endif
       MHD_OPTION_END);
   /* clang-format on */
 
@@ -185,7 +358,9 @@ int http_daemon_start(uv_loop_t* loop,
   int err;
 
   daemon->in_flight = 0;
+  daemon->connections = NULL;
   daemon->draining = 0;
+  daemon->quiet = 0;
   daemon->error = 0;
   daemon->respond = respond;
   daemon->stopped = stopped;
@@ -222,16 +397,24 @@ stop_mhd:
 
 unsigned http_daemon_drain(http_daemon_t* daemon) {
   MHD_socket listener;
+  int i;
 
   if (daemon->mhd == NULL)
     return 0;
+  daemon->draining = 1;
+
+  /* Closing the listener resets what has not been accepted. */
+  for (i = 0; i < ACCEPT_RUNS; i++) {
+    if (run_mhd(daemon) != 0)
+      return 0;
+    if (!daemon->accepted)
+      break;
+  }
   listener = MHD_quiesce_daemon(daemon->mhd);
   if (listener != MHD_INVALID_SOCKET)
     close(listener);
-  daemon->draining = 1;
 
-  /* A request that has arrived but was not read yet is in flight, too. Stops
-   * the daemon if there is none. */
+  /* Stops the daemon if there is nothing to wait for. */
   run(daemon);
   return daemon->in_flight;
 }
@@ -244,8 +427,11 @@ void http_daemon_stop(http_daemon_t* daemon) {
   daemon->mhd = NULL;
 
   /* libuv must have let go of the epoll set before MHD_stop_daemon() closes
-   * it. What the kernel has got of a response it goes on sending. */
+   * it. What the kernel has got of a response it goes on sending, unless the
+   * client has sent something that was not read. */
   uv_timer_stop(&daemon->timer);
   uv_close((uv_handle_t*) &daemon->poll, on_poll_closed);
   MHD_stop_daemon(mhd);
+  while (daemon->connections != NULL)
+    forget(daemon->connections);
 }

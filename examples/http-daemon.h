@@ -33,20 +33,24 @@ struct http_daemon_s {
   /* public */
   void* data;
   /* read-only */
-  unsigned in_flight; /* requests whose response the kernel has not got yet */
+  unsigned in_flight; /* responses that the kernel has not got whole */
   /* private */
   struct MHD_Daemon* mhd; /* NULL: stopped */
   uv_poll_t poll;
   uv_timer_t timer;
   http_respond_cb respond;
   http_stopped_cb stopped;
+  struct http_connection_s* connections;
   int draining;
-  int closed; /* a connection has ended in this run */
+  int accepted;   /* a connection has begun in this run */
+  int again;      /* something has happened in this run that asks for another */
+  unsigned quiet; /* runs since then */
   int error;
 };
 
 /* Serve what arrives at `listener`, a listening, non-blocking socket, which
- * becomes the daemon's, also on failure. Returns 0 or a UV_E* code; after an
+ * becomes the daemon's, also on failure. SIGPIPE must be ignored until the
+ * daemon has stopped. Returns 0 or a UV_E* code; after an
  * error `stopped` is not called, and the memory is yours once the loop has
  * run. */
 int http_daemon_start(uv_loop_t* loop,
@@ -55,8 +59,9 @@ int http_daemon_start(uv_loop_t* loop,
                       http_respond_cb respond,
                       http_stopped_cb stopped);
 
-/* Accept no more, finish the responses in flight, then stop. Returns how many
- * there are. */
+/* Answer the requests that have arrived, also on connections that wait to be
+ * accepted, and accept no more. Stop when the clients' systems have received
+ * all of it. Returns how many responses are in flight. */
 unsigned http_daemon_drain(http_daemon_t* daemon);
 
 /* Stop now, responses in flight or not. Harmless when repeated. */

@@ -5,7 +5,8 @@
 # serves, what it refuses to serve, and how SIGINT and SIGTERM end it.
 #
 # Environment: HTTP_SERVER, the program; HTTP_SERVER_WRAPPER, what to run it
-# with, such as "libtool --mode=execute valgrind -q --error-exitcode=99"; CURL.
+# with, such as "libtool --mode=execute valgrind -q --error-exitcode=99"; CURL;
+# STRACE.
 # Nothing here depends on how fast anything is: it waits for what can be
 # observed, and gives up after a minute.
 
@@ -13,6 +14,7 @@
 
 HTTP_SERVER=${HTTP_SERVER:-./examples/http-server}
 CURL=${CURL:-curl}
+STRACE=${STRACE:-strace}
 
 if ! "$CURL" --version >/dev/null 2>&1; then
   echo "1..0 # SKIP curl is missing"
@@ -21,14 +23,18 @@ fi
 
 server= # pid of the running server
 client= # pid of the running client
+clients= # pids of more of them
 lesser= # a command that starts another with fewer rights
 
 # What a failed test has left running.
 drop() {
   test -z "$server" || kill -KILL "$server" 2>/dev/null
-  test -z "$client" || kill -KILL "$client" 2>/dev/null
+  for pid in $client $clients; do
+    kill -KILL "$pid" 2>/dev/null
+  done
   server=
   client=
+  clients=
 }
 
 trap 'drop; rm -rf "$tmp"' EXIT
@@ -254,6 +260,43 @@ is_answered() {
   grep -qs '^HTTP' "$tmp/first"
 }
 
+# Send a header, and three bytes of the body that it tells.
+open_half_body() {
+  rm -f "$tmp/in" "$tmp/first"
+  mkfifo "$tmp/in"
+  exec 3<>"$tmp/in"
+  "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$port" \
+    <"$tmp/in" >"$tmp/first" 2>/dev/null 3>&- &
+  client=$!
+  printf 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\n' >&3
+  printf 'Content-Length: 100000\r\n\r\nabc' >&3
+  wait_for is_answered
+}
+
+# Download the big text with a reader that stops until $tmp/gate1 exists, and
+# ask for another file with the same connection meanwhile.
+start_pipeline() {
+  rm -f "$tmp/in" "$tmp/gate1" "$tmp/first"
+  mkfifo "$tmp/in"
+  exec 3<>"$tmp/in"
+  {
+    exec 3>&- # a redirection of the group would leave the shell a copy
+    "$CURL" -q -sN --noproxy '*' --max-time 60 "telnet://127.0.0.1:$port" \
+      <"$tmp/in" 2>/dev/null
+  } | {
+    exec 3>&-
+    dd bs=4096 count=64 2>/dev/null >"$tmp/first"
+    wait_for test -e "$tmp/gate1"
+    cat >>"$tmp/first"
+  } &
+  client=$!
+  printf 'GET /big.txt HTTP/1.1\r\nHost: x\r\n\r\nGET /site/ HTTP/1.1\r\nX: ' >&3
+  wait_for is_answered
+  printf '\r\nHost: x\r\n\r\n' >&3
+  exec 3>&- # curl sees the end, and from now on only reads
+  wait_for has_bytes "$tmp/first" 100000
+}
+
 close_connection() {
   exec 3>&-
   finish_client
@@ -289,6 +332,8 @@ make_files() {
   ln -s ../secrets out
   mkfifo fifo
   dd if=/dev/urandom of=big.bin bs=1048576 count=40 2>/dev/null
+  # telnet would take these bytes for commands
+  tr '\000\377' 'ab' <big.bin >big.txt
   cd "$OLDPWD" || exit 1
 }
 
@@ -472,6 +517,62 @@ has_one_thread() {
   fi
 }
 
+# --- SIGPIPE ----------------------------------------------------------------
+
+# SIGPIPE is 13, the fourth bit of the fourth digit from the right.
+sigpipe_is_ignored() { # process
+  sed -n 's/^SigIgn:.*\(.\)...$/\1/p' "/proc/$1/status" | grep -q '[13579bdf]'
+}
+
+ignores_sigpipe() {
+  if test -n "$HTTP_SERVER_WRAPPER" || ! test -r /proc/self/status; then
+    skip="there is no /proc, or a wrapper has signals of its own"
+    return
+  fi
+  sigpipe_is_ignored "$server" || because "SIGPIPE is not ignored"
+}
+
+last_sigpipe() {
+  grep 'SIGPIPE, {' "$tmp/strace" | tail -n 1
+}
+
+gave_sigpipe_back() {
+  last_sigpipe | grep -q 'SIGPIPE, {sa_handler=SIG_DFL'
+}
+
+gives_sigpipe_back() {
+  if test -n "$HTTP_SERVER_WRAPPER$SANITIZER"; then
+    skip="a wrapper or a sanitizer cannot be traced"
+  elif ! "$STRACE" -D -o "$tmp/strace" true 2>/dev/null; then
+    skip="strace is missing or may not trace here"
+  elif ! test -r /proc/self/status || sigpipe_is_ignored self; then
+    skip="there is no /proc, or SIGPIPE is ignored already"
+  fi
+  test -z "$skip" || return 0
+  rm -f "$tmp/strace"
+  HTTP_SERVER_WRAPPER="$STRACE -D -o $tmp/strace -e trace=rt_sigaction"
+  # or the program is a script, which is not the one to trace
+  test ! -x ./libtool ||
+    HTTP_SERVER_WRAPPER="./libtool --mode=execute $HTTP_SERVER_WRAPPER"
+  start
+  result=$?
+  HTTP_SERVER_WRAPPER=
+  test $result -eq 0 || return 1
+  last_sigpipe | grep -q SIG_IGN || because "SIGPIPE: $(last_sigpipe)" ||
+    result=1
+  kill -TERM "$server"
+  ended_well && wait_for gave_sigpipe_back && return $result
+}
+
+outlives_its_clients() {
+  for i in 1 2 3; do
+    request --max-filesize 1000 -o /dev/null "${url}big.bin" 2>/dev/null
+    equal "curl's status" $? 63 || return 1
+    get hello.txt
+    equal "body after a reset" "$(cat "$tmp/body")" hello || return 1
+  done
+}
+
 # --- Its options ------------------------------------------------------------
 
 helps() {
@@ -615,19 +716,93 @@ sigterm_waits_for_a_download() {
   waits_for_a_download TERM
 }
 
-leaves_the_rest_to_the_kernel() {
-  if test "$(echo 123456 | { head -c 3 >/dev/null; cat; })" != 456; then
-    skip="head reads more than it is told to"
+head_reads_too_much() {
+  test "$(echo 123456 | { head -c 3 >/dev/null; cat; })" = 456 && return 1
+  skip="head reads more than it is told to"
+}
+
+# Bytes that the system has not sent yet, or the client's not acknowledged, are
+# the first half of the fifth column.
+is_unsent() {
+  grep -q "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$port") [0-9A-F:]* 0[^A] " \
+    /proc/net/tcp &&
+    grep "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$port") " /proc/net/tcp |
+    grep -qv ' 0A [0-9A-F]*:\| 00000000:[0-9A-F]* '
+}
+
+has_ended_or_is_unsent() {
+  has_ended "$server" || is_unsent
+}
+
+# Where its last bytes are is for the systems to decide: when they are with the
+# client's, the server may end; before, it must not.
+stays_until_the_client_has_it() {
+  head_reads_too_much && return
+  if ! test -r /proc/net/tcp; then
+    skip="there is no /proc/net/tcp"
     return
   fi
-  start && start_download 131072 || return 1
+  start && start_download 8388608 || return 1
   kill -INT "$server"
   : >"$tmp/gate1"
-  ended_well
+  wait_for has_bytes "$tmp/part" $(($(size_of "$tmp/www/big.bin") - 8388608)) &&
+    wait_for has_ended_or_is_unsent
   result=$?
-  has_ended "$client" && because "the client did not wait" && result=1
+  if has_ended "$server" && is_unsent; then
+    because "it has ended with bytes unsent"
+    result=1
+  fi
   finish_download
-  download_is_whole && return $result
+  ended_well && download_is_whole && return $result
+}
+
+# The request that is there when the download ends would reset the connection,
+# and the end be lost, if the server closed it then.
+answers_what_has_arrived() {
+  curl_lacks telnet && return
+  start && start_pipeline || return 1
+  kill -INT "$server"
+  wait_for logged '^SIGINT received, finishing 1 response$'
+  : >"$tmp/gate1"
+  finish_client
+  ended_well || return 1
+  size=$(sed '/^.$/q' "$tmp/first" | wc -c)
+  tail -c "+$((size + 1))" "$tmp/first" >"$tmp/rest"
+  size=$(size_of "$tmp/www/big.txt")
+  head -c "$size" "$tmp/rest" | cmp - "$tmp/www/big.txt" >/dev/null ||
+    because "the download differs: $(size_of "$tmp/rest") bytes" || return 1
+  tail -c "+$((size + 1))" "$tmp/rest" | tr -d '\r' >"$tmp/head"
+  cp "$tmp/head" "$tmp/body"
+  head_has 'connection: close' && body_has '<p>index</p>'
+}
+
+are_all_sent() { # how many
+  test "$(cat "$tmp"/trace.* 2>/dev/null | grep -c '^> GET ')" -eq "$1"
+}
+
+# More of them than libmicrohttpd accepts at a time.
+answers_the_backlog() {
+  start || return 1
+  rm -f "$tmp"/trace.*
+  kill -STOP "$server"
+  i=0
+  while test $i -lt 25; do
+    request -v -o /dev/null -w '%{http_code}\n' "${url}hello.txt" \
+      >"$tmp/code.$i" 2>"$tmp/trace.$i" &
+    clients="$clients $!"
+    i=$((i + 1))
+  done
+  wait_for are_all_sent 25
+  result=$?
+  kill -INT "$server"
+  kill -CONT "$server"
+  ended_well || result=1
+  for client in $clients; do
+    finish_client
+  done
+  clients=
+  equal "number of answers" "$(cat "$tmp"/code.* | grep -c '^200$')" 25 &&
+    return $result
 }
 
 second_signal_does_not_wait() { # the first, the second
@@ -681,6 +856,16 @@ half_a_request_does_not_hold_it_up() {
   return $result
 }
 
+half_a_body_does_not_hold_it_up() {
+  curl_lacks telnet && return
+  start && open_half_body || return 1
+  kill -INT "$server"
+  ended_well && logged '^SIGINT received, finishing 0 responses$'
+  result=$?
+  close_connection
+  return $result
+}
+
 # A connection that was open before may still ask, once.
 closes_connections_while_it_waits() {
   curl_lacks file && return
@@ -722,6 +907,8 @@ run refuses_a_fifo "a FIFO is a 404 and is not waited for"
 run refuses_what_it_may_not_read "an unreadable file is a 403"
 run serves_many_at_a_time "200 files over 20 connections arrive whole"
 run has_one_thread "the process has one thread"
+run ignores_sigpipe "SIGPIPE is ignored while it serves"
+run outlives_its_clients "clients that hang up do not end it"
 run sigterm_ends_it "SIGTERM ends it with status 0"
 run sigint_ends_it "SIGINT ends it with status 0"
 run both_at_once_end_it "both signals at once end it with status 0"
@@ -730,8 +917,12 @@ run sigint_waits_for_a_download \
   "SIGINT lets a download finish and refuses new connections"
 run sigterm_waits_for_a_download \
   "SIGTERM lets a download finish and refuses new connections"
-run leaves_the_rest_to_the_kernel \
-  "the end of a download arrives after the server has ended"
+run stays_until_the_client_has_it \
+  "it stays until the client's system has the end of a download"
+run answers_what_has_arrived \
+  "a request behind a download is answered and does not cut it off"
+run answers_the_backlog \
+  "requests of connections that wait to be accepted are answered"
 run second_sigint_does_not_wait "a second SIGINT does not wait for a download"
 run sigint_after_sigterm_does_not_wait \
   "SIGINT after SIGTERM does not wait for a download"
@@ -741,8 +932,11 @@ run idle_connection_does_not_hold_it_up \
   "an idle connection does not hold it up"
 run half_a_request_does_not_hold_it_up \
   "half a request does not hold it up"
+run half_a_body_does_not_hold_it_up \
+  "half a request's body does not hold it up"
 run closes_connections_while_it_waits \
   "while it waits, other responses close their connections"
+run gives_sigpipe_back "SIGPIPE is given back at the end"
 run says_it_is_busy "too many open files are a 503"
 run serves_ipv6 "an IPv6 address is served and printed in brackets"
 run taken_port "a port in use is exit status 1"
