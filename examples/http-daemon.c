@@ -5,19 +5,9 @@
  * watches that one descriptor, uv_timer_t does the timeouts. No thread is
  * started; everything here runs on the loop's thread. */
 
-#define _GNU_SOURCE 1 /* F_DUPFD_CLOEXEC, struct tcp_info */
-
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-
-#ifdef __linux__
-# include <linux/sockios.h>
-#endif
 
 #include "http-daemon.h"
 
@@ -43,98 +33,8 @@ typedef enum MHD_Result http_result_t;
 typedef int http_result_t;
 #endif
 
-typedef struct http_connection_s {
-  struct http_connection_s *next, **link;
-  int fd;
-  int lingering;   /* libmicrohttpd has closed it, and `fd` is our duplicate */
-  int answered;    /* the last response was given to the kernel whole */
-  int unsent;      /* when last looked at, and */
-  uint64_t moving; /* when that was last seen to change; 0: never looked at */
-} http_connection_t;
-
 /* What a request's own pointer points to. */
 static char begun, queued;
-
-/* --- What the kernel has left to send ---------------------------------------
- * Closing a socket with unread input resets the connection, and the kernel then
- * throws away what it has not sent; so does input that comes after the end. A
- * draining daemon therefore waits until the client's system has everything. */
-
-/* How many bytes the client's system has not acknowledged. */
-static int unsent(int fd) {
-  int count = 0;
-#ifdef SIOCOUTQ
-  struct tcp_info info;
-  socklen_t size = sizeof(info);
-
-  if (ioctl(fd, SIOCOUTQ, &count) != 0)
-    return 0;
-  /* after a reset, the count stays what it was */
-  if (count > 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-      info.tcpi_state == TCP_CLOSE)
-    return 0;
-#else
-  (void) fd;
-#endif
-  return count;
-}
-
-static void forget(http_connection_t* connection) {
-  *connection->link = connection->next;
-  if (connection->next != NULL)
-    connection->next->link = connection->link;
-  if (connection->lingering)
-    close(connection->fd);
-  free(connection);
-}
-
-/* Keep the socket when libmicrohttpd closes it too early. Without a descriptor
- * to spare, it is closed. */
-static void linger(http_connection_t* connection) {
-  int fd = connection->fd;
-
-  if (connection->answered && unsent(fd) > 0) {
-    connection->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    connection->lingering = connection->fd >= 0;
-  }
-  if (!connection->lingering)
-    forget(connection);
-}
-
-/* The stray input of a connection that will not be answered any more. */
-static void discard_input(int fd) {
-  char buffer[4096];
-  int i;
-
-  for (i = 0; i < 64; i++) { /* so that no client keeps us here */
-    if (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) <= 0)
-      return;
-  }
-}
-
-/* Tell whether a client still receives. */
-static int is_sending(http_daemon_t* daemon) {
-  uint64_t now = uv_now(daemon->timer.loop);
-  http_connection_t *connection, *next;
-  int count, waits, result = 0;
-
-  for (connection = daemon->connections; connection != NULL;
-       connection = next) {
-    next = connection->next;
-    count = unsent(connection->fd);
-    if (connection->moving == 0 || count != connection->unsent)
-      connection->moving = now;
-    connection->unsent = count;
-    waits = count > 0 && now - connection->moving < IDLE_SECONDS * 1000;
-    result |= waits;
-    if (connection->lingering) {
-      discard_input(connection->fd);
-      if (!waits)
-        forget(connection);
-    }
-  }
-  return result;
-}
 
 /* --- Called by libmicrohttpd ------------------------------------------------
  * From inside of MHD_run(), where the daemon must not be stopped. */
@@ -199,7 +99,7 @@ static void on_completed(void* arg,
   http_connection_t* ours = info != NULL ? info->socket_context : NULL;
 
   if (ours != NULL)
-    ours->answered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    http_connection_answered(ours, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
   if (*request == &queued)
     daemon->in_flight--;
   *request = NULL;
@@ -219,16 +119,10 @@ static void on_connection(void* arg,
     daemon->again |= daemon->draining;
     info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    ours = info != NULL ? calloc(1, sizeof(*ours)) : NULL;
-    *context = ours;
-    if (ours == NULL) /* served, and not waited for */
-      return;
-    ours->fd = info->connect_fd;
-    ours->next = daemon->connections;
-    ours->link = &daemon->connections;
-    if (ours->next != NULL)
-      ours->next->link = &ours->next;
-    daemon->connections = ours;
+    /* without memory it is served, and not waited for */
+    *context = info != NULL
+                   ? http_connection_add(&daemon->connections, info->connect_fd)
+                   : NULL;
     return;
   }
 
@@ -239,9 +133,9 @@ static void on_connection(void* arg,
   if (ours == NULL)
     return;
   if (daemon->draining && daemon->mhd != NULL)
-    linger(ours);
+    http_connection_linger(ours);
   else
-    forget(ours);
+    http_connection_forget(ours);
 }
 
 /* libmicrohttpd would decode the URL in place, and a %00 would end it. */
@@ -286,7 +180,9 @@ static void run(http_daemon_t* daemon) {
     daemon->quiet = 0;
   } else if (has_timeout && ms == 0 && daemon->quiet < QUIET_RUNS) {
     daemon->quiet++;
-  } else if (is_sending(daemon)) {
+  } else if (http_connections_receive(daemon->connections,
+                                      uv_now(daemon->timer.loop),
+                                      IDLE_SECONDS * 1000)) {
     has_timeout = 1;
     ms = UNSENT_MS;
   } else {
@@ -433,5 +329,5 @@ void http_daemon_stop(http_daemon_t* daemon) {
   uv_close((uv_handle_t*) &daemon->poll, on_poll_closed);
   MHD_stop_daemon(mhd);
   while (daemon->connections != NULL)
-    forget(daemon->connections);
+    http_connection_forget(daemon->connections);
 }

@@ -15,6 +15,8 @@
 #include <microhttpd.h>
 #include <uv.h>
 
+#include "http-connections.h"
+
 typedef struct http_daemon_s http_daemon_t;
 
 /* Make the response to a request and set its status. The response becomes the
@@ -40,7 +42,7 @@ struct http_daemon_s {
   uv_timer_t timer;
   http_respond_cb respond;
   http_stopped_cb stopped;
-  struct http_connection_s* connections;
+  http_connection_t* connections;
   int draining;
   int accepted;   /* a connection has begun in this run */
   int again;      /* something has happened in this run that asks for another */
@@ -50,9 +52,8 @@ struct http_daemon_s {
 
 /* Serve what arrives at `listener`, a listening, non-blocking socket, which
  * becomes the daemon's, also on failure. SIGPIPE must be ignored until the
- * daemon has stopped. Returns 0 or a UV_E* code; after an
- * error `stopped` is not called, and the memory is yours once the loop has
- * run. */
+ * daemon has stopped. Returns 0 or a UV_E* code; after an error `stopped` is
+ * not called, and the memory is yours once the loop has run. */
 int http_daemon_start(uv_loop_t* loop,
                       http_daemon_t* daemon,
                       int listener,
