@@ -21,6 +21,14 @@ if ! "$CURL" --version >/dev/null 2>&1; then
   exit 0
 fi
 
+# Seen with clang 14 and a like program; and here there is one thread anyway.
+case $SANITIZER in
+  *thread*)
+    echo "1..0 # SKIP ThreadSanitizer may hold a signal back while a loop sleeps"
+    exit 0
+    ;;
+esac
+
 server= # pid of the running server
 client= # pid of the running client
 clients= # pids of more of them
@@ -510,8 +518,6 @@ serves_many_at_a_time() {
 has_one_thread() {
   if ! test -d "/proc/$server/task"; then
     skip="there is no /proc"
-  elif grep -q tsan "/proc/$server/maps" 2>/dev/null; then
-    skip="ThreadSanitizer has a thread of its own"
   else
     equal "number of threads" "$(ls "/proc/$server/task" | wc -l | tr -d ' ')" 1
   fi
