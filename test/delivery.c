@@ -385,7 +385,7 @@ static void a_warning_callback_may_close(void) {
   fixture_close(&f);
 }
 
-/* --- Junk, and fds that somebody broke --------------------------------------------- */
+/* --- Junk --------------------------------------------- */
 
 static void junk_bytes_are_counted_and_ignored(void) {
   static const unsigned char junk[] = {
@@ -406,28 +406,40 @@ static void junk_bytes_are_counted_and_ignored(void) {
   fixture_close(&f);
 }
 
-static void on_turn(uv_idle_t* idle) {
-  unsigned long* turns = idle->data;
+/* --- Wakeup fds that somebody broke ------------------------------------------ */
 
-  ++*turns;
+static uv_idle_t idle;
+
+static void on_idle(uv_idle_t* handle) {
+  (void) handle;
+}
+
+/* A loop that runs without being woken. */
+static void open_running(uvsig_wakeup_t wakeup) {
+  open_as(wakeup, UVSIG_MODE_BYTES, 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
+  CHECK_EQ(uv_idle_start(&idle, on_idle), 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT); /* libuv aborts if it cannot add the fd */
+}
+
+static void close_running(void) {
+  uv_close((uv_handle_t*) &idle, NULL);
+  fixture_close(&f);
+}
+
+/* One of our ends becomes somebody else's, which can only be read. */
+static void replace_end(int end) {
+  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+  CHECK(fd >= 0);
+  CHECK_EQ(dup2(fd, end), end);
+  close(fd);
 }
 
 static void a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers(void) {
-  unsigned long turns = 0;
-  uv_idle_t idle;
-  int fd;
-
-  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);
-  recorder_start(&a, SIGUSR1);
-  CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
-  idle.data = &turns;
-  CHECK_EQ(uv_idle_start(&idle, on_turn), 0);
-
-  /* Our write end becomes somebody else's, which cannot be written. */
-  fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  CHECK(fd >= 0);
-  CHECK_EQ(dup2(fd, hub()->wakeup.write_fd), hub()->wakeup.write_fd);
-  close(fd);
+  open_running(UVSIG_WAKEUP_PIPE);
+  replace_end(hub()->wakeup.write_fd);
   raise_times(SIGUSR1, 3);
   run_until(&f.loop, &a.signals, 3);
   CHECK_EQ(warned_kind, UVSIG_WARN_WRITE_ERROR);
@@ -437,33 +449,18 @@ static void a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers(void) {
   check_books(&f.sig, SIGUSR1, 4, 0);
   /* It has no other end any more: polled, it would be readable for ever. */
   CHECK_EQ(uv_is_active((uv_handle_t*) &hub()->poll), 0);
-
-  uv_close((uv_handle_t*) &idle, NULL);
-  fixture_close(&f);
+  close_running();
 }
 
-/* The read end becomes somebody else's: SIGPIPE must not end the process. */
+/* SIGPIPE must not end the process. */
 static void lose_reader(uvsig_wakeup_t wakeup) {
-  unsigned long turns = 0;
-  uv_idle_t idle;
-  int fd;
-
-  open_as(wakeup, UVSIG_MODE_BYTES, 0);
-  recorder_start(&a, SIGUSR1);
-  CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
-  idle.data = &turns;
-  CHECK_EQ(uv_idle_start(&idle, on_turn), 0);
-  uv_run(&f.loop, UV_RUN_NOWAIT); /* libuv aborts if it cannot add the fd */
-  fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  CHECK(fd >= 0);
-  CHECK_EQ(dup2(fd, hub()->wakeup.read_fd), hub()->wakeup.read_fd);
-  close(fd);
+  open_running(wakeup);
+  replace_end(hub()->wakeup.read_fd);
   raise(SIGUSR1);
   CHECK_EQ(uvsig_getsignal(SIGPIPE), UVSIG_DEFAULT);
   run_until(&f.loop, &a.signals, 1);
   CHECK_EQ(warned_kind, UVSIG_WARN_WRITE_ERROR);
-  uv_close((uv_handle_t*) &idle, NULL);
-  fixture_close(&f);
+  close_running();
 }
 
 static void a_pipe_without_a_reader_does_not_end_the_process(void) {
