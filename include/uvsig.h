@@ -60,6 +60,9 @@ typedef struct uvsig_options_s uvsig_options_t;
 typedef struct uvsig_info_s uvsig_info_t;
 typedef struct uvsig_stats_s uvsig_stats_t;
 typedef struct uvsig_warning_s uvsig_warning_t;
+typedef struct uvsig_itimer_s uvsig_itimer_t;
+typedef struct uvsig_itimerval_s uvsig_itimerval_t;
+typedef struct uvsig_wait_s uvsig_wait_t;
 
 /* --- The signals of a loop ---------------------------------------------- */
 
@@ -81,7 +84,7 @@ typedef enum {
 } uvsig_mode_t;
 
 typedef enum {
-  UVSIG_WARN_FULL_BUFFER = 0, /* bytes mode: signals were coalesced */
+  UVSIG_WARN_FULL_BUFFER = 0, /* no room for bytes: the signals were counted */
   UVSIG_WARN_WRITE_ERROR      /* the wakeup fd failed; error says how */
 } uvsig_warning_kind_t;
 
@@ -91,6 +94,7 @@ struct uvsig_warning_s {
   int error;              /* UV_E* of what failed; UV_EOF: the other end */
   uint64_t total;         /* how many signals were not carried by a byte */
   const uint64_t* counts; /* the same for each number; UVSIG_NSIG entries */
+  int fd; /* uvsig_set_wakeup_fd()'s, or -1: the uvsig_t's own */
 };
 
 /* Called on the loop thread. May do what a watcher's callback may do. */
@@ -185,6 +189,20 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
 
+/* Sleep until a signal is caught, and run its callbacks, without the loop.
+ * Where callbacks are due at the call they are run, without sleeping. Signals
+ * that nothing of `sig` watches do not end it, nor do those that no callback is
+ * told of. The loop's other handles, and the time limits of uvsig_wait_start(),
+ * wait until the loop runs again.
+ * Returns: 1 or more, how many callbacks were run
+ *   UV_EINVAL  `sig` is NULL, not initialised or closing, or has no started
+ *              watcher, wait or timer: nothing could end it
+ *   UV_EPERM   not the loop thread
+ *   UV_EOF     somebody closed the other end of the wakeup fd, or another code
+ *              of read(2)
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pause(uvsig_t* sig);
+
 /* Read the counts of `signum`, or, with 0, of all signals together.
  * All zeros for a number that was never watched here, from another thread than
  * the loop's, and once the close callback has been called. Between
@@ -198,11 +216,12 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
 /* --- Watchers ------------------------------------------------------------ */
 
 /* No sender is known: of this struct only signum, count and flags count. Set
- * in every callback of this release. */
+ * in every callback of this release; uvsig_sigwaitinfo() knows the sender. */
 #define UVSIG_INFO_NONE 1u
 
 /* What a callback is told of the signals that it stands for. Valid during the
- * callback only. The meaning of code to value is that of siginfo_t's si_*. */
+ * callback only. The meaning of code to value is that of siginfo_t's si_*
+ * (sigaction(2)); those that a code does not come with are 0. */
 struct uvsig_info_s {
   int signum;
   unsigned count; /* how many signals this stands for, 1 to UINT_MAX */
@@ -366,6 +385,18 @@ UVSIG_EXTERN int uvsig_ignore(int signum);
  * Returns and Context: as uvsig_ignore(). Since: 0.1. */
 UVSIG_EXTERN int uvsig_default(int signum);
 
+/* Choose whether a signal interrupts system calls (EINTR), as siginterrupt(3).
+ * Without it, those that can be restarted are (SA_RESTART; signal(7) lists
+ * them). Changes the library's handler, now or when it is installed next, and
+ * stays until it is changed: no other handler, and nothing where nobody ever
+ * watches the signal.
+ * `flag`: 0: restart, the default; else: interrupt.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is none that can be caught
+ *   what sigaction(2) refuses
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_siginterrupt(int signum, int flag);
+
 /* End the process by a signal, so that its parent sees that it died by it.
  * Sets the default action, raises the signal and unblocks it in the calling
  * thread. As PID 1, which the kernel spares (kill(2)), it calls
@@ -376,14 +407,315 @@ UVSIG_EXTERN int uvsig_default(int signum);
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_reraise(int signum);
 
-/* --- Names, and sending --------------------------------------------------- */
+/* --- A wakeup fd of your own ----------------------------------------------- */
 
-/* Fill `set` with the signals of this system: 62 on Linux with glibc.
- * SIGKILL and SIGSTOP are among them, the numbers that libc keeps are not.
+/* Have the number of each signal that is caught written to `fd`, as one byte.
+ * For a loop that is not libuv's: it polls the other end, reads, and calls
+ * uvsig_flush(). One for the process, beside the `uvsig_t`: of signals that
+ * nothing of this library watches nothing is written, and one byte however many
+ * watch. The byte is written after the signal has reached every `uvsig_t`.
+ * A pipe, a socket or what else takes bytes; it stays yours, and must be open
+ * until another call has taken its place. At return, nothing is written to the
+ * previous one any more. Waits, briefly, for handlers that run on other threads.
+ * What does not fit is warned of, once until a byte fits again, unless
+ * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
+ * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
+ * has it too. poll(2) and select(2) may fail with EINTR all the same (signal(7)).
+ * `fd`: -1: no more. `*old_fd`, unless NULL: the previous one, or -1.
+ * Returns: 0
+ *   UV_EBADF   `fd` is not open, or below -1
+ *   UV_EINVAL  `fd` has no O_NONBLOCK: a handler must not wait
+ *   another code of fstat(2)
+ * After an error: the previous one stays, `*old_fd` is untouched.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_set_wakeup_fd(int fd,
+                                     int warn_on_full_buffer,
+                                     int* old_fd);
+
+/* Count the signals in what was read from the other end of that fd.
+ * Sets every element of `counts`. Bytes that are no signal are passed over.
+ * Returns: 0 or more, how many bytes were signals (at most INT_MAX)
+ *   UV_EINVAL  `counts` is NULL, or `bytes` is and `size` is not 0
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_decode(const void* bytes,
+                              size_t size,
+                              unsigned counts[UVSIG_NSIG]);
+
+/* --- Interval timers -------------------------------------------------------- */
+
+/* The process has one of each (setitimer(2)). */
+enum {
+  UVSIG_ITIMER_REAL = 0,    /* real time; SIGALRM */
+  UVSIG_ITIMER_VIRTUAL = 1, /* the process's user time; SIGVTALRM */
+  UVSIG_ITIMER_PROF = 2     /* its user and system time; SIGPROF */
+};
+
+/* In seconds. */
+struct uvsig_itimerval_s {
+  double seconds;  /* until the next expiration; 0: not armed */
+  double interval; /* between those that follow; 0: none follow */
+};
+
+/* Arm an interval timer of the process: its signal after `seconds`, and then
+ * every `interval` seconds, unless that is 0. 0 `seconds` disarm it.
+ * Both are rounded up to the microsecond. `*old`, unless NULL: what it was.
+ * The signal has the effect that it has: one may want a watcher.
+ * Returns: 0
+ *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or a time is negative, not
+ *              finite, or above 9,007,199,254 s or what the system takes
+ *   UV_EBUSY   a uvsig_itimer_t has this timer
+ * After an error: the timer is as it was, `*old` is untouched.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_setitimer(int which,
+                                 double seconds,
+                                 double interval,
+                                 uvsig_itimerval_t* old);
+
+/* Tell what is left of an interval timer of the process.
+ * Returns: 0
+ *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or `value` is NULL
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_getitimer(int which, uvsig_itimerval_t* value);
+
+/* Arm SIGALRM in `seconds`, or disarm it with 0 (alarm(2)).
+ * Uses UVSIG_ITIMER_REAL. An alarm that is still armed when the last watcher of
+ * SIGALRM stops has the previous action, most likely the end of the process.
+ * Returns: the whole seconds that the previous alarm had left, 0 if there was
+ * none; UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the timer.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN unsigned uvsig_alarm(unsigned seconds);
+
+/* Called on the loop thread; may do what a watcher's callback may do.
+ * `expirations`: how many there were since the last call, 1 or more: also those
+ * whose signal the kernel merged with another one. */
+typedef void (*uvsig_itimer_cb)(uvsig_itimer_t* t, unsigned expirations);
+
+/* An interval timer whose callback runs on the loop. Not a uv handle: once it
+ * is stopped, its memory is yours. */
+struct uvsig_itimer_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_t* sig;
+  int which;
+  /* private */
+  uvsig_itimer_cb cb;
+  uvsig_watcher_t watcher;
+  uint64_t first;
+  uint64_t interval;
+  uint64_t expirations;
+  void* reserved[4];
+};
+
+/* Prepare an interval timer. `data` is left alone.
+ * Returns: 0
+ *   UV_EINVAL  `sig` or `t` is NULL, `sig` is not initialised or closing, or
+ *              `which` is none of UVSIG_ITIMER_*
+ *   UV_EBUSY   `t` is started
+ *   UV_EPERM   not the loop thread
+ * After an error: `*t` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
+
+/* Call `cb` after `seconds`, and then every `interval` seconds, unless that is
+ * 0: then it stops before the callback, which may start it again.
+ * Both are rounded up to the microsecond. Takes the process's timer and its
+ * signal, and saves what they were. Watchers of the signal are told of it, too;
+ * a signal that somebody sends is no expiration. Start on a started timer sets
+ * it anew. A child of fork(2) has no armed timer; a program that is executed
+ * has this one, and dies by its signal (execve(2)): stop it before.
+ * Returns: 0
+ *   UV_EINVAL  `t` or `cb` is NULL, `t` is not initialised, its `uvsig_t` is
+ *              closing, `seconds` is 0, or a time is one that uvsig_setitimer()
+ *              refuses
+ *   UV_EBUSY   another uvsig_itimer_t has this timer of the process
+ *   UV_EPERM   not the loop thread
+ *   UV_ENOMEM  no memory
+ *   what sigaction(2) refuses
+ * After an error: a started timer goes on as it was.
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
+                                    uvsig_itimer_cb cb,
+                                    double seconds,
+                                    double interval);
+
+/* Stop: the callback is not called again, and the memory is yours.
+ * The previous timer goes on, its time having run meanwhile: if it would have
+ * expired, it expires at once. The previous disposition is back, as at
+ * uvsig_watcher_stop(); if that is the last watcher of the signal in the
+ * process, one that is pending is forgotten, whoever sent it, so that the
+ * timer's last does not meet the previous action. uvsig_close() does the same.
+ * In a child of fork(2), which has not inherited it, the previous timer does
+ * not come back. Stopping a stopped timer is no error.
+ * Returns: 0
+ *   UV_EINVAL  `t` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_stop(uvsig_itimer_t* t);
+
+/* Let the timer keep the loop alive while it is started; the default.
+ * Returns: nothing. Harmless when repeated.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_itimer_ref(uvsig_itimer_t* t);
+
+/* Let the loop end although the timer is started.
+ * Returns: nothing. Harmless when repeated.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_itimer_unref(uvsig_itimer_t* t);
+
+/* Tell whether the timer keeps the loop alive while it is started.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_has_ref(const uvsig_itimer_t* t);
+
+/* Tell whether the timer is started.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
+
+/* --- Waiting, in a thread --------------------------------------------------- */
+
+/* Wait until a signal of `set` is pending, and take it (sigwait(3)).
+ * No handler and no callback is called for it. Block the signals of `set` in
+ * every thread before, or their handlers may come first. SIGKILL, SIGSTOP and
+ * what is no signal are passed over in `set`. Signals that are not in it, and
+ * their handlers, do not end the wait.
+ * Returns: 0, and the number in `*signum`
+ *   UV_EINVAL  `set` or `signum` is NULL, or `set` has no signal that can be
+ *              waited for
+ * After an error: `*signum` is untouched.
+ * Context: any thread; sleeps, so not the one that runs the loop. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
+
+/* Like uvsig_sigwait(), and tell who sent the signal (sigwaitinfo(2)).
+ * `info`: count is 1, flags are 0; pid and uid are 0 where no process sent it.
+ * May be NULL.
+ * Returns: 0, and the signal in `*info`
+ *   UV_EINVAL  `set` is NULL, or has no signal that can be waited for
+ * After an error: `*info` is untouched.
+ * Context: as uvsig_sigwait(). Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigwaitinfo(const sigset_t* set, uvsig_info_t* info);
+
+/* Like uvsig_sigwaitinfo(), but for `seconds` at most (sigtimedwait(2)).
+ * 0: take what is pending now. INFINITY, or above 1e9: no limit. The time is
+ * that of the monotonic clock, and other signals do not prolong it.
+ * Returns: 0, and the signal in `*info`
+ *   UV_ETIMEDOUT  no signal came
+ *   UV_EINVAL     `set` is NULL, `seconds` is negative or not a number, or
+ *                 there is neither a limit nor a signal to wait for in `set`
+ * After an error: `*info` is untouched.
+ * Context: as uvsig_sigwait(); with 0 it does not sleep. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigtimedwait(const sigset_t* set,
+                                    double seconds,
+                                    uvsig_info_t* info);
+
+/* --- Waiting, on the loop --------------------------------------------------- */
+
+/* Called on the loop thread, exactly once; may do what a watcher's callback may
+ * do, and start the same wait again. The memory of `req` is yours.
+ * `status`: 0: `info` is the signal, and count is 1
+ *   UV_ETIMEDOUT  no signal came in time; `info` is NULL
+ *   UV_ECANCELED  cancelled, or its `uvsig_t` was closed; `info` is NULL */
+typedef void (*uvsig_wait_cb)(uvsig_wait_t* req,
+                              int status,
+                              const uvsig_info_t* info);
+
+/* One wait for one signal of a set. The memory is yours again in the callback. */
+struct uvsig_wait_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_t* sig;
+  /* private */
+  void* wait;
+  void* reserved[4];
+};
+
+/* Call `cb` for the next signal of `set`, without blocking the loop.
+ * `*req` needs no preparation.
+ * It is taken: watchers of the same `uvsig_t` do not see it. Several waits take
+ * one signal each, in the order of their starts. Each `uvsig_t` has the signal
+ * for itself. Signals that were caught before the call and have not been
+ * delivered count, too. What the start of a watcher does to dispositions and
+ * masks holds until the callback has returned, so a wait that is started in it
+ * misses nothing. SIGKILL, SIGSTOP and what is no signal are passed over in
+ * `set`; with a limit, it may be empty.
+ * `seconds`: from now on; 0: what has been caught when the loop looks next;
+ * INFINITY, or above 1e9: no limit. What was caught in time is taken in time,
+ * however late the loop is.
+ * The loop is kept alive until the callback.
+ * Returns: 0
+ *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or
+ *              closing, `seconds` is negative or not a number, or there is
+ *              neither a limit nor a signal to wait for in `set`
+ *   UV_EBUSY   `req` is waiting
+ *   UV_EPERM   not the loop thread
+ *   UV_ENOMEM  no memory
+ *   what sigaction(2) refuses
+ * After an error: `cb` is not called, `*req` is untouched.
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_wait_start(uvsig_t* sig,
+                                  uvsig_wait_t* req,
+                                  const sigset_t* set,
+                                  double seconds,
+                                  uvsig_wait_cb cb);
+
+/* End a wait: no signal is taken for it any more, dispositions and masks are
+ * given back, and its callback is called by the loop, with UV_ECANCELED.
+ * The memory of `*req` must have been started, or be zero.
+ * Returns: 0
+ *   UV_EINVAL    `req` is NULL or not waiting
+ *   UV_EALREADY  cancelled already, and its callback is to come
+ *   UV_EPERM     not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
+
+/* --- Masks, and threads ----------------------------------------------------- */
+
+/* Change and read the calling thread's signal mask (pthread_sigmask(3)).
+ * SIGKILL, SIGSTOP and what libc keeps stay unblocked, without an error. What
+ * is unblocked and pending is caught before it returns.
+ * `how`: SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK; without meaning if `set` is
+ * NULL. `*old`, unless NULL: the mask before.
+ * Returns: 0
+ *   UV_EINVAL  `how` is none of them
+ * After an error: `*old` is untouched.
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pthread_sigmask(int how,
+                                       const sigset_t* set,
+                                       sigset_t* old);
+
+/* Tell which signals wait for the calling thread to unblock them, those of the
+ * process and its own (sigpending(2)).
  * Returns: 0
  *   UV_EINVAL  `set` is NULL
  * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_valid_signals(sigset_t* set);
+UVSIG_EXTERN int uvsig_sigpending(sigset_t* set);
+
+/* Create a thread that no signal interrupts (uv_thread_create()).
+ * It starts with every signal blocked but those that a fault of its own raises:
+ * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS. So signals to the process
+ * go to the loop's thread. The caller's mask is as before.
+ * Returns: 0
+ *   UV_EINVAL  `tid` or `entry` is NULL
+ *   what uv_thread_create() returns
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
+                                     uv_thread_cb entry,
+                                     void* arg);
+
+/* Start the threads of libuv's pool with those signals blocked.
+ * libuv creates them at the first work that is queued in the process: call this
+ * before; threads that exist stay as they are. Queues a work that does nothing,
+ * which keeps the loop alive until it has been round.
+ * Returns: 0
+ *   UV_EINVAL  `loop` is NULL
+ *   UV_ENOMEM  no memory
+ *   what uv_queue_work() returns
+ * Context: the thread that runs the loop. Since: 0.1. */
+UVSIG_EXTERN int uvsig_threadpool_prime(uv_loop_t* loop);
+
+/* --- Sending ---------------------------------------------------------------- */
 
 /* Send a signal to the calling thread (raise(3)).
  * Unless the thread blocks it, its handler has run at return.
@@ -391,6 +723,55 @@ UVSIG_EXTERN int uvsig_valid_signals(sigset_t* set);
  *   UV_EINVAL  `signum` is no signal
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_raise_signal(int signum);
+
+/* Send a signal to a thread of this process (pthread_kill(3)).
+ * With 0 nothing is sent, but the thread is looked for. A thread that has been
+ * joined or detached, and has ended, must not be asked for.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is neither 0 nor a signal
+ *   UV_ESRCH   the thread has ended; glibc 2.34 and later say 0 until it has
+ *              been joined
+ *   UV_EAGAIN  a realtime signal, and the queue is full
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pthread_kill(uv_thread_t thread, int signum);
+
+/* Send a signal to the process that a pidfd stands for, and never to another
+ * one that has its number since (pidfd_send_signal(2)).
+ * With 0 nothing is sent, but it is checked whether one could.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is neither 0 nor a signal, `info` is not NULL, or
+ *              `flags` is not 0: both are for later
+ *   UV_EBADF   `pidfd` is not a pidfd
+ *   UV_EPERM   not allowed
+ *   UV_ESRCH   the process has ended and been waited for
+ *   UV_EAGAIN  a realtime signal, and the queue is full
+ *   UV_ENOSYS  the system does not have it: Linux 5.1 and later do
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pidfd_send_signal(int pidfd,
+                                         int signum,
+                                         const siginfo_t* info,
+                                         unsigned flags);
+
+/* Send a signal with a value to a process (sigqueue(3)).
+ * With 0 nothing is sent, but it is checked whether one could.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is neither 0 nor a signal, or `pid` is not above 0:
+ *              groups cannot be sent to
+ *   UV_ESRCH   there is no such process
+ *   UV_EPERM   not allowed
+ *   UV_EAGAIN  the queue of the process's user is full (RLIMIT_SIGPENDING)
+ *   UV_ENOSYS  the system does not have it: macOS, OpenBSD
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigqueue(uv_pid_t pid, int signum, union sigval value);
+
+/* --- Numbers and names ------------------------------------------------------ */
+
+/* Fill `set` with the signals of this system: 62 on Linux with glibc.
+ * SIGKILL and SIGSTOP are among them, the numbers that libc keeps are not.
+ * Returns: 0
+ *   UV_EINVAL  `set` is NULL
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_valid_signals(sigset_t* set);
 
 /* Name a signal: "SIGINT", "SIGRTMIN", "SIGRTMIN+3".
  * Returns: static text, or NULL if `signum` is no signal.

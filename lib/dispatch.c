@@ -6,6 +6,8 @@
 
 #include "internal.h"
 
+#include <poll.h>
+
 /* Is there a byte in the pipe for a signal that is neither delivered nor
  * discarded? Else a byte that looks like one is junk. */
 static bool is_carried(struct uvsig__source* source) {
@@ -45,7 +47,7 @@ static int decode_bytes(struct uvsig__hub* hub) {
 /* Move the handler's counters to ours, and say so. */
 static void take_counters(struct uvsig__hub* hub) {
   uint64_t counts[UVSIG_NSIG] = {0};
-  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, UV_EAGAIN, 0, counts};
+  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, UV_EAGAIN, 0, counts, -1};
   struct uvsig__source* source;
   unsigned long uncarried;
   int signum;
@@ -74,14 +76,30 @@ static void take_counters(struct uvsig__hub* hub) {
     for (signum = 1; signum < UVSIG_NSIG; signum++)
       if (counts[signum] > 0)
         hub->sources[signum]->full_buffers++;
-    uvsig__warn(hub, &warning);
+    if (hub->warn_on_full_buffer)
+      uvsig__warn(hub, &warning);
   }
+}
+
+static int deliver_taken(struct uvsig__source* source) {
+  unsigned long count;
+  unsigned long most;
+  int calls = 0;
+
+  while (source->taken > 0 && !source->hub->closing) {
+    /* A wait takes one. The rest stays where a nested flush finds it. */
+    count = uvsig__source_is_awaited(source) ? 1 : source->taken;
+    source->taken -= count;
+    /* Somebody else's byte may have passed for one of these: never deliver
+     * more than were caught. */
+    most = uvsig__source_pending(source);
+    calls += uvsig__source_deliver(source, count < most ? count : most);
+  }
+  return calls;
 }
 
 static int deliver_counters(struct uvsig__hub* hub) {
   struct uvsig__source* source;
-  unsigned long count;
-  unsigned long most;
   int calls = 0;
   int signum;
 
@@ -89,12 +107,7 @@ static int deliver_counters(struct uvsig__hub* hub) {
     source = hub->sources[signum];
     if (source == NULL || source->taken == 0)
       continue;
-    count = source->taken;
-    source->taken = 0;
-    /* Somebody else's byte may have passed for one of these: never deliver
-     * more than were caught. */
-    most = uvsig__source_pending(source);
-    calls += uvsig__source_deliver(source, count < most ? count : most);
+    calls += deliver_taken(source);
   }
   return calls;
 }
@@ -123,6 +136,8 @@ static int look_at_counters(struct uvsig__hub* hub) {
       0)
     take_counters(hub);
   /* Else there may be what a delivery was called from the middle of. */
+  if (!hub->closing)
+    uvsig__report_wakeup_fd(hub);
   return deliver_counters(hub);
 }
 
@@ -175,22 +190,63 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
     look_at_counters(hub);
 }
 
+/* Deliver what is pending. Returns how many callbacks it ran, and in `*n` the
+ * result of the last read. */
+int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
+  size_t total = 0;
+  int calls = 0;
+
+  *n = 0;
+  /* No more than what can have been pending at the call. */
+  do {
+    calls += turn(hub, n);
+    total += *n > 0 ? (size_t) *n : 0;
+  } while (!hub->closing && *n == UVSIG__BUDGET &&
+           total < hub->wakeup.capacity);
+  if (!hub->closing)
+    calls += look_at_counters(hub);
+  return calls;
+}
+
 int uvsig_flush(uvsig_t* sig) {
   struct uvsig__hub* hub;
-  size_t total = 0;
-  ssize_t n = 0;
-  int calls = 0;
+  ssize_t n;
+  int err;
+
+  err = uvsig__hub_of(sig, &hub);
+  return err != 0 ? err : uvsig__flush(hub, &n);
+}
+
+static bool is_watching(const struct uvsig__hub* hub) {
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (hub->sources[signum] != NULL && hub->sources[signum]->first != NULL)
+      return true;
+  return false;
+}
+
+int uvsig_pause(uvsig_t* sig) {
+  struct uvsig__hub* hub;
+  struct pollfd pollfd;
+  ssize_t n;
+  int calls;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
     return err;
-  /* No more than what can have been pending at the call. */
-  do {
-    calls += turn(hub, &n);
-    total += n > 0 ? (size_t) n : 0;
-  } while (!hub->closing && n == UVSIG__BUDGET && total < hub->wakeup.capacity);
-  if (!hub->closing)
-    calls += look_at_counters(hub);
-  return calls;
+  pollfd.fd = hub->wakeup.read_fd;
+  pollfd.events = POLLIN;
+  for (;;) {
+    calls = uvsig__flush(hub, &n);
+    if (calls > 0)
+      return calls;
+    if (n < 0)
+      return (int) n;
+    if (!is_watching(hub))
+      return UV_EINVAL;
+    /* EINTR: a handler ran, maybe ours. What it wrote is readable. */
+    poll(&pollfd, 1, -1);
+  }
 }

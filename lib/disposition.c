@@ -67,6 +67,23 @@ static bool is_ours(const struct sigaction* action) {
          action->sa_sigaction == uvsig__handler;
 }
 
+/* Which signals interrupt system calls; under the lock. */
+static bool interrupts[UVSIG_NSIG];
+
+static void set_handler(struct sigaction* action, int signum) {
+  memset(action, 0, sizeof(*action));
+  action->sa_sigaction = uvsig__handler;
+  /* SA_SIGINFO tells a fault from a kill(). SA_ONSTACK: a stack overflow leaves
+   * no room for a handler on the thread's own stack. SA_RESTART: a program that
+   * watches signals on a loop wants no EINTR elsewhere, unless it says so. No
+   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it back. */
+  action->sa_flags = SA_SIGINFO | SA_ONSTACK;
+  if (!interrupts[signum])
+    action->sa_flags |= SA_RESTART;
+  /* Full: handlers do not nest, so a thread counts as one reader at most. */
+  sigfillset(&action->sa_mask);
+}
+
 static bool is_watched(int signum) {
   return atomic_load(&uvsig__shared.sources[signum]) != NULL;
 }
@@ -82,16 +99,7 @@ static int install(int signum) {
   if (is_ours(&current))
     return 0;
 
-  memset(&action, 0, sizeof(action));
-  action.sa_sigaction = uvsig__handler;
-  /* SA_SIGINFO tells a fault from a kill(). SA_RESTART: a program that watches
-   * signals on a loop wants no EINTR elsewhere. SA_ONSTACK: a stack overflow
-   * leaves no room for a handler on the thread's own stack. No SA_RESETHAND:
-   * one-shot is the watcher's, and macOS does not give it back. */
-  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  /* Full: handlers do not nest, so a thread counts as one reader at most. */
-  sigfillset(&action.sa_mask);
-
+  set_handler(&action, signum);
   /* Saved before ours can run: a fault reads it. */
   uvsig__shared.previous[signum] = current;
   if (sigaction(signum, &action, NULL) != 0)
@@ -180,18 +188,42 @@ static void wait_briefly(unsigned round) {
  * that a storm cannot keep the awaited one above 0. Two rounds: a handler that
  * read the generation, and was delayed before it counted itself in, may be in
  * either. test/readers.pml is a model of this. */
-void uvsig__synchronize(void) {
+void uvsig__synchronize_locked(void) {
   unsigned generation;
   unsigned round;
   int i;
 
-  uvsig__lock();
   for (i = 0; i < 2; i++) {
     generation = atomic_load(&uvsig__shared.generation);
     atomic_store(&uvsig__shared.generation, generation ^ 1);
     for (round = 0; atomic_load(&uvsig__shared.readers[generation]) != 0;
          round++)
       wait_briefly(round);
+  }
+}
+
+void uvsig__synchronize(void) {
+  uvsig__lock();
+  uvsig__synchronize_locked();
+  uvsig__unlock();
+}
+
+/* Forget what is pending of a signal whose only source is about to go: the
+ * previous action must not take what our timer has sent. Ignoring a signal
+ * discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). */
+void uvsig__discard_pending(const struct uvsig__source* source) {
+  struct sigaction ignore;
+  struct sigaction current;
+
+  memset(&ignore, 0, sizeof(ignore));
+  ignore.sa_handler = SIG_IGN;
+  sigemptyset(&ignore.sa_mask);
+  uvsig__lock();
+  if (atomic_load(&uvsig__shared.sources[source->signum]) == source &&
+      atomic_load(&source->next) == NULL &&
+      sigaction(source->signum, NULL, &current) == 0 && is_ours(&current)) {
+    sigaction(source->signum, &ignore, NULL);
+    sigaction(source->signum, &current, NULL);
   }
   uvsig__unlock();
 }
@@ -250,6 +282,28 @@ int uvsig_ignore(int signum) {
 
 int uvsig_default(int signum) {
   return set_action(signum, SIG_DFL);
+}
+
+int uvsig_siginterrupt(int signum, int flag) {
+  struct sigaction action;
+  struct sigaction current;
+  bool before;
+  int err = 0;
+
+  if (!uvsig__is_catchable(signum))
+    return UV_EINVAL;
+  uvsig__lock();
+  before = interrupts[signum];
+  interrupts[signum] = flag != 0;
+  if (sigaction(signum, NULL, &current) == 0 && is_ours(&current)) {
+    set_handler(&action, signum);
+    if (sigaction(signum, &action, NULL) != 0) {
+      err = UVSIG__ERR(errno);
+      interrupts[signum] = before;
+    }
+  }
+  uvsig__unlock();
+  return err;
 }
 
 /* signal(7): those whose default action is to ignore, stop or continue. */

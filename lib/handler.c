@@ -52,26 +52,46 @@ static void discard_sigpipe(void) {
     sigaction(SIGPIPE, &current, NULL);
 }
 
-/* Returns whether the byte went in. */
-static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
+/* Returns 0, UV_EAGAIN when there is no room, or another code. */
+static int write_byte(int fd, bool is_socket, unsigned char byte) {
   ssize_t n;
   int err;
 
   /* MSG_NOSIGNAL: a socket without a reader must not raise SIGPIPE. */
-  if (wakeup->is_socket)
-    n = send(wakeup->write_fd, &byte, 1, MSG_NOSIGNAL);
+  if (is_socket)
+    n = send(fd, &byte, 1, MSG_NOSIGNAL);
   else
-    n = write(wakeup->write_fd, &byte, 1);
+    n = write(fd, &byte, 1);
   if (n == 1)
-    return true;
+    return 0;
   err = errno;
   if (err == EAGAIN || err == EWOULDBLOCK || err == EINTR)
-    return false;
-  if (err == EPIPE && !wakeup->is_socket)
+    return UV_EAGAIN;
+  if (err == EPIPE && !is_socket)
     discard_sigpipe();
+  return UVSIG__ERR(err);
+}
+
+/* Returns whether the byte went in. */
+static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
+  int err = write_byte(wakeup->write_fd, wakeup->is_socket, byte);
+
   /* Relaxed: a diagnostic, which nothing else depends on. */
-  atomic_store_explicit(&wakeup->error, UVSIG__ERR(err), memory_order_relaxed);
-  return false;
+  if (err != 0 && err != UV_EAGAIN)
+    atomic_store_explicit(&wakeup->error, err, memory_order_relaxed);
+  return err == 0;
+}
+
+static void ring(struct uvsig__wakeup* wakeup) {
+  /* Once until the loop has looked. The exchange comes after the counter, and
+   * the loop's exchange before it takes the counters, so by the order of the two
+   * exchanges either the loop takes this one too, or it is rung for again. If
+   * the bell does not fit, the pipe is full, and the loop will read it and look
+   * when it is empty. test/wakeup.pml is a model of this. Acquire and release: an
+   * exchange that finds 1 is part of the release sequence that the loop
+   * acquires. */
+  if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) == 0)
+    send_byte(wakeup, 0);
 }
 
 static void catch_signal(struct uvsig__source* source) {
@@ -86,16 +106,23 @@ static void catch_signal(struct uvsig__source* source) {
 
   /* Release: pairs with the loop's acquire when it takes the counter. */
   atomic_fetch_add_explicit(&source->uncarried, 1, memory_order_release);
+  ring(wakeup);
+}
 
-  /* The doorbell, once until the loop has looked. The exchange comes after the
-   * counter, and the loop's exchange before it takes the counters, so by the
-   * order of the two exchanges either the loop takes this one too, or it is
-   * rung for again. If the bell does not fit, the pipe is full, and the loop
-   * will read it and look when it is empty. test/wakeup.pml is a model of this.
-   * Acquire and release: an exchange that finds 1 is part of the release
-   * sequence that the loop acquires. */
-  if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) == 0)
-    send_byte(wakeup, 0);
+/* Write to the program's own wakeup fd. Returns whether there is something to
+ * report: the first failure after a success, or after another failure. */
+static bool write_own(struct uvsig__wakeup_fd* own, int signum) {
+  int err = write_byte(own->fd, own->is_socket, (unsigned char) signum);
+
+  /* Relaxed: diagnostics; the doorbell that follows publishes them. */
+  if (err != 0)
+    atomic_fetch_add_explicit(&own->missed[signum], 1, memory_order_relaxed);
+  if (atomic_exchange_explicit(&own->failing, err, memory_order_relaxed) ==
+          err ||
+      err == 0 || (err == UV_EAGAIN && !own->warn))
+    return false;
+  atomic_store_explicit(&own->due, err, memory_order_relaxed);
+  return true;
 }
 
 /* Was it raised by the kernel for something that the thread did? si_code is
@@ -131,12 +158,16 @@ static void pass_fault(int signum) {
 
 static void catch_all(int signum) {
   unsigned generation = reader_enter();
-  struct uvsig__source* source = atomic_load(&uvsig__shared.sources[signum]);
+  struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
+  struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
+  struct uvsig__source* source;
 
-  while (source != NULL) {
+  for (source = first; source != NULL; source = atomic_load(&source->next))
     catch_signal(source);
-    source = atomic_load(&source->next);
-  }
+  /* After the sources: whoever reads this byte finds the signal there. */
+  if (first != NULL && own != NULL && write_own(own, signum))
+    for (source = first; source != NULL; source = atomic_load(&source->next))
+      ring(source->wakeup);
   reader_leave(generation);
 }
 

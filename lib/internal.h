@@ -12,6 +12,7 @@
 
 #include "uvsig.h"
 
+#include <math.h> /* INFINITY: no function, no library */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,6 +32,10 @@ _Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
 /* What one turn of the loop reads at most, so that a storm of signals cannot
  * starve the loop's other handles. */
 #define UVSIG__BUDGET 4096
+
+#define UVSIG__SECOND  UINT64_C(1000000000) /* in nanoseconds */
+#define UVSIG__NEVER   UINT64_MAX
+#define UVSIG__FOREVER ((double) INFINITY)
 
 /* The fd pair that wakes a loop. Written once before it is published to the
  * handler, except the atomics. */
@@ -82,6 +87,17 @@ struct uvsig__cursor {
   struct uvsig__cursor* outer;
 };
 
+/* The program's wakeup fd (uvsig_set_wakeup_fd()). Written once before it is
+ * published to the handler, except the atomics. */
+struct uvsig__wakeup_fd {
+  int fd; /* -1: none */
+  bool is_socket;
+  bool warn;
+  atomic_int failing; /* UV_E* of the last write if it failed, or 0 */
+  atomic_int due;     /* UV_E* that is to be reported, or 0 */
+  atomic_ulong missed[UVSIG_NSIG]; /* since the last report */
+};
+
 /* What is behind a uvsig_t. On the heap, because the handler and closing
  * handles may outlive what the user does with the public struct. */
 struct uvsig__hub {
@@ -92,6 +108,7 @@ struct uvsig__hub {
 
   uv_poll_t poll;       /* referenced while `refs` is not 0 */
   uv_prepare_t prepare; /* notices which thread runs the loop */
+  uv_timer_t deadline;  /* of the first wait to end, see wait.c */
   uv_timer_t last;      /* closed after the others, see signals.c */
   unsigned refs;        /* started watchers that keep the loop alive */
   unsigned open;        /* close callbacks of handles that are to come */
@@ -102,6 +119,9 @@ struct uvsig__hub {
   uvsig_warning_cb warning_cb;
   uint64_t junk;
   uint64_t full_buffers;
+
+  struct uvsig__wait* waits; /* in the order of their starts */
+  uint64_t last_wait;        /* the number of the last one */
 
   size_t overdue; /* bytes read since a raised counter was first noticed */
   size_t at;      /* the next of `bytes` to decode ... */
@@ -116,12 +136,21 @@ struct uvsig__shared {
   _Atomic(struct uvsig__source*) sources[UVSIG_NSIG];
   atomic_uint generation;  /* which of `readers` a new handler counts in */
   atomic_ulong readers[2]; /* handlers that are reading */
+  _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
   struct sigaction previous[UVSIG_NSIG]; /* valid while ours is installed */
 };
 
 /* handler.c: signal context. */
 extern struct uvsig__shared uvsig__shared;
 void uvsig__handler(int signum, siginfo_t* info, void* context);
+
+/* clock.c */
+uint64_t uvsig__now(void);
+uint64_t uvsig__round_up(double seconds, double unit);
+int uvsig__deadline(double seconds, uint64_t* deadline);
+
+/* info.c: also signal context. */
+void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 
 /* disposition.c */
 void uvsig__lock(void);
@@ -131,6 +160,8 @@ bool uvsig__is_catchable(int signum);
 int uvsig__subscribe(struct uvsig__source* source);
 void uvsig__unsubscribe(struct uvsig__source* source);
 void uvsig__synchronize(void);
+void uvsig__synchronize_locked(void);
+void uvsig__discard_pending(const struct uvsig__source* source);
 
 /* mask.c */
 void uvsig__mask_open(struct uvsig__source* source);
@@ -155,17 +186,36 @@ bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup);
 /* dispatch.c */
 void uvsig__on_readable(uv_poll_t* poll, int status, int events);
 void uvsig__on_prepare(uv_prepare_t* prepare);
+int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
 
 /* signals.c */
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
+
+/* itimer.c */
+void uvsig__stop_itimers(struct uvsig__hub* hub);
+
+/* sigwait.c, or sigwait-poll.c */
+int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline);
+
+/* wait.c */
+void uvsig__on_deadline(uv_timer_t* timer);
+void uvsig__cancel_waits(struct uvsig__hub* hub);
+
+/* wakeup-fd.c */
+void uvsig__report_wakeup_fd(struct uvsig__hub* hub);
 
 /* warning.c */
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
 
 /* watcher.c */
 unsigned long uvsig__source_pending(const struct uvsig__source* source);
+bool uvsig__source_is_awaited(const struct uvsig__source* source);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
 void uvsig__source_abandon(struct uvsig__source* source);
 void uvsig__source_discard(struct uvsig__source* source);
+int uvsig__watcher_start_wait(uvsig_watcher_t* w,
+                              uvsig_watcher_cb cb,
+                              int signum);
+void uvsig__watcher_end_wait(uvsig_watcher_t* w);
 
 #endif /* UVSIG_INTERNAL_H */

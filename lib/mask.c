@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The signal mask that start changes and the last stop puts back: a launcher's
- * blocked signal would otherwise never reach its watcher. Runs in the loop
+ * Signal masks: the one that start changes and the last stop puts back, since a
+ * launcher's blocked signal would otherwise never reach its watcher; in the loop
  * thread. A mask is a thread's, so what several loops of one thread do to it is
- * shared among their sources.
+ * shared among their sources. And what users read and change, in any thread.
  */
 
 #include "internal.h"
+
+#include <errno.h>
 
 static void set_of(sigset_t* set, int signum) {
   sigemptyset(set);
@@ -58,4 +60,18 @@ void uvsig__mask_restore(struct uvsig__source* source) {
   source->was_blocked = false;
   source->mask_thread = 0;
   uvsig__unlock();
+}
+
+int uvsig_pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
+  /* Not all systems look (POSIX: [EINVAL] if `set` is not NULL). */
+  if (set != NULL && how != SIG_BLOCK && how != SIG_UNBLOCK &&
+      how != SIG_SETMASK)
+    return UV_EINVAL;
+  return UVSIG__ERR(pthread_sigmask(how, set, old));
+}
+
+int uvsig_sigpending(sigset_t* set) {
+  if (set == NULL)
+    return UV_EINVAL;
+  return sigpending(set) == 0 ? 0 : UVSIG__ERR(errno);
 }

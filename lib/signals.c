@@ -55,8 +55,10 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
   if (err != 0)
     return err;
   uv_prepare_init(loop, &hub->prepare);
+  uv_timer_init(loop, &hub->deadline);
   hub->poll.data = hub;
   hub->prepare.data = hub;
+  hub->deadline.data = hub;
   uv_unref((uv_handle_t*) &hub->poll);
   uv_unref((uv_handle_t*) &hub->prepare);
   uv_prepare_start(&hub->prepare, uvsig__on_prepare);
@@ -122,6 +124,7 @@ static void finish(struct uvsig__hub* hub) {
   uvsig_t* sig = hub->sig;
   int signum;
 
+  uvsig__cancel_waits(hub);
   uvsig__delist(hub);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     free(hub->sources[signum]);
@@ -161,7 +164,8 @@ static void close_handle(struct uvsig__hub* hub, uv_handle_t* handle) {
 static void close_handles(struct uvsig__hub* hub) {
   close_handle(hub, (uv_handle_t*) &hub->poll);
   close_handle(hub, (uv_handle_t*) &hub->prepare);
-  if (hub->open < 2) {
+  close_handle(hub, (uv_handle_t*) &hub->deadline);
+  if (hub->open < 3) {
     hub->open++;
     uv_timer_init(hub->sig->loop, &hub->last);
     hub->last.data = hub;
@@ -180,6 +184,7 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   if (err != 0)
     return err;
 
+  uvsig__stop_itimers(hub);
   hub->closing = true;
   hub->close_cb = cb;
   for (signum = 1; signum < UVSIG_NSIG; signum++)

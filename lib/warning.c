@@ -35,11 +35,20 @@ static void print(const uvsig_warning_t* warning) {
   const char* separator = ": ";
   int signum;
 
-  if (warning->kind == UVSIG_WARN_FULL_BUFFER)
-    add(&line, "uvsig: wakeup buffer full");
+  if (warning->fd >= 0)
+    add(&line, "uvsig: wakeup fd %d ", warning->fd);
+  else if (warning->kind == UVSIG_WARN_FULL_BUFFER)
+    add(&line, "uvsig: wakeup buffer ");
   else
-    add(&line, "uvsig: wakeup fd failed (%s)", uv_err_name(warning->error));
-  add(&line, ", %" PRIu64 " signals coalesced", warning->total);
+    add(&line, "uvsig: wakeup fd ");
+  if (warning->kind == UVSIG_WARN_FULL_BUFFER)
+    add(&line, "full");
+  else
+    add(&line, "failed (%s)", uv_err_name(warning->error));
+  add(&line,
+      ", %" PRIu64 " signals %s",
+      warning->total,
+      warning->fd >= 0 ? "not written" : "coalesced");
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
     if (warning->counts[signum] == 0)
       continue;
@@ -54,8 +63,6 @@ static void print(const uvsig_warning_t* warning) {
 }
 
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning) {
-  if (warning->kind == UVSIG_WARN_FULL_BUFFER && !hub->warn_on_full_buffer)
-    return;
   if (hub->warning_cb != NULL)
     hub->warning_cb(hub->sig, warning);
   else

@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACTIVE = 1, ONESHOT = 2, UNREF = 4 };
+/* A wait (wait.c) has a watcher for each of its signals. They are at the head of
+ * the list and take the signal from the others. An ended one takes nothing, and
+ * keeps the source as it is until it is stopped. */
+enum { ACTIVE = 1, ONESHOT = 2, UNREF = 4, WAIT = 8, ENDED = 16 };
 
 /* --- The books ------------------------------------------------------------ */
 
@@ -82,14 +85,23 @@ static int join(struct uvsig__source* source) {
   return source->first != NULL ? 0 : uvsig__subscribe(source);
 }
 
-static void append(struct uvsig__source* source, uvsig_watcher_t* w) {
-  w->prev = source->last;
-  w->next = NULL;
-  if (source->last != NULL)
-    source->last->next = w;
+/* Behind the last one of its kind: waits come before the others. */
+static void insert(struct uvsig__source* source, uvsig_watcher_t* w) {
+  uvsig_watcher_t* next = NULL;
+
+  if ((w->state & WAIT) != 0)
+    for (next = source->first; next != NULL && (next->state & WAIT) != 0;)
+      next = next->next;
+  w->next = next;
+  w->prev = next != NULL ? next->prev : source->last;
+  if (w->prev != NULL)
+    w->prev->next = w;
   else
     source->first = w;
-  source->last = w;
+  if (next != NULL)
+    next->prev = w;
+  else
+    source->last = w;
 
   w->source = source;
   w->signum = source->signum;
@@ -146,8 +158,37 @@ void uvsig__source_abandon(struct uvsig__source* source) {
   part(source);
 }
 
-/* Tell the watchers of the next `count` signals. Returns how many callbacks it
- * ran. Any of them may stop, start or free watchers, deliver what else is
+/* The watcher of the first wait that wants a signal. */
+static uvsig_watcher_t* find_wait(const struct uvsig__source* source) {
+  uvsig_watcher_t* w = source->first;
+
+  while (w != NULL && (w->state & (WAIT | ENDED)) == (WAIT | ENDED))
+    w = w->next;
+  return w != NULL && (w->state & WAIT) != 0 ? w : NULL;
+}
+
+bool uvsig__source_is_awaited(const struct uvsig__source* source) {
+  return find_wait(source) != NULL;
+}
+
+static void set_info(uvsig_info_t* info, int signum, uint64_t count) {
+  memset(info, 0, sizeof(*info));
+  info->signum = signum;
+  info->count = count > UINT_MAX ? UINT_MAX : (unsigned) count;
+  info->flags = UVSIG_INFO_NONE;
+}
+
+static int deliver_to_wait(struct uvsig__source* source, uvsig_watcher_t* w) {
+  uvsig_info_t info;
+
+  source->delivered++;
+  set_info(&info, source->signum, 1);
+  w->cb(w, source->signum, &info);
+  return 1;
+}
+
+/* Tell the watchers of the next `count` signals, or the first wait of the next
+ * one: then `count` is 1 at most. Returns how many callbacks it ran. Any of them may stop, start or free watchers, deliver what else is
  * pending, or close the hub, whose memory lasts until the loop goes round. */
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   struct uvsig__cursor cursor = {source->first, source->cursors};
@@ -158,10 +199,14 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   uint64_t told;
   int calls = 0;
 
+  w = find_wait(source);
+  if (w != NULL)
+    return count > 0 ? deliver_to_wait(source, w) : 0;
+
   source->cursors = &cursor;
   while ((w = cursor.next) != NULL) {
     cursor.next = w->next;
-    if (w->since >= end)
+    if (w->since >= end || (w->state & WAIT) != 0)
       continue;
 
     /* The list is in the order of the starts, so that nobody is told of more
@@ -173,11 +218,7 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
       source->coalesced += told > 1 ? told : 0;
       source->discarded += count - told;
     }
-    memset(&info, 0, sizeof(info));
-    info.signum = source->signum;
-    info.count = told > UINT_MAX ? UINT_MAX : (unsigned) told;
-    info.flags = UVSIG_INFO_NONE;
-
+    set_info(&info, source->signum, told);
     if ((w->state & ONESHOT) != 0) {
       w->state &= ~(unsigned) ONESHOT;
       leave(source, w);
@@ -221,7 +262,7 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
 static int start(uvsig_watcher_t* w,
                  uvsig_watcher_cb cb,
                  int signum,
-                 unsigned oneshot) {
+                 unsigned kind) {
   struct uvsig__source* source;
   struct uvsig__source* old;
   struct uvsig__hub* hub;
@@ -247,13 +288,14 @@ static int start(uvsig_watcher_t* w,
     if (old != NULL)
       leave(old, w);
     w->since = since;
-    append(source, w);
+    w->state |= kind & WAIT;
+    insert(source, w);
     /* Last: what the launcher's mask held back is caught at once. */
     if ((w->flags & UVSIG_KEEP_MASK) == 0)
       uvsig__mask_open(source);
   }
   w->cb = cb;
-  w->state = (w->state & ~(unsigned) ONESHOT) | oneshot;
+  w->state = (w->state & ~(unsigned) ONESHOT) | kind;
   return 0;
 }
 
@@ -265,6 +307,17 @@ int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
                                 uvsig_watcher_cb cb,
                                 int signum) {
   return start(w, cb, signum, ONESHOT);
+}
+
+/* For wait.c, whose watchers are started once. */
+int uvsig__watcher_start_wait(uvsig_watcher_t* w,
+                              uvsig_watcher_cb cb,
+                              int signum) {
+  return start(w, cb, signum, WAIT);
+}
+
+void uvsig__watcher_end_wait(uvsig_watcher_t* w) {
+  w->state |= ENDED;
 }
 
 int uvsig_watcher_stop(uvsig_watcher_t* w) {

@@ -6,15 +6,8 @@
 
 . "${srcdir:-$(dirname "$0")/..}/test/tap.sh"
 
-# configure refuses a source tree that is itself configured, as it is where
-# somebody builds in the source tree. Links to all but that fact will do.
-mkdir "$tmp/src" "$tmp/pc"
-for file in "$srcdir"/*; do
-  case $file in
-    */config.status) ;;
-    *) ln -s "$file" "$tmp/src" ;;
-  esac
-done
+mkdir "$tmp/pc"
+link_source
 
 # The first run fills the cache for the others; its variables must then stay the
 # same, so what pkg-config finds changes with the directory's contents.

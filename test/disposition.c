@@ -8,7 +8,9 @@
 #include "../lib/internal.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -150,6 +152,119 @@ static void the_handler_is_installed_with_the_flags_that_the_manual_says(
   fixture_close(&f);
 }
 
+static bool restarts(int signum) {
+  struct sigaction action = action_of(signum);
+
+  CHECK_EQ(uvsig_getsignal(signum), UVSIG_WATCHED);
+  CHECK((action.sa_flags & SA_SIGINFO) != 0);
+  CHECK((action.sa_flags & SA_ONSTACK) != 0);
+  CHECK_EQ(sigismember(&action.sa_mask, SIGTERM), 1);
+  return (action.sa_flags & SA_RESTART) != 0;
+}
+
+static void siginterrupt_changes_our_handler_and_survives_later_starts(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 1), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  CHECK(!restarts(SIGUSR1));
+  CHECK(restarts(SIGUSR2));
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK(!restarts(SIGUSR1));
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 0), 0);
+  CHECK(restarts(SIGUSR1));
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR2, 4711), 0);
+  CHECK(!restarts(SIGUSR2));
+  raise(SIGUSR2);
+  run_until(&f.loop, &b.calls, 1);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static void siginterrupt_leaves_other_handlers_alone(void) {
+  struct sigaction before;
+
+  set_handler(SIGUSR1, foreign);
+  before = action_of(SIGUSR1);
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, before.sa_flags & SA_RESTART ? 1 : 0),
+           0);
+  check_same_action(action_of(SIGUSR1), before);
+}
+
+static int stream[2];
+static pthread_t reader;
+static atomic_int interrupted;
+
+/* Interrupts the reader again and again, until it says that it has been, or
+ * often; then there is something to read. */
+static void* interrupt_reader(void* argument) {
+  const int* times = argument;
+  int i;
+
+  for (i = 0; *times > 0 ? interrupted < *times : i < 1000; i++) {
+    CHECK_EQ(uvsig_pthread_kill(reader, SIGUSR1), 0);
+    sched_yield();
+  }
+  CHECK_EQ(write(stream[1], "x", 1), 1);
+  return NULL;
+}
+
+/* The handler's own thread blocks the signal: it must be the reader's. */
+static pthread_t start_interrupting(int* times) {
+  pthread_t thread;
+  sigset_t all;
+  sigset_t old;
+
+  CHECK_EQ(pipe(stream), 0);
+  reader = pthread_self();
+  sigfillset(&all);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &all, &old), 0);
+  CHECK_EQ(pthread_create(&thread, NULL, interrupt_reader, times), 0);
+  CHECK_EQ(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
+  return thread;
+}
+
+static void check_reader(int times) {
+  pthread_t thread;
+  uint64_t caught;
+  uvsig_stats_t stats;
+  char byte;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, times > 0), 0);
+  thread = start_interrupting(&times);
+  while (interrupted < times) {
+    CHECK_EQ(read(stream[0], &byte, 1), -1);
+    CHECK_EQ(errno, EINTR);
+    interrupted++;
+  }
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 0), 0);
+  CHECK_EQ(read(stream[0], &byte, 1), 1);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  uvsig_flush(&f.sig);
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  caught = stats.caught;
+  CHECK(caught > 0);
+  CHECK_EQ(a.signals, caught);
+  close(stream[0]);
+  close(stream[1]);
+  fixture_close(&f);
+}
+
+static void a_read_goes_on_after_a_signal(void) {
+  check_reader(0);
+}
+
+static void a_read_fails_with_eintr_twice_with_siginterrupt(void) {
+  check_reader(2);
+}
+
 static void a_handler_that_replaced_ours_is_left_alone(void) {
   uvsig_stats_t stats;
 
@@ -253,6 +368,7 @@ static void numbers_whose_action_cannot_be_changed_are_refused(void) {
   for (i = 0; i < UNCATCHABLE; i++) {
     CHECK_EQ(uvsig_ignore(uncatchable[i]), UV_EINVAL);
     CHECK_EQ(uvsig_default(uncatchable[i]), UV_EINVAL);
+    CHECK_EQ(uvsig_siginterrupt(uncatchable[i], 1), UV_EINVAL);
     if (uncatchable[i] != SIGKILL && uncatchable[i] != SIGSTOP)
       CHECK_EQ(uvsig_getsignal(uncatchable[i]), UV_EINVAL);
   }
@@ -461,6 +577,10 @@ int main(void) {
       TEST(a_handler_without_siginfo_comes_back_too),
       TEST(the_disposition_comes_back_at_close_and_at_the_last_stop_only),
       TEST(the_handler_is_installed_with_the_flags_that_the_manual_says),
+      TEST(siginterrupt_changes_our_handler_and_survives_later_starts),
+      TEST(siginterrupt_leaves_other_handlers_alone),
+      TEST(a_read_goes_on_after_a_signal),
+      TEST(a_read_fails_with_eintr_twice_with_siginterrupt),
       TEST(a_handler_that_replaced_ours_is_left_alone),
       TEST(start_takes_a_replaced_signal_back_and_returns_it_to_the_replacer),
       TEST(our_handler_put_back_by_somebody_after_stop_does_nothing),

@@ -16,6 +16,8 @@ static struct recorder a;
 static bool no_memory;
 static bool no_poll;
 static bool no_action;
+static bool no_thread;
+static bool no_pidfd;
 
 void* __real_calloc(size_t count, size_t size);
 void* __wrap_calloc(size_t count, size_t size);
@@ -43,6 +45,38 @@ int __wrap_sigaction(int signum,
     return -1;
   }
   return __real_sigaction(signum, action, previous);
+}
+
+int __real_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
+int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
+int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
+  return no_thread ? UV_EAGAIN : __real_uv_thread_create(tid, entry, arg);
+}
+
+/* The library calls one of the two: the wrapper where libc has it. */
+int __wrap_pidfd_send_signal(int pidfd,
+                             int signum,
+                             siginfo_t* info,
+                             unsigned flags);
+int __wrap_pidfd_send_signal(int pidfd,
+                             int signum,
+                             siginfo_t* info,
+                             unsigned flags) {
+  (void) pidfd;
+  (void) signum;
+  (void) info;
+  (void) flags;
+  CHECK(no_pidfd);
+  errno = ENOSYS;
+  return -1;
+}
+
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+  (void) number;
+  CHECK(no_pidfd);
+  errno = ENOSYS;
+  return -1;
 }
 
 static void check_failing_init(bool* failure, int expected) {
@@ -107,6 +141,125 @@ static void start_that_sigaction_refuses_says_why_and_keeps_the_old_watch(
   check_failing_start(&no_action, UV_EACCES);
 }
 
+static void siginterrupt_that_sigaction_refuses_says_why_and_forgets(void) {
+  struct sigaction action;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  no_action = true;
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 1), UV_EACCES);
+  no_action = false;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(sigaction(SIGUSR1, NULL, &action), 0);
+  CHECK((action.sa_flags & SA_RESTART) != 0);
+  fixture_close(&f);
+}
+
+static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  (void) req;
+  (void) status;
+  (void) info;
+  CHECK(false);
+}
+
+static void check_failing_wait(bool* failure, int expected) {
+  uvsig_wait_t wait;
+  uvsig_wait_t before;
+  sigset_t set;
+
+  fixture_open(&f, NULL);
+  memset(&wait, 0x5a, sizeof(wait));
+  before = wait;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigaddset(&set, SIGUSR2);
+  *failure = true;
+  CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, 0, on_wait), expected);
+  *failure = false;
+  CHECK_EQ(memcmp(&wait, &before, sizeof(wait)), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+}
+
+static void wait_start_without_memory_says_enomem_and_calls_nobody(void) {
+  check_failing_wait(&no_memory, UV_ENOMEM);
+}
+
+static void wait_start_that_sigaction_refuses_says_why_and_calls_nobody(void) {
+  check_failing_wait(&no_action, UV_EACCES);
+}
+
+static void on_tick(uvsig_itimer_t* t, unsigned expirations) {
+  (void) t;
+  (void) expirations;
+  CHECK(false);
+}
+
+/* The timer that was armed goes on. */
+static void check_failing_itimer(bool* failure, int expected) {
+  uvsig_itimerval_t value;
+  uvsig_itimer_t timer;
+
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 1000, 7, NULL), 0);
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_itimer_init(&f.sig, &timer, UVSIG_ITIMER_REAL), 0);
+  *failure = true;
+  CHECK_EQ(uvsig_itimer_start(&timer, on_tick, 1, 0), expected);
+  *failure = false;
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 0);
+  CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
+  CHECK(value.seconds > 500 && value.interval == 7);
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 0, 0, NULL), 0);
+  fixture_close(&f);
+}
+
+static void itimer_start_without_memory_says_enomem_and_keeps_the_old(void) {
+  check_failing_itimer(&no_memory, UV_ENOMEM);
+}
+
+static void itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old(
+    void) {
+  check_failing_itimer(&no_action, UV_EACCES);
+}
+
+static void check_not_run(void* argument) {
+  (void) argument;
+  CHECK(false);
+}
+
+static void thread_create_that_libuv_refuses_says_why_and_keeps_the_mask(void) {
+  uv_thread_t thread;
+  sigset_t mask;
+
+  no_thread = true;
+  CHECK_EQ(uvsig_thread_create(&thread, check_not_run, NULL), UV_EAGAIN);
+  no_thread = false;
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+  CHECK_EQ(sigismember(&mask, SIGUSR1), 0);
+}
+
+static void threadpool_prime_without_memory_says_enomem(void) {
+  uv_loop_t loop;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  no_memory = true;
+  CHECK_EQ(uvsig_threadpool_prime(&loop), UV_ENOMEM);
+  no_memory = false;
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  close_loop(&loop);
+}
+
+/* As Linux before 5.1. */
+static void pidfd_send_signal_that_the_kernel_does_not_have_says_enosys(void) {
+  no_pidfd = true;
+  CHECK_EQ(uvsig_pidfd_send_signal(0, SIGUSR1, NULL, 0), UV_ENOSYS);
+  no_pidfd = false;
+}
+
 static void ignore_and_default_that_sigaction_refuses_say_why(void) {
   no_action = true;
   CHECK_EQ(uvsig_ignore(SIGUSR1), UV_EACCES);
@@ -121,6 +274,14 @@ int main(void) {
       TEST(init_without_a_poll_handle_says_why_and_leaves_nothing),
       TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
       TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),
+      TEST(siginterrupt_that_sigaction_refuses_says_why_and_forgets),
+      TEST(wait_start_without_memory_says_enomem_and_calls_nobody),
+      TEST(wait_start_that_sigaction_refuses_says_why_and_calls_nobody),
+      TEST(itimer_start_without_memory_says_enomem_and_keeps_the_old),
+      TEST(itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old),
+      TEST(thread_create_that_libuv_refuses_says_why_and_keeps_the_mask),
+      TEST(threadpool_prime_without_memory_says_enomem),
+      TEST(pidfd_send_signal_that_the_kernel_does_not_have_says_enosys),
       TEST(ignore_and_default_that_sigaction_refuses_say_why),
   };
 

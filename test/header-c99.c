@@ -19,7 +19,8 @@
 static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
   if (warning->kind == UVSIG_WARN_FULL_BUFFER && warning->total > 0)
     sig->data = NULL;
-  if (warning->kind == UVSIG_WARN_WRITE_ERROR && warning->error < 0)
+  if (warning->kind == UVSIG_WARN_WRITE_ERROR && warning->error < 0 &&
+      warning->fd == -1)
     sig->data = (void*) &warning->counts[UVSIG_NSIG - 1];
 }
 
@@ -28,6 +29,15 @@ static void on_signal(uvsig_watcher_t* w,
                       const uvsig_info_t* info) {
   if (w->signum == signum && info->signum == signum && SET_MEMBERS(info))
     w->data = w->sig->data;
+}
+
+static void on_tick(uvsig_itimer_t* t, unsigned expirations) {
+  if (expirations > 0 && t->which == UVSIG_ITIMER_REAL)
+    t->data = t->sig->data;
+}
+
+static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  req->data = status == 0 && info->signum > 0 ? req->sig->data : NULL;
 }
 
 static void on_close(uvsig_t* sig) {
@@ -60,6 +70,33 @@ static struct {
   const char* (*signal_name)(int);
   int (*signal_number)(const char*);
   const char* (*strsignal)(int);
+  int (*pause_)(uvsig_t*);
+  int (*siginterrupt_)(int, int);
+  int (*set_wakeup_fd)(int, int, int*);
+  int (*decode)(const void*, size_t, unsigned*);
+  int (*setitimer_)(int, double, double, uvsig_itimerval_t*);
+  int (*getitimer_)(int, uvsig_itimerval_t*);
+  unsigned (*alarm_)(unsigned);
+  int (*itimer_init)(uvsig_t*, uvsig_itimer_t*, int);
+  int (*itimer_start)(uvsig_itimer_t*, uvsig_itimer_cb, double, double);
+  int (*itimer_stop)(uvsig_itimer_t*);
+  void (*itimer_ref)(uvsig_itimer_t*);
+  void (*itimer_unref)(uvsig_itimer_t*);
+  int (*itimer_has_ref)(const uvsig_itimer_t*);
+  int (*itimer_is_active)(const uvsig_itimer_t*);
+  int (*sigwait_)(const sigset_t*, int*);
+  int (*sigwaitinfo_)(const sigset_t*, uvsig_info_t*);
+  int (*sigtimedwait_)(const sigset_t*, double, uvsig_info_t*);
+  int (*wait_start)(uvsig_t*, uvsig_wait_t*, const sigset_t*, double,
+                    uvsig_wait_cb);
+  int (*wait_cancel)(uvsig_wait_t*);
+  int (*pthread_sigmask_)(int, const sigset_t*, sigset_t*);
+  int (*sigpending_)(sigset_t*);
+  int (*thread_create)(uv_thread_t*, uv_thread_cb, void*);
+  int (*threadpool_prime)(uv_loop_t*);
+  int (*pthread_kill_)(uv_thread_t, int);
+  int (*pidfd_send_signal_)(int, int, const siginfo_t*, unsigned);
+  int (*sigqueue_)(uv_pid_t, int, union sigval);
   unsigned (*version)(void);
   const char* (*version_string)(void);
 } functions = {
@@ -87,6 +124,32 @@ static struct {
   uvsig_signal_name,
   uvsig_signal_number,
   uvsig_strsignal,
+  uvsig_pause,
+  uvsig_siginterrupt,
+  uvsig_set_wakeup_fd,
+  uvsig_decode,
+  uvsig_setitimer,
+  uvsig_getitimer,
+  uvsig_alarm,
+  uvsig_itimer_init,
+  uvsig_itimer_start,
+  uvsig_itimer_stop,
+  uvsig_itimer_ref,
+  uvsig_itimer_unref,
+  uvsig_itimer_has_ref,
+  uvsig_itimer_is_active,
+  uvsig_sigwait,
+  uvsig_sigwaitinfo,
+  uvsig_sigtimedwait,
+  uvsig_wait_start,
+  uvsig_wait_cancel,
+  uvsig_pthread_sigmask,
+  uvsig_sigpending,
+  uvsig_thread_create,
+  uvsig_threadpool_prime,
+  uvsig_pthread_kill,
+  uvsig_pidfd_send_signal,
+  uvsig_sigqueue,
   uvsig_version,
   uvsig_version_string
 };
@@ -94,6 +157,12 @@ static struct {
 int main(void) {
   static uvsig_t sig;
   static uvsig_watcher_t watcher;
+  static uvsig_itimer_t timers[3];
+  static uvsig_wait_t req;
+  static unsigned counts[UVSIG_NSIG];
+  uvsig_itimerval_t value = {0, 0};
+  union sigval sigval;
+  sigset_t set;
   uvsig_options_t options;
   uvsig_stats_t stats;
   uint64_t sum;
@@ -120,6 +189,19 @@ int main(void) {
     case UVSIG_WATCHED:
       break;
   }
+
+  sigval.sival_ptr = NULL;
+  if (functions.valid_signals(&set) != 0 ||
+      functions.itimer_init(&sig, &timers[0], UVSIG_ITIMER_REAL) != 0 ||
+      functions.itimer_init(&sig, &timers[1], UVSIG_ITIMER_VIRTUAL) != 0 ||
+      functions.itimer_init(&sig, &timers[2], UVSIG_ITIMER_PROF) != 0 ||
+      functions.itimer_start(&timers[0], on_tick, 1.5, 0) != 0 ||
+      functions.getitimer_(UVSIG_ITIMER_PROF, &value) != 0 ||
+      value.seconds + value.interval > 0 ||
+      functions.wait_start(&sig, &req, &set, 0, on_wait) != 0 ||
+      functions.decode("", 1, counts) != 0 ||
+      functions.sigqueue_(0, SIGINT, sigval) != UV_EINVAL)
+    return 1;
 
   functions.stats(&sig, SIGINT, &stats);
   sum = stats.caught + stats.delivered + stats.discarded + stats.coalesced +

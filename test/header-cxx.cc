@@ -60,6 +60,9 @@ static_assert(std::is_standard_layout<uvsig_watcher_t>::value, "");
 static_assert(std::is_trivial<uvsig_options_t>::value, "");
 static_assert(std::is_trivial<uvsig_stats_t>::value, "");
 static_assert(std::is_trivial<uvsig_info_t>::value, "");
+static_assert(std::is_standard_layout<uvsig_itimer_t>::value, "");
+static_assert(std::is_standard_layout<uvsig_wait_t>::value, "");
+static_assert(std::is_trivial<uvsig_itimerval_t>::value, "");
 static_assert(
     std::is_same<decltype(&uvsig_default_int_handler), uvsig_watcher_cb>::value,
     "the ready-made callback is a callback");

@@ -66,6 +66,23 @@ same() {
   check "$1" diff -u "$2" "$3"
 }
 
+# Make $tmp/src another source tree. configure refuses one that is itself
+# configured, as it is where somebody builds in the source tree: links to all but
+# that fact and what has been built.
+link_source() {
+  mkdir "$tmp/src"
+  for file in "$srcdir"/*; do
+    case $file in
+      */config.status | *.o | *.lo | *.la) ;;
+      */lib)
+        mkdir "$tmp/src/lib"
+        ln -s "$file"/*.[ch] "$file"/*.map "$tmp/src/lib"
+        ;;
+      *) ln -s "$file" "$tmp/src" ;;
+    esac
+  done
+}
+
 # The last thing that a test does.
 finish() {
   echo "1..$tap_count"

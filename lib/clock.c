@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Seconds as users write them, and the monotonic clock. Runs anywhere.
+ */
+
+#include "internal.h"
+
+#include <time.h>
+
+/* 31 years: beyond it, nobody can tell a limit from none. */
+#define LONGEST 1e9
+
+/* Nanoseconds of the monotonic clock. */
+uint64_t uvsig__now(void) {
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+}
+
+/* In `unit`s of a second, rounded up, so that nothing is ever too early, and
+ * that what is not 0 does not become 0. `seconds` is finite and not negative.
+ * A product that is off a whole number by no more than the last bit of a double
+ * is that number: else 1.1 s, of which there is no double, had a unit more. */
+uint64_t uvsig__round_up(double seconds, double unit) {
+  double exact = seconds * unit;
+  uint64_t whole = (uint64_t) exact;
+  double rest = exact - (double) whole;
+
+  return whole + (rest > exact * (1.0 / 4503599627370496.0) ? 1 : 0); /* 2^52 */
+}
+
+/* When `seconds` from now are over, or UVSIG__NEVER. */
+int uvsig__deadline(double seconds, uint64_t* deadline) {
+  if (!(seconds >= 0)) /* also what is not a number */
+    return UV_EINVAL;
+  *deadline = seconds > LONGEST
+                  ? UVSIG__NEVER
+                  : uvsig__now() + uvsig__round_up(seconds, UVSIG__SECOND);
+  return 0;
+}

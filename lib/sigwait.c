@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiting for a signal in the calling thread, without a handler. Runs in any
+ * thread. sigwait-poll.c has the same for systems without sigtimedwait(2).
+ */
+
+#include "internal.h"
+
+#include <errno.h>
+#include <time.h>
+
+#ifdef HAVE_SIGTIMEDWAIT
+/* Take a pending signal of `set`, or the first to come until `deadline`. */
+int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline) {
+  struct timespec left = {0, 0};
+  uint64_t now = uvsig__now();
+
+  for (;;) {
+    left.tv_sec = 0;
+    left.tv_nsec = 0;
+    if (now < deadline) {
+      left.tv_sec = (time_t) ((deadline - now) / UVSIG__SECOND);
+      left.tv_nsec = (long) ((deadline - now) % UVSIG__SECOND);
+    }
+    if (sigtimedwait(set, info, deadline == UVSIG__NEVER ? NULL : &left) > 0)
+      return 0;
+    /* EINTR: a handler ran, of a signal that is not in the set. When it has
+     * taken all the time, one more look says whether a signal came meanwhile. */
+    if (errno != EINTR && errno != EAGAIN)
+      return UVSIG__ERR(errno);
+    if (errno == EAGAIN && now >= deadline)
+      return UV_ETIMEDOUT;
+    now = uvsig__now();
+  }
+}
+#endif
+
+/* What can be waited for in `set`. libc's own numbers are none of ours to take
+ * (a cancelled thread would be waited for in vain), and what stops a process
+ * cannot be taken. Returns whether there is any. */
+static bool sift(const sigset_t* set, sigset_t* usable) {
+  bool any = false;
+  int signum;
+
+  sigemptyset(usable);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (uvsig__is_catchable(signum) && sigismember(set, signum) == 1) {
+      sigaddset(usable, signum);
+      any = true;
+    }
+  return any;
+}
+
+int uvsig_sigwait(const sigset_t* set, int* signum) {
+  uvsig_info_t info;
+  int err;
+
+  if (signum == NULL)
+    return UV_EINVAL;
+  err = uvsig_sigwaitinfo(set, &info);
+  if (err == 0)
+    *signum = info.signum;
+  return err;
+}
+
+int uvsig_sigwaitinfo(const sigset_t* set, uvsig_info_t* info) {
+  return uvsig_sigtimedwait(set, UVSIG__FOREVER, info);
+}
+
+int uvsig_sigtimedwait(const sigset_t* set,
+                       double seconds,
+                       uvsig_info_t* info) {
+  siginfo_t taken;
+  sigset_t usable;
+  uint64_t deadline;
+  int err;
+
+  if (set == NULL)
+    return UV_EINVAL;
+  err = uvsig__deadline(seconds, &deadline);
+  if (err != 0)
+    return err;
+  if (!sift(set, &usable) && deadline == UVSIG__NEVER)
+    return UV_EINVAL;
+  err = uvsig__take(&usable, &taken, deadline);
+  if (err == 0 && info != NULL)
+    uvsig__info_set(info, &taken);
+  return err;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that leave signals to the loop's. A new thread inherits the mask of
+ * the one that makes it (POSIX, pthread_create()). Runs in any thread.
+ */
+
+#include "internal.h"
+
+#include <stdlib.h>
+
+/* Everything but what a thread's own fault raises: blocked, that would end the
+ * process without a chance for a handler (POSIX, XSH 2.4.1). */
+static void block_asynchronous(sigset_t* previous) {
+  sigset_t set;
+
+  sigfillset(&set);
+  sigdelset(&set, SIGSEGV);
+  sigdelset(&set, SIGBUS);
+  sigdelset(&set, SIGFPE);
+  sigdelset(&set, SIGILL);
+  sigdelset(&set, SIGTRAP);
+  sigdelset(&set, SIGSYS);
+  pthread_sigmask(SIG_SETMASK, &set, previous);
+}
+
+int uvsig_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
+  sigset_t previous;
+  int err;
+
+  if (tid == NULL || entry == NULL)
+    return UV_EINVAL;
+  block_asynchronous(&previous);
+  err = uv_thread_create(tid, entry, arg);
+  pthread_sigmask(SIG_SETMASK, &previous, NULL);
+  return err;
+}
+
+static void do_nothing(uv_work_t* work) {
+  (void) work;
+}
+
+static void on_done(uv_work_t* work, int status) {
+  (void) status;
+  free(work);
+}
+
+int uvsig_threadpool_prime(uv_loop_t* loop) {
+  sigset_t previous;
+  uv_work_t* work;
+  int err;
+
+  if (loop == NULL)
+    return UV_EINVAL;
+  work = calloc(1, sizeof(*work));
+  if (work == NULL)
+    return UV_ENOMEM;
+  /* libuv makes all threads of the pool when the first work is queued, in the
+   * thread that queues it (libuv, src/threadpool.c). */
+  block_asynchronous(&previous);
+  err = uv_queue_work(loop, work, do_nothing, on_done);
+  pthread_sigmask(SIG_SETMASK, &previous, NULL);
+  if (err != 0)
+    free(work);
+  return err;
+}

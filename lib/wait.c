@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiting for a signal on the loop, without blocking it. A wait has a watcher
+ * for each signal of its set; the first of them to be called takes the signal
+ * and ends the wait. Runs in the loop thread.
+ */
+
+#include "internal.h"
+
+#include <stdlib.h>
+
+/* What is behind a uvsig_wait_t, whose memory the callback may free. */
+struct uvsig__wait {
+  uvsig_wait_t* req;
+  uvsig_wait_cb cb;
+  struct uvsig__hub* hub;
+  struct uvsig__wait* next;
+  uint64_t number;
+  uint64_t deadline; /* or UVSIG__NEVER; 0: cancelled */
+  size_t size;
+  uvsig_watcher_t watchers[];
+};
+
+static void remove_wait(struct uvsig__wait* wait) {
+  struct uvsig__wait** link;
+
+  for (link = &wait->hub->waits; *link != wait; link = &(*link)->next)
+    ;
+  *link = wait->next;
+}
+
+/* Give the signals back. Those of a uvsig_t that has been closed meanwhile have
+ * been stopped. */
+static void release(struct uvsig__wait* wait) {
+  size_t i;
+
+  for (i = 0; i < wait->size; i++)
+    uvsig_watcher_stop(&wait->watchers[i]);
+}
+
+/* Call back, once. The signals are given back afterwards, so that a wait which
+ * the callback starts misses none. */
+static void finish(struct uvsig__wait* wait,
+                   int status,
+                   const uvsig_info_t* info) {
+  size_t i;
+
+  remove_wait(wait);
+  for (i = 0; i < wait->size; i++)
+    uvsig__watcher_end_wait(&wait->watchers[i]);
+  wait->req->wait = NULL;
+  wait->cb(wait->req, status, info);
+  release(wait);
+  free(wait);
+}
+
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
+  (void) signum;
+  finish(w->data, 0, info);
+}
+
+/* --- Time limits ------------------------------------------------------------ */
+
+/* Have the loop come back when the first wait is over, `soonest` milliseconds
+ * from now or later. The loop's idea of "now" may be old, so it may come too
+ * early, and then finds nothing to do. */
+static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
+  uint64_t deadline = UVSIG__NEVER;
+  uint64_t now = uvsig__now();
+  uint64_t left;
+  struct uvsig__wait* wait;
+
+  for (wait = hub->waits; wait != NULL; wait = wait->next)
+    if (wait->deadline < deadline)
+      deadline = wait->deadline;
+  if (deadline == UVSIG__NEVER) {
+    uv_timer_stop(&hub->deadline);
+    return;
+  }
+  left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
+  /* Fails for a handle that somebody has closed: see close_handles(). */
+  uv_timer_start(
+      &hub->deadline, uvsig__on_deadline, left > soonest ? left : soonest, 0);
+}
+
+/* The first wait that was over at `now`, and not started after `last`. */
+static struct uvsig__wait* find_over(const struct uvsig__hub* hub,
+                                     uint64_t now,
+                                     uint64_t last) {
+  struct uvsig__wait* wait;
+
+  for (wait = hub->waits; wait != NULL; wait = wait->next)
+    if (wait->deadline <= now && wait->number <= last)
+      return wait;
+  return NULL;
+}
+
+void uvsig__on_deadline(uv_timer_t* timer) {
+  struct uvsig__hub* hub = timer->data;
+  struct uvsig__wait* wait;
+  uint64_t last = hub->last_wait;
+  uint64_t now;
+  ssize_t n;
+
+  uvsig__own(hub);
+  /* In this order: what was caught before this time is taken, and what is caught
+   * later is too late. */
+  now = uvsig__now();
+  uvsig__flush(hub, &n);
+  while (!hub->closing && (wait = find_over(hub, now, last)) != NULL)
+    finish(wait, wait->deadline == 0 ? UV_ECANCELED : UV_ETIMEDOUT, NULL);
+  /* 1: libuv up to 1.44 runs a timer that is due at once in the same turn, and a
+   * callback that starts another wait of 0 seconds would never let it go on. */
+  if (!hub->closing)
+    set_timer(hub, 1);
+}
+
+/* --- The public functions ----------------------------------------------------- */
+
+/* uvsig_close() has stopped all watchers; the handles are closed. */
+void uvsig__cancel_waits(struct uvsig__hub* hub) {
+  while (hub->waits != NULL)
+    finish(hub->waits, UV_ECANCELED, NULL);
+}
+
+static size_t count_catchable(const sigset_t* set) {
+  size_t count = 0;
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    count += uvsig__is_catchable(signum) && sigismember(set, signum) == 1;
+  return count;
+}
+
+static int start_watchers(struct uvsig__wait* wait, const sigset_t* set) {
+  uvsig_watcher_t* w;
+  int signum;
+  int err;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++) {
+    if (!uvsig__is_catchable(signum) || sigismember(set, signum) != 1)
+      continue;
+    w = &wait->watchers[wait->size];
+    err = uvsig_watcher_init(wait->hub->sig, w);
+    w->data = wait;
+    if (err == 0)
+      err = uvsig__watcher_start_wait(w, on_signal, signum);
+    if (err != 0)
+      return err;
+    wait->size++;
+  }
+  return 0;
+}
+
+/* Only the hub knows: the memory of `req` may be anything. */
+static bool is_waiting(const struct uvsig__hub* hub, const uvsig_wait_t* req) {
+  const struct uvsig__wait* wait;
+
+  for (wait = hub->waits; wait != NULL; wait = wait->next)
+    if (wait->req == req)
+      return true;
+  return false;
+}
+
+static void append_wait(struct uvsig__hub* hub, struct uvsig__wait* wait) {
+  struct uvsig__wait** link;
+
+  for (link = &hub->waits; *link != NULL; link = &(*link)->next)
+    ;
+  *link = wait;
+}
+
+int uvsig_wait_start(uvsig_t* sig,
+                     uvsig_wait_t* req,
+                     const sigset_t* set,
+                     double seconds,
+                     uvsig_wait_cb cb) {
+  struct uvsig__hub* hub;
+  struct uvsig__wait* wait;
+  uint64_t deadline;
+  size_t size;
+  int err;
+
+  if (req == NULL || set == NULL || cb == NULL)
+    return UV_EINVAL;
+  err = uvsig__hub_of(sig, &hub);
+  if (err == 0)
+    err = uvsig__deadline(seconds, &deadline);
+  if (err != 0)
+    return err;
+  size = count_catchable(set);
+  if (size == 0 && deadline == UVSIG__NEVER)
+    return UV_EINVAL;
+  if (is_waiting(hub, req))
+    return UV_EBUSY;
+
+  wait = calloc(1, sizeof(*wait) + size * sizeof(*wait->watchers));
+  if (wait == NULL)
+    return UV_ENOMEM;
+  wait->req = req;
+  wait->cb = cb;
+  wait->hub = hub;
+  wait->deadline = deadline;
+  err = start_watchers(wait, set);
+  if (err != 0) {
+    release(wait);
+    free(wait);
+    return err;
+  }
+  wait->number = ++hub->last_wait;
+  append_wait(hub, wait);
+  set_timer(hub, 0);
+  req->sig = sig;
+  req->wait = wait;
+  return 0;
+}
+
+int uvsig_wait_cancel(uvsig_wait_t* req) {
+  struct uvsig__hub* hub;
+  struct uvsig__wait* wait;
+  int err;
+
+  if (req == NULL || req->wait == NULL)
+    return UV_EINVAL;
+  err = uvsig__hub_of(req->sig, &hub);
+  if (err != 0)
+    return err;
+  wait = req->wait;
+  if (wait->deadline == 0)
+    return UV_EALREADY;
+  wait->deadline = 0;
+  release(wait);
+  set_timer(hub, 0);
+  return 0;
+}

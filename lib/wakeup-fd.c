@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The program's own wakeup fd, for a loop that is not libuv's: set, reported on,
+ * decoded. Set in any thread, reported on in a loop's; the write is the
+ * handler's, in handler.c.
+ */
+
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Two, in turn: the handler may be using one while the other is prepared. */
+static struct uvsig__wakeup_fd slots[2] = {{.fd = -1}, {.fd = -1}};
+static unsigned current; /* under uvsig__lock() */
+
+static int check_fd(int fd, bool* is_socket) {
+  struct stat status;
+  int flags;
+
+  flags = fcntl(fd, F_GETFL);
+  if (flags < 0)
+    return UVSIG__ERR(errno);
+  if ((flags & O_NONBLOCK) == 0)
+    return UV_EINVAL;
+  if (fstat(fd, &status) != 0)
+    return UVSIG__ERR(errno);
+  *is_socket = S_ISSOCK(status.st_mode);
+  return 0;
+}
+
+int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
+  struct uvsig__wakeup_fd* next;
+  bool is_socket = false;
+  size_t i;
+  int err;
+
+  if (fd != -1) {
+    err = check_fd(fd, &is_socket);
+    if (err != 0)
+      return err;
+  }
+
+  uvsig__lock();
+  if (old_fd != NULL)
+    *old_fd = slots[current].fd;
+  current ^= 1;
+  next = &slots[current];
+  next->fd = fd;
+  next->is_socket = is_socket;
+  next->warn = warn_on_full_buffer != 0;
+  atomic_store(&next->failing, 0);
+  atomic_store(&next->due, 0);
+  for (i = 0; i < UVSIG_NSIG; i++)
+    atomic_store(&next->missed[i], 0);
+  atomic_store(&uvsig__shared.wakeup_fd, fd != -1 ? next : NULL);
+  /* From here no handler uses the previous one, and the next call may. */
+  uvsig__synchronize_locked();
+  uvsig__unlock();
+  return 0;
+}
+
+/* Move what is to be reported to `warning` and `counts`. */
+static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
+  struct uvsig__wakeup_fd* own;
+  bool is_due = false;
+  int error;
+  int i;
+
+  uvsig__lock();
+  own = &slots[current];
+  /* Acquire: what the handler had counted by then is in `missed`. */
+  error = atomic_exchange_explicit(&own->due, 0, memory_order_acquire);
+  if (own->fd != -1 && error != 0) {
+    is_due = true;
+    warning->kind =
+        error == UV_EAGAIN ? UVSIG_WARN_FULL_BUFFER : UVSIG_WARN_WRITE_ERROR;
+    warning->error = error;
+    warning->fd = own->fd;
+    for (i = 1; i < UVSIG_NSIG; i++) {
+      /* Relaxed: a count, and nothing else. */
+      counts[i] =
+          atomic_exchange_explicit(&own->missed[i], 0, memory_order_relaxed);
+      warning->total += counts[i];
+    }
+  }
+  uvsig__unlock();
+  return is_due;
+}
+
+/* The handler has rung at every loop that watches the signal; the first one to
+ * look reports. */
+void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
+  struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
+  uint64_t counts[UVSIG_NSIG] = {0};
+  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, 0, 0, counts, -1};
+
+  /* Relaxed: only a hint. The bell's byte was written after it was set. */
+  if (own == NULL || atomic_load_explicit(&own->due, memory_order_relaxed) == 0)
+    return;
+  if (take_report(&warning, counts))
+    uvsig__warn(hub, &warning);
+}
+
+int uvsig_decode(const void* bytes, size_t size, unsigned counts[UVSIG_NSIG]) {
+  const unsigned char* at = bytes;
+  size_t total = 0;
+
+  if (counts == NULL || (bytes == NULL && size > 0))
+    return UV_EINVAL;
+  memset(counts, 0, UVSIG_NSIG * sizeof(*counts));
+  for (; size > 0; size--, at++) {
+    if (!uvsig__is_valid(*at))
+      continue;
+    counts[*at]++;
+    total++;
+  }
+  return total > INT_MAX ? INT_MAX : (int) total;
+}
