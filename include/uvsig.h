@@ -13,7 +13,7 @@
  *   errno is no part of the contract.
  * - Arguments are checked before anything changes, and after an error
  *   everything is as it was before the call.
- * - That an object is not initialised can only be told where its memory is zero.
+ * - That an object is not initialised can only be told if its memory is zero.
  * - "Loop thread" is the thread that runs the loop; until it has run for the
  *   first time, the thread that called uvsig_init(); and once that thread has
  *   ended, the next one that calls. A thread that takes a loop over owns it
@@ -64,7 +64,7 @@ typedef struct uvsig_itimer_s uvsig_itimer_t;
 typedef struct uvsig_itimerval_s uvsig_itimerval_t;
 typedef struct uvsig_wait_s uvsig_wait_t;
 
-/* --- The signals of a loop ---------------------------------------------- */
+/* --- The signals of a loop ------------------------------------------------ */
 
 /* What carries the bytes from the signal handler to the loop. */
 typedef enum {
@@ -213,7 +213,7 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
                               int signum,
                               uvsig_stats_t* out);
 
-/* --- Watchers ------------------------------------------------------------ */
+/* --- Watchers ------------------------------------------------------------- */
 
 /* No sender is known: of this struct only signum, count and flags count. Set
  * in every callback of this release; uvsig_sigwaitinfo() knows the sender. */
@@ -407,7 +407,7 @@ UVSIG_EXTERN int uvsig_siginterrupt(int signum, int flag);
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_reraise(int signum);
 
-/* --- A wakeup fd of your own ----------------------------------------------- */
+/* --- A wakeup fd of your own ---------------------------------------------- */
 
 /* Have the number of each signal that is caught written to `fd`, as one byte.
  * For a loop that is not libuv's: it polls the other end, reads, and calls
@@ -416,11 +416,12 @@ UVSIG_EXTERN int uvsig_reraise(int signum);
  * watch. The byte is written after the signal has reached every `uvsig_t`.
  * A pipe, a socket or what else takes bytes; it stays yours, and must be open
  * until another call has taken its place. At return, nothing is written to the
- * previous one any more. Waits, briefly, for handlers that run on other threads.
- * What does not fit is warned of, once until a byte fits again, unless
+ * previous one any more. Waits, briefly, for handlers that run on other
+ * threads. What does not fit is warned of, once until a byte fits again, unless
  * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
  * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
- * has it too. poll(2) and select(2) may fail with EINTR all the same (signal(7)).
+ * has it too. poll(2) and select(2) may fail with EINTR all the same, see
+ * signal(7).
  * `fd`: -1: no more. `*old_fd`, unless NULL: the previous one, or -1.
  * Returns: 0
  *   UV_EBADF   `fd` is not open, or below -1
@@ -441,7 +442,7 @@ UVSIG_EXTERN int uvsig_decode(const void* bytes,
                               size_t size,
                               unsigned counts[UVSIG_NSIG]);
 
-/* --- Interval timers -------------------------------------------------------- */
+/* --- Interval timers ------------------------------------------------------ */
 
 /* The process has one of each (setitimer(2)). */
 enum {
@@ -459,7 +460,9 @@ struct uvsig_itimerval_s {
 /* Arm an interval timer of the process: its signal after `seconds`, and then
  * every `interval` seconds, unless that is 0. 0 `seconds` disarm it.
  * Both are rounded up to the microsecond. `*old`, unless NULL: what it was.
- * The signal has the effect that it has: one may want a watcher.
+ * The signal has the effect that it has: one may want a watcher. An interval
+ * that is shorter than its handler runs, some microseconds, leaves the process
+ * no time for anything else.
  * Returns: 0
  *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or a time is negative, not
  *              finite, or above 9,007,199,254 s or what the system takes
@@ -520,8 +523,10 @@ UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
 /* Call `cb` after `seconds`, and then every `interval` seconds, unless that is
  * 0: then it stops before the callback, which may start it again.
  * Both are rounded up to the microsecond. Takes the process's timer and its
- * signal, and saves what they were. Watchers of the signal are told of it, too;
- * a signal that somebody sends is no expiration. Start on a started timer sets
+ * signal, and saves what they were. Watchers of the signal are told of it, too,
+ * and waits take nothing from the timer; a signal that somebody sends is no
+ * expiration. With an interval below 100 us several expirations are one signal,
+ * so that the process gets to do anything else. Start on a started timer sets
  * it anew. A child of fork(2) has no armed timer; a program that is executed
  * has this one, and dies by its signal (execve(2)): stop it before.
  * Returns: 0
@@ -573,7 +578,7 @@ UVSIG_EXTERN int uvsig_itimer_has_ref(const uvsig_itimer_t* t);
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
 
-/* --- Waiting, in a thread --------------------------------------------------- */
+/* --- Waiting, in a thread ------------------------------------------------- */
 
 /* Wait until a signal of `set` is pending, and take it (sigwait(3)).
  * No handler and no callback is called for it. Block the signals of `set` in
@@ -584,7 +589,7 @@ UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
  *   UV_EINVAL  `set` or `signum` is NULL, or `set` has no signal that can be
  *              waited for
  * After an error: `*signum` is untouched.
- * Context: any thread; sleeps, so not the one that runs the loop. Since: 0.1. */
+ * Context: any thread; sleeps, so not the one with the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
 
 /* Like uvsig_sigwait(), and tell who sent the signal (sigwaitinfo(2)).
@@ -609,7 +614,7 @@ UVSIG_EXTERN int uvsig_sigtimedwait(const sigset_t* set,
                                     double seconds,
                                     uvsig_info_t* info);
 
-/* --- Waiting, on the loop --------------------------------------------------- */
+/* --- Waiting, on the loop ------------------------------------------------- */
 
 /* Called on the loop thread, exactly once; may do what a watcher's callback may
  * do, and start the same wait again. The memory of `req` is yours.
@@ -620,7 +625,7 @@ typedef void (*uvsig_wait_cb)(uvsig_wait_t* req,
                               int status,
                               const uvsig_info_t* info);
 
-/* One wait for one signal of a set. The memory is yours again in the callback. */
+/* One wait for one signal of a set. Its memory is yours in the callback. */
 struct uvsig_wait_s {
   /* public */
   void* data; /* yours; never read or written here */
@@ -633,7 +638,8 @@ struct uvsig_wait_s {
 
 /* Call `cb` for the next signal of `set`, without blocking the loop.
  * `*req` needs no preparation.
- * It is taken: watchers of the same `uvsig_t` do not see it. Several waits take
+ * It is taken: watchers of the same `uvsig_t` do not see it (a uvsig_itimer_t
+ * has its expirations all the same). Several waits take
  * one signal each, in the order of their starts. Each `uvsig_t` has the signal
  * for itself. Signals that were caught before the call and have not been
  * delivered count, too. What the start of a watcher does to dispositions and
@@ -641,14 +647,15 @@ struct uvsig_wait_s {
  * misses nothing. SIGKILL, SIGSTOP and what is no signal are passed over in
  * `set`; with a limit, it may be empty.
  * `seconds`: from now on; 0: what has been caught when the loop looks next;
- * INFINITY, or above 1e9: no limit. What was caught in time is taken in time,
- * however late the loop is.
+ * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
+ * late the loop is; what was caught later and before the loop came is, too.
  * The loop is kept alive until the callback.
  * Returns: 0
  *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or
  *              closing, `seconds` is negative or not a number, or there is
  *              neither a limit nor a signal to wait for in `set`
- *   UV_EBUSY   `req` is waiting
+ *   UV_EBUSY   `req` is waiting, on the same `uvsig_t`; on another one it must
+ *              not be
  *   UV_EPERM   not the loop thread
  *   UV_ENOMEM  no memory
  *   what sigaction(2) refuses
@@ -670,7 +677,7 @@ UVSIG_EXTERN int uvsig_wait_start(uvsig_t* sig,
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
 
-/* --- Masks, and threads ----------------------------------------------------- */
+/* --- Masks, and threads --------------------------------------------------- */
 
 /* Change and read the calling thread's signal mask (pthread_sigmask(3)).
  * SIGKILL, SIGSTOP and what libc keeps stay unblocked, without an error. What
@@ -694,8 +701,8 @@ UVSIG_EXTERN int uvsig_sigpending(sigset_t* set);
 
 /* Create a thread that no signal interrupts (uv_thread_create()).
  * It starts with every signal blocked but those that a fault of its own raises:
- * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS. So signals to the process
- * go to the loop's thread. The caller's mask is as before.
+ * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS. So signals to the
+ * process go to the loop's thread. The caller's mask is as before.
  * Returns: 0
  *   UV_EINVAL  `tid` or `entry` is NULL
  *   what uv_thread_create() returns
@@ -706,8 +713,9 @@ UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
 
 /* Start the threads of libuv's pool with those signals blocked.
  * libuv creates them at the first work that is queued in the process: call this
- * before; threads that exist stay as they are. Queues a work that does nothing,
- * which keeps the loop alive until it has been round.
+ * before; threads that exist stay as they are. A child of fork(2) has a new
+ * pool, to be primed again. Queues a work that does nothing, which keeps the
+ * loop alive until it has been round.
  * Returns: 0
  *   UV_EINVAL  `loop` is NULL
  *   UV_ENOMEM  no memory
@@ -715,7 +723,7 @@ UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
  * Context: the thread that runs the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_threadpool_prime(uv_loop_t* loop);
 
-/* --- Sending ---------------------------------------------------------------- */
+/* --- Sending -------------------------------------------------------------- */
 
 /* Send a signal to the calling thread (raise(3)).
  * Unless the thread blocks it, its handler has run at return.
@@ -764,7 +772,7 @@ UVSIG_EXTERN int uvsig_pidfd_send_signal(int pidfd,
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_sigqueue(uv_pid_t pid, int signum, union sigval value);
 
-/* --- Numbers and names ------------------------------------------------------ */
+/* --- Numbers and names ---------------------------------------------------- */
 
 /* Fill `set` with the signals of this system: 62 on Linux with glibc.
  * SIGKILL and SIGSTOP are among them, the numbers that libc keeps are not.
@@ -791,7 +799,7 @@ UVSIG_EXTERN int uvsig_signal_number(const char* name);
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN const char* uvsig_strsignal(int signum);
 
-/* --- Version --------------------------------------------------------------- */
+/* --- Version -------------------------------------------------------------- */
 
 /* Tell the version of the library in use: major << 16 | minor << 8 | patch.
  * Context: any thread; async-signal-safe. Since: 0.1. */

@@ -221,7 +221,8 @@ static bool is_watching(const struct uvsig__hub* hub) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL && hub->sources[signum]->first != NULL)
+    if (hub->sources[signum] != NULL &&
+        uvsig__source_is_watched(hub->sources[signum]))
       return true;
   return false;
 }

@@ -17,27 +17,14 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int cancel_state; /* of the thread that holds the lock */
 
-/* A thread that is cancelled with the lock would keep it for ever. */
-void uvsig__lock(void) {
-  int state;
-
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-  pthread_mutex_lock(&lock);
-  cancel_state = state;
-}
-
-void uvsig__unlock(void) {
-  int state = cancel_state;
-
-  pthread_mutex_unlock(&lock);
-  pthread_setcancelstate(state, NULL);
-}
+static void lock_now(void);
 
 /* A child has one thread, which is in no handler: the handlers that were under
  * way in the parent's other threads will never leave here. */
 static void reset_child(void) {
   atomic_store(&uvsig__shared.readers[0], 0);
   atomic_store(&uvsig__shared.readers[1], 0);
+  uvsig__forget_itimers();
   uvsig__unlock();
 }
 
@@ -45,7 +32,30 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static int fork_error;
 
 static void prepare_for_forks(void) {
-  fork_error = pthread_atfork(uvsig__lock, uvsig__unlock, reset_child);
+  fork_error = pthread_atfork(lock_now, uvsig__unlock, reset_child);
+}
+
+/* A thread that is cancelled with the lock would keep it for ever. */
+static void lock_now(void) {
+  int state;
+
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  pthread_mutex_lock(&lock);
+  cancel_state = state;
+}
+
+/* Before it is locked for the first time: a child of a fork in between would
+ * never get it. */
+void uvsig__lock(void) {
+  pthread_once(&fork_once, prepare_for_forks);
+  lock_now();
+}
+
+void uvsig__unlock(void) {
+  int state = cancel_state;
+
+  pthread_mutex_unlock(&lock);
+  pthread_setcancelstate(state, NULL);
 }
 
 /* libc leaves the numbers that it keeps for itself out of a full set. */
@@ -76,7 +86,8 @@ static void set_handler(struct sigaction* action, int signum) {
   /* SA_SIGINFO tells a fault from a kill(). SA_ONSTACK: a stack overflow leaves
    * no room for a handler on the thread's own stack. SA_RESTART: a program that
    * watches signals on a loop wants no EINTR elsewhere, unless it says so. No
-   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it back. */
+   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it
+   * back. */
   action->sa_flags = SA_SIGINFO | SA_ONSTACK;
   if (!interrupts[signum])
     action->sa_flags |= SA_RESTART;
@@ -141,11 +152,11 @@ static void unlink_source(struct uvsig__source* source) {
 int uvsig__subscribe(struct uvsig__source* source) {
   int err;
 
-  pthread_once(&fork_once, prepare_for_forks);
-  if (fork_error != 0)
-    return UVSIG__ERR(fork_error);
-
   uvsig__lock();
+  if (fork_error != 0) {
+    uvsig__unlock();
+    return UVSIG__ERR(fork_error);
+  }
   /* Linked first, so that the first signal after the change finds it. */
   link_source(source);
   err = install(source->signum);

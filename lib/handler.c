@@ -9,7 +9,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,17 +38,21 @@ static void reader_leave(unsigned generation) {
       &uvsig__shared.readers[generation], 1, memory_order_release);
 }
 
-/* Take back the SIGPIPE of a pipe whose read end somebody closed. It is pending,
- * for the handler blocks every signal, and ignoring a signal discards it
- * (sigaction(2), POSIX XSH 2.4.3). */
+/* Take back the SIGPIPE of a pipe whose read end somebody closed. It is this
+ * thread's (POSIX, write()), and pending, for the handler blocks every signal;
+ * on some systems it is not, if it is ignored. So the wait does not sleep, and
+ * nobody else can be faster. sigwait() is not in POSIX's list of what may be
+ * called here, but a system call and nothing else, and the disposition is not
+ * ours to touch: another thread may be changing it. */
 static void discard_sigpipe(void) {
-  struct sigaction ignore;
-  struct sigaction current;
+  sigset_t set;
+  int signum;
 
-  memset(&ignore, 0, sizeof(ignore));
-  ignore.sa_handler = SIG_IGN;
-  if (sigaction(SIGPIPE, &ignore, &current) == 0)
-    sigaction(SIGPIPE, &current, NULL);
+  if (sigpending(&set) != 0 || sigismember(&set, SIGPIPE) != 1)
+    return;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  sigwait(&set, &signum);
 }
 
 /* Returns 0, UV_EAGAIN when there is no room, or another code. */
@@ -84,12 +87,12 @@ static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
 
 static void ring(struct uvsig__wakeup* wakeup) {
   /* Once until the loop has looked. The exchange comes after the counter, and
-   * the loop's exchange before it takes the counters, so by the order of the two
-   * exchanges either the loop takes this one too, or it is rung for again. If
-   * the bell does not fit, the pipe is full, and the loop will read it and look
-   * when it is empty. test/wakeup.pml is a model of this. Acquire and release: an
-   * exchange that finds 1 is part of the release sequence that the loop
-   * acquires. */
+   * the loop's exchange before it takes the counters, so by the order of the
+   * two exchanges either the loop takes this one too, or it is rung for again.
+   * If the bell does not fit, the pipe is full, and the loop will read it and
+   * look when it is empty. test/wakeup.pml is a model of this. Acquire and
+   * release: an exchange that finds 1 is part of the release sequence that the
+   * loop acquires. */
   if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) == 0)
     send_byte(wakeup, 0);
 }

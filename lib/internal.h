@@ -193,6 +193,7 @@ int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
 
 /* itimer.c */
 void uvsig__stop_itimers(struct uvsig__hub* hub);
+void uvsig__forget_itimers(void);
 
 /* sigwait.c, or sigwait-poll.c */
 int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline);
@@ -210,6 +211,9 @@ void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
 /* watcher.c */
 unsigned long uvsig__source_pending(const struct uvsig__source* source);
 bool uvsig__source_is_awaited(const struct uvsig__source* source);
+bool uvsig__source_is_watched(const struct uvsig__source* source);
+bool uvsig__source_has(const struct uvsig__source* source,
+                       const uvsig_watcher_t* w);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
 void uvsig__source_abandon(struct uvsig__source* source);
 void uvsig__source_discard(struct uvsig__source* source);
@@ -217,5 +221,8 @@ int uvsig__watcher_start_wait(uvsig_watcher_t* w,
                               uvsig_watcher_cb cb,
                               int signum);
 void uvsig__watcher_end_wait(uvsig_watcher_t* w);
+int uvsig__watcher_start_timer(uvsig_watcher_t* w,
+                               uvsig_watcher_cb cb,
+                               int signum);
 
 #endif /* UVSIG_INTERNAL_H */

@@ -21,13 +21,17 @@ _Static_assert((int) UVSIG_ITIMER_REAL == (int) ITIMER_REAL &&
 
 enum { TIMERS = 3, MICROSECOND = 1000 /* in nanoseconds */ };
 
+/* A signal comes no more often than that, however short the interval: one that
+ * is shorter than the handler runs would leave time for nothing else. What has
+ * expired is counted by the clock. */
+#define SHORTEST (UINT64_C(100) * MICROSECOND)
+
 /* Up to here a double has every microsecond: 2^53 of them. */
 #define LONGEST 9007199254.0
 
 /* What an owner has taken from the process; under uvsig__lock(). */
 static struct {
   uvsig_itimer_t* timer;
-  pid_t pid; /* a child inherits this table, but no timer (POSIX, fork()) */
   struct itimerval previous;
   uint64_t since; /* on the timer's clock: when `previous` was read */
 } owners[TIMERS];
@@ -36,11 +40,7 @@ static bool is_timer(int which) {
   return which >= 0 && which < TIMERS;
 }
 
-static uvsig_itimer_t* owner_of(int which) {
-  return owners[which].pid == getpid() ? owners[which].timer : NULL;
-}
-
-/* --- Times -------------------------------------------------------------------- */
+/* --- Times ---------------------------------------------------------------- */
 
 static int to_timeval(double seconds, struct timeval* out) {
   uint64_t us;
@@ -75,7 +75,9 @@ static uint64_t to_ns(const struct timeval* value) {
          (uint64_t) value->tv_usec * MICROSECOND;
 }
 
+/* Rounded up. */
 static void from_ns(uint64_t ns, struct timeval* out) {
+  ns += MICROSECOND - 1;
   out->tv_sec = (time_t) (ns / UVSIG__SECOND);
   out->tv_usec = (suseconds_t) (ns % UVSIG__SECOND / MICROSECOND);
 }
@@ -100,7 +102,7 @@ static uint64_t read_clock(int which) {
          (which == UVSIG_ITIMER_PROF ? to_ns(&usage.ru_stime) : 0);
 }
 
-/* --- The process's timers ----------------------------------------------------- */
+/* --- The process's timers ------------------------------------------------- */
 
 int uvsig_setitimer(int which,
                     double seconds,
@@ -116,7 +118,7 @@ int uvsig_setitimer(int which,
   if (err != 0)
     return err;
   uvsig__lock();
-  if (owner_of(which) != NULL)
+  if (owners[which].timer != NULL)
     err = UV_EBUSY;
   else if (setitimer(which, &value, &previous) != 0)
     err = UVSIG__ERR(errno);
@@ -141,13 +143,13 @@ unsigned uvsig_alarm(unsigned seconds) {
   unsigned left = UINT_MAX;
 
   uvsig__lock();
-  if (owner_of(UVSIG_ITIMER_REAL) == NULL)
+  if (owners[UVSIG_ITIMER_REAL].timer == NULL)
     left = alarm(seconds);
   uvsig__unlock();
   return left;
 }
 
-/* --- With a callback ------------------------------------------------------------ */
+/* --- With a callback ------------------------------------------------------ */
 
 static int signal_of(int which) {
   static const int signals[TIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
@@ -161,17 +163,16 @@ static void disarm(int which, struct itimerval* previous) {
   setitimer(which, &none, previous);
 }
 
-/* Become the owner. What was armed is not any more: its signals are the previous
- * handler's. */
+/* Become the owner. What was armed is not any more: its signals are the
+ * previous handler's. */
 static int take(uvsig_itimer_t* t) {
   uvsig_itimer_t* owner;
   int err = 0;
 
   uvsig__lock();
-  owner = owner_of(t->which);
+  owner = owners[t->which].timer;
   if (owner == NULL) {
     owners[t->which].timer = t;
-    owners[t->which].pid = getpid();
     disarm(t->which, &owners[t->which].previous);
     owners[t->which].since = read_clock(t->which);
   } else if (owner != t) {
@@ -181,44 +182,64 @@ static int take(uvsig_itimer_t* t) {
   return err;
 }
 
+/* Arm a timer, and return in how many nanoseconds it will expire. Linux gives
+ * one of processor time a tick of the kernel more than was asked for. */
+static uint64_t arm(int which, const struct itimerval* value) {
+  struct itimerval left = {{0, 0}, {0, 0}};
+
+  setitimer(which, value, NULL);
+  getitimer(which, &left);
+  return to_ns(&left.it_value);
+}
+
+/* Arm the timer that was there before, for `left` nanoseconds. */
+static void rearm(int which, struct itimerval* previous, uint64_t left) {
+  uint64_t actual;
+
+  from_ns(left, &previous->it_value);
+  actual = arm(which, previous);
+  /* A tick more, each time that somebody borrows it, adds up. */
+  if (which != UVSIG_ITIMER_REAL && actual > left && left > actual - left) {
+    from_ns(left - (actual - left), &previous->it_value);
+    setitimer(which, previous, NULL);
+  }
+}
+
 /* The opposite; the previous timer goes on. */
 static void give_back(int which) {
-  struct itimerval previous;
-  uint64_t left;
   uint64_t elapsed;
+  uint64_t left;
 
   uvsig__lock();
   owners[which].timer = NULL;
-  previous = owners[which].previous;
-  left = to_ns(&previous.it_value);
+  left = to_ns(&owners[which].previous.it_value);
   if (left > 0) {
     elapsed = read_clock(which) - owners[which].since;
     /* At least the smallest time there is: 0 would disarm it. */
-    left = left > elapsed + MICROSECOND ? left - elapsed : MICROSECOND;
-    from_ns(left, &previous.it_value);
-    setitimer(which, &previous, NULL);
+    rearm(which,
+          &owners[which].previous,
+          left > elapsed + MICROSECOND ? left - elapsed : MICROSECOND);
   }
   uvsig__unlock();
 }
 
-/* Arm the timer, and note when it expires for the first time: on no account
- * later than it does, or an expiration would be missing at the end. */
-static void arm(uvsig_itimer_t* t, const struct itimerval* value) {
-  struct itimerval left = {{0, 0}, {0, 0}};
-  uint64_t earliest = read_clock(t->which) + to_ns(&value->it_value);
-  uint64_t now;
+/* Start to count, and note when the timer expires for the first time: on no
+ * account later than it does, or an expiration would be missing at the end. */
+static void run(uvsig_itimer_t* t, struct itimerval value) {
+  uint64_t earliest = read_clock(t->which) + to_ns(&value.it_value);
+  uint64_t next;
 
-  setitimer(t->which, value, NULL);
   t->expirations = 0;
-  t->interval = to_ns(&value->it_interval);
+  t->interval = to_ns(&value.it_interval);
   t->first = earliest;
-  /* Linux gives a timer of processor time a tick of the kernel more than was
-   * asked for, and says so in what is left: if that is of the first expiration,
-   * and not of a later one. */
-  now = read_clock(t->which);
-  getitimer(t->which, &left);
-  if (read_clock(t->which) < earliest && now + to_ns(&left.it_value) > earliest)
-    t->first = now + to_ns(&left.it_value);
+  if (t->interval > 0 && t->interval < SHORTEST)
+    from_ns((SHORTEST + t->interval - 1) / t->interval * t->interval,
+            &value.it_interval);
+  next = read_clock(t->which);
+  next += arm(t->which, &value);
+  /* Unless what is left was of a later expiration, or of none. */
+  if (read_clock(t->which) < earliest && next > earliest)
+    t->first = next;
 }
 
 /* How many there have been by now. */
@@ -230,47 +251,67 @@ static uint64_t count_expirations(const uvsig_itimer_t* t) {
   return t->interval > 0 ? 1 + (now - t->first) / t->interval : 1;
 }
 
-/* Does not look at `*t`, which may be anything. */
 static bool owns(const uvsig_itimer_t* t) {
-  bool result = false;
-  int which;
+  bool result;
 
   uvsig__lock();
-  for (which = 0; which < TIMERS; which++)
-    result |= owner_of(which) == t;
+  result = owners[t->which].timer == t;
   uvsig__unlock();
   return result;
 }
 
 static void stop(uvsig_itimer_t* t) {
-  if (!owns(t)) { /* in a child */
-    uvsig_watcher_stop(&t->watcher);
-    return;
+  const struct uvsig__source* source = t->watcher.source;
+  bool is_owner = owns(t); /* not in a child */
+
+  if (is_owner) {
+    disarm(t->which, NULL);
+    /* A last signal may be on its way, maybe to another thread, and would meet
+     * the previous action: most likely the end of the process. */
+    if (source->first == source->last)
+      uvsig__discard_pending(source);
   }
-  disarm(t->which, NULL);
-  /* A last signal may be on its way, maybe to another thread, and would meet
-   * the previous action: most likely the end of the process. */
-  uvsig__discard_pending(t->watcher.source);
   uvsig_watcher_stop(&t->watcher);
-  give_back(t->which);
+  if (is_owner)
+    give_back(t->which);
 }
 
 static void on_signal(uvsig_watcher_t* w,
                       int signum,
                       const uvsig_info_t* info) {
   uvsig_itimer_t* t = w->data;
-  uint64_t count = count_expirations(t) - t->expirations;
+  uint64_t total = count_expirations(t);
+  uint64_t count;
 
   (void) signum;
   (void) info;
-  /* Signals are merged by the kernel, and anybody may send one: the clock knows.
-   * What an earlier call has told of already has its signal still to come. */
-  if (count == 0)
+  /* Signals are merged by the kernel, and anybody may send one: the clock
+   * knows. What an earlier call has told of already has its signal still to
+   * come. In a child nothing is armed, and its clocks are others. */
+  if (total <= t->expirations || !owns(t))
     return;
-  t->expirations += count;
+  count = total - t->expirations;
+  t->expirations = total;
   if (t->interval == 0)
     stop(t);
   t->cb(t, count > UINT_MAX ? UINT_MAX : (unsigned) count);
+}
+
+/* Does not look at `*t`, which may be anything. */
+static bool is_started(const struct uvsig__hub* hub, const uvsig_itimer_t* t) {
+  const struct uvsig__source* source;
+  bool result = false;
+  int which;
+
+  uvsig__lock();
+  for (which = 0; which < TIMERS; which++)
+    result |= owners[which].timer == t;
+  uvsig__unlock();
+  for (which = 0; which < TIMERS; which++) {
+    source = hub->sources[signal_of(which)];
+    result |= source != NULL && uvsig__source_has(source, &t->watcher);
+  }
+  return result;
 }
 
 int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which) {
@@ -283,7 +324,7 @@ int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which) {
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
     return err;
-  if (owns(t))
+  if (is_started(hub, t))
     return UV_EBUSY;
   data = t->data;
   memset(t, 0, sizeof(*t));
@@ -316,14 +357,15 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
   if (err != 0)
     return err;
   if (!uvsig_watcher_is_active(&t->watcher)) {
-    err = uvsig_watcher_start(&t->watcher, on_signal, signal_of(t->which));
+    err =
+        uvsig__watcher_start_timer(&t->watcher, on_signal, signal_of(t->which));
     if (err != 0) {
       give_back(t->which);
       return err;
     }
   }
   t->cb = cb;
-  arm(t, &value);
+  run(t, value);
   return 0;
 }
 
@@ -349,13 +391,22 @@ void uvsig__stop_itimers(struct uvsig__hub* hub) {
 
   for (which = 0; which < TIMERS; which++) {
     uvsig__lock();
-    t = owner_of(which);
+    t = owners[which].timer;
     if (t != NULL && t->sig != hub->sig)
       t = NULL;
     uvsig__unlock();
     if (t != NULL)
       stop(t);
   }
+}
+
+/* A child inherits the table, but no timer (POSIX, fork()). In the child,
+ * before fork() returns. */
+void uvsig__forget_itimers(void) {
+  int which;
+
+  for (which = 0; which < TIMERS; which++)
+    owners[which].timer = NULL;
 }
 
 void uvsig_itimer_ref(uvsig_itimer_t* t) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signal masks: the one that start changes and the last stop puts back, since a
- * launcher's blocked signal would otherwise never reach its watcher; in the loop
- * thread. A mask is a thread's, so what several loops of one thread do to it is
- * shared among their sources. And what users read and change, in any thread.
+ * launcher's blocked signal would otherwise never reach its watcher; in the
+ * loop thread. A mask is a thread's, so what several loops of one thread do to
+ * it is shared among their sources. And what users read and change, in any
+ * thread.
  */
 
 #include "internal.h"

@@ -19,7 +19,7 @@ int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
   return (*hub)->closing ? UV_EINVAL : 0;
 }
 
-/* --- Init -------------------------------------------------------------------- */
+/* --- Init ----------------------------------------------------------------- */
 
 void uvsig_options_init(uvsig_options_t* options) {
   if (options == NULL)
@@ -117,7 +117,7 @@ free_hub:
   return err;
 }
 
-/* --- Close -------------------------------------------------------------------- */
+/* --- Close ---------------------------------------------------------------- */
 
 static void finish(struct uvsig__hub* hub) {
   uvsig_close_cb close_cb = hub->close_cb;
@@ -202,7 +202,7 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   return 0;
 }
 
-/* --- Stats -------------------------------------------------------------------- */
+/* --- Stats ---------------------------------------------------------------- */
 
 static void add_source(uvsig_stats_t* stats,
                        const struct uvsig__source* source) {

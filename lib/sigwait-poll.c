@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Waiting for a signal where the system has no sigtimedwait(2): macOS, OpenBSD.
- * Looks every few milliseconds whether a signal of the set is pending, and takes
- * it with a handler of its own, so that its sender is known. sigwait(3) would
- * not return if another thread took the signal after the look. Runs in any
- * thread; the handler in signal context.
+ * Looks every few milliseconds whether a signal of the set is pending, and
+ * takes it with a handler of its own, so that its sender is known. sigwait(3)
+ * would not return if another thread took the signal after the look. Runs in
+ * any thread; the handler in signal context.
  */
 
 #include "internal.h"
@@ -69,6 +69,7 @@ static bool take_pending(int signum, siginfo_t* info) {
     done = let_in(&set);
     if (done)
       *info = taken;
+    /* If that ignores the signal, what else is pending of it is discarded. */
     sigaction(signum, &previous, NULL);
   }
   uvsig__unlock();

@@ -25,7 +25,8 @@ int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline) {
     if (sigtimedwait(set, info, deadline == UVSIG__NEVER ? NULL : &left) > 0)
       return 0;
     /* EINTR: a handler ran, of a signal that is not in the set. When it has
-     * taken all the time, one more look says whether a signal came meanwhile. */
+     * taken all the time, one more look says whether a signal came
+     * meanwhile. */
     if (errno != EINTR && errno != EAGAIN)
       return UVSIG__ERR(errno);
     if (errno == EAGAIN && now >= deadline)

@@ -54,14 +54,7 @@ static void finish(struct uvsig__wait* wait,
   free(wait);
 }
 
-static void on_signal(uvsig_watcher_t* w,
-                      int signum,
-                      const uvsig_info_t* info) {
-  (void) signum;
-  finish(w->data, 0, info);
-}
-
-/* --- Time limits ------------------------------------------------------------ */
+/* --- Time limits ---------------------------------------------------------- */
 
 /* Have the loop come back when the first wait is over, `soonest` milliseconds
  * from now or later. The loop's idea of "now" may be old, so it may come too
@@ -85,6 +78,19 @@ static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
       &hub->deadline, uvsig__on_deadline, left > soonest ? left : soonest, 0);
 }
 
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
+  struct uvsig__wait* wait = w->data;
+  struct uvsig__hub* hub = wait->hub;
+
+  (void) signum;
+  finish(wait, 0, info);
+  /* Its own deadline must not keep the loop alive any longer. */
+  if (!hub->closing)
+    set_timer(hub, 0);
+}
+
 /* The first wait that was over at `now`, and not started after `last`. */
 static struct uvsig__wait* find_over(const struct uvsig__hub* hub,
                                      uint64_t now,
@@ -105,19 +111,21 @@ void uvsig__on_deadline(uv_timer_t* timer) {
   ssize_t n;
 
   uvsig__own(hub);
-  /* In this order: what was caught before this time is taken, and what is caught
-   * later is too late. */
+  /* In this order: what was caught before the time was over is taken, however
+   * late the loop is. So is what came after it and before this look, for nobody
+   * knows when it was caught. */
   now = uvsig__now();
   uvsig__flush(hub, &n);
   while (!hub->closing && (wait = find_over(hub, now, last)) != NULL)
     finish(wait, wait->deadline == 0 ? UV_ECANCELED : UV_ETIMEDOUT, NULL);
-  /* 1: libuv up to 1.44 runs a timer that is due at once in the same turn, and a
-   * callback that starts another wait of 0 seconds would never let it go on. */
+  /* 1: libuv up to 1.44 runs a timer that is due at once in the same turn, and
+   * a callback that starts another wait of 0 seconds would never let it go
+   * on. */
   if (!hub->closing)
     set_timer(hub, 1);
 }
 
-/* --- The public functions ----------------------------------------------------- */
+/* --- The public functions ------------------------------------------------- */
 
 /* uvsig_close() has stopped all watchers; the handles are closed. */
 void uvsig__cancel_waits(struct uvsig__hub* hub) {

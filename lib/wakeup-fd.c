@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The program's own wakeup fd, for a loop that is not libuv's: set, reported on,
- * decoded. Set in any thread, reported on in a loop's; the write is the
+ * The program's own wakeup fd, for a loop that is not libuv's: set, reported
+ * on, decoded. Set in any thread, reported on in a loop's; the write is the
  * handler's, in handler.c.
  */
 

@@ -15,10 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A wait (wait.c) has a watcher for each of its signals. They are at the head of
- * the list and take the signal from the others. An ended one takes nothing, and
- * keeps the source as it is until it is stopped. */
-enum { ACTIVE = 1, ONESHOT = 2, UNREF = 4, WAIT = 8, ENDED = 16 };
+/* A wait (wait.c) has a watcher for each of its signals. They are at the head
+ * of the list and take the signal from the others, but not from a timer's
+ * (itimer.c). An ended one takes nothing, and keeps the source as it is until
+ * it is stopped. */
+enum { ACTIVE = 1, ONESHOT = 2, UNREF = 4, WAIT = 8, ENDED = 16, TIMER = 32 };
 
 /* --- The books ------------------------------------------------------------ */
 
@@ -66,7 +67,7 @@ static struct uvsig__source* get_source(struct uvsig__hub* hub, int signum) {
   return source;
 }
 
-/* --- The list of watchers -------------------------------------------------- */
+/* --- The list of watchers ------------------------------------------------- */
 
 /* The poll handle is referenced while there is a watcher that wants it. */
 static void ref_hub(struct uvsig__hub* hub) {
@@ -171,27 +172,41 @@ bool uvsig__source_is_awaited(const struct uvsig__source* source) {
   return find_wait(source) != NULL;
 }
 
-static void set_info(uvsig_info_t* info, int signum, uint64_t count) {
-  memset(info, 0, sizeof(*info));
-  info->signum = signum;
-  info->count = count > UINT_MAX ? UINT_MAX : (unsigned) count;
-  info->flags = UVSIG_INFO_NONE;
+/* Is there anybody who could be told of a signal? */
+bool uvsig__source_is_watched(const struct uvsig__source* source) {
+  const uvsig_watcher_t* w = source->first;
+
+  while (w != NULL && (w->state & ENDED) != 0)
+    w = w->next;
+  return w != NULL;
 }
 
-static int deliver_to_wait(struct uvsig__source* source, uvsig_watcher_t* w) {
-  uvsig_info_t info;
+bool uvsig__source_has(const struct uvsig__source* source,
+                       const uvsig_watcher_t* w) {
+  const uvsig_watcher_t* at = source->first;
 
-  source->delivered++;
-  set_info(&info, source->signum, 1);
-  w->cb(w, source->signum, &info);
-  return 1;
+  while (at != NULL && at != w)
+    at = at->next;
+  return at != NULL;
+}
+
+/* Is this one told of the next signal, which `wait` takes, if it is not
+ * NULL? */
+static bool is_told(const uvsig_watcher_t* w,
+                    const uvsig_watcher_t* wait,
+                    uint64_t end) {
+  if (wait != NULL)
+    return w == wait || ((w->state & TIMER) != 0 && w->since < end);
+  return (w->state & WAIT) == 0 && w->since < end;
 }
 
 /* Tell the watchers of the next `count` signals, or the first wait of the next
- * one: then `count` is 1 at most. Returns how many callbacks it ran. Any of them may stop, start or free watchers, deliver what else is
- * pending, or close the hub, whose memory lasts until the loop goes round. */
+ * one, and then `count` must be 1 at most. Returns how many callbacks it ran.
+ * Any of them may stop, start or free watchers, deliver what else is pending,
+ * or close the hub, whose memory lasts until the loop goes round. */
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   struct uvsig__cursor cursor = {source->first, source->cursors};
+  const uvsig_watcher_t* wait = find_wait(source);
   uint64_t before = settled(source);
   uint64_t end = before + count;
   uvsig_watcher_t* w;
@@ -199,26 +214,28 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   uint64_t told;
   int calls = 0;
 
-  w = find_wait(source);
-  if (w != NULL)
-    return count > 0 ? deliver_to_wait(source, w) : 0;
-
+  if (count == 0)
+    return 0;
   source->cursors = &cursor;
   while ((w = cursor.next) != NULL) {
     cursor.next = w->next;
-    if (w->since >= end || (w->state & WAIT) != 0)
+    if (!is_told(w, wait, end))
       continue;
 
-    /* The list is in the order of the starts, so that nobody is told of more
-     * than the first one. In the books before its callback, which may stop and
-     * discard. */
-    told = end - (w->since > before ? w->since : before);
+    /* Behind the waits, the list is in the order of the starts, so that nobody
+     * is told of more than the first one. In the books before its callback,
+     * which may stop and discard. */
+    told = wait != NULL ? 1 : end - (w->since > before ? w->since : before);
     if (calls++ == 0) {
       source->delivered += told;
       source->coalesced += told > 1 ? told : 0;
       source->discarded += count - told;
     }
-    set_info(&info, source->signum, told);
+    memset(&info, 0, sizeof(info));
+    info.signum = source->signum;
+    info.count = told > UINT_MAX ? UINT_MAX : (unsigned) told;
+    info.flags = UVSIG_INFO_NONE;
+
     if ((w->state & ONESHOT) != 0) {
       w->state &= ~(unsigned) ONESHOT;
       leave(source, w);
@@ -231,7 +248,7 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   return calls;
 }
 
-/* --- The public functions --------------------------------------------------- */
+/* --- The public functions ------------------------------------------------- */
 
 static bool is_active(const uvsig_watcher_t* w) {
   return (w->state & ACTIVE) != 0;
@@ -288,7 +305,7 @@ static int start(uvsig_watcher_t* w,
     if (old != NULL)
       leave(old, w);
     w->since = since;
-    w->state |= kind & WAIT;
+    w->state |= kind & WAIT; /* where it belongs in the list */
     insert(source, w);
     /* Last: what the launcher's mask held back is caught at once. */
     if ((w->flags & UVSIG_KEEP_MASK) == 0)
@@ -318,6 +335,13 @@ int uvsig__watcher_start_wait(uvsig_watcher_t* w,
 
 void uvsig__watcher_end_wait(uvsig_watcher_t* w) {
   w->state |= ENDED;
+}
+
+/* For itimer.c: waits do not take the signal from it. */
+int uvsig__watcher_start_timer(uvsig_watcher_t* w,
+                               uvsig_watcher_cb cb,
+                               int signum) {
+  return start(w, cb, signum, TIMER);
 }
 
 int uvsig_watcher_stop(uvsig_watcher_t* w) {

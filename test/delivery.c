@@ -61,7 +61,7 @@ static unsigned long room(const uvsig_options_t* options) {
   return n;
 }
 
-/* --- The flood that hides a SIGTERM elsewhere ---------------------------------- */
+/* --- The flood that hides a SIGTERM elsewhere ----------------------------- */
 
 static void flood(uvsig_wakeup_t wakeup, uvsig_mode_t mode) {
   unsigned n = scaled(FLOOD);
@@ -139,7 +139,7 @@ static void a_flood_through_a_socketpair_in_wake_only_mode_is_one_callback(
   fixture_close(&f);
 }
 
-/* --- Order ------------------------------------------------------------------------ */
+/* --- Order ---------------------------------------------------------------- */
 
 static int seen[64];
 static unsigned seen_count;
@@ -213,13 +213,14 @@ static void what_the_buffer_could_not_take_comes_after_the_bytes(void) {
   fixture_close(&f);
 }
 
-/* --- Full buffers -------------------------------------------------------------------- */
+/* --- Full buffers --------------------------------------------------------- */
 
 /* The pipe is as full as one read is large: after it nothing wakes the loop. */
 static void a_full_buffer_that_one_read_empties_is_looked_behind(void) {
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, UVSIG__BUDGET);
   CHECK_EQ(hub()->wakeup.capacity, UVSIG__BUDGET);
-  /* As where pages are larger than a read: full, it holds less than its size. */
+  /* As where pages are larger than a read: full, it holds less than its
+   * size. */
   hub()->wakeup.capacity *= 16;
   recorder_start(&a, SIGUSR1);
   recorder_start(&b, SIGTERM);
@@ -385,7 +386,7 @@ static void a_warning_callback_may_close(void) {
   fixture_close(&f);
 }
 
-/* --- Junk --------------------------------------------- */
+/* --- Junk ----------------------------------------------------------------- */
 
 static void junk_bytes_are_counted_and_ignored(void) {
   static const unsigned char junk[] = {
@@ -406,7 +407,7 @@ static void junk_bytes_are_counted_and_ignored(void) {
   fixture_close(&f);
 }
 
-/* --- Wakeup fds that somebody broke ------------------------------------------ */
+/* --- Wakeup fds that somebody broke --------------------------------------- */
 
 static uv_idle_t idle;
 
@@ -471,7 +472,7 @@ static void a_socketpair_without_a_reader_does_not_end_the_process(void) {
   lose_reader(UVSIG_WAKEUP_SOCKETPAIR);
 }
 
-/* --- The budget of a turn, and flush ------------------------------------------------ */
+/* --- The budget of a turn, and flush -------------------------------------- */
 
 static void a_turn_reads_no_more_than_its_budget(void) {
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);

@@ -376,7 +376,7 @@ static void numbers_whose_action_cannot_be_changed_are_refused(void) {
   CHECK_EQ(uvsig_ignore(SIGRTMIN - 1), UV_EINVAL);
 }
 
-/* --- Death by a signal --------------------------------------------------------------- */
+/* --- Death by a signal ---------------------------------------------------- */
 
 static void interrupted_server(void) {
   uv_loop_t loop;
@@ -463,7 +463,7 @@ static void reraise_as_pid_1_exits_with_128_and_the_number(void) {
 #endif
 }
 
-/* --- Faults ----------------------------------------------------------------------------- */
+/* --- Faults --------------------------------------------------------------- */
 
 static void* target;
 

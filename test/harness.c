@@ -10,13 +10,16 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+# include <sys/prctl.h>
+#endif
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { DEADLINE = 240, SKIPPED = 77, MOST_FDS = 1024 };
 
-/* --- Children -------------------------------------------------------------- */
+/* --- Children ------------------------------------------------------------- */
 
 void harness_init(void) {
   cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -57,8 +60,8 @@ static void reset_signals(void) {
   sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-/* The main thread's stack grows as it is used, but under valgrind 3.19 not for a
- * handler with SA_ONSTACK. Tests raise signals at any depth. */
+/* The main thread's stack grows as it is used, but under valgrind 3.19 not for
+ * a handler with SA_ONSTACK. Tests raise signals at any depth. */
 __attribute__((noinline)) static void grow_stack(void) {
   volatile char room[256 * 1024];
 
@@ -71,6 +74,9 @@ static void be_child(test_fn fn) {
   uv_loop_t loop;
   int fds;
 
+#ifdef __linux__
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* if somebody ends the parent */
+#endif
   setpgid(0, 0); /* the parent may have to end grandchildren too */
   grow_stack();
   reset_signals();
@@ -150,7 +156,7 @@ void skip_under_valgrind(const char* reason) {
     skip_test(reason);
 }
 
-/* --- Checks ------------------------------------------------------------------ */
+/* --- Checks --------------------------------------------------------------- */
 
 void check_failed(const char* file, int line, const char* format, ...) {
   va_list arguments;
@@ -194,7 +200,7 @@ void raise_times(int signum, unsigned times) {
     CHECK_EQ(uvsig_raise_signal(signum), 0);
 }
 
-/* --- Loops -------------------------------------------------------------------- */
+/* --- Loops ---------------------------------------------------------------- */
 
 static void on_closed(uvsig_t* sig) {
   struct fixture* f = sig->data;
@@ -244,7 +250,7 @@ void run_idle(uv_loop_t* loop) {
   while (poll(&pollfd, 1, 0) == 1);
 }
 
-/* --- Recorders ------------------------------------------------------------------ */
+/* --- Recorders ------------------------------------------------------------ */
 
 void record(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
   struct recorder* r = w->data;

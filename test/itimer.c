@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Interval timers: the process's, and those with a callback on a loop. Times are
- * bounds that hold however slow the machine is, never durations that it must
- * keep.
+ * Interval timers: the process's, and those with a callback on a loop. Times
+ * are bounds that hold however slow the machine is, never durations that it
+ * must keep.
  */
 
 #include "harness.h"
@@ -33,7 +33,7 @@ static void check_unarmed(int which) {
   CHECK(value.seconds == 0 && value.interval == 0);
 }
 
-/* --- The process's timers ------------------------------------------------------- */
+/* --- The process's timers ------------------------------------------------- */
 
 static void setitimer_returns_the_old_values_and_0_clears(void) {
   uvsig_itimerval_t old;
@@ -136,10 +136,16 @@ static void each_timer_sends_its_own_signal(void) {
   fixture_close(&f);
 }
 
-static int fires;
+static double processor_time(void) {
+  uv_rusage_t usage;
+
+  CHECK_EQ(uv_getrusage(&usage), 0);
+  return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 
 static void clear_at_the_fourth(struct recorder* r) {
-  fires = (int) r->calls;
   if (r->calls == 4)
     CHECK_EQ(uvsig_setitimer(r->signum == SIGPROF ? UVSIG_ITIMER_PROF
                                                   : UVSIG_ITIMER_VIRTUAL,
@@ -151,7 +157,7 @@ static void clear_at_the_fourth(struct recorder* r) {
 
 static void check_four_times(int which, int signum) {
   uvsig_itimerval_t old;
-  uint64_t begin;
+  double used;
   uv_idle_t idle;
 
   fixture_open(&f, NULL);
@@ -164,8 +170,8 @@ static void check_four_times(int which, int signum) {
   run_until(&f.loop, &a.calls, 4);
   check_unarmed(which);
   /* And it never fires again: not in a time in which it would have. */
-  begin = uv_hrtime();
-  while (uv_hrtime() - begin < UINT64_C(500) * 1000 * 1000)
+  used = processor_time();
+  while (processor_time() - used < 0.3)
     uv_run(&f.loop, UV_RUN_NOWAIT);
   CHECK_EQ(a.calls, 4);
   uv_close((uv_handle_t*) &idle, NULL);
@@ -205,7 +211,7 @@ static void alarm_sends_sigalrm(void) {
   fixture_close(&f);
 }
 
-/* --- Bad input of those ------------------------------------------------------------ */
+/* --- Bad input of those --------------------------------------------------- */
 
 static const double bad_times[] = {
     -1, -1e-9, -INFINITY, INFINITY, NAN, 1e10, 1e300};
@@ -241,7 +247,7 @@ static void bad_arguments_of_getitimer_are_refused(void) {
   CHECK(value.seconds == 4711 && value.interval == 815);
 }
 
-/* --- With a callback ---------------------------------------------------------------- */
+/* --- With a callback ------------------------------------------------------ */
 
 /* A timer that remembers what it was told. */
 struct ticker {
@@ -374,9 +380,9 @@ static void ticks_that_the_loop_was_late_for_are_one_call(void) {
   while (uv_hrtime() - begin < 50 * 1000 * 1000)
     ;
   /* Of the first start nothing is told any more. */
-  CHECK_EQ(uvsig_flush(&f.sig) >= 1, 1);
+  CHECK(uvsig_flush(&f.sig) >= 1);
   CHECK(t.expirations >= 49);
-  CHECK(t.calls <= t.expirations);
+  CHECK(t.calls <= t.expirations / 10); /* one, but for those of the flush */
   CHECK(t.expirations <= (uv_hrtime() - begin) / 1000000 + 2);
   fixture_close(&f);
 }
@@ -445,8 +451,7 @@ static void a_last_signal_does_not_meet_the_previous_action(void) {
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
   for (i = 0; i < scaled(20000); i++) {
-    /* A shorter interval would leave no time for anything else. */
-    start(&t, 1e-6 * (1 + i % 20), 1e-3);
+    start(&t, 1e-6 * (1 + i % 20), 1e-6 * (1 + i % 7));
     CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
   }
   over = true;
@@ -477,7 +482,73 @@ static void a_pending_last_signal_is_forgotten(void) {
   fixture_close(&f);
 }
 
-/* --- What was there before --------------------------------------------------------- */
+/* Pending, and somebody else's, too. */
+static void a_pending_signal_is_left_to_another_watcher(void) {
+  sigset_t set;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGALRM);
+  ticker_init(&t, UVSIG_ITIMER_REAL);
+  start(&t, LONG, 0);
+  sigemptyset(&set);
+  sigaddset(&set, SIGALRM);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  CHECK_EQ(kill(getpid(), SIGALRM), 0);
+  CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+/* Such an interval, given to the kernel, leaves no time for anything else. */
+static void an_interval_of_a_microsecond_leaves_time_and_is_counted(void) {
+  uint64_t begin;
+
+  fixture_open(&f, NULL);
+  ticker_init(&t, UVSIG_ITIMER_REAL);
+  begin = uv_hrtime();
+  start(&t, 1e-6, 1e-6);
+  do
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  while (t.expirations < 10000);
+  CHECK(t.expirations <= (uv_hrtime() - begin) / 1000 + 2);
+  CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
+  fixture_close(&f);
+}
+
+static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  unsigned long* calls = req->data;
+
+  CHECK_EQ(status, 0);
+  CHECK_EQ(info->signum, SIGALRM);
+  ++*calls;
+}
+
+static void a_wait_takes_no_expiration_from_a_timer(void) {
+  unsigned long calls = 0;
+  uvsig_wait_t wait;
+  sigset_t set;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGALRM);
+  uvsig_watcher_unref(&a.w);
+  ticker_init(&t, UVSIG_ITIMER_REAL);
+  start(&t, 0.001, 0);
+  sigemptyset(&set);
+  sigaddset(&set, SIGALRM);
+  wait.data = &calls;
+  CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, LONG, on_wait), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(t.calls, 1);
+  CHECK_EQ(a.calls, 0);
+  CHECK_EQ(uvsig_itimer_is_active(&t.t), 0);
+  fixture_close(&f);
+}
+
+/* --- What was there before ------------------------------------------------ */
 
 static void a_second_timer_of_a_kind_is_refused(void) {
   fixture_open(&f, NULL);
@@ -552,6 +623,49 @@ static void stop_gives_the_previous_timer_back_less_the_time_that_passed(void) {
   fixture_close(&f);
 }
 
+/* Linux adds a tick at each arming. */
+static void a_borrowed_timer_of_processor_time_does_not_grow(void) {
+  static const int borrowed[] = {UVSIG_ITIMER_VIRTUAL, UVSIG_ITIMER_PROF};
+  uvsig_itimerval_t value;
+  int i;
+  int j;
+
+  fixture_open(&f, NULL);
+  for (i = 0; i < 2; i++) {
+    memset(&t, 0, sizeof(t));
+    CHECK_EQ(uvsig_setitimer(borrowed[i], LONG, 0, NULL), 0);
+    ticker_init(&t, borrowed[i]);
+    for (j = 0; j < 200; j++) {
+      start(&t, LONG, 0);
+      CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
+    }
+    CHECK_EQ(uvsig_getitimer(borrowed[i], &value), 0);
+    CHECK(value.seconds > LONG / 2 && value.seconds < LONG + 0.05);
+    CHECK_EQ(uvsig_setitimer(borrowed[i], 0, 0, NULL), 0);
+  }
+  fixture_close(&f);
+}
+
+static void a_borrowed_timer_of_real_time_is_never_early(void) {
+  uvsig_itimerval_t value;
+  uint64_t begin;
+  int i;
+
+  install_foreign();
+  fixture_open(&f, NULL);
+  ticker_init(&t, UVSIG_ITIMER_REAL);
+  begin = uv_hrtime();
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 0, NULL), 0);
+  for (i = 0; i < 1000; i++) {
+    start(&t, LONG, 0);
+    CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
+  }
+  CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
+  /* What is read is cut to the microsecond, once. */
+  CHECK(value.seconds + 2e-6 >= LONG - (double) (uv_hrtime() - begin) / 1e9);
+  fixture_close(&f);
+}
+
 static void a_previous_timer_whose_time_has_come_expires_at_once(void) {
   uint64_t begin;
 
@@ -610,7 +724,7 @@ static void a_callback_may_close(void) {
   close_loop(&f.loop);
 }
 
-/* --- References --------------------------------------------------------------------- */
+/* --- References ----------------------------------------------------------- */
 
 static void an_unreferenced_timer_does_not_keep_the_loop_alive(void) {
   fixture_open(&f, NULL);
@@ -627,7 +741,7 @@ static void an_unreferenced_timer_does_not_keep_the_loop_alive(void) {
   fixture_close(&f);
 }
 
-/* --- Fork and exec -------------------------------------------------------------------- */
+/* --- Fork and exec -------------------------------------------------------- */
 
 /* Returns the child's wait status. */
 static int in_child(void (*fn)(void)) {
@@ -657,6 +771,17 @@ static void use_timers_in_child(void) {
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
 }
 
+/* Its clocks are others, and SIGALRM is anybody's. */
+static void be_told_of_nothing_in_child(void) {
+  CHECK_EQ(uvsig_itimer_init(&f.sig, &t.t, UVSIG_ITIMER_REAL), UV_EBUSY);
+  CHECK_EQ(uvsig_itimer_is_active(&t.t), 1);
+  raise(SIGALRM);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(t.calls, 0);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  CHECK_EQ(uvsig_itimer_is_active(&t.t), 0);
+}
+
 static void stop_in_child(void) {
   /* What it had saved is the parent's. */
   CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
@@ -672,6 +797,7 @@ static void a_child_has_no_armed_timer_and_may_have_its_own(void) {
   start(&t, LONG, 3);
   CHECK_EQ(in_child(use_timers_in_child), 0);
   CHECK_EQ(in_child(stop_in_child), 0);
+  CHECK_EQ(in_child(be_told_of_nothing_in_child), 0);
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
   CHECK(value.seconds > LONG / 2 && value.interval == 3);
   fixture_close(&f);
@@ -706,7 +832,7 @@ static void an_executed_program_has_the_timer_and_dies_unless_it_was_stopped(
   CHECK_EQ(in_child(execute_without_timer), 0);
 }
 
-/* --- Bad input --------------------------------------------------------------------------- */
+/* --- Bad input ------------------------------------------------------------ */
 
 static void bad_arguments_of_itimer_init_are_refused(void) {
   uvsig_itimer_t timer;
@@ -817,9 +943,14 @@ int main(void) {
       TEST(after_stop_the_callback_is_not_called),
       TEST(a_last_signal_does_not_meet_the_previous_action),
       TEST(a_pending_last_signal_is_forgotten),
+      TEST(a_pending_signal_is_left_to_another_watcher),
+      TEST(an_interval_of_a_microsecond_leaves_time_and_is_counted),
+      TEST(a_wait_takes_no_expiration_from_a_timer),
       TEST(a_second_timer_of_a_kind_is_refused),
       TEST(setitimer_and_alarm_leave_a_timer_with_an_owner_alone),
       TEST(stop_gives_the_previous_timer_back_less_the_time_that_passed),
+      TEST(a_borrowed_timer_of_processor_time_does_not_grow),
+      TEST(a_borrowed_timer_of_real_time_is_never_early),
       TEST(a_previous_timer_whose_time_has_come_expires_at_once),
       TEST(close_stops_timers_and_gives_everything_back),
       TEST(a_callback_may_close),

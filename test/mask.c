@@ -156,7 +156,7 @@ static void a_loop_that_moved_leaves_the_masks_as_they_are(void) {
   fixture_close(&f);
 }
 
-/* --- pthread_sigmask and sigpending -------------------------------------------- */
+/* --- pthread_sigmask and sigpending --------------------------------------- */
 
 static void sigmask_joins_removes_and_replaces_and_returns_the_old_one(void) {
   sigset_t usr1 = set_of(SIGUSR1);
@@ -265,7 +265,7 @@ static void sigpending_refuses_null(void) {
   CHECK_EQ(uvsig_sigpending(NULL), UV_EINVAL);
 }
 
-/* --- Threads --------------------------------------------------------------------- */
+/* --- Threads -------------------------------------------------------------- */
 
 /* The calling thread's mask: all but what a fault raises. */
 static void check_masked(void) {

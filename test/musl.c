@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What of the library needs no libuv, as a program for a libc for which there is
- * no libuv: musl.sh builds and runs it. TAP on standard output.
+ * What of the library needs no libuv, as a program for a libc for which there
+ * is no libuv: musl.sh builds and runs it. TAP on standard output.
  */
 
 #include <uvsig.h>

@@ -150,6 +150,45 @@ static void a_wait_is_reason_enough_to_pause(void) {
   fixture_close(&f);
 }
 
+static void pause_in_wait(uvsig_wait_t* req,
+                          int status,
+                          const uvsig_info_t* info) {
+  (void) req;
+  (void) info;
+  CHECK_EQ(status, 0);
+  CHECK_EQ(uvsig_pause(&f.sig), UV_EINVAL);
+}
+
+/* It still holds the signal, but is told of nothing any more. */
+static void a_wait_whose_callback_pauses_is_no_reason(void) {
+  uvsig_wait_t wait;
+  sigset_t set;
+
+  fixture_open(&f, NULL);
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, INFINITY, pause_in_wait), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_pause(&f.sig), 1);
+  fixture_close(&f);
+}
+
+static void on_tick(uvsig_itimer_t* t, unsigned expirations) {
+  (void) t;
+  CHECK_EQ(expirations, 1);
+}
+
+static void an_interval_timer_ends_a_pause(void) {
+  uvsig_itimer_t timer;
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_itimer_init(&f.sig, &timer, UVSIG_ITIMER_REAL), 0);
+  CHECK_EQ(uvsig_itimer_start(&timer, on_tick, 0.01, 0), 0);
+  CHECK_EQ(uvsig_pause(&f.sig), 1);
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 0);
+  fixture_close(&f);
+}
+
 static void pause_with_nothing_to_end_it_is_refused(void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
@@ -212,6 +251,8 @@ int main(void) {
       TEST(pause_may_be_called_in_a_callback),
       TEST(a_callback_of_a_pause_may_close),
       TEST(a_wait_is_reason_enough_to_pause),
+      TEST(a_wait_whose_callback_pauses_is_no_reason),
+      TEST(an_interval_timer_ends_a_pause),
       TEST(pause_with_nothing_to_end_it_is_refused),
       TEST(bad_arguments_of_pause_are_refused),
       TEST(pause_in_another_thread_is_refused),

@@ -17,7 +17,7 @@ enum { LOOPS = 4 };
 static struct fixture f;
 static struct recorder a, b;
 
-/* --- Several loops --------------------------------------------------------------- */
+/* --- Several loops -------------------------------------------------------- */
 
 struct worker {
   uv_thread_t thread;
@@ -117,7 +117,7 @@ static void every_loop_gets_what_is_sent_to_each_thread(void) {
   join_workers((unsigned long) sent);
 }
 
-/* --- Owners ------------------------------------------------------------------------- */
+/* --- Owners --------------------------------------------------------------- */
 
 static void call_everything(void* argument) {
   uvsig_stats_t stats;
@@ -234,7 +234,7 @@ static void a_thread_owns_the_loop_from_its_first_turn(void) {
   fixture_close(&f);
 }
 
-/* --- Cancelled threads ---------------------------------------------------------- */
+/* --- Cancelled threads ---------------------------------------------------- */
 
 static atomic_bool may_be_cancelled;
 

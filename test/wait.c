@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Waiting on the loop: what a wait takes and what it leaves, its end by time, by
- * cancellation and by close, and that its callback is called exactly once.
+ * Waiting on the loop: what a wait takes and what it leaves, its end by time,
+ * by cancellation and by close, and that its callback is called exactly once.
  */
 
 #include "harness.h"
@@ -73,7 +73,7 @@ static void open_with_watcher(void) {
   recorder_start(&a, SIGUSR1);
 }
 
-/* --- Taking ------------------------------------------------------------------------- */
+/* --- Taking --------------------------------------------------------------- */
 
 static void a_wait_takes_the_next_signal_of_its_set(void) {
   sigset_t set = set_of(SIGUSR1);
@@ -305,7 +305,7 @@ static void flush_runs_the_callback_of_a_wait(void) {
   fixture_close(&f);
 }
 
-/* --- Time --------------------------------------------------------------------------- */
+/* --- Time ----------------------------------------------------------------- */
 
 static void a_wait_times_out_and_gives_everything_back(void) {
   fixture_open(&f, NULL);
@@ -354,6 +354,19 @@ static void what_is_taken_in_time_does_not_time_out(void) {
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   check_taken(&w, SIGUSR1);
   check_ended(&x, UV_ETIMEDOUT);
+  fixture_close(&f);
+}
+
+/* Nothing else keeps the loop alive, and the deadline is far away. */
+static void the_deadline_of_a_wait_that_took_its_signal_holds_nobody_up(void) {
+  fixture_open(&f, NULL);
+  start(&w, SIGUSR1, 1e9);
+  start(&x, SIGUSR2, 1e8);
+  raise(SIGUSR1);
+  raise(SIGUSR2);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  check_taken(&w, SIGUSR1);
+  check_taken(&x, SIGUSR2);
   fixture_close(&f);
 }
 
@@ -440,7 +453,7 @@ static void a_wait_that_is_started_again_after_its_time_misses_nothing(void) {
   fixture_close(&f);
 }
 
-/* --- Cancelling ------------------------------------------------------------------------ */
+/* --- Cancelling ----------------------------------------------------------- */
 
 static void a_cancelled_wait_is_told_by_the_loop_and_takes_nothing(void) {
   open_with_watcher();
@@ -500,7 +513,7 @@ static void a_cancelled_wait_does_not_time_out_too(void) {
   fixture_close(&f);
 }
 
-/* --- Closing --------------------------------------------------------------------------- */
+/* --- Closing -------------------------------------------------------------- */
 
 static void check_before_close(struct waiter* waiter) {
   sigset_t set = set_of(SIGUSR1);
@@ -564,7 +577,7 @@ static void a_wait_survives_a_walk_that_closes_every_handle(void) {
   check_ended(&w, UV_ECANCELED);
 }
 
-/* --- Bad input -------------------------------------------------------------------------- */
+/* --- Bad input ------------------------------------------------------------ */
 
 static void bad_arguments_of_wait_start_are_refused(void) {
   static const double bad[] = {-1, -1e-9, -INFINITY, NAN};
@@ -685,6 +698,7 @@ int main(void) {
       TEST(a_wait_with_a_limit_is_never_early),
       TEST(the_first_to_end_comes_first_whoever_started_first),
       TEST(what_is_taken_in_time_does_not_time_out),
+      TEST(the_deadline_of_a_wait_that_took_its_signal_holds_nobody_up),
       TEST(what_was_caught_in_time_is_taken_however_late_the_loop_is),
       TEST(a_wait_of_0_takes_what_is_there_or_times_out),
       TEST(an_empty_set_times_out),

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct fixture f, g;
@@ -67,7 +68,7 @@ static const char* written(void) {
   return text;
 }
 
-/* --- What is written --------------------------------------------------------------- */
+/* --- What is written ------------------------------------------------------ */
 
 static void check_order(void) {
   fixture_open(&f, NULL);
@@ -248,7 +249,7 @@ static void a_poll_in_progress_wakes(void) {
   close_fds();
 }
 
-/* --- Set ----------------------------------------------------------------------------- */
+/* --- Set ------------------------------------------------------------------ */
 
 static void set_returns_the_previous_fd_and_minus_1_switches_off(void) {
   int first[2];
@@ -293,7 +294,7 @@ static void what_is_no_nonblocking_fd_is_refused_and_the_previous_stays(void) {
   close_fds();
 }
 
-/* --- Failures -------------------------------------------------------------------------- */
+/* --- Failures ------------------------------------------------------------- */
 
 static unsigned warnings;
 static uvsig_warning_kind_t kind;
@@ -356,7 +357,8 @@ static void check_full(int warn) {
   raise_times(SIGUSR1, 2);
   run_until(&f.loop, &a.signals, 5);
   CHECK_EQ(warnings, warn ? 1 : 0);
-  /* A byte that fits ends it. The next warning has what the last one had not. */
+  /* A byte that fits ends it. The next warning has what the last one had
+   * not. */
   drain();
   raise(SIGUSR1);
   CHECK_STR(written(), "A");
@@ -507,7 +509,7 @@ static void the_line_names_the_fd(void) {
   end_full();
 }
 
-/* --- Under fire --------------------------------------------------------------------------- */
+/* --- Under fire ----------------------------------------------------------- */
 
 static atomic_bool over;
 
@@ -517,8 +519,8 @@ static void* raise_until_over(void* unused) {
   return unused;
 }
 
-/* The old one is closed at once, and its number used again by a pipe that nobody
- * may write to. */
+/* The old one is closed at once, and its number used again by a pipe that
+ * nobody may write to. */
 static void after_set_nothing_is_written_to_the_previous_fd(void) {
   pthread_t thread;
   unsigned i;
@@ -549,7 +551,80 @@ static void after_set_nothing_is_written_to_the_previous_fd(void) {
   fixture_close(&f);
 }
 
-/* --- Decoding ----------------------------------------------------------------------------- */
+static void* set_until_over(void* unused) {
+  while (!over)
+    CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  return unused;
+}
+
+/* Nothing is watched, nothing has been: the lock alone is taken. */
+static void a_child_of_a_fork_is_not_locked_out(void) {
+  pthread_t thread;
+  unsigned i;
+  int status;
+  pid_t pid;
+
+  CHECK_EQ(pthread_create(&thread, NULL, set_until_over, NULL), 0);
+  for (i = 0; i < scaled(500); i++) {
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+      _exit(uvsig_alarm(0) != 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+  }
+  over = true;
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+static void* raise_often(void* unused) {
+  unsigned i;
+
+  for (i = 0; i < scaled(20000); i++)
+    raise(SIGUSR1);
+  return unused;
+}
+
+/* The SIGPIPE of each write is taken back where it is, in its thread. */
+static void a_lost_reader_leaves_sigpipe_alone_in_a_storm(void) {
+  pthread_t threads[4];
+  uvsig_stats_t stats;
+  sigset_t set;
+  int i;
+
+  open_pipe();
+  open_warned();
+  watch(&f, &b, SIGPIPE);
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, NULL), 0);
+  close(fds[0]);
+  fds[0] = -1;
+  for (i = 0; i < 4; i++)
+    CHECK_EQ(pthread_create(&threads[i], NULL, raise_often, NULL), 0);
+  for (i = 0; i < 1000; i++) {
+    CHECK_EQ(uvsig_getsignal(SIGPIPE), UVSIG_WATCHED);
+    CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+    CHECK_EQ(uvsig_getsignal(SIGPIPE), UVSIG_DEFAULT);
+    recorder_start(&b, SIGPIPE);
+  }
+  for (i = 0; i < 4; i++)
+    CHECK_EQ(pthread_join(threads[i], NULL), 0);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(b.calls, 0);
+  /* One that somebody has sent to the process is not ours to take. */
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  CHECK_EQ(kill(getpid(), SIGPIPE), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  run_until(&f.loop, &b.calls, 1);
+  uvsig_flush(&f.sig);
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.caught, a.signals);
+  end_full();
+}
+
+/* --- Decoding ------------------------------------------------------------- */
 
 static void decode_counts_signals_and_passes_over_the_rest(void) {
   const unsigned char bytes[] = {
@@ -600,6 +675,8 @@ int main(void) {
       TEST(another_error_in_an_episode_is_reported_too),
       TEST(the_line_names_the_fd),
       TEST(after_set_nothing_is_written_to_the_previous_fd),
+      TEST(a_child_of_a_fork_is_not_locked_out),
+      TEST(a_lost_reader_leaves_sigpipe_alone_in_a_storm),
       TEST(decode_counts_signals_and_passes_over_the_rest),
       TEST(decode_refuses_null),
   };
