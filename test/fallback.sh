@@ -16,7 +16,10 @@ check "configure takes the cache variables" \
   ac_cv_func_sigtimedwait=no ac_cv_func_pidfd_send_signal=no
 check "the library builds" "$MAKE" -s libuvsig.la
 
-"$NM" .libs/libuvsig.a >"$tmp/symbols"
+# It may be a list of words, such as "nm -B".
+# shellcheck disable=SC2086
+${NM:-nm} .libs/libuvsig.a >"$tmp/symbols"
+check "its symbols can be read" grep -q 'T uvsig_sigtimedwait' "$tmp/symbols"
 grep -wE 'U (sigtimedwait|sigwaitinfo|pidfd_send_signal)' "$tmp/symbols" \
   >"$tmp/foreign"
 same "it calls nothing of what there is not" /dev/null "$tmp/foreign"
