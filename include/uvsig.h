@@ -111,8 +111,13 @@ struct uvsig_options_s {
   size_t buffer_size;          /* bytes; 0: the system's for a pipe, as large
                                 * as allowed for a socketpair; at most INT_MAX.
                                 * The kernel rounds it up. */
+  unsigned info_depth;         /* 64: of how many signals of a number, that are
+                                * not delivered yet, the sender is kept; 0:
+                                * none; at most 65,536. Rounded up to a power of
+                                * two. A record takes about 150 bytes. */
+  int time_stamps;             /* 0; 1: see uvsig_stats_t, max_latency_ns */
   /* private */
-  uintptr_t reserved[8]; /* 0 */
+  uintptr_t reserved[7]; /* 0 */
 };
 
 /* The signals of one loop. The memory is the caller's, and must stay where it
@@ -129,15 +134,18 @@ struct uvsig_s {
 
 /* Counts of one signal, or of all. At rest, caught = delivered + discarded. */
 struct uvsig_stats_s {
-  uint64_t caught;         /* seen by the signal handler */
-  uint64_t delivered;      /* told to at least one callback */
-  uint64_t discarded;      /* dropped: nobody watched them any more */
-  uint64_t coalesced;      /* of the delivered, those in a count above 1 */
-  uint64_t junk;           /* bytes read that were no signal; only in the sum */
-  uint64_t info_dropped;   /* 0: this release records no sender */
-  uint64_t full_buffers;   /* episodes; for one signal, those it was part of */
-  uint64_t replaced;       /* stops that found somebody else's handler */
-  uint64_t max_latency_ns; /* 0: this release takes no time stamps */
+  uint64_t caught;       /* seen by the signal handler */
+  uint64_t delivered;    /* told to at least one callback */
+  uint64_t discarded;    /* dropped: nobody watched them any more */
+  uint64_t coalesced;    /* of the delivered, those in a count above 1 */
+  uint64_t junk;         /* bytes read that were no signal; only in the sum */
+  uint64_t info_dropped;   /* of the delivered, those whose sender was not told;
+                            * 0 where none is kept */
+  uint64_t full_buffers; /* episodes; for one signal, those it was part of */
+  uint64_t replaced;     /* stops that found somebody else's handler */
+  uint64_t max_latency_ns; /* the longest from the handler to the callback, of
+                            * those whose sender was kept; 0 without the option
+                            * time_stamps */
   /* private */
   uint64_t reserved[7];
 };
@@ -181,6 +189,27 @@ UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
 
+/* Give a child of fork(2) signals of its own.
+ * The child calls it after uv_loop_fork() of the same loop, once for each
+ * `uvsig_t` that it goes on to use. Until then the child is as if the library
+ * had never been there: it has the dispositions and, in its thread, the mask
+ * from before the first watcher, nothing that it receives reaches the parent,
+ * and what the parent receives does not reach its callbacks. Then the
+ * descriptors are its own, the counts are 0, and what was started is so in the
+ * child. Armed interval timers are not inherited: start them again. A child
+ * that does not want them does nothing, or calls uv_loop_fork() and
+ * uvsig_close(). What libuv watches, too (UVSIG_SHARE), has libuv's handler in
+ * the child.
+ * Returns: 0
+ *   UV_EINVAL  `sig` is NULL, not initialised or closing, or this is no child
+ *              that has still to call it
+ *   UV_EPERM   not the loop thread
+ *   UV_EMFILE, UV_ENFILE and other codes as uvsig_init()
+ *   what sigaction(2) refuses
+ * After an error: as before the call; it may be called again.
+ * Context: loop thread of the child, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_fork(uvsig_t* sig);
+
 /* Run the callbacks of what is pending now, without running the loop.
  * Bounded: what keeps arriving meanwhile is left for the loop.
  * Returns: 0 or more, how many callbacks were run
@@ -198,6 +227,7 @@ UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, or has no started
  *              watcher, wait or timer: nothing could end it
  *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_EOF     somebody closed the other end of the wakeup fd, or another code
  *              of read(2)
  * Context: loop thread, also in a callback. Since: 0.1. */
@@ -215,13 +245,16 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
 
 /* --- Watchers ------------------------------------------------------------- */
 
-/* No sender is known: of this struct only signum, count and flags count. Set
- * in every callback of this release; uvsig_sigwaitinfo() knows the sender. */
+/* No sender is known: of this struct only signum, count and flags count. So it
+ * is where count is above 1, and where more signals were waiting than the
+ * option info_depth keeps the senders of. */
 #define UVSIG_INFO_NONE 1u
 
 /* What a callback is told of the signals that it stands for. Valid during the
  * callback only. The meaning of code to value is that of siginfo_t's si_*
- * (sigaction(2)); those that a code does not come with are 0. */
+ * (sigaction(2)); those that a code does not come with are 0. Signals of one
+ * number are told of in the order in which they were caught, each sender with
+ * one signal, and never with another. */
 struct uvsig_info_s {
   int signum;
   unsigned count; /* how many signals this stands for, 1 to UINT_MAX */
@@ -263,8 +296,21 @@ struct uvsig_watcher_s {
   void* reserved[4];
 };
 
+/* Flags of a watcher; those of the handler hold for the process, for as long as
+ * one such watcher is started. */
+
 /* Do not unblock the signal at start. */
 #define UVSIG_KEEP_MASK 1u
+/* Call the previous handler, too: in signal context, before the library counts
+ * the signal, with the same arguments. One with SA_RESETHAND is called once. */
+#define UVSIG_CHAIN 2u
+/* Live with uv_signal_t handles of the same signal, whichever is started first
+ * and stopped last: libuv's handler is called, too. Always so for SIGCHLD,
+ * which uv_spawn() needs. */
+#define UVSIG_SHARE 4u
+/* SIGCHLD: not when a child stops or goes on (SA_NOCLDSTOP), unless a watcher
+ * without this flag is started as well. */
+#define UVSIG_NOCLDSTOP 8u
 
 /* Prepare a watcher. `data` is left alone.
  * Returns: 0
@@ -292,6 +338,7 @@ UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
  *              UVSIG_NSIG and above, SIGKILL, SIGSTOP, and the numbers that
  *              libc keeps for itself
  *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_ENOMEM  no memory
  *   what sigaction(2) refuses
  * After an error: a started watcher goes on as it was.
@@ -420,7 +467,7 @@ UVSIG_EXTERN int uvsig_reraise(int signum);
  * threads. What does not fit is warned of, once until a byte fits again, unless
  * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
  * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
- * has it too. poll(2) and select(2) may fail with EINTR all the same, see
+ * has none. poll(2) and select(2) may fail with EINTR all the same, see
  * signal(7).
  * `fd`: -1: no more. `*old_fd`, unless NULL: the previous one, or -1.
  * Returns: 0
@@ -535,6 +582,7 @@ UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
  *              refuses
  *   UV_EBUSY   another uvsig_itimer_t has this timer of the process
  *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_ENOMEM  no memory
  *   what sigaction(2) refuses
  * After an error: a started timer goes on as it was.
@@ -657,6 +705,7 @@ struct uvsig_wait_s {
  *   UV_EBUSY   `req` is waiting, on the same `uvsig_t`; on another one it must
  *              not be
  *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_ENOMEM  no memory
  *   what sigaction(2) refuses
  * After an error: `cb` is not called, `*req` is untouched.

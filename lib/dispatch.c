@@ -148,14 +148,15 @@ static int turn(struct uvsig__hub* hub, ssize_t* n) {
 
   /* What a delivery was called from the middle of. */
   calls = decode_bytes(hub);
-  if (hub->closing)
+  if (hub->closing || hub->inherited)
     return calls;
 
   *n = uvsig__wakeup_read(&hub->wakeup, hub->bytes, sizeof(hub->bytes));
   hub->at = 0;
   hub->end = *n > 0 ? (size_t) *n : 0;
   calls += decode_bytes(hub);
-  if (!hub->closing && is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
+  if (!hub->closing && !hub->inherited &&
+      is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
     calls += look_at_counters(hub);
   return calls;
 }
@@ -174,6 +175,10 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
 
   (void) events;
   uvsig__own(hub);
+  if (hub->inherited) { /* what comes is the parent's */
+    uv_poll_stop(poll);
+    return;
+  }
   if (status == 0)
     turn(hub, &n);
   if (n < 0 && !hub->closing)
@@ -184,6 +189,8 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
+  if (hub->inherited)
+    return;
   /* A dead fd wakes nobody; a loop that runs finds out here. Relaxed: if it is
    * not seen now, it is on the next turn. */
   if (atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
@@ -201,9 +208,9 @@ int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
   do {
     calls += turn(hub, n);
     total += *n > 0 ? (size_t) *n : 0;
-  } while (!hub->closing && *n == UVSIG__BUDGET &&
+  } while (!hub->closing && !hub->inherited && *n == UVSIG__BUDGET &&
            total < hub->wakeup.capacity);
-  if (!hub->closing)
+  if (!hub->closing && !hub->inherited)
     calls += look_at_counters(hub);
   return calls;
 }
@@ -245,6 +252,8 @@ int uvsig_pause(uvsig_t* sig) {
       return calls;
     if (n < 0)
       return (int) n;
+    if (hub->inherited)
+      return UV_EBADF;
     if (!is_watching(hub))
       return UV_EINVAL;
     /* EINTR: a handler ran, maybe ours. What it wrote is readable. */

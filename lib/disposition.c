@@ -14,50 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int cancel_state; /* of the thread that holds the lock */
-
-static void lock_now(void);
-
-/* A child has one thread, which is in no handler: the handlers that were under
- * way in the parent's other threads will never leave here. */
-static void reset_child(void) {
-  atomic_store(&uvsig__shared.readers[0], 0);
-  atomic_store(&uvsig__shared.readers[1], 0);
-  uvsig__forget_itimers();
-  uvsig__unlock();
-}
-
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static int fork_error;
-
-static void prepare_for_forks(void) {
-  fork_error = pthread_atfork(lock_now, uvsig__unlock, reset_child);
-}
-
-/* A thread that is cancelled with the lock would keep it for ever. */
-static void lock_now(void) {
-  int state;
-
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-  pthread_mutex_lock(&lock);
-  cancel_state = state;
-}
-
-/* Before it is locked for the first time: a child of a fork in between would
- * never get it. */
-void uvsig__lock(void) {
-  pthread_once(&fork_once, prepare_for_forks);
-  lock_now();
-}
-
-void uvsig__unlock(void) {
-  int state = cancel_state;
-
-  pthread_mutex_unlock(&lock);
-  pthread_setcancelstate(state, NULL);
-}
-
 /* libc leaves the numbers that it keeps for itself out of a full set. */
 bool uvsig__is_valid(int signum) {
   sigset_t valid;
@@ -72,17 +28,16 @@ bool uvsig__is_catchable(int signum) {
   return uvsig__is_valid(signum) && signum != SIGKILL && signum != SIGSTOP;
 }
 
-static bool is_ours(const struct sigaction* action) {
-  return (action->sa_flags & SA_SIGINFO) != 0 &&
-         action->sa_sigaction == uvsig__handler;
-}
-
-/* Which signals interrupt system calls; under the lock. */
-static bool interrupts[UVSIG_NSIG];
+/* Under the lock, all of them. */
+static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
+static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
+static bool replaced[UVSIG_NSIG];   /* somebody may have saved our handler */
+/* What `previous` points to, and one more. */
+static struct uvsig__previous slots[UVSIG_NSIG][UVSIG__EPOCHS + 1];
 
 static void set_handler(struct sigaction* action, int signum) {
   memset(action, 0, sizeof(*action));
-  action->sa_sigaction = uvsig__handler;
+  uvsig__set_handler(signum, action);
   /* SA_SIGINFO tells a fault from a kill(). SA_ONSTACK: a stack overflow leaves
    * no room for a handler on the thread's own stack. SA_RESTART: a program that
    * watches signals on a loop wants no EINTR elsewhere, unless it says so. No
@@ -91,6 +46,9 @@ static void set_handler(struct sigaction* action, int signum) {
   action->sa_flags = SA_SIGINFO | SA_ONSTACK;
   if (!interrupts[signum])
     action->sa_flags |= SA_RESTART;
+  /* Where nobody wants to know, the kernel need not ask. */
+  if (signum == SIGCHLD && stop_watchers == 0)
+    action->sa_flags |= SA_NOCLDSTOP;
   /* Full: handlers do not nest, so a thread counts as one reader at most. */
   sigfillset(&action->sa_mask);
 }
@@ -99,34 +57,132 @@ static bool is_watched(int signum) {
   return atomic_load(&uvsig__shared.sources[signum]) != NULL;
 }
 
+static struct uvsig__previous* find_free_slot(int signum) {
+  struct uvsig__previous* slot = slots[signum];
+  unsigned epoch;
+
+  for (epoch = 0; epoch < UVSIG__EPOCHS;)
+    if (atomic_load(&uvsig__shared.previous[signum][epoch]) == slot) {
+      slot++;
+      epoch = 0;
+    } else {
+      epoch++;
+    }
+  return slot;
+}
+
+static void set_previous(int signum,
+                         const struct sigaction* action,
+                         bool is_mute) {
+  unsigned epoch = atomic_load(&uvsig__shared.epoch[signum]);
+  struct uvsig__previous* slot = find_free_slot(signum);
+
+  slot->action = *action;
+  slot->is_mute = is_mute;
+  atomic_store(&slot->spent, 0);
+  atomic_store(&uvsig__shared.previous[signum][epoch], slot);
+  /* A handler may be reading the one before, whose slot is free now. */
+  uvsig__synchronize_locked();
+}
+
+/* The action that the handler passes signals on to, and that the last stop puts
+ * back. */
+void uvsig__set_previous(int signum, const struct sigaction* action) {
+  set_previous(signum, action, false);
+}
+
+/* What would be there without the library: a handler with SA_RESETHAND that the
+ * handler has called is not any more (sigaction(2)). */
+void uvsig__get_previous(int signum, struct sigaction* action) {
+  unsigned epoch = atomic_load(&uvsig__shared.epoch[signum]);
+  struct uvsig__previous* previous =
+      atomic_load(&uvsig__shared.previous[signum][epoch]);
+
+  *action = previous->action;
+  if (atomic_load(&previous->spent) != 0) {
+    action->sa_handler = SIG_DFL;
+    action->sa_flags &= ~SA_SIGINFO;
+  }
+}
+
+/* Of the source that is being subscribed, and has been linked. */
+static bool has_others(int signum) {
+  struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
+
+  return first != NULL && atomic_load(&first->next) != NULL;
+}
+
 /* Install the handler, and save what was there, unless ours is there already:
  * a second loop's start, or somebody who put us back after the last stop. */
-static int install(int signum) {
+int uvsig__install(int signum) {
   struct sigaction action;
   struct sigaction current;
+  unsigned epoch;
+  bool is_mute = false;
 
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
-  if (is_ours(&current))
+  if (uvsig__is_ours(signum, &current))
     return 0;
 
+  /* Other sources were there, and so was ours, before. */
+  if (replaced[signum] || has_others(signum)) {
+    epoch = atomic_load(&uvsig__shared.epoch[signum]);
+    if (epoch + 1 < UVSIG__EPOCHS)
+      atomic_store(&uvsig__shared.epoch[signum], epoch + 1);
+    else
+      is_mute = true; /* it may be calling the last one */
+  }
+  /* Saved before ours can run: it reads it. */
+  set_previous(signum, &current, is_mute);
   set_handler(&action, signum);
-  /* Saved before ours can run: a fault reads it. */
-  uvsig__shared.previous[signum] = current;
   if (sigaction(signum, &action, NULL) != 0)
     return UVSIG__ERR(errno);
+  replaced[signum] = false;
   return 0;
 }
 
 /* Put back what was there, unless ours has been replaced: then what is there
- * is somebody else's business. Returns whether ours was still there. */
+ * is somebody else's business. Returns whether ours was still there. Also in
+ * the child of a fork: async-signal-safe. */
 static bool uninstall(int signum) {
   struct sigaction current;
+  struct sigaction previous;
 
-  if (sigaction(signum, NULL, &current) != 0 || !is_ours(&current))
+  if (sigaction(signum, NULL, &current) != 0 ||
+      !uvsig__is_ours(signum, &current)) {
+    replaced[signum] = true;
     return false;
-  sigaction(signum, &uvsig__shared.previous[signum], NULL);
+  }
+  uvsig__get_previous(signum, &previous);
+  sigaction(signum, &previous, NULL);
   return true;
+}
+
+/* Give the installed handler, if it is ours, the flags that it should have. */
+static int refresh(int signum) {
+  struct sigaction action;
+  struct sigaction current;
+
+  if (sigaction(signum, NULL, &current) != 0 ||
+      !uvsig__is_ours(signum, &current))
+    return 0;
+  set_handler(&action, signum);
+  return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
+}
+
+/* One more, or one less, that wants to know of stopped children. */
+void uvsig__count_stop_watchers(int signum, int difference) {
+  bool before;
+
+  if (signum != SIGCHLD)
+    return;
+  uvsig__lock();
+  before = stop_watchers > 0;
+  stop_watchers += (unsigned) difference;
+  if ((stop_watchers > 0) != before)
+    refresh(signum);
+  uvsig__unlock();
 }
 
 static void link_source(struct uvsig__source* source) {
@@ -153,15 +209,14 @@ int uvsig__subscribe(struct uvsig__source* source) {
   int err;
 
   uvsig__lock();
-  if (fork_error != 0) {
-    uvsig__unlock();
-    return UVSIG__ERR(fork_error);
+  err = uvsig__fork_error();
+  if (err == 0) {
+    /* Linked first, so that the first signal after the change finds it. */
+    link_source(source);
+    err = uvsig__install(source->signum);
+    if (err != 0)
+      unlink_source(source);
   }
-  /* Linked first, so that the first signal after the change finds it. */
-  link_source(source);
-  err = install(source->signum);
-  if (err != 0)
-    unlink_source(source);
   uvsig__unlock();
   /* A handler that somebody put back may have seen it for a moment. */
   if (err != 0)
@@ -232,15 +287,30 @@ void uvsig__discard_pending(const struct uvsig__source* source) {
   uvsig__lock();
   if (atomic_load(&uvsig__shared.sources[source->signum]) == source &&
       atomic_load(&source->next) == NULL &&
-      sigaction(source->signum, NULL, &current) == 0 && is_ours(&current)) {
+      sigaction(source->signum, NULL, &current) == 0 &&
+      uvsig__is_ours(source->signum, &current)) {
     sigaction(source->signum, &ignore, NULL);
     sigaction(source->signum, &current, NULL);
   }
   uvsig__unlock();
 }
 
+/* In the child of a fork, which nothing of this library watches. Handlers that
+ * were under way in the parent's other threads will never leave here. */
+void uvsig__forget_dispositions(void) {
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (is_watched(signum)) {
+      uninstall(signum);
+      atomic_store(&uvsig__shared.sources[signum], NULL);
+    }
+  atomic_store(&uvsig__shared.readers[0], 0);
+  atomic_store(&uvsig__shared.readers[1], 0);
+}
+
 static int classify(int signum, const struct sigaction* action) {
-  if (is_ours(action) && is_watched(signum))
+  if (uvsig__is_ours(signum, action) && is_watched(signum))
     return UVSIG_WATCHED;
   /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
   if (action->sa_handler == SIG_DFL)
@@ -296,23 +366,17 @@ int uvsig_default(int signum) {
 }
 
 int uvsig_siginterrupt(int signum, int flag) {
-  struct sigaction action;
-  struct sigaction current;
   bool before;
-  int err = 0;
+  int err;
 
   if (!uvsig__is_catchable(signum))
     return UV_EINVAL;
   uvsig__lock();
   before = interrupts[signum];
   interrupts[signum] = flag != 0;
-  if (sigaction(signum, NULL, &current) == 0 && is_ours(&current)) {
-    set_handler(&action, signum);
-    if (sigaction(signum, &action, NULL) != 0) {
-      err = UVSIG__ERR(errno);
-      interrupts[signum] = before;
-    }
-  }
+  err = refresh(signum);
+  if (err != 0)
+    interrupts[signum] = before;
   uvsig__unlock();
   return err;
 }

@@ -9,7 +9,9 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MSG_NOSIGNAL
@@ -97,12 +99,42 @@ static void ring(struct uvsig__wakeup* wakeup) {
     send_byte(wakeup, 0);
 }
 
-static void catch_signal(struct uvsig__source* source) {
+/* Keep who sent a signal, if its record is free. Nobody else writes to it then:
+ * a handler that was delayed for as long as it takes to come round to the same
+ * record still has it. */
+static void keep_sender(struct uvsig__source* source,
+                        unsigned long number,
+                        const siginfo_t* info) {
+  struct uvsig__record* record = &source->records[number & (source->depth - 1)];
+  unsigned long expected = UVSIG__FREE;
+  struct timespec now;
+
+  /* Acquire: pairs with the loop's release, which has read it. */
+  if (!atomic_compare_exchange_strong_explicit(&record->state,
+                                               &expected,
+                                               number << 2 | UVSIG__WRITING,
+                                               memory_order_acquire,
+                                               memory_order_relaxed))
+    return;
+  record->info = *info;
+  record->time = 0;
+  if (source->time_stamps && clock_gettime(CLOCK_MONOTONIC, &now) == 0)
+    record->time =
+        (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+  /* Release: pairs with the loop's acquire. */
+  atomic_store_explicit(
+      &record->state, number << 2 | UVSIG__READY, memory_order_release);
+}
+
+static void catch_signal(struct uvsig__source* source, const siginfo_t* info) {
   struct uvsig__wakeup* wakeup = source->wakeup;
+  unsigned long number;
 
   /* Before the byte and before `uncarried`: whoever sees one of those must
    * find the signal in the books. The release of either publishes this. */
-  atomic_fetch_add_explicit(&source->caught, 1, memory_order_release);
+  number = atomic_fetch_add_explicit(&source->caught, 1, memory_order_release);
+  if (source->depth > 0)
+    keep_sender(source, number, info);
 
   if (!wakeup->wake_only && send_byte(wakeup, (unsigned char) source->signum))
     return;
@@ -149,45 +181,183 @@ static bool is_fault(int signum, const siginfo_t* info) {
   }
 }
 
+/* Copied where nobody changes it: what was there before a handler of ours, or,
+ * where that is spent, would be there now. */
+static struct sigaction previous_of(unsigned epoch, int signum) {
+  unsigned generation = reader_enter();
+  struct uvsig__previous* previous =
+      atomic_load(&uvsig__shared.previous[signum][epoch]);
+  struct sigaction action;
+
+  if (previous != NULL && atomic_load(&previous->spent) == 0) {
+    action = previous->action;
+  } else {
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = SIG_DFL;
+  }
+  reader_leave(generation);
+  return action;
+}
+
+/* May it be called now? With SA_RESETHAND it may be once. */
+static bool claim_previous(unsigned epoch, int signum) {
+  unsigned generation = reader_enter();
+  struct uvsig__previous* previous =
+      atomic_load(&uvsig__shared.previous[signum][epoch]);
+  bool is_free = previous != NULL && !previous->is_mute &&
+                 ((previous->action.sa_flags & (int) SA_RESETHAND) == 0 ||
+                  atomic_exchange(&previous->spent, 1) == 0);
+
+  reader_leave(generation);
+  return is_free;
+}
+
+static bool is_handler(const struct sigaction* action) {
+  /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/* Call the previous handler, as the kernel would have, but for the mask, which
+ * is full. It may leave by a jump: nothing is held. */
+static void call_previous(unsigned epoch,
+                          int signum,
+                          siginfo_t* info,
+                          void* context) {
+  struct sigaction previous = previous_of(epoch, signum);
+
+  if (!is_handler(&previous) || !claim_previous(epoch, signum))
+    return;
+  if ((previous.sa_flags & SA_SIGINFO) != 0)
+    previous.sa_sigaction(signum, info, context);
+  else
+    previous.sa_handler(signum);
+}
+
 /* Hand a fault to the previous action. Returning runs the faulting instruction
  * again, which faults again, now into that action, with address and registers
- * as they were. A trap or a refused system call has run already: raise that,
+ * as they were. A trap or a refused system call has run already: then the
+ * previous handler is called here, or, where there is none, the signal raised;
  * it is blocked until the return. */
-static void pass_fault(int signum) {
-  sigaction(signum, &uvsig__shared.previous[signum], NULL);
-  if (signum == SIGTRAP || signum == SIGSYS)
+static void pass_fault(unsigned epoch,
+                       int signum,
+                       siginfo_t* info,
+                       void* context) {
+  struct sigaction previous = previous_of(epoch, signum);
+
+  sigaction(signum, &previous, NULL);
+  if (signum != SIGTRAP && signum != SIGSYS)
+    return;
+  if (is_handler(&previous))
+    call_previous(epoch, signum, info, context);
+  else
     raise(signum);
 }
 
-static void catch_all(int signum) {
+static bool is_watched(int signum) {
+  return atomic_load(&uvsig__shared.sources[signum]) != NULL;
+}
+
+static void (*const handlers[UVSIG__EPOCHS])(int, siginfo_t*, void*);
+
+/* Nobody watches, or this handler has been replaced. Somebody who had saved it
+ * as their previous one has put it back: then the signal is for the previous
+ * action, which gets its place back. Or calls it, as the one before: then that
+ * is who is to be called. Or the handler was slow, and the previous action is
+ * back. */
+static void pass_on(unsigned epoch,
+                    int signum,
+                    siginfo_t* info,
+                    void* context) {
+  struct sigaction previous;
+  struct sigaction current;
+
+  if (sigaction(signum, NULL, &current) != 0)
+    return;
+  if ((current.sa_flags & SA_SIGINFO) == 0 ||
+      current.sa_sigaction != handlers[epoch]) {
+    call_previous(epoch, signum, info, context);
+    return;
+  }
+  previous = previous_of(epoch, signum);
+  sigaction(signum, &previous, NULL);
+  /* A start in another thread that found ours there, and so did not install it,
+   * has published its source before it looked. */
+  if (uvsig__is_ours(signum, &current) && is_watched(signum))
+    sigaction(signum, &current, NULL);
+  else
+    raise(signum); /* blocked until the return */
+}
+
+/* Returns whether anybody watches. */
+static bool catch_all(int signum, const siginfo_t* info) {
   unsigned generation = reader_enter();
   struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
   struct uvsig__source* source;
 
   for (source = first; source != NULL; source = atomic_load(&source->next))
-    catch_signal(source);
+    catch_signal(source, info);
   /* After the sources: whoever reads this byte finds the signal there. */
   if (first != NULL && own != NULL && write_own(own, signum))
     for (source = first; source != NULL; source = atomic_load(&source->next))
       ring(source->wakeup);
   reader_leave(generation);
+  return first != NULL;
 }
 
-void uvsig__handler(int signum, siginfo_t* info, void* context) {
+static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
+  bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
   int saved_errno = errno;
   int cancel_state;
+  bool is_caught = false;
 
-  (void) context;
   if (is_fault(signum, info)) {
-    pass_fault(signum);
-  } else {
+    pass_fault(epoch, signum, info, context);
+    errno = saved_errno;
+    return;
+  }
+  if (is_current) {
+    /* First, so that it sees what it would without us. */
+    if (atomic_load(&uvsig__shared.chained[signum]) > 0 && is_watched(signum))
+      call_previous(epoch, signum, info, context);
     /* write() and send() are cancellation points: a cancelled thread must not
      * end in the middle, counted in and its signal in no pipe. glibc documents
      * this call as async-signal-safe; it sets a field of the thread. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    catch_all(signum);
+    is_caught = catch_all(signum, info);
     pthread_setcancelstate(cancel_state, NULL);
   }
+  if (!is_caught)
+    pass_on(epoch, signum, info, context);
   errno = saved_errno;
+}
+
+static void handle_0(int signum, siginfo_t* info, void* context) {
+  handle(0, signum, info, context);
+}
+
+static void handle_1(int signum, siginfo_t* info, void* context) {
+  handle(1, signum, info, context);
+}
+
+static void handle_2(int signum, siginfo_t* info, void* context) {
+  handle(2, signum, info, context);
+}
+
+static void handle_3(int signum, siginfo_t* info, void* context) {
+  handle(3, signum, info, context);
+}
+
+static void (*const handlers[UVSIG__EPOCHS])(int, siginfo_t*, void*) = {
+    handle_0, handle_1, handle_2, handle_3};
+
+/* The handler that is ours now. */
+void uvsig__set_handler(int signum, struct sigaction* action) {
+  action->sa_sigaction = handlers[atomic_load(&uvsig__shared.epoch[signum])];
+}
+
+bool uvsig__is_ours(int signum, const struct sigaction* action) {
+  return (action->sa_flags & SA_SIGINFO) != 0 &&
+         action->sa_sigaction ==
+             handlers[atomic_load(&uvsig__shared.epoch[signum])];
 }

@@ -44,9 +44,25 @@ struct uvsig__wakeup {
   int write_fd;
   bool is_socket;
   bool wake_only;
+  size_t buffer_size;  /* as the user's option */
   size_t capacity;     /* bytes, at most, that the pair can hold */
   atomic_uint pending; /* a counter was raised that the loop has not taken */
   atomic_int error;    /* UV_E* of a write that failed for good, or 0 */
+};
+
+/* Who sent a signal, until it is delivered. The handler takes a free record,
+ * the loop frees it; `state` says whose it is: the signal's number among those
+ * of its source, shifted by two, and one of the below. */
+enum {
+  UVSIG__FREE = 0,
+  UVSIG__WRITING = 1,
+  UVSIG__READY = 2,
+  UVSIG__STATE = 3
+};
+struct uvsig__record {
+  atomic_ulong state;
+  uint64_t time; /* when it was caught, or 0 */
+  siginfo_t info;
 };
 
 /* One signal of one uvsig_t: the handler's counters, the loop's books and the
@@ -60,6 +76,8 @@ struct uvsig__source {
   int signum;
   atomic_ulong caught;
   atomic_ulong uncarried; /* caught, but not carried by a byte */
+  bool time_stamps;
+  unsigned long depth; /* of `records`: 0 or a power of two */
 
   /* The loop's. caught = delivered + discarded + what is pending; what is
    * pending is in the pipe, in `taken` or still in `uncarried`. */
@@ -67,8 +85,10 @@ struct uvsig__source {
   uint64_t delivered;
   uint64_t discarded;
   uint64_t coalesced;
+  uint64_t info_dropped;
   uint64_t full_buffers;
   uint64_t replaced;
+  uint64_t max_latency;
   unsigned long taken; /* from `uncarried`, not yet delivered */
   unsigned long stale; /* bytes in the pipe whose signals were discarded */
 
@@ -76,9 +96,15 @@ struct uvsig__source {
   uvsig_watcher_t* last;
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
+  unsigned shares;   /* watchers that share the signal with libuv's */
+  uv_signal_t share; /* libuv's, so that it leaves our handler alone */
+  bool has_share;    /* it has been initialised */
+
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see owner.c */
   bool was_blocked;          /* in that thread, before */
+
+  struct uvsig__record records[];
 };
 
 /* A delivery's place in a list of watchers: stop moves it on. */
@@ -113,9 +139,12 @@ struct uvsig__hub {
   unsigned refs;        /* started watchers that keep the loop alive */
   unsigned open;        /* close callbacks of handles that are to come */
   bool closing;
+  bool inherited; /* by the child of a fork, which shares the fds */
   uvsig_close_cb close_cb;
 
   bool warn_on_full_buffer;
+  bool time_stamps;
+  unsigned long depth; /* of the sources' records */
   uvsig_warning_cb warning_cb;
   uint64_t junk;
   uint64_t full_buffers;
@@ -131,18 +160,36 @@ struct uvsig__hub {
   struct uvsig__source* sources[UVSIG_NSIG];
 };
 
+/* Whoever replaces our handler may save it, and call it as their previous one.
+ * If we then come on top of them, and call them as ours, they must not find us
+ * again: so there are several handlers, and one that has been replaced is never
+ * installed again, but passes on to what was there before it. */
+enum { UVSIG__EPOCHS = 4 };
+
+/* An action that was there before ours. */
+struct uvsig__previous {
+  struct sigaction action;
+  bool is_mute;     /* not to be called: it may be calling ours */
+  atomic_int spent; /* it had SA_RESETHAND, and was called */
+};
+
 /* What the handler reads beside the sources: handler.c. */
 struct uvsig__shared {
   _Atomic(struct uvsig__source*) sources[UVSIG_NSIG];
   atomic_uint generation;  /* which of `readers` a new handler counts in */
   atomic_ulong readers[2]; /* handlers that are reading */
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
-  struct sigaction previous[UVSIG_NSIG]; /* valid while ours is installed */
+  /* Which of the handlers is ours now, of those below. */
+  atomic_uint epoch[UVSIG_NSIG];
+  /* What was there before each of them; NULL: it has never been installed. */
+  _Atomic(struct uvsig__previous*) previous[UVSIG_NSIG][UVSIG__EPOCHS];
+  atomic_uint chained[UVSIG_NSIG]; /* how many want it to be called */
 };
 
 /* handler.c: signal context. */
 extern struct uvsig__shared uvsig__shared;
-void uvsig__handler(int signum, siginfo_t* info, void* context);
+void uvsig__set_handler(int signum, struct sigaction* action);
+bool uvsig__is_ours(int signum, const struct sigaction* action);
 
 /* clock.c */
 uint64_t uvsig__now(void);
@@ -152,20 +199,29 @@ int uvsig__deadline(double seconds, uint64_t* deadline);
 /* info.c: also signal context. */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 
-/* disposition.c */
+/* fork.c */
 void uvsig__lock(void);
 void uvsig__unlock(void);
+int uvsig__fork_error(void);
+
+/* disposition.c; the first five under uvsig__lock(). */
+void uvsig__set_previous(int signum, const struct sigaction* action);
+void uvsig__get_previous(int signum, struct sigaction* action);
+int uvsig__install(int signum);
+void uvsig__forget_dispositions(void);
+void uvsig__synchronize_locked(void);
+void uvsig__count_stop_watchers(int signum, int difference);
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
 int uvsig__subscribe(struct uvsig__source* source);
 void uvsig__unsubscribe(struct uvsig__source* source);
 void uvsig__synchronize(void);
-void uvsig__synchronize_locked(void);
 void uvsig__discard_pending(const struct uvsig__source* source);
 
 /* mask.c */
 void uvsig__mask_open(struct uvsig__source* source);
 void uvsig__mask_restore(struct uvsig__source* source);
+void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask);
 
 /* owner.c */
 unsigned long uvsig__self(void);
@@ -173,10 +229,13 @@ void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
 void uvsig__enlist(struct uvsig__hub* hub);
 void uvsig__delist(struct uvsig__hub* hub);
+void uvsig__for_each_hub(void (*fn)(struct uvsig__hub* hub));
+void uvsig__own_or_disown(struct uvsig__hub* hub);
 
 /* wakeup.c */
 int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
                        const uvsig_options_t* options);
+int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup);
 void uvsig__wakeup_close(struct uvsig__wakeup* wakeup);
 ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
                            void* buffer,
@@ -195,6 +254,13 @@ int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
 void uvsig__stop_itimers(struct uvsig__hub* hub);
 void uvsig__forget_itimers(void);
 
+/* record.c */
+bool uvsig__records_take(struct uvsig__source* source,
+                         unsigned long first,
+                         unsigned long count,
+                         siginfo_t* info);
+void uvsig__records_clear(struct uvsig__source* source);
+
 /* sigwait.c, or sigwait-poll.c */
 int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline);
 
@@ -204,19 +270,52 @@ void uvsig__cancel_waits(struct uvsig__hub* hub);
 
 /* wakeup-fd.c */
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub);
+void uvsig__forget_wakeup_fd(void);
+
+/* share.c */
+int uvsig__share_open(struct uvsig__source* source);
+void uvsig__share_close(struct uvsig__source* source);
 
 /* warning.c */
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
 
-/* watcher.c */
+/* What a watcher is, in its `state`. A wait (wait.c) has a watcher for each of
+ * its signals. They are at the head of the list and take the signal from the
+ * others, but not from a timer's (itimer.c). An ended one takes nothing, and
+ * keeps the source as it is until it is stopped. */
+enum {
+  UVSIG__ACTIVE = 1,
+  UVSIG__ONESHOT = 2,
+  UVSIG__UNREF = 4,
+  UVSIG__WAIT = 8,
+  UVSIG__ENDED = 16,
+  UVSIG__TIMER = 32
+};
+
+/* source.c */
+struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum);
 unsigned long uvsig__source_pending(const struct uvsig__source* source);
 bool uvsig__source_is_awaited(const struct uvsig__source* source);
 bool uvsig__source_is_watched(const struct uvsig__source* source);
+bool uvsig__source_wants_mask(const struct uvsig__source* source);
 bool uvsig__source_has(const struct uvsig__source* source,
                        const uvsig_watcher_t* w);
-int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+int uvsig__source_join(struct uvsig__source* source,
+                       unsigned flags,
+                       uint64_t* since);
+void uvsig__source_admit(struct uvsig__source* source,
+                         uvsig_watcher_t* w,
+                         uint64_t since,
+                         unsigned kind);
+void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_abandon(struct uvsig__source* source);
 void uvsig__source_discard(struct uvsig__source* source);
+void uvsig__source_reset(struct uvsig__source* source);
+int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+void uvsig__ref_hub(struct uvsig__hub* hub);
+void uvsig__unref_hub(struct uvsig__hub* hub);
+
+/* watcher.c */
 int uvsig__watcher_start_wait(uvsig_watcher_t* w,
                               uvsig_watcher_cb cb,
                               int signum);

@@ -352,6 +352,8 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
     return err;
   if (to_ns(&value.it_value) == 0)
     return UV_EINVAL;
+  if (hub->inherited)
+    return UV_EBADF;
 
   err = take(t);
   if (err != 0)

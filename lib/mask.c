@@ -63,6 +63,15 @@ void uvsig__mask_restore(struct uvsig__source* source) {
   uvsig__unlock();
 }
 
+/* In the child of a fork, where nothing is watched: `mask` is what this
+ * thread's will be. Under uvsig__lock(). */
+void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask) {
+  if (source->was_blocked && source->mask_thread == uvsig__self())
+    sigaddset(mask, source->signum);
+  source->was_blocked = false;
+  source->mask_thread = 0;
+}
+
 int uvsig_pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
   /* Not all systems look (POSIX: [EINVAL] if `set` is not NULL). */
   if (set != NULL && how != SIG_BLOCK && how != SIG_UNBLOCK &&

@@ -73,6 +73,21 @@ void uvsig__enlist(struct uvsig__hub* hub) {
   uvsig__unlock();
 }
 
+/* Under uvsig__lock(). */
+void uvsig__for_each_hub(void (*fn)(struct uvsig__hub* hub)) {
+  struct uvsig__hub* hub;
+
+  for (hub = hubs; hub != NULL; hub = hub->next)
+    fn(hub);
+}
+
+/* In the child of a fork: a loop of another thread of the parent's is
+ * anybody's. */
+void uvsig__own_or_disown(struct uvsig__hub* hub) {
+  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != own_id)
+    atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
+}
+
 void uvsig__delist(struct uvsig__hub* hub) {
   struct uvsig__hub** link;
 

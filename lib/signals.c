@@ -28,7 +28,11 @@ void uvsig_options_init(uvsig_options_t* options) {
   options->wakeup = UVSIG_WAKEUP_PIPE;
   options->mode = UVSIG_MODE_BYTES;
   options->warn_on_full_buffer = 1;
+  options->info_depth = 64;
 }
+
+/* Records of one signal; above it one would rather count. */
+#define DEEPEST 65536
 
 static bool are_valid(const uvsig_options_t* options) {
   size_t i;
@@ -42,7 +46,16 @@ static bool are_valid(const uvsig_options_t* options) {
           options->mode == UVSIG_MODE_WAKE_ONLY) &&
          (options->warn_on_full_buffer == 0 ||
           options->warn_on_full_buffer == 1) &&
-         options->buffer_size <= INT_MAX;
+         options->buffer_size <= INT_MAX && options->info_depth <= DEEPEST &&
+         (options->time_stamps == 0 || options->time_stamps == 1);
+}
+
+static unsigned long power_of_two(unsigned long n) {
+  unsigned long power = 1;
+
+  while (power < n)
+    power *= 2;
+  return n > 0 ? power : 0;
 }
 
 /* The handles exist, but keep nothing alive until a watcher is started. After
@@ -95,6 +108,8 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
     return UV_ENOMEM;
   hub->warn_on_full_buffer = options->warn_on_full_buffer != 0;
   hub->warning_cb = options->warning_cb;
+  hub->time_stamps = options->time_stamps != 0;
+  hub->depth = power_of_two(options->info_depth);
   uvsig__own(hub);
   err = uvsig__wakeup_open(&hub->wakeup, options);
   if (err != 0)
@@ -162,10 +177,18 @@ static void close_handle(struct uvsig__hub* hub, uv_handle_t* handle) {
  * callback of its own or none. Then a handle that it cannot have found tells
  * when they are done. */
 static void close_handles(struct uvsig__hub* hub) {
+  unsigned handles = 3;
+  int signum;
+
   close_handle(hub, (uv_handle_t*) &hub->poll);
   close_handle(hub, (uv_handle_t*) &hub->prepare);
   close_handle(hub, (uv_handle_t*) &hub->deadline);
-  if (hub->open < 3) {
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (hub->sources[signum] != NULL && hub->sources[signum]->has_share) {
+      close_handle(hub, (uv_handle_t*) &hub->sources[signum]->share);
+      handles++;
+    }
+  if (hub->open < handles) {
     hub->open++;
     uv_timer_init(hub->sig->loop, &hub->last);
     hub->last.data = hub;
@@ -213,6 +236,9 @@ static void add_source(uvsig_stats_t* stats,
   stats->coalesced += source->coalesced;
   stats->full_buffers += source->full_buffers;
   stats->replaced += source->replaced;
+  stats->info_dropped += source->info_dropped;
+  if (source->max_latency > stats->max_latency_ns)
+    stats->max_latency_ns = source->max_latency;
 }
 
 void uvsig_stats(const uvsig_t* sig, int signum, uvsig_stats_t* out) {

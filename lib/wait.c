@@ -203,6 +203,8 @@ int uvsig_wait_start(uvsig_t* sig,
     return UV_EINVAL;
   if (is_waiting(hub, req))
     return UV_EBUSY;
+  if (hub->inherited)
+    return UV_EBADF;
 
   wait = calloc(1, sizeof(*wait) + size * sizeof(*wait->watchers));
   if (wait == NULL)

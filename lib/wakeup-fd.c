@@ -63,6 +63,12 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   return 0;
 }
 
+/* In the child of a fork, before it returns: the other end is the parent's. */
+void uvsig__forget_wakeup_fd(void) {
+  slots[current].fd = -1;
+  atomic_store(&uvsig__shared.wakeup_fd, NULL);
+}
+
 /* Move what is to be reported to `warning` and `counts`. */
 static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
   struct uvsig__wakeup_fd* own;

@@ -63,13 +63,10 @@ static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
 }
 
 /* libuv makes both kinds close-on-exec, atomically where the system can. */
-int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
-                       const uvsig_options_t* options) {
+static int open_pair(struct uvsig__wakeup* wakeup) {
   int fds[2];
   int err;
 
-  wakeup->is_socket = options->wakeup == UVSIG_WAKEUP_SOCKETPAIR;
-  wakeup->wake_only = options->mode == UVSIG_MODE_WAKE_ONLY;
   if (wakeup->is_socket)
     err =
         uv_socketpair(SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
@@ -80,11 +77,61 @@ int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
 
   wakeup->read_fd = fds[0];
   wakeup->write_fd = fds[1];
-  err = wakeup->is_socket ? size_socket(wakeup, options->buffer_size)
-                          : size_pipe(wakeup, options->buffer_size);
+  err = wakeup->is_socket ? size_socket(wakeup, wakeup->buffer_size)
+                          : size_pipe(wakeup, wakeup->buffer_size);
   if (err != 0)
     uvsig__wakeup_close(wakeup);
   return err;
+}
+
+/* Another thread may be opening something under that number meanwhile (dup2(2),
+ * EBUSY). */
+static int move_fd(int from, int to) {
+  int result;
+
+  do
+#ifdef HAVE_DUP3
+    result = dup3(from, to, O_CLOEXEC);
+#else
+    result = dup2(from, to);
+#endif
+  while (result < 0 && (errno == EINTR || errno == EBUSY));
+#ifndef HAVE_DUP3
+  if (result >= 0)
+    result = fcntl(to, F_SETFD, FD_CLOEXEC);
+#endif
+  return result < 0 ? UVSIG__ERR(errno) : 0;
+}
+
+int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
+                       const uvsig_options_t* options) {
+  wakeup->is_socket = options->wakeup == UVSIG_WAKEUP_SOCKETPAIR;
+  wakeup->wake_only = options->mode == UVSIG_MODE_WAKE_ONLY;
+  wakeup->buffer_size = options->buffer_size;
+  return open_pair(wakeup);
+}
+
+/* Have a new pair under the numbers of the old one, which is shared with
+ * another process. */
+int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup) {
+  struct uvsig__wakeup fresh = {.is_socket = wakeup->is_socket,
+                                .wake_only = wakeup->wake_only,
+                                .buffer_size = wakeup->buffer_size};
+  int err;
+
+  err = open_pair(&fresh);
+  if (err != 0)
+    return err;
+  err = move_fd(fresh.read_fd, wakeup->read_fd);
+  if (err == 0)
+    err = move_fd(fresh.write_fd, wakeup->write_fd);
+  uvsig__wakeup_close(&fresh);
+  if (err != 0)
+    return err;
+  wakeup->capacity = fresh.capacity;
+  atomic_store(&wakeup->pending, 0);
+  atomic_store(&wakeup->error, 0);
+  return 0;
 }
 
 void uvsig__wakeup_close(struct uvsig__wakeup* wakeup) {

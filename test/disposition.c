@@ -12,7 +12,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -301,23 +300,28 @@ static void start_takes_a_replaced_signal_back_and_returns_it_to_the_replacer(
   CHECK(action_of(SIGUSR1).sa_handler == foreign);
 }
 
-static void our_handler_put_back_by_somebody_after_stop_does_nothing(void) {
+static void our_handler_put_back_after_stop_hands_on_to_the_previous(void) {
   struct sigaction ours;
 
+  set_handler(SIGUSR1, foreign);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
   ours = action_of(SIGUSR1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
-  raise(SIGUSR1);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK(action_of(SIGUSR1).sa_handler == foreign);
   /* A new start works with it, and gives back what was there at first. */
+  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
   recorder_start(&a, SIGUSR1);
   raise(SIGUSR1);
   run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK(action_of(SIGUSR1).sa_handler == foreign);
   fixture_close(&f);
 }
 
@@ -463,92 +467,6 @@ static void reraise_as_pid_1_exits_with_128_and_the_number(void) {
 #endif
 }
 
-/* --- Faults --------------------------------------------------------------- */
-
-static void* target;
-
-static void watch_fault(int signum) {
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
-  recorder_start(&a, signum);
-}
-
-static void fault(void) {
-  watch_fault(SIGSEGV);
-  target = mmap(
-      NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  CHECK(target != MAP_FAILED);
-  *(volatile char*) target = 1;
-}
-
-static void a_real_fault_ends_the_process_by_its_signal(void) {
-  int status;
-
-  skip_under_valgrind("it reports the fault");
-  status = run_child(fault);
-  CHECK(WIFSIGNALED(status));
-  CHECK_EQ(WTERMSIG(status), SIGSEGV);
-}
-
-static void* fault_address;
-static void leave_on_fault(int signum, siginfo_t* info, void* context) {
-  (void) signum;
-  (void) context;
-  fault_address = info->si_addr;
-  _exit(fault_address == target ? 42 : 43);
-}
-
-static void fault_with_a_previous_handler(void) {
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_sigaction = leave_on_fault;
-  action.sa_flags = SA_SIGINFO;
-  CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
-  fault();
-}
-
-static void a_real_fault_reaches_the_previous_handler_with_its_address(void) {
-  int status;
-
-  skip_under_valgrind("it reports the fault");
-  status = run_child(fault_with_a_previous_handler);
-  CHECK(WIFEXITED(status));
-  CHECK_EQ(WEXITSTATUS(status), 42);
-}
-
-#if defined(__i386__) || defined(__x86_64__)
-static void trap(void) {
-  watch_fault(SIGTRAP);
-  __asm__ volatile("int3");
-}
-#endif
-
-static void a_real_trap_ends_the_process_by_its_signal(void) {
-#if defined(__i386__) || defined(__x86_64__)
-  int status = run_child(trap);
-
-  CHECK(WIFSIGNALED(status));
-  CHECK_EQ(WTERMSIG(status), SIGTRAP);
-#else
-  skip_test("no trap instruction is known for this processor");
-#endif
-}
-
-static void a_fault_signal_that_somebody_sent_is_delivered(void) {
-  static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE,
-                               SIGILL,  SIGTRAP, SIGSYS};
-  size_t i;
-
-  skip_under_valgrind("valgrind takes a fault signal for its own");
-  for (i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
-    watch_fault(faults[i]);
-    CHECK_EQ(kill(getpid(), faults[i]), 0);
-    run_until(&f.loop, &a.calls, 1);
-    fixture_close(&f);
-  }
-}
-
 static void the_handler_keeps_errno(void) {
   uvsig_options_t options;
   unsigned i;
@@ -583,7 +501,7 @@ int main(void) {
       TEST(a_read_fails_with_eintr_twice_with_siginterrupt),
       TEST(a_handler_that_replaced_ours_is_left_alone),
       TEST(start_takes_a_replaced_signal_back_and_returns_it_to_the_replacer),
-      TEST(our_handler_put_back_by_somebody_after_stop_does_nothing),
+      TEST(our_handler_put_back_after_stop_hands_on_to_the_previous),
       TEST(getsignal_ignore_and_default_tell_what_was_there),
       TEST(a_defaulted_signal_has_its_own_effect_again),
       TEST(ignore_and_default_refuse_a_watched_signal),
@@ -592,10 +510,6 @@ int main(void) {
       TEST(reraise_ends_by_a_blocked_and_ignored_signal_too),
       TEST(reraise_refuses_what_does_not_end_a_process),
       TEST(reraise_as_pid_1_exits_with_128_and_the_number),
-      TEST(a_real_fault_ends_the_process_by_its_signal),
-      TEST(a_real_fault_reaches_the_previous_handler_with_its_address),
-      TEST(a_real_trap_ends_the_process_by_its_signal),
-      TEST(a_fault_signal_that_somebody_sent_is_delivered),
       TEST(the_handler_keeps_errno),
   };
 

@@ -766,6 +766,11 @@ static void use_timers_in_child(void) {
   /* The parent owns none of this process's. */
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 0, NULL), 0);
   CHECK(uvsig_alarm(0) > 0);
+  CHECK_EQ(uvsig_itimer_start(&t.t, on_tick, LONG, 0), UV_EBADF);
+  check_unarmed(UVSIG_ITIMER_REAL);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  check_unarmed(UVSIG_ITIMER_REAL);
   CHECK_EQ(uvsig_itimer_start(&t.t, on_tick, LONG, 0), 0);
   CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
   check_unarmed(UVSIG_ITIMER_REAL);
@@ -776,6 +781,8 @@ static void use_timers_in_child(void) {
 static void be_told_of_nothing_in_child(void) {
   CHECK_EQ(uvsig_itimer_init(&f.sig, &t.t, UVSIG_ITIMER_REAL), UV_EBUSY);
   CHECK_EQ(uvsig_itimer_is_active(&t.t), 1);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
   raise(SIGALRM);
   uvsig_flush(&f.sig);
   CHECK_EQ(t.calls, 0);

@@ -117,6 +117,54 @@ static void every_loop_gets_what_is_sent_to_each_thread(void) {
   join_workers((unsigned long) sent);
 }
 
+/* --- libuv's pool --------------------------------------------------------- */
+
+enum { WORKS = 8 };
+
+static uv_thread_t loop_thread;
+static unsigned long pool_signals;
+
+static void on_pool_signal(uvsig_watcher_t* w,
+                           int signum,
+                           const uvsig_info_t* info) {
+  uv_thread_t self = uv_thread_self();
+
+  (void) w;
+  CHECK_EQ(signum, SIGUSR1);
+  CHECK(uv_thread_equal(&self, &loop_thread));
+  pool_signals += info->count;
+}
+
+static void raise_in_pool(uv_work_t* work) {
+  uv_thread_t self = uv_thread_self();
+
+  (void) work;
+  CHECK(!uv_thread_equal(&self, &loop_thread));
+  CHECK_EQ(uvsig_pthread_kill(self, SIGUSR1), 0);
+}
+
+static void on_worked(uv_work_t* work, int status) {
+  (void) work;
+  CHECK_EQ(status, 0);
+}
+
+static void what_a_thread_of_libuvs_pool_catches_arrives_on_the_loops(void) {
+  uv_work_t works[WORKS];
+  uvsig_watcher_t watcher;
+  int i;
+
+  loop_thread = uv_thread_self();
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_watcher_init(&f.sig, &watcher), 0);
+  CHECK_EQ(uvsig_watcher_start(&watcher, on_pool_signal, SIGUSR1), 0);
+  for (i = 0; i < WORKS; i++)
+    CHECK_EQ(uv_queue_work(&f.loop, &works[i], raise_in_pool, on_worked), 0);
+  run_until(&f.loop, &pool_signals, WORKS);
+  CHECK_EQ(uvsig_watcher_stop(&watcher), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+}
+
 /* --- Owners --------------------------------------------------------------- */
 
 static void call_everything(void* argument) {
@@ -276,6 +324,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(every_loop_gets_every_signal_sent_to_the_process),
       TEST(every_loop_gets_what_is_sent_to_each_thread),
+      TEST(what_a_thread_of_libuvs_pool_catches_arrives_on_the_loops),
       TEST(another_thread_is_refused_and_changes_nothing),
       TEST(a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended),
       TEST(a_thread_owns_the_loop_from_its_first_turn),

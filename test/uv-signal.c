@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static uv_loop_t loop;
 static uv_signal_t handle;
@@ -123,6 +125,58 @@ static void uv_signal_tells_a_new_start_of_what_came_before_its_stop(void) {
   close_handle();
 }
 
+static void uv_signal_runs_the_parents_callback_for_a_childs_signal(void) {
+  int status;
+  pid_t child;
+
+  open_handle();
+  CHECK_EQ(uv_signal_start(&handle, on_signal, SIGUSR1), 0);
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    raise(SIGUSR1);
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  run_idle(&loop);
+  CHECK_EQ(calls, 1);
+  close_handle();
+}
+
+static unsigned exits;
+
+static void on_exit_of_child(uv_process_t* process,
+                             int64_t status,
+                             int signum) {
+  (void) process;
+  (void) status;
+  (void) signum;
+  exits++;
+}
+
+static void uv_spawn_misses_the_exit_of_a_child_in_a_flood(void) {
+  uv_process_options_t options;
+  uv_process_t process;
+  char name[] = "true";
+  char* arguments[] = {name, NULL};
+  siginfo_t info;
+
+  open_handle();
+  CHECK_EQ(uv_signal_start(&handle, on_signal, SIGUSR1), 0);
+  memset(&options, 0, sizeof(options));
+  options.file = name;
+  options.args = arguments;
+  options.exit_cb = on_exit_of_child;
+  raise_times(SIGUSR1, 100000); /* libuv's signal pipe is full */
+  CHECK_EQ(uv_spawn(&loop, &process, &options), 0);
+  CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
+  run_idle(&loop);
+  CHECK_EQ(exits, 0);
+  CHECK_EQ(waitpid(process.pid, NULL, 0), process.pid);
+  uv_close((uv_handle_t*) &process, NULL);
+  close_handle();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(uv_signal_delivers_4096_of_a_flood_and_loses_the_sigterm_after_it),
@@ -131,6 +185,8 @@ int main(void) {
       TEST(uv_signal_never_calls_for_a_signal_that_the_launcher_blocked),
       TEST(uv_signal_stays_oneshot_when_it_is_started_normally),
       TEST(uv_signal_tells_a_new_start_of_what_came_before_its_stop),
+      TEST(uv_signal_runs_the_parents_callback_for_a_childs_signal),
+      TEST(uv_spawn_misses_the_exit_of_a_child_in_a_flood),
   };
 
   harness_init();

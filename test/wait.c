@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct fixture f, g;
 static struct recorder a, b;
@@ -33,7 +34,8 @@ static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
   waiter->signum = 0;
   if (info != NULL) {
     CHECK_EQ(info->count, 1);
-    CHECK_EQ(info->flags, UVSIG_INFO_NONE);
+    CHECK_EQ(info->flags, 0);
+    CHECK_EQ(info->pid, getpid());
     waiter->signum = info->signum;
   }
   if (waiter->then != NULL)

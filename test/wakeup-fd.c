@@ -194,6 +194,7 @@ static void nothing_is_written_by_a_handler_that_came_back(void) {
   struct sigaction ours;
 
   open_pipe();
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
   fixture_open(&f, NULL);
   watch(&f, &a, SIGUSR1);
   set(fds[1], -1);

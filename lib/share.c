@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signals that the program watches with libuv's uv_signal_t, too: first of all
+ * SIGCHLD, which uv_spawn() watches. libuv installs its handler when the first
+ * handle of a signal in the process is started, saves nothing, and sets the
+ * default action when the last one is stopped. So a handle of ours is started
+ * before our handler is installed, and stopped after it is gone: in between,
+ * libuv has no reason to touch the disposition. Runs in the loop thread.
+ */
+
+#include "internal.h"
+
+/* All under uvsig__lock(). */
+static void (*libuvs_handler)(int);        /* NULL: not seen yet */
+static struct sigaction found[UVSIG_NSIG]; /* before libuv's and ours */
+static bool has_found[UVSIG_NSIG];         /* libuv's was not there first */
+
+static void ignore(uv_signal_t* handle, int signum) {
+  (void) handle;
+  (void) signum;
+}
+
+static bool is_same(const struct sigaction* a, const struct sigaction* b) {
+  return a->sa_handler == b->sa_handler;
+}
+
+static int start_handle(struct uvsig__source* source) {
+  struct uvsig__hub* hub = source->hub;
+  int err;
+
+  if (!source->has_share) {
+    err = uv_signal_init(hub->sig->loop, &source->share);
+    if (err != 0)
+      return err;
+    source->has_share = true;
+    source->share.data = hub;
+    uv_unref((uv_handle_t*) &source->share);
+  }
+  if (uv_is_closing((uv_handle_t*) &source->share))
+    return UV_EINVAL; /* by somebody who closes all that uv_walk() finds */
+  return uv_signal_start(&source->share, ignore, source->signum);
+}
+
+/* Have a handle of libuv's for the signal. Ours may be installed, or not
+ * yet. */
+int uvsig__share_open(struct uvsig__source* source) {
+  int signum = source->signum;
+  struct sigaction before;
+  struct sigaction after;
+  struct sigaction first;
+  int err;
+
+  uvsig__lock();
+  sigaction(signum, NULL, &before);
+  first = before;
+  if (uvsig__is_ours(signum, &before))
+    uvsig__get_previous(signum, &first);
+  err = start_handle(source);
+  if (err == 0) {
+    sigaction(signum, NULL, &after);
+    if (!uvsig__is_ours(signum, &after))
+      libuvs_handler = after.sa_handler;
+    if (!is_same(&before, &after)) {
+      /* libuv has just put its handler there, maybe in place of ours. */
+      found[signum] = first;
+      has_found[signum] = true;
+      if (uvsig__is_ours(signum, &before)) {
+        uvsig__set_previous(signum, &after);
+        sigaction(signum, &before, NULL);
+      }
+    }
+  }
+  uvsig__unlock();
+  return err;
+}
+
+/* Give back what libuv has taken when it set the default action. */
+static void put_back(int signum, struct sigaction* before) {
+  const struct sigaction none = {.sa_handler = SIG_DFL};
+  const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
+
+  if (before->sa_handler == libuvs_handler || before->sa_handler == SIG_DFL)
+    *before = *first;
+  else if (uvsig__is_ours(signum, before))
+    uvsig__set_previous(signum, first);
+  sigaction(signum, before, NULL);
+  has_found[signum] = false;
+}
+
+/* The opposite. Ours may be installed still, for others. */
+void uvsig__share_close(struct uvsig__source* source) {
+  int signum = source->signum;
+  bool is_closing = uv_is_closing((uv_handle_t*) &source->share);
+  struct sigaction before;
+  struct sigaction after;
+
+  uvsig__lock();
+  sigaction(signum, NULL, &before);
+  /* Whoever closes all that uv_walk() finds has stopped it. */
+  if (!is_closing)
+    uv_signal_stop(&source->share);
+  sigaction(signum, NULL, &after);
+  if (!is_same(&before, &after) ||
+      (is_closing && after.sa_handler == SIG_DFL && has_found[signum]))
+    put_back(signum, &before);
+  uvsig__unlock();
+}

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Forks: the child is as if the library had never been there, until it asks for
+ * signals of its own; and nothing of it reaches the parent.
+ */
+
+#include "harness.h"
+#include "../lib/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fixture f;
+static struct recorder a, b;
+
+static volatile sig_atomic_t foreign;
+
+static void on_foreign(int signum) {
+  (void) signum;
+  foreign++;
+}
+
+static void install_foreign(int signum) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = on_foreign;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, NULL), 0);
+}
+
+static void watch(struct recorder* r, int signum) {
+  recorder_init(r, &f.sig);
+  recorder_start(r, signum);
+}
+
+static bool is_blocked(int signum) {
+  sigset_t set;
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &set), 0);
+  return sigismember(&set, signum) == 1;
+}
+
+/* Returns the child's wait status. */
+static int in_child(void (*fn)(void)) {
+  pid_t child = fork();
+  int status;
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    fn();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+/* Nothing has reached the parent, and it works as before. */
+static void check_parent(int signum) {
+  uvsig_stats_t stats;
+
+  run_idle(&f.loop);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.caught, 0);
+  CHECK_EQ(stats.junk, 0);
+  CHECK_EQ(a.calls, 0);
+  CHECK_EQ(uvsig_getsignal(signum), UVSIG_WATCHED);
+  raise(signum);
+  run_until(&f.loop, &a.calls, 1);
+  check_books(&f.sig, signum, 1, 0);
+  fixture_close(&f);
+}
+
+static void join_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+}
+
+/* --- As if it had never been there --------------------------------------------- */
+
+static void use_foreign_handler(void) {
+  raise(SIGUSR1);
+  CHECK_EQ(foreign, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+}
+
+static void a_child_has_the_handler_from_before(void) {
+  install_foreign(SIGUSR1);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK_EQ(in_child(use_foreign_handler), 0);
+  CHECK_EQ(foreign, 0);
+  check_parent(SIGUSR1);
+}
+
+static void raise_usr1(void) {
+  raise(SIGUSR1);
+}
+
+static void a_child_dies_by_what_was_deadly_before(void) {
+  int status;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  status = in_child(raise_usr1);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+  check_parent(SIGUSR1);
+}
+
+static void a_child_ignores_what_was_ignored_before(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK_EQ(in_child(raise_usr1), 0);
+  check_parent(SIGUSR1);
+}
+
+static void check_blocked(void) {
+  CHECK(is_blocked(SIGUSR1));
+  CHECK(!is_blocked(SIGUSR2));
+  raise(SIGUSR1);
+  join_child();
+  CHECK(!is_blocked(SIGUSR1));
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+  CHECK(is_blocked(SIGUSR1));
+}
+
+static void a_child_has_the_mask_from_before(void) {
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK(!is_blocked(SIGUSR1));
+  CHECK_EQ(in_child(check_blocked), 0);
+  CHECK(!is_blocked(SIGUSR1));
+  check_parent(SIGUSR1);
+}
+
+static int own[2];
+
+static void use_no_wakeup_fd(void) {
+  int old;
+
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, &old), 0);
+  CHECK_EQ(old, -1);
+}
+
+static void write_no_byte(void) {
+  join_child();
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+}
+
+static void a_child_has_no_wakeup_fd_of_its_own(void) {
+  char byte;
+
+  CHECK_EQ(pipe2(own, O_NONBLOCK), 0);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK_EQ(uvsig_set_wakeup_fd(own[1], 1, NULL), 0);
+  CHECK_EQ(in_child(use_no_wakeup_fd), 0);
+  CHECK_EQ(in_child(write_no_byte), 0);
+  CHECK_EQ(read(own[0], &byte, 1), -1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
+  close(own[0]);
+  close(own[1]);
+  check_parent(SIGUSR1);
+}
+
+static void run_the_loop(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+  CHECK_EQ(a.calls, 0);
+}
+
+static void a_child_that_runs_the_loop_takes_nothing_of_the_parents(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  raise_times(SIGUSR1, 3);
+  CHECK_EQ(in_child(run_the_loop), 0);
+  run_until(&f.loop, &a.calls, 3);
+  check_books(&f.sig, SIGUSR1, 3, 0);
+  fixture_close(&f);
+}
+
+static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  unsigned long* calls = req->data;
+
+  CHECK_EQ(status, 0);
+  CHECK_EQ(info->signum, SIGUSR2);
+  ++*calls;
+}
+
+static void start_nothing(void) {
+  uvsig_wait_t wait;
+  sigset_t set;
+
+  sigemptyset(&set);
+  CHECK_EQ(uvsig_watcher_start(&b.w, record, SIGUSR2), UV_EBADF);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR2), UV_EBADF);
+  CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, 0, on_wait), UV_EBADF);
+  CHECK_EQ(uvsig_pause(&f.sig), UV_EBADF);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
+static void before_uvsig_fork_a_child_can_stop_and_close_and_start_nothing(
+    void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(in_child(start_nothing), 0);
+  check_parent(SIGUSR1);
+}
+
+/* --- In a storm ------------------------------------------------------------------ */
+
+static atomic_bool over;
+
+static void* raise_until_over(void* unused) {
+  while (!over) {
+    raise(SIGUSR2);
+    sched_yield();
+  }
+  return unused;
+}
+
+/* The parent sends as early as it can; the child waits until it has come. */
+static void check_child_in_storm(void) {
+  pid_t child = fork();
+  int status;
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    while (foreign == 0)
+      sched_yield();
+    _exit(0);
+  }
+  CHECK_EQ(kill(child, SIGUSR1), 0);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+}
+
+static void at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent(
+    void) {
+  unsigned n = scaled(10000);
+  uvsig_stats_t stats;
+  pthread_t thread;
+  unsigned i;
+
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer calls no handler while a child spins");
+  install_foreign(SIGUSR1);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  watch(&b, SIGUSR2);
+  CHECK_EQ(pthread_create(&thread, NULL, raise_until_over, NULL), 0);
+  for (i = 0; i < n; i++) {
+    check_child_in_storm();
+    uvsig_flush(&f.sig);
+  }
+  over = true;
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(a.calls, 0);
+  CHECK_EQ(foreign, 0);
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.caught, 0);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.junk, 0);
+  check_books(&f.sig, SIGUSR2, b.signals, 0);
+  printf("# %u forks, and %lu signals in the parent\n", n, b.signals);
+  fflush(stdout);
+  fixture_close(&f);
+}
+
+/* --- Signals of its own -------------------------------------------------------------- */
+
+static void check_own_signals(void) {
+  struct uvsig__wakeup* wakeup = &((struct uvsig__hub*) f.sig.hub)->wakeup;
+  uvsig_stats_t stats;
+
+  join_child();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.caught, 0);
+  CHECK_EQ(fcntl(wakeup->read_fd, F_GETFD), FD_CLOEXEC);
+  CHECK_EQ(fcntl(wakeup->write_fd, F_GETFD), FD_CLOEXEC);
+  CHECK((fcntl(wakeup->read_fd, F_GETFL) & O_NONBLOCK) != 0);
+  CHECK((fcntl(wakeup->write_fd, F_GETFL) & O_NONBLOCK) != 0);
+  raise_times(SIGUSR1, 2);
+  run_until(&f.loop, &a.calls, 2);
+  check_books(&f.sig, SIGUSR1, 2, 0);
+  /* Everything works: further watchers, stop, close. */
+  recorder_start(&b, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&f.loop, &b.calls, 1);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static void check_fork_with(uvsig_wakeup_t wakeup, uvsig_mode_t mode) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.wakeup = wakeup;
+  options.mode = mode;
+  fixture_open(&f, &options);
+  watch(&a, SIGUSR1);
+  recorder_init(&b, &f.sig);
+  if (mode == UVSIG_MODE_WAKE_ONLY) {
+    CHECK_EQ(in_child(run_the_loop), 0);
+    check_parent(SIGUSR1);
+    return;
+  }
+  CHECK_EQ(in_child(check_own_signals), 0);
+  check_parent(SIGUSR1);
+}
+
+static void uvsig_fork_gives_a_child_signals_of_its_own(void) {
+  check_fork_with(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES);
+}
+
+static void uvsig_fork_works_with_a_socketpair(void) {
+  check_fork_with(UVSIG_WAKEUP_SOCKETPAIR, UVSIG_MODE_BYTES);
+}
+
+static void a_child_in_wake_only_mode_takes_nothing_of_the_parents(void) {
+  check_fork_with(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY);
+}
+
+static void check_grandchild(void) {
+  join_child();
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void check_child_of_child(void) {
+  join_child();
+  CHECK_EQ(in_child(check_grandchild), 0);
+  check_parent(SIGUSR1);
+}
+
+static void the_child_of_a_child_has_its_own_too(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK_EQ(in_child(check_child_of_child), 0);
+  /* And without the one in between: */
+  CHECK_EQ(in_child(check_grandchild), 0);
+  check_parent(SIGUSR1);
+}
+
+/* The parent's remaining signals are not the child's, though it is in the
+ * middle of their dispatch. */
+static pid_t forked;
+
+static void fork_in_callback(struct recorder* r) {
+  r->then = NULL;
+  forked = fork();
+  CHECK(forked >= 0);
+  if (forked == 0) {
+    r->calls = 0;
+    b.calls = 0;
+    join_child();
+  }
+}
+
+static void a_fork_in_a_callback_leaves_the_rest_to_the_parent(void) {
+  struct recorder c;
+  int status;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  watch(&b, SIGUSR1);
+  a.then = fork_in_callback;
+  raise_times(SIGUSR1, 3);
+  CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  if (forked == 0) {
+    /* Not even the second watcher of the same signal was called. */
+    CHECK_EQ(a.calls + b.calls, 0);
+    watch(&c, SIGUSR2);
+    raise(SIGUSR2);
+    run_until(&f.loop, &c.calls, 1);
+    CHECK_EQ(a.calls + b.calls, 0);
+    fixture_close(&f);
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(status, 0);
+  run_until(&f.loop, &b.calls, 3);
+  CHECK_EQ(a.calls, 3);
+  check_books(&f.sig, SIGUSR1, 3, 0);
+  fixture_close(&f);
+}
+
+static void fork_in_thread(void* unused) {
+  (void) unused;
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EPERM);
+  CHECK_EQ(in_child(check_own_signals), 0);
+}
+
+static void a_thread_that_does_not_own_the_loop_may_fork(void) {
+  uv_thread_t thread;
+
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer does not follow a fork of a second thread");
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uv_thread_create(&thread, fork_in_thread, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  check_parent(SIGUSR1);
+}
+
+static unsigned long waited;
+
+static void check_wait(void) {
+  join_child();
+  raise(SIGUSR2);
+  run_until(&f.loop, &waited, 1);
+  CHECK_EQ(a.calls, 0);
+  fixture_close(&f);
+}
+
+static void a_wait_goes_on_in_the_child(void) {
+  uvsig_wait_t wait;
+  sigset_t set;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR2);
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  wait.data = &waited;
+  CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, INFINITY, on_wait), 0);
+  CHECK_EQ(in_child(check_wait), 0);
+  CHECK_EQ(waited, 0);
+  raise(SIGUSR2);
+  run_until(&f.loop, &waited, 1);
+  fixture_close(&f);
+}
+
+/* --- Errors ------------------------------------------------------------------------------ */
+
+static void fork_without_descriptors(void) {
+  struct rlimit limit;
+  struct rlimit none;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  none = limit;
+  none.rlim_cur = 3;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EMFILE);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void without_descriptors_uvsig_fork_says_emfile_and_works_later(void) {
+  skip_under_valgrind("it has descriptors of its own to find");
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK_EQ(in_child(fork_without_descriptors), 0);
+  check_parent(SIGUSR1);
+}
+
+static void fork_twice(void) {
+  join_child();
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
+}
+
+static void uvsig_fork_is_for_children_once(void) {
+  uvsig_t unset;
+
+  memset(&unset, 0, sizeof(unset));
+  CHECK_EQ(uvsig_fork(NULL), UV_EINVAL);
+  CHECK_EQ(uvsig_fork(&unset), UV_EINVAL);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
+  CHECK_EQ(in_child(fork_twice), 0);
+  check_parent(SIGUSR1);
+}
+
+/* --- Children that are none of ours -------------------------------------------------------- */
+
+static void on_exit_of_child(uv_process_t* process,
+                             int64_t status,
+                             int signum) {
+  CHECK_EQ(status, 0);
+  CHECK_EQ(signum, 0);
+  uv_close((uv_handle_t*) process, NULL);
+}
+
+static void vfork_posix_spawn_and_uv_spawn_leave_the_parent_untouched(void) {
+  char name[] = "true";
+  char* arguments[] = {name, NULL};
+  char* environment[] = {NULL};
+  uv_process_options_t options;
+  uv_process_t process;
+  int status;
+  pid_t child;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  child = vfork();
+  if (child == 0)
+    _exit(0);
+  CHECK(child > 0);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(posix_spawnp(&child, "true", NULL, NULL, arguments, environment), 0);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  memset(&options, 0, sizeof(options));
+  options.file = "true";
+  options.args = arguments;
+  options.exit_cb = on_exit_of_child;
+  CHECK_EQ(uv_spawn(&f.loop, &process, &options), 0);
+  while (uv_is_active((uv_handle_t*) &process))
+    uv_run(&f.loop, UV_RUN_ONCE);
+  check_parent(SIGUSR1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_child_has_the_handler_from_before),
+      TEST(a_child_dies_by_what_was_deadly_before),
+      TEST(a_child_ignores_what_was_ignored_before),
+      TEST(a_child_has_the_mask_from_before),
+      TEST(a_child_has_no_wakeup_fd_of_its_own),
+      TEST(a_child_that_runs_the_loop_takes_nothing_of_the_parents),
+      TEST(before_uvsig_fork_a_child_can_stop_and_close_and_start_nothing),
+      TEST(at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent),
+      TEST(uvsig_fork_gives_a_child_signals_of_its_own),
+      TEST(uvsig_fork_works_with_a_socketpair),
+      TEST(a_child_in_wake_only_mode_takes_nothing_of_the_parents),
+      TEST(the_child_of_a_child_has_its_own_too),
+      TEST(a_fork_in_a_callback_leaves_the_rest_to_the_parent),
+      TEST(a_thread_that_does_not_own_the_loop_may_fork),
+      TEST(a_wait_goes_on_in_the_child),
+      TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
+      TEST(uvsig_fork_is_for_children_once),
+      TEST(vfork_posix_spawn_and_uv_spawn_leave_the_parent_untouched),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

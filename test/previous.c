@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handler that was there before: called too, called once, put back by
+ * somebody else, in whichever order two libraries come and go.
+ */
+
+#include "harness.h"
+#include "../lib/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fixture f, g;
+static struct recorder a, b;
+
+/* --- The previous handler ------------------------------------------------- */
+
+static volatile sig_atomic_t calls;
+static volatile sig_atomic_t last_signum;
+static volatile sig_atomic_t last_pid;
+static volatile sig_atomic_t had_context;
+static volatile sig_atomic_t was_first;
+static int own[2]; /* a wakeup fd: what the library has written by then */
+
+static void note_call(int signum) {
+  int saved_errno = errno;
+  char byte;
+
+  calls++;
+  last_signum = signum;
+  if (own[0] > 0)
+    was_first = read(own[0], &byte, 1) == -1;
+  errno = saved_errno;
+}
+
+static void plain(int signum) {
+  note_call(signum);
+}
+
+static void with_info(int signum, siginfo_t* info, void* context) {
+  note_call(signum);
+  last_pid = info->si_pid;
+  had_context = context != NULL;
+}
+
+static void install(int signum, int flags) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  if ((flags & SA_SIGINFO) != 0)
+    action.sa_sigaction = with_info;
+  else
+    action.sa_handler = plain;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, NULL), 0);
+}
+
+static struct sigaction action_of(int signum) {
+  struct sigaction action;
+
+  CHECK_EQ(sigaction(signum, NULL, &action), 0);
+  return action;
+}
+
+static void start_chained(struct recorder* r, int signum) {
+  recorder_init(r, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&r->w, UVSIG_CHAIN), 0);
+  recorder_start(r, signum);
+}
+
+/* --- Chaining --------------------------------------------------------------- */
+
+static void chain_calls_the_previous_handler_first_and_like_the_kernel(void) {
+  CHECK_EQ(pipe2(own, O_NONBLOCK | O_CLOEXEC), 0);
+  install(SIGUSR1, SA_SIGINFO);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  CHECK_EQ(uvsig_set_wakeup_fd(own[1], 1, NULL), 0);
+  CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(was_first, 1);
+  CHECK_EQ(last_signum, SIGUSR1);
+  CHECK_EQ(last_pid, getpid());
+  CHECK_EQ(had_context, 1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
+  fixture_close(&f);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 2);
+  close(own[0]);
+  close(own[1]);
+}
+
+static void chain_calls_a_handler_without_siginfo(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(last_signum, SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void without_chain_the_previous_handler_is_not_called(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(calls, 0);
+  fixture_close(&f);
+}
+
+static void chain_lasts_as_long_as_one_such_watcher(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  recorder_init(&b, &f.sig);
+  recorder_start(&b, SIGUSR1);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  /* Re-targeted, it is gone from here, too. */
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&a, SIGUSR2);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
+static void chain_has_nothing_to_call_for_default_and_ignore(void) {
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_ignore(SIGUSR2), UVSIG_DEFAULT);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+  recorder_start(&b, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&f.loop, &b.calls, 1);
+  fixture_close(&f);
+}
+
+static void a_handler_with_resethand_is_called_once_and_gone_after_stop(void) {
+  install(SIGUSR1, SA_RESETHAND);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_times(SIGUSR1, 3);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 3);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static void a_handler_with_resethand_that_was_not_called_comes_back(void) {
+  install(SIGUSR1, SA_RESETHAND);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  fixture_close(&f);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  CHECK((action_of(SIGUSR1).sa_flags & (int) SA_RESETHAND) != 0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+}
+
+static sigjmp_buf context;
+
+static void jump(int signum) {
+  (void) signum;
+  siglongjmp(context, 1);
+}
+
+/* It never comes back to the library's handler: nobody must wait for that. */
+static void a_previous_handler_may_leave_by_a_jump(void) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = jump;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  if (sigsetjmp(context, 1) == 0) {
+    raise(SIGUSR1);
+    CHECK(false);
+  }
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  check_books(&f.sig, SIGUSR1, 0, 0);
+  fixture_close(&f);
+}
+
+/* --- Two libraries ------------------------------------------------------------ */
+
+/* Another library, which saves what it finds, calls it, and puts it back. */
+static struct sigaction others_previous;
+static volatile sig_atomic_t other_calls;
+
+static void others_handler(int signum, siginfo_t* info, void* unused) {
+  other_calls++;
+  if ((others_previous.sa_flags & SA_SIGINFO) != 0)
+    others_previous.sa_sigaction(signum, info, unused);
+  else if (others_previous.sa_handler != SIG_DFL &&
+           others_previous.sa_handler != SIG_IGN)
+    others_previous.sa_handler(signum);
+}
+
+static void start_other(void) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = others_handler;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGUSR1, &action, &others_previous), 0);
+}
+
+static void stop_other(void) {
+  CHECK_EQ(sigaction(SIGUSR1, &others_previous, NULL), 0);
+}
+
+static uint64_t replaced(void) {
+  uvsig_stats_t stats;
+
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  return stats.replaced;
+}
+
+static void raise_and_check(int expected_other, unsigned long expected_ours) {
+  raise(SIGUSR1);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(other_calls, expected_other);
+  CHECK_EQ(a.calls, expected_ours);
+}
+
+static void ours_first_and_first_to_go(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  /* The other one goes on, and calls who was there before us. */
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 2);
+  /* Its own stop puts ours back, which nobody watches any more. */
+  stop_other();
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 3);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+static void ours_first_and_last_to_go(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  stop_other();
+  raise_and_check(0, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 0);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+static void ours_second_and_first_to_go(void) {
+  install(SIGUSR1, 0);
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check(2, 1);
+  stop_other();
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+/* It puts back what it found, over ours: that is its right to do. */
+static void ours_second_and_last_to_go(void) {
+  install(SIGUSR1, 0);
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  stop_other();
+  raise_and_check(0, 0);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+/* We come back on top of the other one, which holds ours as its previous. */
+static void start_again_over_the_other(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+}
+
+static void ours_over_the_other_over_ours_does_not_go_round(void) {
+  start_again_over_the_other();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 2);
+  /* It puts our first handler back, which has a place to pass on to. */
+  stop_other();
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 3);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+static void a_second_uvsig_over_the_other_does_not_go_round(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  run_until(&g.loop, &b.calls, 1);
+  fixture_close(&f);
+  fixture_close(&g);
+  raise(SIGUSR1);
+  CHECK_EQ(other_calls, 2);
+  CHECK_EQ(calls, 2);
+}
+
+/* Several other libraries, each with a previous handler of its own. */
+enum { OTHERS = 6 };
+static struct sigaction saved[OTHERS];
+static int calls_of[OTHERS];
+
+static void call_on(int which, int signum, siginfo_t* info, void* unused) {
+  calls_of[which]++;
+  if ((saved[which].sa_flags & SA_SIGINFO) != 0)
+    saved[which].sa_sigaction(signum, info, unused);
+  else if (saved[which].sa_handler != SIG_DFL)
+    saved[which].sa_handler(signum);
+}
+
+#define OTHER(n)                                                               \
+ static void other_##n(int signum, siginfo_t* info, void* unused) {            \
+  call_on(n, signum, info, unused);                                            \
+ }
+OTHER(0)
+OTHER(1)
+OTHER(2)
+OTHER(3)
+OTHER(4)
+OTHER(5)
+
+static void start_one_of(int which) {
+  static void (*const others[OTHERS])(int, siginfo_t*, void*) = {
+      other_0, other_1, other_2, other_3, other_4, other_5};
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = others[which];
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGUSR1, &action, &saved[which]), 0);
+}
+
+/* There are only so many handlers; when they have all been replaced, who is
+ * below is not called any more, rather than for ever. */
+static void coming_back_again_and_again_does_not_go_round(void) {
+  int i;
+  int j;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  for (i = 0; i < OTHERS; i++) {
+    start_chained(&a, SIGUSR1);
+    start_one_of(i);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    start_chained(&a, SIGUSR1);
+    memset(calls_of, 0, sizeof(calls_of));
+    calls = 0;
+    raise(SIGUSR1);
+    run_until(&f.loop, &a.calls, 1);
+    /* All of them once, as long as there are handlers. */
+    for (j = 0; j <= i; j++)
+      CHECK_EQ(calls_of[j], i < UVSIG__EPOCHS - 1 ? 1 : calls_of[j] > 0);
+    CHECK_EQ(calls, i < UVSIG__EPOCHS - 1 ? 1 : calls > 0);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  }
+  fixture_close(&f);
+}
+
+static void put_spent_back(void) {
+  struct sigaction ours;
+
+  install(SIGUSR1, SA_RESETHAND);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  ours = action_of(SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  raise(SIGUSR1);
+}
+
+static void resethand_is_over_for_who_puts_ours_back_too(void) {
+  int status = run_child(put_spent_back);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+}
+
+static void raise_in_child(void) {
+  raise(SIGUSR1);
+  CHECK_EQ(other_calls, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check(3, 1);
+  CHECK_EQ(calls, 3);
+}
+
+static void a_child_calls_each_of_them_once(void) {
+  int status;
+  pid_t child;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    raise_in_child();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  raise_and_check(1, 1);
+  fixture_close(&f);
+}
+
+static void die_by_put_back(void) {
+  struct sigaction ours;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  ours = action_of(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  raise(SIGUSR1);
+}
+
+static void our_handler_put_back_lets_a_deadly_signal_be_deadly(void) {
+  int status = run_child(die_by_put_back);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+}
+
+static void our_handler_put_back_lets_an_ignored_signal_be_ignored(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
+  die_by_put_back();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
+  fixture_close(&f);
+}
+
+static void two_uvsig_share_the_previous_action(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_chained(&a, SIGUSR1);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1); /* nobody wants the chain any more */
+  run_until(&g.loop, &b.calls, 2);
+  fixture_close(&g);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(chain_calls_the_previous_handler_first_and_like_the_kernel),
+      TEST(chain_calls_a_handler_without_siginfo),
+      TEST(without_chain_the_previous_handler_is_not_called),
+      TEST(chain_lasts_as_long_as_one_such_watcher),
+      TEST(chain_has_nothing_to_call_for_default_and_ignore),
+      TEST(a_handler_with_resethand_is_called_once_and_gone_after_stop),
+      TEST(a_handler_with_resethand_that_was_not_called_comes_back),
+      TEST(a_previous_handler_may_leave_by_a_jump),
+      TEST(ours_first_and_first_to_go),
+      TEST(ours_first_and_last_to_go),
+      TEST(ours_second_and_first_to_go),
+      TEST(ours_second_and_last_to_go),
+      TEST(ours_over_the_other_over_ours_does_not_go_round),
+      TEST(a_second_uvsig_over_the_other_does_not_go_round),
+      TEST(coming_back_again_and_again_does_not_go_round),
+      TEST(resethand_is_over_for_who_puts_ours_back_too),
+      TEST(a_child_calls_each_of_them_once),
+      TEST(our_handler_put_back_lets_a_deadly_signal_be_deadly),
+      TEST(our_handler_put_back_lets_an_ignored_signal_be_ignored),
+      TEST(two_uvsig_share_the_previous_action),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signals that libuv watches, too: SIGCHLD beside uv_spawn(), and whatever a
+ * uv_signal_t is for, in whichever order they start and stop.
+ */
+
+#include "harness.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fixture f, g;
+static struct recorder a, b;
+
+/* --- Children of uv_spawn() -------------------------------------------------- */
+
+static unsigned long exits;
+
+static void on_handle_closed(uv_handle_t* handle) {
+  (void) handle;
+}
+
+static void on_exit(uv_process_t* process, int64_t status, int signum) {
+  CHECK_EQ(status, 0);
+  CHECK_EQ(signum, 0);
+  exits++;
+  uv_close((uv_handle_t*) process, on_handle_closed);
+}
+
+static void spawn(uv_loop_t* loop, uv_process_t* process, const char* seconds) {
+  char name[] = "sleep";
+  char time[16];
+  char* arguments[] = {name, time, NULL};
+  uv_process_options_t options;
+
+  snprintf(time, sizeof(time), "%s", seconds);
+  memset(&options, 0, sizeof(options));
+  options.file = "sleep";
+  options.args = arguments;
+  options.exit_cb = on_exit;
+  CHECK_EQ(uv_spawn(loop, process, &options), 0);
+}
+
+static void watch(struct fixture* fixture, struct recorder* r, int signum) {
+  recorder_init(r, &fixture->sig);
+  recorder_start(r, signum);
+}
+
+/* Until both have been told. */
+static void run_both(unsigned long children) {
+  while (exits < children || a.calls == 0)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  CHECK_EQ(exits, children);
+}
+
+static void check_no_zombie(void) {
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  CHECK_EQ(errno, ECHILD);
+}
+
+static volatile sig_atomic_t foreign;
+
+static void on_foreign(int signum) {
+  (void) signum;
+  foreign++;
+}
+
+static void install_foreign(int signum) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = on_foreign;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, NULL), 0);
+}
+
+static bool is_foreign(int signum) {
+  struct sigaction action;
+
+  CHECK_EQ(sigaction(signum, NULL, &action), 0);
+  return action.sa_handler == on_foreign;
+}
+
+static void watch_first_then_spawn(void) {
+  uv_process_t process;
+
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  spawn(&f.loop, &process, "0");
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_WATCHED);
+  run_both(1);
+  check_no_zombie();
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+}
+
+static void spawn_first_then_watch(void) {
+  uv_process_t process;
+
+  fixture_open(&f, NULL);
+  spawn(&f.loop, &process, "0.05");
+  watch(&f, &a, SIGCHLD);
+  run_both(1);
+  check_no_zombie();
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+}
+
+static void stop_while_children_run_leaves_them_to_libuv(void) {
+  uv_process_t processes[2];
+
+  fixture_open(&f, NULL);
+  spawn(&f.loop, &processes[0], "0.05");
+  watch(&f, &a, SIGCHLD);
+  spawn(&f.loop, &processes[1], "0.05");
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_FOREIGN);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(exits, 2);
+  CHECK_EQ(a.calls, 0);
+  check_no_zombie();
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
+static void close_while_children_run_leaves_them_to_libuv(void) {
+  uv_process_t process;
+
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  spawn(&f.loop, &process, "0.05");
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(exits, 1);
+  check_no_zombie();
+  close_loop(&f.loop);
+}
+
+static void the_handler_from_before_comes_back(void) {
+  uv_process_t process;
+
+  install_foreign(SIGCHLD);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  spawn(&f.loop, &process, "0");
+  run_both(1);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(is_foreign(SIGCHLD));
+  fixture_close(&f);
+}
+
+static void watching_again_and_again_works(void) {
+  uv_process_t process;
+  int i;
+
+  install_foreign(SIGCHLD);
+  fixture_open(&f, NULL);
+  for (i = 1; i <= 5; i++) {
+    watch(&f, &a, SIGCHLD);
+    spawn(&f.loop, &process, "0");
+    run_both((unsigned long) i);
+    run_idle(&f.loop);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    CHECK(is_foreign(SIGCHLD));
+  }
+  fixture_close(&f);
+}
+
+/* Standard signals merge: every exit is reported by libuv all the same. */
+static void two_hundred_children_in_a_burst_leave_no_zombie(void) {
+  enum { CHILDREN = 200 };
+  static uv_process_t processes[CHILDREN];
+  unsigned n = scaled(CHILDREN);
+  unsigned i;
+
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  watch(&f, &a, SIGCHLD);
+  watch(&g, &b, SIGCHLD);
+  for (i = 0; i < n; i++)
+    spawn(&f.loop, &processes[i], "0");
+  run_both(n);
+  CHECK(uvsig_flush(&g.sig) > 0);
+  CHECK(b.calls > 0);
+  check_no_zombie();
+  fixture_close(&f);
+  fixture_close(&g);
+}
+
+/* What fills libuv's own signal pipe loses the SIGCHLD that comes behind it. */
+static void a_flood_does_not_lose_the_exit_of_a_child(void) {
+  uv_process_t process;
+  siginfo_t info;
+
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  watch(&f, &b, SIGUSR1);
+  spawn(&f.loop, &process, "0");
+  raise_times(SIGUSR1, scaled(100000));
+  /* It has ended, and the loop has not been round. */
+  CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
+  run_both(1);
+  run_until(&f.loop, &b.signals, scaled(100000));
+  check_no_zombie();
+  fixture_close(&f);
+}
+
+static void several_loops_spawn_and_watch(void) {
+  uv_process_t processes[2];
+  int first;
+
+  for (first = 0; first < 2; first++) {
+    exits = 0;
+    fixture_open(&f, NULL);
+    fixture_open(&g, NULL);
+    spawn(&f.loop, &processes[0], "0.05");
+    watch(&f, &a, SIGCHLD);
+    watch(&g, &b, SIGCHLD);
+    spawn(&g.loop, &processes[1], "0.05");
+    while (exits < 2) {
+      uv_run(&f.loop, UV_RUN_NOWAIT);
+      uv_run(&g.loop, UV_RUN_NOWAIT);
+    }
+    run_until(&f.loop, &a.calls, a.calls > 0 ? a.calls : 1);
+    run_until(&g.loop, &b.calls, b.calls > 0 ? b.calls : 1);
+    fixture_close(first == 0 ? &f : &g);
+    CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_WATCHED);
+    fixture_close(first == 0 ? &g : &f);
+    CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+    check_no_zombie();
+  }
+}
+
+/* A watcher may wait for its own children, by their pids. */
+static void a_watcher_may_wait_for_its_own_children(void) {
+  uv_process_t process;
+  int status;
+  pid_t own;
+
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  own = fork();
+  CHECK(own >= 0);
+  if (own == 0)
+    _exit(7);
+  spawn(&f.loop, &process, "0");
+  run_both(1);
+  CHECK_EQ(waitpid(own, &status, 0), own);
+  CHECK_EQ(WEXITSTATUS(status), 7);
+  check_no_zombie();
+  fixture_close(&f);
+}
+
+static void close_one(uv_handle_t* handle, void* argument) {
+  (void) argument;
+  if (!uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+static void a_program_may_close_all_that_uv_walk_finds(void) {
+  install_foreign(SIGCHLD);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  uv_walk(&f.loop, close_one, NULL);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+  CHECK(is_foreign(SIGCHLD));
+}
+
+/* --- Stopped children ---------------------------------------------------------- */
+
+/* Stops itself, and goes on when it is told to. */
+static pid_t start_stopping_child(void) {
+  pid_t child = fork();
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  return child;
+}
+
+static void check_stops(unsigned flags, unsigned long expected) {
+  int status;
+  pid_t child;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, flags), 0);
+  recorder_start(&a, SIGCHLD);
+  child = start_stopping_child();
+  CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
+  CHECK(WIFSTOPPED(status));
+  uvsig_flush(&f.sig);
+  CHECK_EQ(a.calls, expected);
+  CHECK_EQ(kill(child, SIGCONT), 0);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  fixture_close(&f);
+}
+
+static void a_watcher_is_told_of_stopped_children(void) {
+  check_stops(0, 1);
+}
+
+static void nocldstop_keeps_stopped_children_to_themselves(void) {
+  check_stops(UVSIG_NOCLDSTOP, 0);
+}
+
+static void nocldstop_holds_while_no_other_watcher_wants_to_know(void) {
+  struct sigaction action;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_NOCLDSTOP), 0);
+  recorder_start(&a, SIGCHLD);
+  CHECK_EQ(sigaction(SIGCHLD, NULL, &action), 0);
+  CHECK((action.sa_flags & SA_NOCLDSTOP) != 0);
+  watch(&f, &b, SIGCHLD);
+  CHECK_EQ(sigaction(SIGCHLD, NULL, &action), 0);
+  CHECK((action.sa_flags & SA_NOCLDSTOP) == 0);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK_EQ(sigaction(SIGCHLD, NULL, &action), 0);
+  CHECK((action.sa_flags & SA_NOCLDSTOP) != 0);
+  fixture_close(&f);
+}
+
+/* --- uv_signal_t ----------------------------------------------------------------- */
+
+static uv_signal_t handle;
+static unsigned long handle_calls;
+
+static void on_handle(uv_signal_t* unused, int signum) {
+  (void) unused;
+  CHECK_EQ(signum, SIGUSR1);
+  handle_calls++;
+}
+
+static void start_handle(void) {
+  CHECK_EQ(uv_signal_init(&f.loop, &handle), 0);
+  CHECK_EQ(uv_signal_start(&handle, on_handle, SIGUSR1), 0);
+}
+
+static void start_shared(struct fixture* fixture, struct recorder* r) {
+  recorder_init(r, &fixture->sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&r->w, UVSIG_SHARE), 0);
+  recorder_start(r, SIGUSR1);
+}
+
+static void check_both(unsigned long expected) {
+  raise(SIGUSR1);
+  while (a.calls < expected || handle_calls < expected)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  CHECK_EQ(a.calls, expected);
+  CHECK_EQ(handle_calls, expected);
+}
+
+static void end_both(void) {
+  uv_close((uv_handle_t*) &handle, NULL);
+  fixture_close(&f);
+}
+
+static void share_first_then_uv_signal(void) {
+  fixture_open(&f, NULL);
+  start_shared(&f, &a);
+  start_handle();
+  check_both(1);
+  /* libuv's goes first: ours stays. */
+  CHECK_EQ(uv_signal_stop(&handle), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  end_both();
+}
+
+static void uv_signal_first_then_share(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_shared(&f, &a);
+  check_both(1);
+  /* Ours goes first: libuv's stays. */
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
+  raise(SIGUSR1);
+  run_until(&f.loop, &handle_calls, 2);
+  CHECK_EQ(a.calls, 1);
+  end_both();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+/* Somebody watches without, then somebody else with it. */
+static void share_joins_a_watcher_without_and_leaves_it(void) {
+  install_foreign(SIGUSR1);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  watch(&g, &b, SIGUSR1);
+  start_shared(&f, &a);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  start_handle();
+  check_both(1);
+  CHECK_EQ(uv_signal_stop(&handle), 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  raise(SIGUSR1);
+  run_until(&g.loop, &b.calls, 2);
+  CHECK_EQ(foreign, 0);
+  fixture_close(&g);
+  CHECK(is_foreign(SIGUSR1));
+  end_both();
+}
+
+static void a_handler_that_replaced_ours_survives_the_end_of_a_share(void) {
+  fixture_open(&f, NULL);
+  start_shared(&f, &a);
+  install_foreign(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(is_foreign(SIGUSR1));
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(watch_first_then_spawn),
+      TEST(spawn_first_then_watch),
+      TEST(stop_while_children_run_leaves_them_to_libuv),
+      TEST(close_while_children_run_leaves_them_to_libuv),
+      TEST(the_handler_from_before_comes_back),
+      TEST(watching_again_and_again_works),
+      TEST(two_hundred_children_in_a_burst_leave_no_zombie),
+      TEST(a_flood_does_not_lose_the_exit_of_a_child),
+      TEST(several_loops_spawn_and_watch),
+      TEST(a_watcher_may_wait_for_its_own_children),
+      TEST(a_program_may_close_all_that_uv_walk_finds),
+      TEST(a_watcher_is_told_of_stopped_children),
+      TEST(nocldstop_keeps_stopped_children_to_themselves),
+      TEST(nocldstop_holds_while_no_other_watcher_wants_to_know),
+      TEST(share_first_then_uv_signal),
+      TEST(uv_signal_first_then_share),
+      TEST(share_joins_a_watcher_without_and_leaves_it),
+      TEST(a_handler_that_replaced_ours_survives_the_end_of_a_share),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

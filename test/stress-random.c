@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that raise, send, watch, start, stop, flush, open and close at
+ * random: no crash, no signal to the wrong one, and books that balance at the
+ * end. The seed is printed; TEST_SEED sets it, and TEST_SECONDS how long it
+ * goes on.
+ */
+
+#include "harness.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOOPS = 3, SENDERS = 3, WATCHERS = 12, SIGNALS = 5 };
+
+static int signals[SIGNALS]; /* with realtime ones */
+static atomic_bool over;
+static atomic_ulong sent[SIGNALS];
+static unsigned seed;
+
+static unsigned setting(const char* name, unsigned otherwise) {
+  const char* text = getenv(name);
+
+  return text != NULL && *text != '\0' ? (unsigned) atoi(text) : otherwise;
+}
+
+/* Numbers of one thread's own. */
+static unsigned next(unsigned* state) {
+  *state = *state * 1103515245 + 12345;
+  return *state >> 16;
+}
+
+/* --- Senders -------------------------------------------------------------------- */
+
+static pthread_t loop_threads[LOOPS];
+
+static void* send_at_random(void* argument) {
+  unsigned state = seed + 1000 + (unsigned) (uintptr_t) argument;
+  const union sigval value = {.sival_int = 42};
+  int which;
+  int err;
+
+  while (!over) {
+    which = (int) (next(&state) % SIGNALS);
+    switch (next(&state) % 4) {
+    case 0:
+      err = uvsig_raise_signal(signals[which]);
+      break;
+    case 1:
+      err = kill(getpid(), signals[which]);
+      break;
+    case 2:
+      /* The queue may be full. */
+      err = uvsig_sigqueue(getpid(), signals[which], value);
+      break;
+    default:
+      err = uvsig_pthread_kill(loop_threads[next(&state) % LOOPS],
+                               signals[which]);
+    }
+    CHECK(err == 0 || err == UV_EAGAIN);
+    atomic_fetch_add(&sent[which], 1);
+    if (next(&state) % 16 == 0)
+      sched_yield();
+  }
+  return NULL;
+}
+
+/* --- Loops ------------------------------------------------------------------------ */
+
+struct worker {
+  unsigned state;
+  struct fixture f;
+  bool is_open;
+  uvsig_watcher_t watchers[WATCHERS];
+  bool is_started[WATCHERS];
+  uvsig_wait_t wait;
+  bool is_waiting;
+  unsigned long calls;
+  unsigned long rounds;
+  uint64_t caught;
+};
+
+static struct worker workers[LOOPS];
+
+static void act(struct worker* worker);
+
+static struct worker* worker_of(const uvsig_t* sig) {
+  return (struct worker*) ((char*) (uintptr_t) sig -
+                           offsetof(struct worker, f.sig));
+}
+
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
+  struct worker* worker = worker_of(w->sig);
+
+  CHECK_EQ(info->signum, signum);
+  CHECK(info->count >= 1);
+  if ((info->flags & UVSIG_INFO_NONE) == 0) {
+    CHECK_EQ(info->count, 1);
+    CHECK_EQ(info->pid, getpid());
+    CHECK(info->code != SI_QUEUE || info->value.sival_int == 42);
+  }
+  worker->calls++;
+  worker->is_started[w - worker->watchers] = uvsig_watcher_is_active(w) != 0;
+  if (worker->calls % 7 == 0)
+    act(worker);
+}
+
+static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  struct worker* worker = worker_of(req->sig);
+
+  CHECK(worker->is_waiting);
+  CHECK_EQ(status == 0, info != NULL);
+  worker->is_waiting = false;
+}
+
+static void open_worker(struct worker* worker) {
+  uvsig_options_t options;
+  int i;
+
+  uvsig_options_init(&options);
+  options.mode =
+      next(&worker->state) % 2 ? UVSIG_MODE_BYTES : UVSIG_MODE_WAKE_ONLY;
+  options.wakeup =
+      next(&worker->state) % 4 ? UVSIG_WAKEUP_PIPE : UVSIG_WAKEUP_SOCKETPAIR;
+  options.warn_on_full_buffer = 0;
+  if (options.wakeup == UVSIG_WAKEUP_PIPE && next(&worker->state) % 2)
+    options.buffer_size = 4096;
+  options.info_depth = next(&worker->state) % 3 * 16;
+  options.time_stamps = (int) (next(&worker->state) % 2);
+  CHECK_EQ(uvsig_init(&worker->f.loop, &worker->f.sig, &options), 0);
+  for (i = 0; i < WATCHERS; i++) {
+    CHECK_EQ(uvsig_watcher_init(&worker->f.sig, &worker->watchers[i]), 0);
+    worker->is_started[i] = false;
+  }
+  worker->is_open = true;
+}
+
+static void on_closed(uvsig_t* sig) {
+  struct worker* worker = worker_of(sig);
+
+  CHECK(!worker->is_waiting);
+  worker->is_open = false;
+}
+
+static void close_worker(struct worker* worker) {
+  uvsig_stats_t stats;
+  uint64_t caught = 0;
+  int i;
+
+  CHECK_EQ(uvsig_close(&worker->f.sig, on_closed), 0);
+  for (i = 0; i < SIGNALS; i++) {
+    uvsig_stats(&worker->f.sig, signals[i], &stats);
+    CHECK_EQ(stats.caught, stats.delivered + stats.discarded);
+    CHECK(stats.info_dropped <= stats.delivered);
+    CHECK(stats.coalesced <= stats.delivered);
+    caught += stats.caught;
+  }
+  uvsig_stats(&worker->f.sig, 0, &stats);
+  CHECK_EQ(stats.caught, caught);
+  CHECK_EQ(stats.junk, 0);
+  CHECK_EQ(stats.replaced, 0);
+  worker->caught += caught;
+}
+
+static void start_wait(struct worker* worker) {
+  sigset_t set;
+  int i;
+
+  if (worker->is_waiting)
+    return;
+  sigemptyset(&set);
+  for (i = 0; i < SIGNALS; i++)
+    if (next(&worker->state) % 2)
+      sigaddset(&set, signals[i]);
+  CHECK_EQ(
+      uvsig_wait_start(&worker->f.sig, &worker->wait, &set, 0.001, on_wait), 0);
+  worker->is_waiting = true;
+}
+
+static void act(struct worker* worker) {
+  unsigned which = next(&worker->state) % WATCHERS;
+  uvsig_watcher_t* w = &worker->watchers[which];
+  static const unsigned flags[] = {
+      0, UVSIG_KEEP_MASK, UVSIG_CHAIN, UVSIG_CHAIN | UVSIG_KEEP_MASK};
+
+  switch (next(&worker->state) % 8) {
+  case 0:
+  case 1:
+  case 2:
+    CHECK_EQ(uvsig_watcher_start(
+                 w, on_signal, signals[next(&worker->state) % SIGNALS]),
+             0);
+    worker->is_started[which] = true;
+    break;
+  case 3:
+    CHECK_EQ(uvsig_watcher_start_oneshot(
+                 w, on_signal, signals[next(&worker->state) % SIGNALS]),
+             0);
+    break;
+  case 4:
+  case 5:
+    CHECK_EQ(uvsig_watcher_stop(w), 0);
+    CHECK_EQ(uvsig_watcher_is_active(w), 0);
+    CHECK_EQ(uvsig_watcher_set_flags(w, flags[next(&worker->state) % 4]), 0);
+    break;
+  case 6:
+    CHECK(uvsig_flush(&worker->f.sig) >= 0);
+    break;
+  default:
+    start_wait(worker);
+  }
+}
+
+static void* run_worker(void* argument) {
+  struct worker* worker = argument;
+  unsigned i;
+
+  while (!over) {
+    open_worker(worker);
+    for (i = 0; i < 200 && !over; i++) {
+      act(worker);
+      uv_run(&worker->f.loop, UV_RUN_NOWAIT);
+    }
+    close_worker(worker);
+    while (worker->is_open)
+      uv_run(&worker->f.loop, UV_RUN_ONCE);
+    worker->rounds++;
+  }
+  return NULL;
+}
+
+static void random_storms_balance_the_books(void) {
+  unsigned seconds = setting("TEST_SECONDS", 3);
+  pthread_t senders[SENDERS];
+  unsigned long rounds = 0;
+  unsigned long calls = 0;
+  unsigned long total = 0;
+  uint64_t caught = 0;
+  uint64_t end;
+  uintptr_t i;
+
+  seed = setting("TEST_SEED", (unsigned) uv_hrtime() % 1000000);
+  printf("# TEST_SEED=%u\n", seed);
+  fflush(stdout);
+  signals[0] = SIGUSR1;
+  signals[1] = SIGUSR2;
+  signals[2] = SIGTERM;
+  signals[3] = SIGRTMIN;
+  signals[4] = SIGRTMAX - 1; /* the last one is valgrind's */
+  for (i = 0; i < SIGNALS; i++)
+    CHECK_EQ(uvsig_ignore(signals[i]), UVSIG_DEFAULT);
+  for (i = 0; i < LOOPS; i++) {
+    workers[i].state = seed + (unsigned) i;
+    CHECK_EQ(uv_loop_init(&workers[i].f.loop), 0);
+    CHECK_EQ(pthread_create(&loop_threads[i], NULL, run_worker, &workers[i]),
+             0);
+  }
+  for (i = 0; i < SENDERS; i++)
+    CHECK_EQ(pthread_create(&senders[i], NULL, send_at_random, (void*) i), 0);
+  /* Signals interrupt it. */
+  end = uv_hrtime() + (uint64_t) seconds * 1000 * 1000 * 1000;
+  while (uv_hrtime() < end)
+    usleep(10 * 1000);
+  over = true;
+  for (i = 0; i < SENDERS; i++)
+    CHECK_EQ(pthread_join(senders[i], NULL), 0);
+  for (i = 0; i < LOOPS; i++) {
+    CHECK_EQ(pthread_join(loop_threads[i], NULL), 0);
+    close_loop(&workers[i].f.loop);
+    rounds += workers[i].rounds;
+    calls += workers[i].calls;
+    caught += workers[i].caught;
+  }
+  for (i = 0; i < SIGNALS; i++) {
+    CHECK_EQ(uvsig_getsignal(signals[i]), UVSIG_IGNORED);
+    total += sent[i];
+  }
+  /* Each uvsig_t catches for itself. */
+  CHECK(caught <= (uint64_t) total * LOOPS);
+  printf("# %u s: %lu rounds, %lu sent, %llu caught, %lu callbacks\n",
+         seconds,
+         rounds,
+         total,
+         (unsigned long long) caught,
+         calls);
+  fflush(stdout);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(random_storms_balance_the_books),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
