@@ -119,7 +119,7 @@ static void report_fault(int signum, siginfo_t* info, void* context) {
 }
 
 static void install_reporter(int signum) {
-  static char stack[64 * 1024];
+  static char stack[1024 * 1024]; /* sanitizers need more than most */
   struct sigaction action;
   stack_t alternate;
 
