@@ -5,9 +5,11 @@
  */
 
 #include "harness.h"
+#include "../lib/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct fixture f;
 static struct recorder a, b;
@@ -243,6 +245,50 @@ static void a_program_may_close_only_some_of_our_handles(void) {
   CHECK_EQ(closes, 1);
 }
 
+static void never(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  (void) req;
+  (void) status;
+  (void) info;
+  CHECK(false);
+}
+
+/* And never calls uvsig_close(): its loop goes, and the library must not miss
+ * it. A watcher can still be stopped, which gives the signal back; the two
+ * descriptors are lost. */
+static void a_program_may_close_all_that_uv_walk_finds_instead(void) {
+  uv_loop_t* loop = malloc(sizeof(*loop));
+  struct recorder child;
+  uvsig_wait_t wait;
+  unsigned found = 0;
+  uvsig_t sig;
+  sigset_t set;
+
+  CHECK(loop != NULL);
+  CHECK_EQ(uv_loop_init(loop), 0);
+  CHECK_EQ(uvsig_init(loop, &sig, NULL), 0);
+  recorder_init(&a, &sig);
+  recorder_start(&a, SIGUSR1);
+  recorder_init(&child, &sig);
+  recorder_start(&child, SIGCHLD);
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  CHECK_EQ(uvsig_wait_start(&sig, &wait, &set, 1000, never), 0);
+  raise(SIGUSR1);
+  uv_walk(loop, close_found, &found);
+  CHECK_EQ(uv_run(loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uv_loop_close(loop), 0);
+  memset(loop, 0x5a, sizeof(*loop));
+  free(loop);
+  raise(SIGUSR1);
+  raise(SIGUSR2);
+  CHECK_EQ(a.calls, 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_watcher_stop(&child.w), 0);
+  close(((struct uvsig__hub*) sig.hub)->wakeup.read_fd);
+  close(((struct uvsig__hub*) sig.hub)->wakeup.write_fd);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(init_and_close_leave_the_loop_empty),
@@ -259,6 +305,7 @@ int main(void) {
       TEST(a_program_may_close_all_that_uv_walk_finds_before_close),
       TEST(a_program_may_close_all_that_uv_walk_finds_turns_before_close),
       TEST(a_program_may_close_all_that_uv_walk_finds_after_close),
+      TEST(a_program_may_close_all_that_uv_walk_finds_instead),
       TEST(a_program_may_close_only_some_of_our_handles),
   };
 

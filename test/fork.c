@@ -384,6 +384,7 @@ static void fork_in_callback(struct recorder* r) {
 
 static void a_fork_in_a_callback_leaves_the_rest_to_the_parent(void) {
   struct recorder c;
+  uvsig_stats_t stats;
   int status;
 
   fixture_open(&f, NULL);
@@ -399,6 +400,9 @@ static void a_fork_in_a_callback_leaves_the_rest_to_the_parent(void) {
     raise(SIGUSR2);
     run_until(&f.loop, &c.calls, 1);
     CHECK_EQ(a.calls + b.calls, 0);
+    uvsig_stats(&f.sig, 0, &stats);
+    CHECK_EQ(stats.caught, 1);
+    CHECK_EQ(stats.junk, 0);
     fixture_close(&f);
     _exit(0);
   }
