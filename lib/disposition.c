@@ -12,7 +12,6 @@
 #include <sched.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* libc leaves the numbers that it keeps for itself out of a full set. */
 bool uvsig__is_valid(int signum) {
@@ -309,62 +308,6 @@ void uvsig__forget_dispositions(void) {
   atomic_store(&uvsig__shared.readers[1], 0);
 }
 
-static int classify(int signum, const struct sigaction* action) {
-  if (uvsig__is_ours(signum, action) && is_watched(signum))
-    return UVSIG_WATCHED;
-  /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
-  if (action->sa_handler == SIG_DFL)
-    return UVSIG_DEFAULT;
-  if (action->sa_handler == SIG_IGN)
-    return UVSIG_IGNORED;
-  return UVSIG_FOREIGN;
-}
-
-int uvsig_getsignal(int signum) {
-  struct sigaction current;
-  int result;
-
-  if (!uvsig__is_valid(signum))
-    return UV_EINVAL;
-  uvsig__lock();
-  if (sigaction(signum, NULL, &current) != 0)
-    result = UVSIG__ERR(errno);
-  else
-    result = classify(signum, &current);
-  uvsig__unlock();
-  return result;
-}
-
-static int set_action(int signum, void (*handler)(int)) {
-  struct sigaction action;
-  struct sigaction previous;
-  int result;
-
-  if (!uvsig__is_catchable(signum))
-    return UV_EINVAL;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = handler;
-  sigemptyset(&action.sa_mask);
-
-  uvsig__lock();
-  if (is_watched(signum))
-    result = UV_EBUSY;
-  else if (sigaction(signum, &action, &previous) != 0)
-    result = UVSIG__ERR(errno);
-  else
-    result = classify(signum, &previous);
-  uvsig__unlock();
-  return result;
-}
-
-int uvsig_ignore(int signum) {
-  return set_action(signum, SIG_IGN);
-}
-
-int uvsig_default(int signum) {
-  return set_action(signum, SIG_DFL);
-}
-
 int uvsig_siginterrupt(int signum, int flag) {
   bool before;
   int err;
@@ -379,46 +322,4 @@ int uvsig_siginterrupt(int signum, int flag) {
     interrupts[signum] = before;
   uvsig__unlock();
   return err;
-}
-
-/* signal(7): those whose default action is to ignore, stop or continue. */
-static bool is_deadly(int signum) {
-  switch (signum) {
-  case SIGCHLD:
-  case SIGCONT:
-  case SIGSTOP:
-  case SIGTSTP:
-  case SIGTTIN:
-  case SIGTTOU:
-  case SIGURG:
-#ifdef SIGWINCH
-  case SIGWINCH:
-#endif
-#ifdef SIGINFO
-  case SIGINFO:
-#endif
-    return false;
-  default:
-    return true;
-  }
-}
-
-int uvsig_reraise(int signum) {
-  struct sigaction action;
-  sigset_t set;
-
-  if (!uvsig__is_valid(signum) || !is_deadly(signum))
-    return UV_EINVAL;
-  /* Without the lock: this is for handlers too, and nothing comes after. */
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = SIG_DFL;
-  sigemptyset(&action.sa_mask);
-  sigaction(signum, &action, NULL); /* fails for SIGKILL, which needs none */
-  raise(signum);
-  /* Still here: it was blocked, and is pending. */
-  sigemptyset(&set);
-  sigaddset(&set, signum);
-  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-  /* Still here: as PID 1 the default action is not taken (kill(2)). */
-  _exit(128 + signum);
 }

@@ -2,8 +2,8 @@
  *
  * The top half: everything that runs in signal context, and nothing else. It
  * may interrupt any instruction of any thread, so it touches atomics and what
- * was written before a source was published, makes at most two system calls,
- * and puts errno back.
+ * was written before a source was published, makes one system call for a signal
+ * or two where a buffer is full, and puts errno back.
  */
 
 #include "internal.h"
