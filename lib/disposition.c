@@ -111,21 +111,48 @@ static bool has_others(int signum) {
   return first != NULL && atomic_load(&first->next) != NULL;
 }
 
+static const struct uvsig__previous* last_previous(int signum) {
+  unsigned epoch = atomic_load(&uvsig__shared.epoch[signum]);
+
+  return atomic_load(&uvsig__shared.previous[signum][epoch]);
+}
+
+/* Was it there before ours, and not called since there are no more handlers? */
+static bool is_below_muted(int signum, const struct sigaction* current) {
+  const struct uvsig__previous* previous = last_previous(signum);
+
+  return previous != NULL && previous->is_mute &&
+         previous->action.sa_handler == current->sa_handler;
+}
+
+/* May what is there have saved our handler? Not if ours has never been
+ * replaced; not what was there before ours; not libuv, which saves nothing.
+ * Other sources are a sign that ours has been there. */
+static bool may_hold_ours(int signum, const struct sigaction* current) {
+  const struct uvsig__previous* previous = last_previous(signum);
+
+  return (replaced[signum] || has_others(signum)) &&
+         current->sa_handler != SIG_DFL && current->sa_handler != SIG_IGN &&
+         !uvsig__is_libuvs(current) &&
+         (previous == NULL ||
+          previous->action.sa_handler != current->sa_handler);
+}
+
 /* Install the handler, and save what was there, unless ours is there already:
  * a second loop's start, or somebody who put us back after the last stop. */
 int uvsig__install(int signum) {
   struct sigaction action;
   struct sigaction current;
   unsigned epoch;
-  bool is_mute = false;
+  bool is_mute;
 
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(signum, &current))
     return 0;
 
-  /* Other sources were there, and so was ours, before. */
-  if (replaced[signum] || has_others(signum)) {
+  is_mute = is_below_muted(signum, &current);
+  if (may_hold_ours(signum, &current)) {
     epoch = atomic_load(&uvsig__shared.epoch[signum]);
     if (epoch + 1 < UVSIG__EPOCHS)
       atomic_store(&uvsig__shared.epoch[signum], epoch + 1);
@@ -223,6 +250,16 @@ int uvsig__subscribe(struct uvsig__source* source) {
   return err;
 }
 
+/* Have ours there again, if somebody has replaced it. */
+int uvsig__reinstall(int signum) {
+  int err;
+
+  uvsig__lock();
+  err = uvsig__install(signum);
+  uvsig__unlock();
+  return err;
+}
+
 /* The opposite. Handlers may be using the source until uvsig__synchronize(). */
 void uvsig__unsubscribe(struct uvsig__source* source) {
   struct uvsig__source* head;
@@ -302,6 +339,7 @@ void uvsig__forget_dispositions(void) {
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (is_watched(signum)) {
       uninstall(signum);
+      uvsig__share_forget(signum);
       atomic_store(&uvsig__shared.sources[signum], NULL);
     }
   atomic_store(&uvsig__shared.readers[0], 0);

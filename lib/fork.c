@@ -114,8 +114,11 @@ static int subscribe_all(struct uvsig__hub* hub) {
   int err = 0;
 
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
-    if (has_watchers(hub, signum))
+    if (has_watchers(hub, signum)) {
+      if (hub->sources[signum]->is_shared)
+        uvsig__share_remember(signum);
       err = uvsig__subscribe(hub->sources[signum]);
+    }
   if (err == 0)
     return 0;
   /* The last one has not been subscribed. */

@@ -243,13 +243,20 @@ static void pass_fault(unsigned epoch,
                        siginfo_t* info,
                        void* context) {
   struct sigaction previous = previous_of(epoch, signum);
+  bool has_run = signum == SIGTRAP || signum == SIGSYS;
+  bool is_called = has_run && is_handler(&previous);
 
+  /* The kernel does not let a fault be ignored (signal(7)), and takes a handler
+   * with SA_RESETHAND away when it calls it. */
+  if (has_run &&
+      (!is_called || (previous.sa_flags & (int) SA_RESETHAND) != 0)) {
+    previous.sa_handler = SIG_DFL;
+    previous.sa_flags = 0;
+  }
   sigaction(signum, &previous, NULL);
-  if (signum != SIGTRAP && signum != SIGSYS)
-    return;
-  if (is_handler(&previous))
+  if (is_called)
     call_previous(epoch, signum, info, context);
-  else
+  else if (has_run)
     raise(signum);
 }
 
@@ -259,37 +266,8 @@ static bool is_watched(int signum) {
 
 static void (*const handlers[UVSIG__EPOCHS])(int, siginfo_t*, void*);
 
-/* Nobody watches, or this handler has been replaced. Somebody who had saved it
- * as their previous one has put it back: then the signal is for the previous
- * action, which gets its place back. Or calls it, as the one before: then that
- * is who is to be called. Or the handler was slow, and the previous action is
- * back. */
-static void pass_on(unsigned epoch,
-                    int signum,
-                    siginfo_t* info,
-                    void* context) {
-  struct sigaction previous;
-  struct sigaction current;
-
-  if (sigaction(signum, NULL, &current) != 0)
-    return;
-  if ((current.sa_flags & SA_SIGINFO) == 0 ||
-      current.sa_sigaction != handlers[epoch]) {
-    call_previous(epoch, signum, info, context);
-    return;
-  }
-  previous = previous_of(epoch, signum);
-  sigaction(signum, &previous, NULL);
-  /* A start in another thread that found ours there, and so did not install it,
-   * has published its source before it looked. */
-  if (uvsig__is_ours(signum, &current) && is_watched(signum))
-    sigaction(signum, &current, NULL);
-  else
-    raise(signum); /* blocked until the return */
-}
-
 /* Returns whether anybody watches. */
-static bool catch_all(int signum, const siginfo_t* info) {
+static bool catch_watched(int signum, const siginfo_t* info) {
   unsigned generation = reader_enter();
   struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
@@ -305,30 +283,67 @@ static bool catch_all(int signum, const siginfo_t* info) {
   return first != NULL;
 }
 
-static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
-  bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
-  int saved_errno = errno;
+/* write() and send() are cancellation points: a cancelled thread must not end
+ * in the middle, counted in and its signal in no pipe. glibc documents this
+ * call as async-signal-safe; it sets a field of the thread. */
+static bool catch_all(int signum, const siginfo_t* info) {
   int cancel_state;
-  bool is_caught = false;
+  bool is_caught;
+
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+  is_caught = catch_watched(signum, info);
+  pthread_setcancelstate(cancel_state, NULL);
+  return is_caught;
+}
+
+/* Nobody watches, or this handler has been replaced. Somebody who had saved it
+ * as their previous one has put it back: then the signal is for the previous
+ * action, which gets its place back, unless it is watched again. Or calls it,
+ * as the one before: then that is who is to be called, unless it has been. Or
+ * the handler was slow, and the previous action is back. */
+static void pass_on(unsigned epoch,
+                    int signum,
+                    siginfo_t* info,
+                    void* context,
+                    bool was_called) {
+  struct sigaction previous;
+  struct sigaction current;
+
+  if (sigaction(signum, NULL, &current) != 0)
+    return;
+  if ((current.sa_flags & SA_SIGINFO) == 0 ||
+      current.sa_sigaction != handlers[epoch]) {
+    if (!was_called)
+      call_previous(epoch, signum, info, context);
+    return;
+  }
+  if (catch_all(signum, info))
+    return;
+  previous = previous_of(epoch, signum);
+  sigaction(signum, &previous, NULL);
+  /* A start in another thread that found ours there, and so did not install it,
+   * has published its source before it looked. */
+  if (is_watched(signum))
+    sigaction(signum, &current, NULL);
+  else if (!was_called || !is_handler(&previous))
+    raise(signum); /* blocked until the return */
+}
+
+static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
+  int saved_errno = errno;
+  bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
+  bool is_chained =
+      is_current && atomic_load(&uvsig__shared.chained[signum]) > 0;
 
   if (is_fault(signum, info)) {
     pass_fault(epoch, signum, info, context);
-    errno = saved_errno;
-    return;
-  }
-  if (is_current) {
+  } else {
     /* First, so that it sees what it would without us. */
-    if (atomic_load(&uvsig__shared.chained[signum]) > 0 && is_watched(signum))
+    if (is_chained)
       call_previous(epoch, signum, info, context);
-    /* write() and send() are cancellation points: a cancelled thread must not
-     * end in the middle, counted in and its signal in no pipe. glibc documents
-     * this call as async-signal-safe; it sets a field of the thread. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    is_caught = catch_all(signum, info);
-    pthread_setcancelstate(cancel_state, NULL);
+    if (!is_current || !catch_all(signum, info))
+      pass_on(epoch, signum, info, context, is_chained);
   }
-  if (!is_caught)
-    pass_on(epoch, signum, info, context);
   errno = saved_errno;
 }
 

@@ -96,7 +96,7 @@ struct uvsig__source {
   uvsig_watcher_t* last;
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
-  unsigned shares;   /* watchers that share the signal with libuv's */
+  bool is_shared;    /* with libuv's handles, by one of ours */
   uv_signal_t share; /* libuv's, so that it leaves our handler alone */
   bool has_share;    /* it has been initialised */
 
@@ -214,6 +214,7 @@ void uvsig__count_stop_watchers(int signum, int difference);
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
 int uvsig__subscribe(struct uvsig__source* source);
+int uvsig__reinstall(int signum);
 void uvsig__unsubscribe(struct uvsig__source* source);
 void uvsig__synchronize(void);
 void uvsig__discard_pending(const struct uvsig__source* source);
@@ -275,6 +276,9 @@ void uvsig__forget_wakeup_fd(void);
 /* share.c */
 int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
+void uvsig__share_forget(int signum);
+void uvsig__share_remember(int signum);
+bool uvsig__is_libuvs(const struct sigaction* action);
 
 /* warning.c */
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);

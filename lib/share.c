@@ -11,7 +11,7 @@
 #include "internal.h"
 
 /* All under uvsig__lock(). */
-static void (*libuvs_handler)(int);        /* NULL: not seen yet */
+static struct sigaction libuvs;            /* its handler NULL: not seen yet */
 static struct sigaction found[UVSIG_NSIG]; /* before libuv's and ours */
 static bool has_found[UVSIG_NSIG];         /* libuv's was not there first */
 
@@ -59,7 +59,7 @@ int uvsig__share_open(struct uvsig__source* source) {
   if (err == 0) {
     sigaction(signum, NULL, &after);
     if (!uvsig__is_ours(signum, &after))
-      libuvs_handler = after.sa_handler;
+      libuvs = after;
     if (!is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;
@@ -74,16 +74,50 @@ int uvsig__share_open(struct uvsig__source* source) {
   return err;
 }
 
-/* Give back what libuv has taken when it set the default action. */
+/* In the child of a fork, and not for SIGCHLD, whose default action is
+ * harmless: there uv_spawn() goes on to rely on libuv's handler. */
+void uvsig__share_forget(int signum) {
+  struct sigaction current;
+
+  if (signum != SIGCHLD && has_found[signum] &&
+      sigaction(signum, NULL, &current) == 0 && uvsig__is_libuvs(&current))
+    sigaction(signum, &found[signum], NULL);
+}
+
+/* The child has signals of its own again: libuv's handler is to be below
+ * ours. */
+void uvsig__share_remember(int signum) {
+  struct sigaction current;
+
+  uvsig__lock();
+  if (libuvs.sa_handler != NULL && sigaction(signum, NULL, &current) == 0 &&
+      !uvsig__is_ours(signum, &current))
+    sigaction(signum, &libuvs, NULL);
+  uvsig__unlock();
+}
+
+bool uvsig__is_libuvs(const struct sigaction* action) {
+  return libuvs.sa_handler != NULL && action->sa_handler == libuvs.sa_handler;
+}
+
+/* Give back what libuv has taken when it set the default action, unless another
+ * thread has had it install its handler again meanwhile. */
 static void put_back(int signum, struct sigaction* before) {
   const struct sigaction none = {.sa_handler = SIG_DFL};
   const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
+  struct sigaction displaced;
 
-  if (before->sa_handler == libuvs_handler || before->sa_handler == SIG_DFL)
+  if (uvsig__is_libuvs(before) || before->sa_handler == SIG_DFL)
     *before = *first;
   else if (uvsig__is_ours(signum, before))
     uvsig__set_previous(signum, first);
-  sigaction(signum, before, NULL);
+  if (sigaction(signum, before, &displaced) == 0 &&
+      uvsig__is_libuvs(&displaced)) {
+    if (uvsig__is_ours(signum, before))
+      uvsig__set_previous(signum, &displaced);
+    else
+      sigaction(signum, &displaced, NULL);
+  }
   has_found[signum] = false;
 }
 
@@ -100,8 +134,15 @@ void uvsig__share_close(struct uvsig__source* source) {
   if (!is_closing)
     uv_signal_stop(&source->share);
   sigaction(signum, NULL, &after);
-  if (!is_same(&before, &after) ||
-      (is_closing && after.sa_handler == SIG_DFL && has_found[signum]))
+  if (uvsig__is_libuvs(&after)) {
+    /* There are one-shot handles left, for which it has installed it anew. */
+    if (uvsig__is_ours(signum, &before)) {
+      uvsig__set_previous(signum, &after);
+      sigaction(signum, &before, NULL);
+    }
+  } else if (!is_same(&before, &after) ||
+             (is_closing && after.sa_handler == SIG_DFL && has_found[signum])) {
     put_back(signum, &before);
+  }
   uvsig__unlock();
 }

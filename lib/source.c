@@ -126,7 +126,6 @@ static void add_needs(const struct uvsig__source* source,
 /* Before the first signal can come: none may miss the chain. */
 static void take_needs(struct uvsig__source* source,
                        const struct needs* needs) {
-  source->shares += needs->shares;
   atomic_fetch_add(&uvsig__shared.chained[source->signum], needs->chains);
   uvsig__count_stop_watchers(source->signum, (int) needs->stops);
 }
@@ -134,11 +133,14 @@ static void take_needs(struct uvsig__source* source,
 /* And after the last one. */
 static void drop_needs(struct uvsig__source* source,
                        const struct needs* needs) {
-  source->shares -= needs->shares;
   atomic_fetch_sub(&uvsig__shared.chained[source->signum], needs->chains);
   uvsig__count_stop_watchers(source->signum, -(int) needs->stops);
-  if (needs->shares > 0 && source->shares == 0)
+  /* Not before the last watcher of any kind: libuv sets the default action when
+   * it stops, for an instant also over ours. */
+  if (source->first == NULL && source->is_shared) {
+    source->is_shared = false;
     uvsig__share_close(source);
+  }
 }
 
 /* Make the source ready for one more watcher, which will be told of what comes
@@ -150,17 +152,20 @@ int uvsig__source_join(struct uvsig__source* source,
   int err;
 
   add_needs(source, flags, &needs);
-  if (needs.shares > 0 && source->shares == 0) {
+  if (needs.shares > 0 && !source->is_shared) {
     err = uvsig__share_open(source);
     if (err != 0)
       return err;
+    source->is_shared = true;
   }
   take_needs(source, &needs);
   /* Before the signal can come: the first to come is this watcher's. */
   *since = settled(source) + uvsig__source_pending(source);
   if (source->first != NULL)
-    return 0;
-  err = uvsig__subscribe(source);
+    /* libuv may have taken ours away before it was asked to share. */
+    err = needs.shares > 0 ? uvsig__reinstall(source->signum) : 0;
+  else
+    err = uvsig__subscribe(source);
   if (err != 0)
     drop_needs(source, &needs);
   return err;

@@ -217,6 +217,57 @@ static void every_kind_of_fault_was_tried(void) {
   CHECK_EQ(CAUSES, 6);
 }
 
+#if defined(__i386__) || defined(__x86_64__)
+static void ignore_and_trap(void) {
+  CHECK_EQ(uvsig_ignore(SIGTRAP), UVSIG_DEFAULT);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGTRAP);
+  trap();
+}
+
+static volatile sig_atomic_t traps;
+
+static void count_trap(int signum) {
+  (void) signum;
+  traps++;
+}
+
+static void trap_twice(void) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = count_trap;
+  action.sa_flags = (int) SA_RESETHAND;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGTRAP, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGTRAP);
+  trap();
+  CHECK_EQ(traps, 1);
+  trap();
+}
+#endif
+
+/* As the kernel does it: a fault cannot be ignored, and a handler with
+ * SA_RESETHAND is there for one. */
+static void traps_are_not_ignored_and_handled_once(void) {
+#if defined(__i386__) || defined(__x86_64__)
+  static const test_fn children[] = {ignore_and_trap, trap_twice};
+  int status;
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    status = run_child(children[i]);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGTRAP);
+  }
+#else
+  skip_test("no trap instruction is known for this processor");
+#endif
+}
+
 static void what_somebody_sends_is_delivered(void) {
   size_t i;
 
@@ -251,6 +302,7 @@ int main(void) {
       TEST(a_fault_ends_the_process_as_without_the_library),
       TEST(a_fault_reaches_the_previous_handler_as_without_the_library),
       TEST(every_kind_of_fault_was_tried),
+      TEST(traps_are_not_ignored_and_handled_once),
       TEST(what_somebody_sends_is_delivered),
       TEST(abort_still_aborts),
   };

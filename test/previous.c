@@ -348,6 +348,44 @@ static void a_second_uvsig_over_the_other_does_not_go_round(void) {
   CHECK_EQ(calls, 2);
 }
 
+/* It puts our first handler back, though the second one was there: what is
+ * watched is told all the same. */
+static void an_older_handler_of_ours_put_back_still_tells_the_watchers(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  stop_other();
+  raise_and_check(0, 1);
+  raise_and_check(0, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  fixture_close(&f);
+}
+
+/* Who has gone again can hold nothing: no handler is used up. */
+static void others_that_come_and_go_are_always_called(void) {
+  int i;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  for (i = 1; i <= 10; i++) {
+    start_chained(&a, SIGUSR1);
+    start_other();
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    stop_other();
+    raise(SIGUSR1); /* ours, put back, makes way */
+    CHECK_EQ(calls, 2 * i - 1);
+    start_chained(&a, SIGUSR1);
+    raise(SIGUSR1);
+    CHECK_EQ(calls, 2 * i);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    CHECK(action_of(SIGUSR1).sa_handler == plain);
+  }
+  fixture_close(&f);
+}
+
 /* Several other libraries, each with a previous handler of its own. */
 enum { OTHERS = 6 };
 static struct sigaction saved[OTHERS];
@@ -523,6 +561,8 @@ int main(void) {
       TEST(ours_second_and_last_to_go),
       TEST(ours_over_the_other_over_ours_does_not_go_round),
       TEST(a_second_uvsig_over_the_other_does_not_go_round),
+      TEST(an_older_handler_of_ours_put_back_still_tells_the_watchers),
+      TEST(others_that_come_and_go_are_always_called),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),

@@ -7,6 +7,8 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -270,6 +272,59 @@ static void a_program_may_close_all_that_uv_walk_finds(void) {
   CHECK(is_foreign(SIGCHLD));
 }
 
+/* Each time, libuv has taken our handler away by then. */
+static void tearing_down_by_uv_walk_again_and_again_loses_no_exit(void) {
+  uv_process_t process;
+  unsigned long i;
+
+  for (i = 1; i <= 8; i++) {
+    fixture_open(&f, NULL);
+    watch(&f, &a, SIGCHLD);
+    spawn(&f.loop, &process, "0");
+    while (exits < i)
+      CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+    uv_walk(&f.loop, close_one, NULL);
+    fixture_close(&f);
+  }
+  check_no_zombie();
+}
+
+/* One thread watches and stops, the other one has children. */
+static atomic_bool over;
+
+static void watch_and_stop(void* unused) {
+  struct recorder r;
+
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&r, &g.sig);
+  while (!over) {
+    recorder_start(&r, SIGCHLD);
+    uvsig_flush(&g.sig);
+    CHECK_EQ(uvsig_watcher_stop(&r.w), 0);
+  }
+  fixture_close(&g);
+}
+
+static void a_watcher_that_comes_and_goes_elsewhere_loses_no_exit(void) {
+  uv_process_t process;
+  uv_thread_t thread;
+  uv_loop_t loop;
+  unsigned long i;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uv_thread_create(&thread, watch_and_stop, NULL), 0);
+  for (i = 1; i <= scaled(300); i++) {
+    spawn(&loop, &process, "0");
+    CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    CHECK_EQ(exits, i);
+  }
+  over = true;
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  close_loop(&loop);
+  check_no_zombie();
+}
+
 /* --- Stopped children ---------------------------------------------------------- */
 
 /* Stops itself, and goes on when it is told to. */
@@ -423,6 +478,99 @@ static void a_handler_that_replaced_ours_survives_the_end_of_a_share(void) {
   fixture_close(&f);
 }
 
+/* Without asking, libuv has taken the signal away; then somebody asks. */
+static void share_brings_a_signal_back_that_libuv_has_taken(void) {
+  fixture_open(&f, NULL);
+  watch(&f, &b, SIGUSR1);
+  start_handle();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
+  start_shared(&f, &a);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  check_both(1);
+  CHECK_EQ(b.calls, 1);
+  end_both();
+}
+
+static void a_oneshot_handle_outlives_a_share(void) {
+  fixture_open(&f, NULL);
+  CHECK_EQ(uv_signal_init(&f.loop, &handle), 0);
+  CHECK_EQ(uv_signal_start_oneshot(&handle, on_handle, SIGUSR1), 0);
+  start_shared(&f, &a);
+  watch(&f, &b, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &handle_calls, 1);
+  end_both();
+}
+
+static void* raise_until_over(void* unused) {
+  while (!over)
+    raise(SIGUSR1);
+  return unused;
+}
+
+/* libuv would have the default action for an instant, which is deadly. */
+static void a_share_that_comes_and_goes_leaves_a_watcher_alone(void) {
+  pthread_t thread;
+  unsigned i;
+
+  fixture_open(&f, NULL);
+  watch(&f, &b, SIGUSR1);
+  start_shared(&f, &a);
+  CHECK_EQ(pthread_create(&thread, NULL, raise_until_over, NULL), 0);
+  for (i = 0; i < scaled(2000); i++) {
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    CHECK(uvsig_flush(&f.sig) >= 0);
+    recorder_start(&a, SIGUSR1);
+  }
+  over = true;
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  fixture_close(&f);
+}
+
+static void die_by_usr1(void) {
+  start_shared(&f, &a);
+  if (fork() == 0) {
+    raise(SIGUSR1);
+    _exit(0);
+  }
+}
+
+/* It was deadly before, whatever libuv has there. */
+static void a_child_of_a_fork_dies_by_a_shared_signal(void) {
+  int status;
+
+  fixture_open(&f, NULL);
+  die_by_usr1();
+  CHECK(waitpid(-1, &status, 0) > 0);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+  fixture_close(&f);
+}
+
+static void a_child_shares_again_after_uvsig_fork(void) {
+  int status;
+  pid_t child;
+
+  fixture_open(&f, NULL);
+  start_shared(&f, &a);
+  start_handle();
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    CHECK_EQ(uv_loop_fork(&f.loop), 0);
+    CHECK_EQ(uvsig_fork(&f.sig), 0);
+    check_both(1);
+    end_both();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  check_both(1);
+  end_both();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(watch_first_then_spawn),
@@ -436,6 +584,8 @@ int main(void) {
       TEST(several_loops_spawn_and_watch),
       TEST(a_watcher_may_wait_for_its_own_children),
       TEST(a_program_may_close_all_that_uv_walk_finds),
+      TEST(tearing_down_by_uv_walk_again_and_again_loses_no_exit),
+      TEST(a_watcher_that_comes_and_goes_elsewhere_loses_no_exit),
       TEST(a_watcher_is_told_of_stopped_children),
       TEST(nocldstop_keeps_stopped_children_to_themselves),
       TEST(nocldstop_holds_while_no_other_watcher_wants_to_know),
@@ -443,6 +593,11 @@ int main(void) {
       TEST(uv_signal_first_then_share),
       TEST(share_joins_a_watcher_without_and_leaves_it),
       TEST(a_handler_that_replaced_ours_survives_the_end_of_a_share),
+      TEST(share_brings_a_signal_back_that_libuv_has_taken),
+      TEST(a_oneshot_handle_outlives_a_share),
+      TEST(a_share_that_comes_and_goes_leaves_a_watcher_alone),
+      TEST(a_child_of_a_fork_dies_by_a_shared_signal),
+      TEST(a_child_shares_again_after_uvsig_fork),
   };
 
   harness_init();

@@ -78,6 +78,9 @@ struct worker {
   bool is_started[WATCHERS];
   uvsig_wait_t wait;
   bool is_waiting;
+  /* Started first and never stopped: told of all but what the waits take. */
+  uvsig_watcher_t witnesses[SIGNALS];
+  uint64_t witnessed[SIGNALS];
   unsigned long calls;
   unsigned long rounds;
   uint64_t caught;
@@ -110,8 +113,25 @@ static void on_signal(uvsig_watcher_t* w,
     act(worker);
 }
 
+static int index_of(int signum) {
+  int i;
+
+  for (i = 0; signals[i] != signum; i++)
+    ;
+  return i;
+}
+
+static void on_witness(uvsig_watcher_t* w,
+                       int signum,
+                       const uvsig_info_t* info) {
+  worker_of(w->sig)->witnessed[index_of(signum)] += info->count;
+}
+
 static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
   struct worker* worker = worker_of(req->sig);
+
+  if (info != NULL)
+    worker->witnessed[index_of(info->signum)]++;
 
   CHECK(worker->is_waiting);
   CHECK_EQ(status == 0, info != NULL);
@@ -133,6 +153,12 @@ static void open_worker(struct worker* worker) {
   options.info_depth = next(&worker->state) % 3 * 16;
   options.time_stamps = (int) (next(&worker->state) % 2);
   CHECK_EQ(uvsig_init(&worker->f.loop, &worker->f.sig, &options), 0);
+  for (i = 0; i < SIGNALS; i++) {
+    worker->witnessed[i] = 0;
+    CHECK_EQ(uvsig_watcher_init(&worker->f.sig, &worker->witnesses[i]), 0);
+    CHECK_EQ(uvsig_watcher_start(&worker->witnesses[i], on_witness, signals[i]),
+             0);
+  }
   for (i = 0; i < WATCHERS; i++) {
     CHECK_EQ(uvsig_watcher_init(&worker->f.sig, &worker->watchers[i]), 0);
     worker->is_started[i] = false;
@@ -152,10 +178,15 @@ static void close_worker(struct worker* worker) {
   uint64_t caught = 0;
   int i;
 
+  /* Half of the time nothing is left to discard but what comes now. */
+  if (next(&worker->state) % 2)
+    CHECK(uvsig_flush(&worker->f.sig) >= 0);
   CHECK_EQ(uvsig_close(&worker->f.sig, on_closed), 0);
   for (i = 0; i < SIGNALS; i++) {
     uvsig_stats(&worker->f.sig, signals[i], &stats);
     CHECK_EQ(stats.caught, stats.delivered + stats.discarded);
+    /* What the books say was told, somebody was told. */
+    CHECK_EQ(stats.delivered, worker->witnessed[i]);
     CHECK(stats.info_dropped <= stats.delivered);
     CHECK(stats.coalesced <= stats.delivered);
     caught += stats.caught;
