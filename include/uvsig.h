@@ -198,8 +198,8 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * descriptors are its own, the counts are 0, and what was started is so in the
  * child. Armed interval timers are not inherited: start them again. A child
  * that does not want them does nothing, or calls uv_loop_fork() and
- * uvsig_close(). What libuv watches, too (UVSIG_SHARE), has libuv's handler in
- * the child.
+ * uvsig_close(). SIGCHLD has libuv's handler in the child, as far as libuv has
+ * installed it.
  * Returns: 0
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, or this is no child
  *              that has still to call it
@@ -253,8 +253,9 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
 /* What a callback is told of the signals that it stands for. Valid during the
  * callback only. The meaning of code to value is that of siginfo_t's si_*
  * (sigaction(2)); those that a code does not come with are 0. Signals of one
- * number are told of in the order in which they were caught, each sender with
- * one signal, and never with another. */
+ * number are told of in the order in which they were caught (a callback that
+ * flushes has the next told of first), each sender with one signal, and never
+ * with another. */
 struct uvsig_info_s {
   int signum;
   unsigned count; /* how many signals this stands for, 1 to UINT_MAX */
@@ -305,8 +306,10 @@ struct uvsig_watcher_s {
  * the signal, with the same arguments. One with SA_RESETHAND is called once. */
 #define UVSIG_CHAIN 2u
 /* Live with uv_signal_t handles of the same signal, whichever is started first
- * and stopped last: libuv's handler is called, too. Always so for SIGCHLD,
- * which uv_spawn() needs. */
+ * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN
+ * calls. Always so for SIGCHLD, which uv_spawn() needs. At its own first start
+ * libuv installs its handler, and at its last stop the default action, for an
+ * instant over ours: a signal that comes just then is theirs. */
 #define UVSIG_SHARE 4u
 /* SIGCHLD: not when a child stops or goes on (SA_NOCLDSTOP), unless a watcher
  * without this flag is started as well. */
