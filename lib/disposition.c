@@ -48,7 +48,7 @@ static void set_handler(struct sigaction* action, int signum) {
   /* Where nobody wants to know, the kernel need not ask. */
   if (signum == SIGCHLD && stop_watchers == 0)
     action->sa_flags |= SA_NOCLDSTOP;
-  /* Full: handlers do not nest, so a thread counts as one reader at most. */
+  /* Full: no other handler runs on top of ours, or leaves it by a jump. */
   sigfillset(&action->sa_mask);
 }
 
