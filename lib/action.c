@@ -11,12 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_watched(int signum) {
-  return atomic_load(&uvsig__shared.sources[signum]) != NULL;
-}
-
 static int classify(int signum, const struct sigaction* action) {
-  if (uvsig__is_ours(signum, action) && is_watched(signum))
+  if (uvsig__is_ours(signum, action) && uvsig__is_watched(signum))
     return UVSIG_WATCHED;
   /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
   if (action->sa_handler == SIG_DFL)
@@ -53,7 +49,7 @@ static int set_action(int signum, void (*handler)(int)) {
   sigemptyset(&action.sa_mask);
 
   uvsig__lock();
-  if (is_watched(signum))
+  if (uvsig__is_watched(signum))
     result = UV_EBUSY;
   else if (sigaction(signum, &action, &previous) != 0)
     result = UVSIG__ERR(errno);

@@ -31,6 +31,7 @@ bool uvsig__is_catchable(int signum) {
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
 static bool replaced[UVSIG_NSIG];   /* somebody may have saved our handler */
+static void (*harmless)(int);       /* libuv's handler; NULL: not seen yet */
 /* What `previous` points to, and one more. */
 static struct uvsig__previous slots[UVSIG_NSIG][UVSIG__EPOCHS + 1];
 
@@ -50,10 +51,6 @@ static void set_handler(struct sigaction* action, int signum) {
     action->sa_flags |= SA_NOCLDSTOP;
   /* Full: no other handler runs on top of ours, or leaves it by a jump. */
   sigfillset(&action->sa_mask);
-}
-
-static bool is_watched(int signum) {
-  return atomic_load(&uvsig__shared.sources[signum]) != NULL;
 }
 
 static struct uvsig__previous* find_free_slot(int signum) {
@@ -90,18 +87,9 @@ void uvsig__set_previous(int signum, const struct sigaction* action) {
   set_previous(signum, action, false);
 }
 
-/* What would be there without the library: a handler with SA_RESETHAND that the
- * handler has called is not any more (sigaction(2)). */
-void uvsig__get_previous(int signum, struct sigaction* action) {
-  unsigned epoch = atomic_load(&uvsig__shared.epoch[signum]);
-  struct uvsig__previous* previous =
-      atomic_load(&uvsig__shared.previous[signum][epoch]);
-
-  *action = previous->action;
-  if (atomic_load(&previous->spent) != 0) {
-    action->sa_handler = SIG_DFL;
-    action->sa_flags &= ~SA_SIGINFO;
-  }
+/* What would be there without the library. */
+struct sigaction uvsig__get_previous(int signum) {
+  return uvsig__previous_of(atomic_load(&uvsig__shared.epoch[signum]), signum);
 }
 
 /* Of the source that is being subscribed, and has been linked. */
@@ -123,6 +111,16 @@ static bool is_below_muted(int signum, const struct sigaction* current) {
 
   return previous != NULL && previous->is_mute &&
          previous->action.sa_handler == current->sa_handler;
+}
+
+/* share.c has seen libuv's handler, which saves nothing when it replaces
+ * ours. */
+void uvsig__set_libuvs(const struct sigaction* action) {
+  harmless = action->sa_handler;
+}
+
+bool uvsig__is_libuvs(const struct sigaction* action) {
+  return harmless != NULL && action->sa_handler == harmless;
 }
 
 /* May what is there have saved our handler? Not if ours has never been
@@ -180,7 +178,7 @@ static bool uninstall(int signum) {
     replaced[signum] = true;
     return false;
   }
-  uvsig__get_previous(signum, &previous);
+  previous = uvsig__get_previous(signum);
   sigaction(signum, &previous, NULL);
   return true;
 }
@@ -337,9 +335,8 @@ void uvsig__forget_dispositions(void) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (is_watched(signum)) {
+    if (uvsig__is_watched(signum)) {
       uninstall(signum);
-      uvsig__share_forget(signum);
       atomic_store(&uvsig__shared.sources[signum], NULL);
     }
   atomic_store(&uvsig__shared.readers[0], 0);

@@ -78,6 +78,7 @@ static void inherit(struct uvsig__hub* hub) {
  * what may be called in a signal handler may be called here (POSIX, fork()). */
 static void begin_child(void) {
   uvsig__forget_dispositions();
+  uvsig__forget_shares();
   uvsig__forget_wakeup_fd();
   uvsig__forget_itimers();
   uvsig__for_each_hub(inherit);

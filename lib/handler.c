@@ -183,7 +183,7 @@ static bool is_fault(int signum, const siginfo_t* info) {
 
 /* Copied where nobody changes it: what was there before a handler of ours, or,
  * where that is spent, would be there now. */
-static struct sigaction previous_of(unsigned epoch, int signum) {
+struct sigaction uvsig__previous_of(unsigned epoch, int signum) {
   unsigned generation = reader_enter();
   struct uvsig__previous* previous =
       atomic_load(&uvsig__shared.previous[signum][epoch]);
@@ -223,7 +223,7 @@ static void call_previous(unsigned epoch,
                           int signum,
                           siginfo_t* info,
                           void* context) {
-  struct sigaction previous = previous_of(epoch, signum);
+  struct sigaction previous = uvsig__previous_of(epoch, signum);
 
   if (!is_handler(&previous) || !claim_previous(epoch, signum))
     return;
@@ -242,7 +242,7 @@ static void pass_fault(unsigned epoch,
                        int signum,
                        siginfo_t* info,
                        void* context) {
-  struct sigaction previous = previous_of(epoch, signum);
+  struct sigaction previous = uvsig__previous_of(epoch, signum);
   bool has_run = signum == SIGTRAP || signum == SIGSYS;
   bool is_called = has_run && is_handler(&previous);
 
@@ -258,10 +258,6 @@ static void pass_fault(unsigned epoch,
     call_previous(epoch, signum, info, context);
   else if (has_run)
     raise(signum);
-}
-
-static bool is_watched(int signum) {
-  return atomic_load(&uvsig__shared.sources[signum]) != NULL;
 }
 
 static void (*const handlers[UVSIG__EPOCHS])(int, siginfo_t*, void*);
@@ -319,11 +315,11 @@ static void pass_on(unsigned epoch,
   }
   if (catch_all(signum, info))
     return;
-  previous = previous_of(epoch, signum);
+  previous = uvsig__previous_of(epoch, signum);
   sigaction(signum, &previous, NULL);
   /* A start in another thread that found ours there, and so did not install it,
    * has published its source before it looked. */
-  if (is_watched(signum))
+  if (uvsig__is_watched(signum))
     sigaction(signum, &current, NULL);
   else if (!was_called || !is_handler(&previous))
     raise(signum); /* blocked until the return */

@@ -188,7 +188,13 @@ struct uvsig__shared {
 
 /* handler.c: signal context. */
 extern struct uvsig__shared uvsig__shared;
+
+static inline bool uvsig__is_watched(int signum) {
+  return atomic_load(&uvsig__shared.sources[signum]) != NULL;
+}
+
 void uvsig__set_handler(int signum, struct sigaction* action);
+struct sigaction uvsig__previous_of(unsigned epoch, int signum);
 bool uvsig__is_ours(int signum, const struct sigaction* action);
 
 /* clock.c */
@@ -206,7 +212,9 @@ int uvsig__fork_error(void);
 
 /* disposition.c; the first five under uvsig__lock(). */
 void uvsig__set_previous(int signum, const struct sigaction* action);
-void uvsig__get_previous(int signum, struct sigaction* action);
+struct sigaction uvsig__get_previous(int signum);
+void uvsig__set_libuvs(const struct sigaction* action);
+bool uvsig__is_libuvs(const struct sigaction* action);
 int uvsig__install(int signum);
 void uvsig__forget_dispositions(void);
 void uvsig__synchronize_locked(void);
@@ -276,9 +284,8 @@ void uvsig__forget_wakeup_fd(void);
 /* share.c */
 int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
-void uvsig__share_forget(int signum);
+void uvsig__forget_shares(void);
 void uvsig__share_remember(int signum);
-bool uvsig__is_libuvs(const struct sigaction* action);
 
 /* warning.c */
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);

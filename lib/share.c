@@ -11,7 +11,8 @@
 #include "internal.h"
 
 /* All under uvsig__lock(). */
-static struct sigaction libuvs;            /* its handler NULL: not seen yet */
+static unsigned opened[UVSIG_NSIG];        /* handles of ours */
+static struct sigaction libuvs;            /* what it installs, once seen */
 static struct sigaction found[UVSIG_NSIG]; /* before libuv's and ours */
 static bool has_found[UVSIG_NSIG];         /* libuv's was not there first */
 
@@ -54,12 +55,15 @@ int uvsig__share_open(struct uvsig__source* source) {
   sigaction(signum, NULL, &before);
   first = before;
   if (uvsig__is_ours(signum, &before))
-    uvsig__get_previous(signum, &first);
+    first = uvsig__get_previous(signum);
   err = start_handle(source);
   if (err == 0) {
+    opened[signum]++;
     sigaction(signum, NULL, &after);
-    if (!uvsig__is_ours(signum, &after))
+    if (!uvsig__is_ours(signum, &after)) {
       libuvs = after;
+      uvsig__set_libuvs(&after);
+    }
     if (!is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;
@@ -74,14 +78,17 @@ int uvsig__share_open(struct uvsig__source* source) {
   return err;
 }
 
-/* In the child of a fork, and not for SIGCHLD, whose default action is
- * harmless: there uv_spawn() goes on to rely on libuv's handler. */
-void uvsig__share_forget(int signum) {
+/* In the child of a fork: what libuv has only because of us is as before. Not
+ * SIGCHLD, whose default action is harmless: there uv_spawn() goes on to rely
+ * on libuv's handler. */
+void uvsig__forget_shares(void) {
   struct sigaction current;
+  int signum;
 
-  if (signum != SIGCHLD && has_found[signum] &&
-      sigaction(signum, NULL, &current) == 0 && uvsig__is_libuvs(&current))
-    sigaction(signum, &found[signum], NULL);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (signum != SIGCHLD && has_found[signum] &&
+        sigaction(signum, NULL, &current) == 0 && uvsig__is_libuvs(&current))
+      sigaction(signum, &found[signum], NULL);
 }
 
 /* The child has signals of its own again: libuv's handler is to be below
@@ -94,10 +101,6 @@ void uvsig__share_remember(int signum) {
       !uvsig__is_ours(signum, &current))
     sigaction(signum, &libuvs, NULL);
   uvsig__unlock();
-}
-
-bool uvsig__is_libuvs(const struct sigaction* action) {
-  return libuvs.sa_handler != NULL && action->sa_handler == libuvs.sa_handler;
 }
 
 /* Give back what libuv has taken when it set the default action, unless another
@@ -118,7 +121,6 @@ static void put_back(int signum, struct sigaction* before) {
     else
       sigaction(signum, &displaced, NULL);
   }
-  has_found[signum] = false;
 }
 
 /* The opposite. Ours may be installed still, for others. */
@@ -144,5 +146,8 @@ void uvsig__share_close(struct uvsig__source* source) {
              (is_closing && after.sa_handler == SIG_DFL && has_found[signum])) {
     put_back(signum, &before);
   }
+  /* Whatever libuv does from here on, it does without us. */
+  if (--opened[signum] == 0)
+    has_found[signum] = false;
   uvsig__unlock();
 }

@@ -87,25 +87,11 @@ struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
   return source;
 }
 
-/* --- The list of watchers ------------------------------------------------- */
-
-/* The poll handle is referenced while there is a watcher that wants it. */
-void uvsig__ref_hub(struct uvsig__hub* hub) {
-  if (hub->refs++ == 0)
-    uv_ref((uv_handle_t*) &hub->poll);
-}
-
-void uvsig__unref_hub(struct uvsig__hub* hub) {
-  if (--hub->refs == 0)
-    uv_unref((uv_handle_t*) &hub->poll);
-}
-
 /* --- What the watchers need ----------------------------------------------- */
 
 /* What watchers ask of the handler, and of libuv. */
 struct needs {
   unsigned chains;
-  unsigned shares;
   unsigned stops; /* of children; any signal's watcher says so */
 };
 
@@ -116,10 +102,7 @@ static bool shares(const struct uvsig__source* source, unsigned flags) {
 static void add_needs(const struct uvsig__source* source,
                       unsigned flags,
                       struct needs* needs) {
-  bool is_shared = shares(source, flags);
-
-  needs->shares += is_shared;
-  needs->chains += is_shared || (flags & UVSIG_CHAIN) != 0;
+  needs->chains += shares(source, flags) || (flags & UVSIG_CHAIN) != 0;
   needs->stops += (flags & UVSIG_NOCLDSTOP) == 0;
 }
 
@@ -148,11 +131,11 @@ static void drop_needs(struct uvsig__source* source,
 int uvsig__source_join(struct uvsig__source* source,
                        unsigned flags,
                        uint64_t* since) {
-  struct needs needs = {0, 0, 0};
+  struct needs needs = {0, 0};
   int err;
 
   add_needs(source, flags, &needs);
-  if (needs.shares > 0 && !source->is_shared) {
+  if (shares(source, flags) && !source->is_shared) {
     err = uvsig__share_open(source);
     if (err != 0)
       return err;
@@ -163,7 +146,7 @@ int uvsig__source_join(struct uvsig__source* source,
   *since = settled(source) + uvsig__source_pending(source);
   if (source->first != NULL)
     /* libuv may have taken ours away before it was asked to share. */
-    err = needs.shares > 0 ? uvsig__reinstall(source->signum) : 0;
+    err = shares(source, flags) ? uvsig__reinstall(source->signum) : 0;
   else
     err = uvsig__subscribe(source);
   if (err != 0)
@@ -180,6 +163,17 @@ static void part(struct uvsig__source* source) {
 }
 
 /* --- The list of watchers ------------------------------------------------- */
+
+/* The poll handle is referenced while there is a watcher that wants it. */
+void uvsig__ref_hub(struct uvsig__hub* hub) {
+  if (hub->refs++ == 0)
+    uv_ref((uv_handle_t*) &hub->poll);
+}
+
+void uvsig__unref_hub(struct uvsig__hub* hub) {
+  if (--hub->refs == 0)
+    uv_unref((uv_handle_t*) &hub->poll);
+}
 
 /* Behind the last one of its kind: waits come before the others. */
 static void insert(struct uvsig__source* source, uvsig_watcher_t* w) {
@@ -243,7 +237,7 @@ void uvsig__source_admit(struct uvsig__source* source,
 }
 
 void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct needs needs = {0, 0, 0};
+  struct needs needs = {0, 0};
 
   add_needs(source, w->flags, &needs);
   detach(source, w);
@@ -259,7 +253,7 @@ void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w) {
 /* Stop all watchers. The caller synchronizes, for all sources at once, and
  * discards. */
 void uvsig__source_abandon(struct uvsig__source* source) {
-  struct needs needs = {0, 0, 0};
+  struct needs needs = {0, 0};
 
   if (source->first == NULL)
     return;

@@ -154,6 +154,27 @@ static void the_handler_from_before_comes_back(void) {
   fixture_close(&f);
 }
 
+/* libuv goes on after us, and takes what was there before with it. What comes
+ * back after a later watch is none of what an earlier one found. */
+static void what_an_earlier_watch_found_is_forgotten(void) {
+  uv_process_t process;
+
+  install_foreign(SIGCHLD);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  spawn(&f.loop, &process, "0.05");
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+  spawn(&f.loop, &process, "0");
+  watch(&f, &a, SIGCHLD);
+  run_both(2);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
 static void watching_again_and_again_works(void) {
   uv_process_t process;
   int i;
@@ -580,6 +601,7 @@ int main(void) {
       TEST(stop_while_children_run_leaves_them_to_libuv),
       TEST(close_while_children_run_leaves_them_to_libuv),
       TEST(the_handler_from_before_comes_back),
+      TEST(what_an_earlier_watch_found_is_forgotten),
       TEST(watching_again_and_again_works),
       TEST(two_hundred_children_in_a_burst_leave_no_zombie),
       TEST(a_flood_does_not_lose_the_exit_of_a_child),
