@@ -21,33 +21,11 @@ static struct recorder a, b;
 static const int uncatchable[] = {0, -1, UVSIG_NSIG, 4242, SIGKILL, SIGSTOP};
 #define UNCATCHABLE (sizeof(uncatchable) / sizeof(*uncatchable))
 
-static volatile sig_atomic_t foreign_calls;
-
-static void foreign(int signum) {
-  (void) signum;
-  foreign_calls++;
-}
-
 static void foreign_info(int signum, siginfo_t* info, void* context) {
   (void) signum;
   (void) info;
   (void) context;
   foreign_calls++;
-}
-
-static struct sigaction action_of(int signum) {
-  struct sigaction action;
-
-  CHECK_EQ(sigaction(signum, NULL, &action), 0);
-  return action;
-}
-
-static void set_handler(int signum, void (*handler)(int)) {
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = handler;
-  CHECK_EQ(sigaction(signum, &action, NULL), 0);
 }
 
 /* Do two actions have handler, flags and mask in common? (glibc may report
@@ -80,7 +58,7 @@ static void a_default_disposition_comes_back(void) {
 }
 
 static void an_ignored_signal_is_ignored_again(void) {
-  set_handler(SIGUSR1, SIG_IGN);
+  install_handler(SIGUSR1, SIG_IGN);
   watch_and_stop(SIGUSR1);
   CHECK(action_of(SIGUSR1).sa_handler == SIG_IGN);
 }
@@ -106,7 +84,7 @@ static void a_handler_without_siginfo_comes_back_too(void) {
   struct sigaction before;
 
   memset(&before, 0, sizeof(before));
-  before.sa_handler = foreign;
+  before.sa_handler = count_foreign;
   before.sa_flags = SA_RESTART;
   CHECK_EQ(sigaction(SIGUSR1, &before, NULL), 0);
   before = action_of(SIGUSR1);
@@ -116,7 +94,7 @@ static void a_handler_without_siginfo_comes_back_too(void) {
 
 static void the_disposition_comes_back_at_close_and_at_the_last_stop_only(
     void) {
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_init(&b, &f.sig);
@@ -126,11 +104,10 @@ static void the_disposition_comes_back_at_close_and_at_the_last_stop_only(
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
   fixture_close(&f);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
-  CHECK(action_of(SIGUSR1).sa_handler == foreign);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
 }
 
-static void the_handler_is_installed_with_the_flags_that_the_manual_says(
-    void) {
+static void the_handler_is_installed_with_the_flags_that_the_manual_says(void) {
   struct sigaction action;
   sigset_t valid;
   int signum;
@@ -187,7 +164,7 @@ static void siginterrupt_changes_our_handler_and_survives_later_starts(void) {
 static void siginterrupt_leaves_other_handlers_alone(void) {
   struct sigaction before;
 
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   before = action_of(SIGUSR1);
   CHECK_EQ(uvsig_siginterrupt(SIGUSR1, before.sa_flags & SA_RESTART ? 1 : 0),
            0);
@@ -270,10 +247,10 @@ static void a_handler_that_replaced_ours_is_left_alone(void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(action_of(SIGUSR1).sa_handler == foreign);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
   uvsig_stats(&f.sig, SIGUSR1, &stats);
   CHECK_EQ(stats.replaced, 1);
   uvsig_stats(&f.sig, 0, &stats);
@@ -290,20 +267,20 @@ static void start_takes_a_replaced_signal_back_and_returns_it_to_the_replacer(
   recorder_init(&a, &f.sig);
   recorder_init(&b, &g.sig);
   recorder_start(&a, SIGUSR1);
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   recorder_start(&b, SIGUSR1);
   raise(SIGUSR1);
   run_until(&f.loop, &a.calls, 1);
   run_until(&g.loop, &b.calls, 1);
   fixture_close(&f);
   fixture_close(&g);
-  CHECK(action_of(SIGUSR1).sa_handler == foreign);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
 }
 
 static void our_handler_put_back_after_stop_hands_on_to_the_previous(void) {
   struct sigaction ours;
 
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
@@ -313,7 +290,7 @@ static void our_handler_put_back_after_stop_hands_on_to_the_previous(void) {
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
   raise(SIGUSR1);
   CHECK_EQ(foreign_calls, 1);
-  CHECK(action_of(SIGUSR1).sa_handler == foreign);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
   /* A new start works with it, and gives back what was there at first. */
   CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
   recorder_start(&a, SIGUSR1);
@@ -321,7 +298,7 @@ static void our_handler_put_back_after_stop_hands_on_to_the_previous(void) {
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(action_of(SIGUSR1).sa_handler == foreign);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
   fixture_close(&f);
 }
 
@@ -332,10 +309,10 @@ static void getsignal_ignore_and_default_tell_what_was_there(void) {
   raise(SIGUSR1); /* has no effect */
   CHECK_EQ(uvsig_default(SIGUSR1), UVSIG_IGNORED);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
   CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_FOREIGN);
-  set_handler(SIGUSR1, foreign);
+  install_handler(SIGUSR1, count_foreign);
   CHECK_EQ(uvsig_default(SIGUSR1), UVSIG_FOREIGN);
   CHECK_EQ(uvsig_getsignal(SIGKILL), UVSIG_DEFAULT);
 }
@@ -421,9 +398,18 @@ static void reraise_ends_by_a_blocked_and_ignored_signal_too(void) {
 }
 
 static void reraise_refuses_what_does_not_end_a_process(void) {
-  static const int harmless[] = {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP,
-                                 SIGTTIN, SIGTTOU, SIGURG,  SIGWINCH,
-                                 0,       -1,      4242,    UVSIG_NSIG};
+  static const int harmless[] = {SIGCHLD,
+                                 SIGCONT,
+                                 SIGSTOP,
+                                 SIGTSTP,
+                                 SIGTTIN,
+                                 SIGTTOU,
+                                 SIGURG,
+                                 SIGWINCH,
+                                 0,
+                                 -1,
+                                 4242,
+                                 UVSIG_NSIG};
   size_t i;
 
   CHECK_EQ(uvsig_ignore(SIGCHLD), UVSIG_DEFAULT);

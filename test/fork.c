@@ -20,46 +20,9 @@
 static struct fixture f;
 static struct recorder a, b;
 
-static volatile sig_atomic_t foreign;
-
-static void on_foreign(int signum) {
-  (void) signum;
-  foreign++;
-}
-
-static void install_foreign(int signum) {
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = on_foreign;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(signum, &action, NULL), 0);
-}
-
 static void watch(struct recorder* r, int signum) {
   recorder_init(r, &f.sig);
   recorder_start(r, signum);
-}
-
-static bool is_blocked(int signum) {
-  sigset_t set;
-
-  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &set), 0);
-  return sigismember(&set, signum) == 1;
-}
-
-/* Returns the child's wait status. */
-static int in_child(void (*fn)(void)) {
-  pid_t child = fork();
-  int status;
-
-  CHECK(child >= 0);
-  if (child == 0) {
-    fn();
-    _exit(0);
-  }
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  return status;
 }
 
 /* Nothing has reached the parent, and it works as before. */
@@ -87,17 +50,17 @@ static void join_child(void) {
 
 static void use_foreign_handler(void) {
   raise(SIGUSR1);
-  CHECK_EQ(foreign, 1);
+  CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
   CHECK_EQ(uvsig_flush(&f.sig), 0);
 }
 
 static void a_child_has_the_handler_from_before(void) {
-  install_foreign(SIGUSR1);
+  install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
-  CHECK_EQ(in_child(use_foreign_handler), 0);
-  CHECK_EQ(foreign, 0);
+  CHECK_EQ(run_forked(use_foreign_handler), 0);
+  CHECK_EQ(foreign_calls, 0);
   check_parent(SIGUSR1);
 }
 
@@ -110,7 +73,7 @@ static void a_child_dies_by_what_was_deadly_before(void) {
 
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
-  status = in_child(raise_usr1);
+  status = run_forked(raise_usr1);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), SIGUSR1);
   check_parent(SIGUSR1);
@@ -120,7 +83,7 @@ static void a_child_ignores_what_was_ignored_before(void) {
   CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
-  CHECK_EQ(in_child(raise_usr1), 0);
+  CHECK_EQ(run_forked(raise_usr1), 0);
   check_parent(SIGUSR1);
 }
 
@@ -144,7 +107,7 @@ static void a_child_has_the_mask_from_before(void) {
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
   CHECK(!is_blocked(SIGUSR1));
-  CHECK_EQ(in_child(check_blocked), 0);
+  CHECK_EQ(run_forked(check_blocked), 0);
   CHECK(!is_blocked(SIGUSR1));
   check_parent(SIGUSR1);
 }
@@ -171,8 +134,8 @@ static void a_child_has_no_wakeup_fd_of_its_own(void) {
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
   CHECK_EQ(uvsig_set_wakeup_fd(own[1], 1, NULL), 0);
-  CHECK_EQ(in_child(use_no_wakeup_fd), 0);
-  CHECK_EQ(in_child(write_no_byte), 0);
+  CHECK_EQ(run_forked(use_no_wakeup_fd), 0);
+  CHECK_EQ(run_forked(write_no_byte), 0);
   CHECK_EQ(read(own[0], &byte, 1), -1);
   CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
   close(own[0]);
@@ -199,7 +162,7 @@ static void a_child_that_runs_the_loop_takes_nothing_of_the_parents(void) {
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
   raise_times(SIGUSR1, 3);
-  CHECK_EQ(in_child(run_the_loop_and_sleep), 0);
+  CHECK_EQ(run_forked(run_the_loop_and_sleep), 0);
   run_until(&f.loop, &a.calls, 3);
   check_books(&f.sig, SIGUSR1, 3, 0);
   fixture_close(&f);
@@ -232,7 +195,7 @@ static void before_uvsig_fork_a_child_can_stop_and_close_and_start_nothing(
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
   recorder_init(&b, &f.sig);
-  CHECK_EQ(in_child(start_nothing), 0);
+  CHECK_EQ(run_forked(start_nothing), 0);
   check_parent(SIGUSR1);
 }
 
@@ -255,7 +218,7 @@ static void check_child_in_storm(void) {
 
   CHECK(child >= 0);
   if (child == 0) {
-    while (foreign == 0)
+    while (foreign_calls == 0)
       sched_yield();
     _exit(0);
   }
@@ -273,7 +236,7 @@ static void at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent(
 
   if (under_thread_sanitizer())
     skip_test("ThreadSanitizer calls no handler while a child spins");
-  install_foreign(SIGUSR1);
+  install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
   watch(&b, SIGUSR2);
@@ -286,7 +249,7 @@ static void at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent(
   CHECK_EQ(pthread_join(thread, NULL), 0);
   uvsig_flush(&f.sig);
   CHECK_EQ(a.calls, 0);
-  CHECK_EQ(foreign, 0);
+  CHECK_EQ(foreign_calls, 0);
   uvsig_stats(&f.sig, SIGUSR1, &stats);
   CHECK_EQ(stats.caught, 0);
   uvsig_stats(&f.sig, 0, &stats);
@@ -332,11 +295,11 @@ static void check_fork_with(uvsig_wakeup_t wakeup, uvsig_mode_t mode) {
   watch(&a, SIGUSR1);
   recorder_init(&b, &f.sig);
   if (mode == UVSIG_MODE_WAKE_ONLY) {
-    CHECK_EQ(in_child(run_the_loop), 0);
+    CHECK_EQ(run_forked(run_the_loop), 0);
     check_parent(SIGUSR1);
     return;
   }
-  CHECK_EQ(in_child(check_own_signals), 0);
+  CHECK_EQ(run_forked(check_own_signals), 0);
   check_parent(SIGUSR1);
 }
 
@@ -361,16 +324,16 @@ static void check_grandchild(void) {
 
 static void check_child_of_child(void) {
   join_child();
-  CHECK_EQ(in_child(check_grandchild), 0);
+  CHECK_EQ(run_forked(check_grandchild), 0);
   check_parent(SIGUSR1);
 }
 
 static void the_child_of_a_child_has_its_own_too(void) {
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
-  CHECK_EQ(in_child(check_child_of_child), 0);
+  CHECK_EQ(run_forked(check_child_of_child), 0);
   /* And without the one in between: */
-  CHECK_EQ(in_child(check_grandchild), 0);
+  CHECK_EQ(run_forked(check_grandchild), 0);
   check_parent(SIGUSR1);
 }
 
@@ -424,7 +387,7 @@ static void a_fork_in_a_callback_leaves_the_rest_to_the_parent(void) {
 static void fork_in_thread(void* unused) {
   (void) unused;
   CHECK_EQ(uvsig_fork(&f.sig), UV_EPERM);
-  CHECK_EQ(in_child(check_own_signals), 0);
+  CHECK_EQ(run_forked(check_own_signals), 0);
 }
 
 static void a_thread_that_does_not_own_the_loop_may_fork(void) {
@@ -461,7 +424,7 @@ static void a_wait_goes_on_in_the_child(void) {
   sigaddset(&set, SIGUSR2);
   wait.data = &waited;
   CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, INFINITY, on_wait), 0);
-  CHECK_EQ(in_child(check_wait), 0);
+  CHECK_EQ(run_forked(check_wait), 0);
   CHECK_EQ(waited, 0);
   raise(SIGUSR2);
   run_until(&f.loop, &waited, 1);
@@ -492,7 +455,7 @@ static void without_descriptors_uvsig_fork_says_emfile_and_works_later(void) {
   skip_under_valgrind("it has descriptors of its own to find");
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
-  CHECK_EQ(in_child(fork_without_descriptors), 0);
+  CHECK_EQ(run_forked(fork_without_descriptors), 0);
   check_parent(SIGUSR1);
 }
 
@@ -512,7 +475,7 @@ static void uvsig_fork_is_for_children_once(void) {
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
   CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
-  CHECK_EQ(in_child(fork_twice), 0);
+  CHECK_EQ(run_forked(fork_twice), 0);
   check_parent(SIGUSR1);
 }
 

@@ -162,6 +162,75 @@ bool under_thread_sanitizer(void) {
   return sanitizer != NULL && strstr(sanitizer, "thread") != NULL;
 }
 
+int run_forked(void (*fn)(void)) {
+  pid_t child = fork();
+  int status;
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    fn();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+pid_t send_from_child(void (*send)(pid_t to)) {
+  pid_t parent = getpid();
+  pid_t child = fork();
+  int status;
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    send(parent);
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  return child;
+}
+
+/* --- Signals -------------------------------------------------------------- */
+
+sigset_t set_of(int signum) {
+  sigset_t set;
+
+  sigemptyset(&set);
+  if (signum != 0)
+    sigaddset(&set, signum);
+  return set;
+}
+
+bool is_blocked(int signum) {
+  sigset_t set;
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &set), 0);
+  return sigismember(&set, signum) == 1;
+}
+
+struct sigaction action_of(int signum) {
+  struct sigaction action;
+
+  CHECK_EQ(sigaction(signum, NULL, &action), 0);
+  return action;
+}
+
+void install_handler(int signum, void (*handler)(int)) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, NULL), 0);
+}
+
+volatile sig_atomic_t foreign_calls;
+
+void count_foreign(int signum) {
+  (void) signum;
+  foreign_calls++;
+}
+
 /* --- Checks --------------------------------------------------------------- */
 
 void check_failed(const char* file, int line, const char* format, ...) {

@@ -53,6 +53,21 @@ unsigned scaled(unsigned n);
 
 int open_fds(void);
 
+/* A plain child of fork(), without what run_child() prepares: it runs `fn`, and
+ * its wait status is returned. */
+int run_forked(void (*fn)(void));
+/* A child that runs `send` with this process's pid, and has ended at return. */
+pid_t send_from_child(void (*send)(pid_t to));
+
+/* A set of one signal, or, with 0, of none. */
+sigset_t set_of(int signum);
+bool is_blocked(int signum); /* in the calling thread */
+struct sigaction action_of(int signum);
+/* A handler of somebody else's, without flags, and one that counts. */
+void install_handler(int signum, void (*handler)(int));
+void count_foreign(int signum);
+extern volatile sig_atomic_t foreign_calls;
+
 /* Checks end the child: cmocka's would return into the parent's test run. */
 void check_failed(const char* file, int line, const char* format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));

@@ -585,27 +585,11 @@ static void setitimer_and_alarm_leave_a_timer_with_an_owner_alone(void) {
   fixture_close(&f);
 }
 
-static volatile sig_atomic_t foreign;
-
-static void on_foreign(int signum) {
-  (void) signum;
-  foreign++;
-}
-
-static void install_foreign(void) {
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = on_foreign;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
-}
-
 static void stop_gives_the_previous_timer_back_less_the_time_that_passed(void) {
   uvsig_itimerval_t value;
   uint64_t begin;
 
-  install_foreign();
+  install_handler(SIGALRM, count_foreign);
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
@@ -619,7 +603,7 @@ static void stop_gives_the_previous_timer_back_less_the_time_that_passed(void) {
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
   CHECK(value.seconds > LONG / 2 && value.seconds <= LONG - 0.05);
   CHECK(value.interval == 7);
-  CHECK_EQ(foreign, 0);
+  CHECK_EQ(foreign_calls, 0);
   fixture_close(&f);
 }
 
@@ -651,7 +635,7 @@ static void a_borrowed_timer_of_real_time_is_never_early(void) {
   uint64_t begin;
   int i;
 
-  install_foreign();
+  install_handler(SIGALRM, count_foreign);
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
   begin = uv_hrtime();
@@ -669,7 +653,7 @@ static void a_borrowed_timer_of_real_time_is_never_early(void) {
 static void a_previous_timer_whose_time_has_come_expires_at_once(void) {
   uint64_t begin;
 
-  install_foreign();
+  install_handler(SIGALRM, count_foreign);
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
   begin = uv_hrtime();
@@ -678,9 +662,9 @@ static void a_previous_timer_whose_time_has_come_expires_at_once(void) {
   start(&t, LONG, 0);
   while (uv_hrtime() - begin < 250 * 1000 * 1000)
     ;
-  CHECK_EQ(foreign, 0);
+  CHECK_EQ(foreign_calls, 0);
   CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
-  while (foreign == 0)
+  while (foreign_calls == 0)
     usleep(1000);
   fixture_close(&f);
 }
@@ -688,7 +672,7 @@ static void a_previous_timer_whose_time_has_come_expires_at_once(void) {
 static void close_stops_timers_and_gives_everything_back(void) {
   uvsig_itimerval_t value;
 
-  install_foreign();
+  install_handler(SIGALRM, count_foreign);
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
   fixture_open(&f, NULL);
   fixture_open(&g, NULL);
@@ -744,20 +728,6 @@ static void an_unreferenced_timer_does_not_keep_the_loop_alive(void) {
 
 /* --- Fork and exec -------------------------------------------------------- */
 
-/* Returns the child's wait status. */
-static int in_child(void (*fn)(void)) {
-  pid_t child = fork();
-  int status;
-
-  CHECK(child >= 0);
-  if (child == 0) {
-    fn();
-    _exit(0);
-  }
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  return status;
-}
-
 static void use_timers_in_child(void) {
   uvsig_itimerval_t value;
 
@@ -803,9 +773,9 @@ static void a_child_has_no_armed_timer_and_may_have_its_own(void) {
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
   start(&t, LONG, 3);
-  CHECK_EQ(in_child(use_timers_in_child), 0);
-  CHECK_EQ(in_child(stop_in_child), 0);
-  CHECK_EQ(in_child(be_told_of_nothing_in_child), 0);
+  CHECK_EQ(run_forked(use_timers_in_child), 0);
+  CHECK_EQ(run_forked(stop_in_child), 0);
+  CHECK_EQ(run_forked(be_told_of_nothing_in_child), 0);
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
   CHECK(value.seconds > LONG / 2 && value.interval == 3);
   fixture_close(&f);
@@ -834,10 +804,10 @@ static void an_executed_program_has_the_timer_and_dies_unless_it_was_stopped(
   int status;
 
   skip_under_valgrind("it would look at sleep(1), too");
-  status = in_child(execute_with_timer);
+  status = run_forked(execute_with_timer);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), SIGALRM);
-  CHECK_EQ(in_child(execute_without_timer), 0);
+  CHECK_EQ(run_forked(execute_without_timer), 0);
 }
 
 /* --- Bad input ------------------------------------------------------------ */

@@ -16,25 +16,10 @@
 static struct fixture f, g;
 static struct recorder a, b, c;
 
-static sigset_t set_of(int signum) {
-  sigset_t set;
-
-  sigemptyset(&set);
-  sigaddset(&set, signum);
-  return set;
-}
-
 static void block(int signum) {
   sigset_t set = set_of(signum);
 
   CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-}
-
-static bool is_blocked(int signum) {
-  sigset_t set;
-
-  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &set), 0);
-  return sigismember(&set, signum) == 1;
 }
 
 static void open_blocked(void) {

@@ -19,10 +19,10 @@
 static int line;
 
 #define CHECK(condition)                                                       \
-  do {                                                                         \
-    if (!(condition) && line == 0)                                             \
-      line = __LINE__;                                                         \
-  } while (0)
+ do {                                                                          \
+  if (!(condition) && line == 0)                                               \
+   line = __LINE__;                                                            \
+ } while (0)
 
 static sigset_t set_of(int signum) {
   sigset_t set;
@@ -154,7 +154,7 @@ static void a_wakeup_fd_is_set_and_bytes_are_decoded(void) {
 }
 
 #define TEST(fn)                                                               \
-  { #fn, fn }
+ { #fn, fn }
 
 static const struct {
   const char* name;

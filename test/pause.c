@@ -67,14 +67,10 @@ static void* interrupt_then_signal(void* unused) {
 }
 
 static void signals_that_nobody_watches_do_not_end_a_pause(void) {
-  struct sigaction action;
   pthread_t thread;
   sigset_t set;
 
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = on_foreign;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(SIGUSR2, &action, NULL), 0);
+  install_handler(SIGUSR2, on_foreign);
   open_watched();
   sleeper = pthread_self();
   sigfillset(&set);

@@ -60,13 +60,6 @@ static void install(int signum, int flags) {
   CHECK_EQ(sigaction(signum, &action, NULL), 0);
 }
 
-static struct sigaction action_of(int signum) {
-  struct sigaction action;
-
-  CHECK_EQ(sigaction(signum, NULL, &action), 0);
-  return action;
-}
-
 static void start_chained(struct recorder* r, int signum) {
   recorder_init(r, &f.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&r->w, UVSIG_CHAIN), 0);
@@ -201,31 +194,48 @@ static void a_previous_handler_may_leave_by_a_jump(void) {
 
 /* --- Two libraries ------------------------------------------------------------ */
 
-/* Another library, which saves what it finds, calls it, and puts it back. */
-static struct sigaction others_previous;
-static volatile sig_atomic_t other_calls;
+/* Other libraries. Each saves what it finds, calls it, and puts it back. */
+enum { OTHERS = 6 };
+static struct sigaction saved[OTHERS];
+static int calls_of[OTHERS];
 
-static void others_handler(int signum, siginfo_t* info, void* unused) {
-  other_calls++;
-  if ((others_previous.sa_flags & SA_SIGINFO) != 0)
-    others_previous.sa_sigaction(signum, info, unused);
-  else if (others_previous.sa_handler != SIG_DFL &&
-           others_previous.sa_handler != SIG_IGN)
-    others_previous.sa_handler(signum);
+static void call_on(int which, int signum, siginfo_t* info, void* unused) {
+  calls_of[which]++;
+  if ((saved[which].sa_flags & SA_SIGINFO) != 0)
+    saved[which].sa_sigaction(signum, info, unused);
+  else if (saved[which].sa_handler != SIG_DFL)
+    saved[which].sa_handler(signum);
 }
 
-static void start_other(void) {
+#define OTHER(n)                                                               \
+ static void other_##n(int signum, siginfo_t* info, void* unused) {            \
+  call_on(n, signum, info, unused);                                            \
+ }
+OTHER(0)
+OTHER(1)
+OTHER(2)
+OTHER(3)
+OTHER(4)
+OTHER(5)
+
+static void start_one_of(int which) {
+  static void (*const others[OTHERS])(int, siginfo_t*, void*) = {
+      other_0, other_1, other_2, other_3, other_4, other_5};
   struct sigaction action;
 
   memset(&action, 0, sizeof(action));
-  action.sa_sigaction = others_handler;
+  action.sa_sigaction = others[which];
   action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(SIGUSR1, &action, &others_previous), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &action, &saved[which]), 0);
+}
+
+static void start_other(void) {
+  start_one_of(0);
 }
 
 static void stop_other(void) {
-  CHECK_EQ(sigaction(SIGUSR1, &others_previous, NULL), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &saved[0], NULL), 0);
 }
 
 static uint64_t replaced(void) {
@@ -238,7 +248,7 @@ static uint64_t replaced(void) {
 static void raise_and_check(int expected_other, unsigned long expected_ours) {
   raise(SIGUSR1);
   uvsig_flush(&f.sig);
-  CHECK_EQ(other_calls, expected_other);
+  CHECK_EQ(calls_of[0], expected_other);
   CHECK_EQ(a.calls, expected_ours);
 }
 
@@ -344,7 +354,7 @@ static void a_second_uvsig_over_the_other_does_not_go_round(void) {
   fixture_close(&f);
   fixture_close(&g);
   raise(SIGUSR1);
-  CHECK_EQ(other_calls, 2);
+  CHECK_EQ(calls_of[0], 2);
   CHECK_EQ(calls, 2);
 }
 
@@ -384,42 +394,6 @@ static void others_that_come_and_go_are_always_called(void) {
     CHECK(action_of(SIGUSR1).sa_handler == plain);
   }
   fixture_close(&f);
-}
-
-/* Several other libraries, each with a previous handler of its own. */
-enum { OTHERS = 6 };
-static struct sigaction saved[OTHERS];
-static int calls_of[OTHERS];
-
-static void call_on(int which, int signum, siginfo_t* info, void* unused) {
-  calls_of[which]++;
-  if ((saved[which].sa_flags & SA_SIGINFO) != 0)
-    saved[which].sa_sigaction(signum, info, unused);
-  else if (saved[which].sa_handler != SIG_DFL)
-    saved[which].sa_handler(signum);
-}
-
-#define OTHER(n)                                                               \
- static void other_##n(int signum, siginfo_t* info, void* unused) {            \
-  call_on(n, signum, info, unused);                                            \
- }
-OTHER(0)
-OTHER(1)
-OTHER(2)
-OTHER(3)
-OTHER(4)
-OTHER(5)
-
-static void start_one_of(int which) {
-  static void (*const others[OTHERS])(int, siginfo_t*, void*) = {
-      other_0, other_1, other_2, other_3, other_4, other_5};
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_sigaction = others[which];
-  action.sa_flags = SA_SIGINFO;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(SIGUSR1, &action, &saved[which]), 0);
 }
 
 /* There are only so many handlers; when they have all been replaced, who is
@@ -471,7 +445,7 @@ static void resethand_is_over_for_who_puts_ours_back_too(void) {
 
 static void raise_in_child(void) {
   raise(SIGUSR1);
-  CHECK_EQ(other_calls, 1);
+  CHECK_EQ(calls_of[0], 1);
   CHECK_EQ(calls, 1);
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);

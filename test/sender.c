@@ -76,21 +76,6 @@ static uint64_t dropped(int signum) {
 
 /* --- One signal --------------------------------------------------------------------- */
 
-static pid_t run_sender(void (*send)(pid_t to)) {
-  pid_t parent = getpid();
-  pid_t child = fork();
-  int status;
-
-  CHECK(child >= 0);
-  if (child == 0) {
-    send(parent);
-    _exit(0);
-  }
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(status, 0);
-  return child;
-}
-
 static void send_kill(pid_t to) {
   if (kill(to, SIGRTMIN) != 0)
     _exit(1);
@@ -107,14 +92,14 @@ static void check_sender(uvsig_mode_t mode) {
   pid_t child;
 
   open_with(mode, 64);
-  child = run_sender(send_kill);
+  child = send_from_child(send_kill);
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(a.last.flags, 0);
   CHECK_EQ(a.last.count, 1);
   CHECK_EQ(a.last.code, SI_USER);
   CHECK_EQ(a.last.pid, child);
   CHECK_EQ(a.last.uid, getuid());
-  child = run_sender(send_queued);
+  child = send_from_child(send_queued);
   run_until(&f.loop, &a.calls, 2);
   CHECK_EQ(a.last.flags, 0);
   CHECK_EQ(a.last.code, SI_QUEUE);

@@ -62,27 +62,11 @@ static void check_no_zombie(void) {
   CHECK_EQ(errno, ECHILD);
 }
 
-static volatile sig_atomic_t foreign;
-
-static void on_foreign(int signum) {
-  (void) signum;
-  foreign++;
-}
-
-static void install_foreign(int signum) {
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = on_foreign;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(signum, &action, NULL), 0);
-}
-
 static bool is_foreign(int signum) {
   struct sigaction action;
 
   CHECK_EQ(sigaction(signum, NULL, &action), 0);
-  return action.sa_handler == on_foreign;
+  return action.sa_handler == count_foreign;
 }
 
 static void watch_first_then_spawn(void) {
@@ -143,7 +127,7 @@ static void close_while_children_run_leaves_them_to_libuv(void) {
 static void the_handler_from_before_comes_back(void) {
   uv_process_t process;
 
-  install_foreign(SIGCHLD);
+  install_handler(SIGCHLD, count_foreign);
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
   spawn(&f.loop, &process, "0");
@@ -159,7 +143,7 @@ static void the_handler_from_before_comes_back(void) {
 static void what_an_earlier_watch_found_is_forgotten(void) {
   uv_process_t process;
 
-  install_foreign(SIGCHLD);
+  install_handler(SIGCHLD, count_foreign);
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
   spawn(&f.loop, &process, "0.05");
@@ -179,7 +163,7 @@ static void watching_again_and_again_works(void) {
   uv_process_t process;
   int i;
 
-  install_foreign(SIGCHLD);
+  install_handler(SIGCHLD, count_foreign);
   fixture_open(&f, NULL);
   for (i = 1; i <= 5; i++) {
     watch(&f, &a, SIGCHLD);
@@ -284,7 +268,7 @@ static void close_one(uv_handle_t* handle, void* argument) {
 }
 
 static void a_program_may_close_all_that_uv_walk_finds(void) {
-  install_foreign(SIGCHLD);
+  install_handler(SIGCHLD, count_foreign);
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
   uv_walk(&f.loop, close_one, NULL);
@@ -473,7 +457,7 @@ static void uv_signal_first_then_share(void) {
 
 /* Somebody watches without, then somebody else with it. */
 static void share_joins_a_watcher_without_and_leaves_it(void) {
-  install_foreign(SIGUSR1);
+  install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   fixture_open(&g, NULL);
   watch(&g, &b, SIGUSR1);
@@ -486,7 +470,7 @@ static void share_joins_a_watcher_without_and_leaves_it(void) {
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
   raise(SIGUSR1);
   run_until(&g.loop, &b.calls, 2);
-  CHECK_EQ(foreign, 0);
+  CHECK_EQ(foreign_calls, 0);
   fixture_close(&g);
   CHECK(is_foreign(SIGUSR1));
   end_both();
@@ -495,7 +479,7 @@ static void share_joins_a_watcher_without_and_leaves_it(void) {
 static void a_handler_that_replaced_ours_survives_the_end_of_a_share(void) {
   fixture_open(&f, NULL);
   start_shared(&f, &a);
-  install_foreign(SIGUSR1);
+  install_handler(SIGUSR1, count_foreign);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK(is_foreign(SIGUSR1));
   fixture_close(&f);

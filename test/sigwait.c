@@ -18,15 +18,6 @@
 static struct fixture f;
 static struct recorder a;
 
-static sigset_t set_of(int signum) {
-  sigset_t set;
-
-  sigemptyset(&set);
-  if (signum != 0)
-    sigaddset(&set, signum);
-  return set;
-}
-
 static sigset_t block(int signum) {
   sigset_t set = set_of(signum);
 
@@ -39,22 +30,6 @@ static bool is_pending(int signum) {
 
   CHECK_EQ(sigpending(&set), 0);
   return sigismember(&set, signum) == 1;
-}
-
-/* A child that runs `send` on its parent, and has ended at return. */
-static pid_t send_from_child(void (*send)(pid_t parent)) {
-  pid_t parent = getpid();
-  pid_t child = fork();
-  int status;
-
-  CHECK(child >= 0);
-  if (child == 0) {
-    send(parent);
-    _exit(0);
-  }
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(status, 0);
-  return child;
 }
 
 static void send_usr1(pid_t parent) {
@@ -281,15 +256,6 @@ static void take_all_the_time(int signum) {
     ;
 }
 
-static void on_usr2(void (*handler)(int)) {
-  struct sigaction action;
-
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = handler;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(SIGUSR2, &action, NULL), 0);
-}
-
 struct sender {
   pthread_t waiter;
   int others;
@@ -331,7 +297,7 @@ static void signals_outside_the_set_do_not_end_a_wait(void) {
   uvsig_info_t info;
   pthread_t thread;
 
-  on_usr2(count);
+  install_handler(SIGUSR2, count);
   thread = start_sender(&sender);
   CHECK_EQ(uvsig_sigwaitinfo(&set, &info), 0);
   CHECK_EQ(info.signum, SIGUSR1);
@@ -345,7 +311,7 @@ static void signals_outside_the_set_do_not_prolong_a_wait(void) {
   uvsig_info_t info;
   pthread_t thread;
 
-  on_usr2(count);
+  install_handler(SIGUSR2, count);
   thread = start_sender(&sender);
   /* They go on until it ends: started anew each time, it never would. */
   CHECK_EQ(uvsig_sigtimedwait(&set, 0.05, &info), UV_ETIMEDOUT);
@@ -361,7 +327,7 @@ static void a_handler_that_outlasts_the_deadline_does_not_falsify_a_wait(void) {
   uvsig_info_t before;
   pthread_t thread;
 
-  on_usr2(take_all_the_time);
+  install_handler(SIGUSR2, take_all_the_time);
   memset(&info, 0x5a, sizeof(info));
   before = info;
   thread = start_sender(&sender);

@@ -42,15 +42,6 @@ static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
     waiter->then(waiter);
 }
 
-static sigset_t set_of(int signum) {
-  sigset_t set;
-
-  sigemptyset(&set);
-  if (signum != 0)
-    sigaddset(&set, signum);
-  return set;
-}
-
 static void start(struct waiter* waiter, int signum, double seconds) {
   sigset_t set = set_of(signum);
 

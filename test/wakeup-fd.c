@@ -160,26 +160,14 @@ static void wake_only_mode_writes_each_number_all_the_same(void) {
   close_fds();
 }
 
-static volatile sig_atomic_t foreign;
-
-static void on_foreign(int signum) {
-  (void) signum;
-  foreign++;
-}
-
 static void nothing_is_written_for_what_nobody_watches(void) {
-  struct sigaction action;
-
   open_pipe();
   fixture_open(&f, NULL);
   watch(&f, &a, SIGUSR1);
   set(fds[1], -1);
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = on_foreign;
-  sigemptyset(&action.sa_mask);
-  CHECK_EQ(sigaction(SIGUSR2, &action, NULL), 0);
+  install_handler(SIGUSR2, count_foreign);
   raise(SIGUSR2);
-  CHECK_EQ(foreign, 1);
+  CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
   raise(SIGUSR1);
