@@ -481,40 +481,65 @@ static void uvsig_fork_is_for_children_once(void) {
 
 /* --- Children that are none of ours -------------------------------------------------------- */
 
-static void on_exit_of_child(uv_process_t* process,
-                             int64_t status,
-                             int signum) {
-  CHECK_EQ(status, 0);
-  CHECK_EQ(signum, 0);
-  uv_close((uv_handle_t*) process, NULL);
+static char name[] = "sleep";
+static char seconds[] = "60";
+static char* arguments[] = {name, seconds, NULL};
+
+/* Each is sent a watched signal as early as can be, and dies by it. */
+static void check_death(pid_t child) {
+  int status;
+
+  CHECK(child > 0);
+  CHECK_EQ(kill(child, SIGUSR1), 0);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
 }
 
-static void vfork_posix_spawn_and_uv_spawn_leave_the_parent_untouched(void) {
-  char name[] = "true";
-  char* arguments[] = {name, NULL};
+static void signals_to_what_vfork_and_posix_spawn_made_are_not_the_parents(
+    void) {
   char* environment[] = {NULL};
-  uv_process_options_t options;
-  uv_process_t process;
-  int status;
   pid_t child;
 
   fixture_open(&f, NULL);
   watch(&a, SIGUSR1);
+  /* The parent goes on when the program has been executed. */
   child = vfork();
-  if (child == 0)
-    _exit(0);
-  CHECK(child > 0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(posix_spawnp(&child, "true", NULL, NULL, arguments, environment), 0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(status, 0);
+  if (child == 0) {
+    execvp(name, arguments);
+    _exit(127);
+  }
+  check_death(child);
+  CHECK_EQ(posix_spawnp(&child, name, NULL, NULL, arguments, environment), 0);
+  check_death(child);
+  check_parent(SIGUSR1);
+}
+
+static int exit_signal;
+
+static void on_exit_of_child(uv_process_t* process,
+                             int64_t status,
+                             int signum) {
+  (void) status;
+  exit_signal = signum;
+  uv_close((uv_handle_t*) process, NULL);
+}
+
+static void signals_to_what_uv_spawn_made_are_not_the_parents(void) {
+  uv_process_options_t options;
+  uv_process_t process;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
   memset(&options, 0, sizeof(options));
-  options.file = "true";
+  options.file = name;
   options.args = arguments;
   options.exit_cb = on_exit_of_child;
   CHECK_EQ(uv_spawn(&f.loop, &process, &options), 0);
-  while (uv_is_active((uv_handle_t*) &process))
-    uv_run(&f.loop, UV_RUN_ONCE);
+  CHECK_EQ(uv_process_kill(&process, SIGUSR1), 0);
+  while (exit_signal == 0)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  CHECK_EQ(exit_signal, SIGUSR1);
   check_parent(SIGUSR1);
 }
 
@@ -537,7 +562,8 @@ int main(void) {
       TEST(a_wait_goes_on_in_the_child),
       TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
       TEST(uvsig_fork_is_for_children_once),
-      TEST(vfork_posix_spawn_and_uv_spawn_leave_the_parent_untouched),
+      TEST(signals_to_what_vfork_and_posix_spawn_made_are_not_the_parents),
+      TEST(signals_to_what_uv_spawn_made_are_not_the_parents),
   };
 
   harness_init();
