@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Seconds as users write them, and the monotonic clock. Runs anywhere.
+ * Seconds as users write them. Runs anywhere.
  */
 
 #include "internal.h"
 
-#include <time.h>
-
 /* 31 years: beyond it, nobody can tell a limit from none. */
 #define LONGEST 1e9
-
-/* Nanoseconds of the monotonic clock. */
-uint64_t uvsig__now(void) {
-  struct timespec now;
-
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
-}
 
 /* In `unit`s of a second, rounded up, so that nothing is ever too early, and
  * that what is not 0 does not become 0. `seconds` is finite and not negative.

@@ -130,8 +130,7 @@ static bool may_hold_ours(int signum, const struct sigaction* current) {
   const struct uvsig__previous* previous = last_previous(signum);
 
   return (replaced[signum] || has_others(signum)) &&
-         current->sa_handler != SIG_DFL && current->sa_handler != SIG_IGN &&
-         !uvsig__is_libuvs(current) &&
+         uvsig__is_handler(current) && !uvsig__is_libuvs(current) &&
          (previous == NULL ||
           previous->action.sa_handler != current->sa_handler);
 }

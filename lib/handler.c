@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef MSG_NOSIGNAL
@@ -107,7 +106,6 @@ static void keep_sender(struct uvsig__source* source,
                         const siginfo_t* info) {
   struct uvsig__record* record = &source->records[number & (source->depth - 1)];
   unsigned long expected = UVSIG__FREE;
-  struct timespec now;
 
   /* Acquire: pairs with the loop's release, which has read it. */
   if (!atomic_compare_exchange_strong_explicit(&record->state,
@@ -117,10 +115,7 @@ static void keep_sender(struct uvsig__source* source,
                                                memory_order_relaxed))
     return;
   record->info = *info;
-  record->time = 0;
-  if (source->time_stamps && clock_gettime(CLOCK_MONOTONIC, &now) == 0)
-    record->time =
-        (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+  record->time = source->time_stamps ? uvsig__now() : 0;
   /* Release: pairs with the loop's acquire. */
   atomic_store_explicit(
       &record->state, number << 2 | UVSIG__READY, memory_order_release);
@@ -212,11 +207,6 @@ static bool claim_previous(unsigned epoch, int signum) {
   return is_free;
 }
 
-static bool is_handler(const struct sigaction* action) {
-  /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
-  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
-}
-
 /* Call the previous handler, as the kernel would have, but for the mask, which
  * is full. It may leave by a jump: nothing is held. */
 static void call_previous(unsigned epoch,
@@ -225,7 +215,7 @@ static void call_previous(unsigned epoch,
                           void* context) {
   struct sigaction previous = uvsig__previous_of(epoch, signum);
 
-  if (!is_handler(&previous) || !claim_previous(epoch, signum))
+  if (!uvsig__is_handler(&previous) || !claim_previous(epoch, signum))
     return;
   if ((previous.sa_flags & SA_SIGINFO) != 0)
     previous.sa_sigaction(signum, info, context);
@@ -244,7 +234,7 @@ static void pass_fault(unsigned epoch,
                        void* context) {
   struct sigaction previous = uvsig__previous_of(epoch, signum);
   bool has_run = signum == SIGTRAP || signum == SIGSYS;
-  bool is_called = has_run && is_handler(&previous);
+  bool is_called = has_run && uvsig__is_handler(&previous);
 
   /* The kernel does not let a fault be ignored (signal(7)), and takes a handler
    * with SA_RESETHAND away when it calls it. */
@@ -321,7 +311,7 @@ static void pass_on(unsigned epoch,
    * has published its source before it looked. */
   if (uvsig__is_watched(signum))
     sigaction(signum, &current, NULL);
-  else if (!was_called || !is_handler(&previous))
+  else if (!was_called || !uvsig__is_handler(&previous))
     raise(signum); /* blocked until the return */
 }
 

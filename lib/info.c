@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the kernel tells of a signal, in the public form. Runs anywhere, also in
- * signal context.
+ * What the kernel tells of a signal, in the public form. Runs anywhere.
  */
 
 #include "internal.h"

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 /* A signal handler may only touch atomics that need no lock (C11 7.14.1.1). */
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "int atomics take a lock");
@@ -189,6 +190,11 @@ struct uvsig__shared {
 /* handler.c: signal context. */
 extern struct uvsig__shared uvsig__shared;
 
+static inline bool uvsig__is_handler(const struct sigaction* action) {
+  /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
 static inline bool uvsig__is_watched(int signum) {
   return atomic_load(&uvsig__shared.sources[signum]) != NULL;
 }
@@ -197,12 +203,20 @@ void uvsig__set_handler(int signum, struct sigaction* action);
 struct sigaction uvsig__previous_of(unsigned epoch, int signum);
 bool uvsig__is_ours(int signum, const struct sigaction* action);
 
+/* Nanoseconds of the monotonic clock. Here, since the top half is to be one
+ * object file. */
+static inline uint64_t uvsig__now(void) {
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+}
+
 /* clock.c */
-uint64_t uvsig__now(void);
 uint64_t uvsig__round_up(double seconds, double unit);
 int uvsig__deadline(double seconds, uint64_t* deadline);
 
-/* info.c: also signal context. */
+/* info.c */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 
 /* fork.c */
@@ -210,7 +224,7 @@ void uvsig__lock(void);
 void uvsig__unlock(void);
 int uvsig__fork_error(void);
 
-/* disposition.c; the first five under uvsig__lock(). */
+/* disposition.c: under uvsig__lock(). */
 void uvsig__set_previous(int signum, const struct sigaction* action);
 struct sigaction uvsig__get_previous(int signum);
 void uvsig__set_libuvs(const struct sigaction* action);
@@ -218,6 +232,8 @@ bool uvsig__is_libuvs(const struct sigaction* action);
 int uvsig__install(int signum);
 void uvsig__forget_dispositions(void);
 void uvsig__synchronize_locked(void);
+
+/* disposition.c: these take it. */
 void uvsig__count_stop_watchers(int signum, int difference);
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
