@@ -20,7 +20,7 @@ errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
 ours="uvsig__shared"
 
-find . -name '*handler.o' | grep '/\{0,1\}lib/' | sort >"$tmp/objects"
+find lib -name '*handler.o' | sort >"$tmp/objects"
 check "there is an object file of it" test -s "$tmp/objects"
 
 words() {
