@@ -63,6 +63,14 @@ typedef struct uvsig_warning_s uvsig_warning_t;
 typedef struct uvsig_itimer_s uvsig_itimer_t;
 typedef struct uvsig_itimerval_s uvsig_itimerval_t;
 typedef struct uvsig_wait_s uvsig_wait_t;
+typedef struct uvsig_shutdown_s uvsig_shutdown_t;
+typedef struct uvsig_shutdown_options_s uvsig_shutdown_options_t;
+typedef struct uvsig_shutdown_report_s uvsig_shutdown_report_t;
+typedef struct uvsig_shutdown_listener_s uvsig_shutdown_listener_t;
+typedef struct uvsig_shutdown_connection_s uvsig_shutdown_connection_t;
+typedef struct uvsig_shutdown_child_s uvsig_shutdown_child_t;
+typedef struct uvsig_shutdown_hold_s uvsig_shutdown_hold_t;
+typedef struct uvsig_reload_s uvsig_reload_t;
 
 /* --- The signals of a loop ------------------------------------------------ */
 
@@ -134,15 +142,15 @@ struct uvsig_s {
 
 /* Counts of one signal, or of all. At rest, caught = delivered + discarded. */
 struct uvsig_stats_s {
-  uint64_t caught;       /* seen by the signal handler */
-  uint64_t delivered;    /* told to at least one callback */
-  uint64_t discarded;    /* dropped: nobody watched them any more */
-  uint64_t coalesced;    /* of the delivered, those in a count above 1 */
-  uint64_t junk;         /* bytes read that were no signal; only in the sum */
+  uint64_t caught;         /* seen by the signal handler */
+  uint64_t delivered;      /* told to at least one callback */
+  uint64_t discarded;      /* dropped: nobody watched them any more */
+  uint64_t coalesced;      /* of the delivered, those in a count above 1 */
+  uint64_t junk;           /* bytes read that were no signal; only in the sum */
   uint64_t info_dropped;   /* of the delivered, those whose sender was not told;
                             * 0 where none is kept */
-  uint64_t full_buffers; /* episodes; for one signal, those it was part of */
-  uint64_t replaced;     /* stops that found somebody else's handler */
+  uint64_t full_buffers;   /* episodes; for one signal, those it was part of */
+  uint64_t replaced;       /* stops that found somebody else's handler */
   uint64_t max_latency_ns; /* the longest from the handler to the callback, of
                             * those whose sender was kept; 0 without the option
                             * time_stamps */
@@ -243,6 +251,20 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
                               int signum,
                               uvsig_stats_t* out);
 
+/* Tell whether the caller may use what belongs to the loop thread.
+ * Returns: 1, or 0 in another thread, or where `sig` is NULL, not initialised
+ *   or closing.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_is_loop_thread(const uvsig_t* sig);
+
+/* Tell whether a handle is one that the library has made for `sig`.
+ * For uv_walk(): those go when `sig` is closed, and are for nobody else to
+ * close.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
+                                  const uv_handle_t* handle);
+
 /* --- Watchers ------------------------------------------------------------- */
 
 /* No sender is known: of this struct only signum, count and flags count. So it
@@ -294,7 +316,8 @@ struct uvsig_watcher_s {
   uint64_t since;
   unsigned flags;
   unsigned state;
-  void* reserved[4];
+  void (*handler)(uvsig_watcher_t* w, int signum, const siginfo_t* info);
+  void* reserved[3];
 };
 
 /* Flags of a watcher; those of the handler hold for the process, for as long as
@@ -342,6 +365,7 @@ UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
  *              libc keeps for itself
  *   UV_EPERM   not the loop thread
  *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ *   UV_EBUSY   see uvsig_watcher_set_handler()
  *   UV_ENOMEM  no memory
  *   what sigaction(2) refuses
  * After an error: a started watcher goes on as it was.
@@ -379,6 +403,28 @@ UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
  *   UV_EPERM   not the loop thread
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags);
+
+/* Called in signal context, on whichever thread the signal interrupts, and on
+ * several at once: only what is async-signal-safe (signal-safety(7)) may be
+ * done, and it must return, or end the process. Almost every signal is blocked
+ * meanwhile. */
+typedef void (*uvsig_handler_cb)(uvsig_watcher_t* w,
+                                 int signum,
+                                 const siginfo_t* info);
+
+/* Have `handler` called, too, by the signal handler itself: for what must work
+ * although the loop is stuck.
+ * Before the signal is counted, once for each, however many are told of in one
+ * callback. Set for a stopped watcher; NULL: none. Of the started watchers of a
+ * signal on a `uvsig_t` one can have one: the start of a second returns
+ * UV_EBUSY. When stop returns, it is not called any more, nor running.
+ * Returns: 0
+ *   UV_EINVAL  `w` is NULL or not initialised, or its `uvsig_t` is closing
+ *   UV_EBUSY   `w` is started
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_set_handler(uvsig_watcher_t* w,
+                                           uvsig_handler_cb handler);
 
 /* Let the watcher keep the loop alive while it is started; the default.
  * Returns: nothing. Harmless when repeated.
@@ -823,6 +869,489 @@ UVSIG_EXTERN int uvsig_pidfd_send_signal(int pidfd,
  *   UV_ENOSYS  the system does not have it: macOS, OpenBSD
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_sigqueue(uv_pid_t pid, int signum, union sigval value);
+
+/* --- Shutdown ------------------------------------------------------------- */
+
+/* How urgent a shutdown is; it only rises. */
+typedef enum {
+  UVSIG_SHUTDOWN_NONE = 0,
+  UVSIG_SHUTDOWN_GRACEFUL, /* finish what is under way */
+  UVSIG_SHUTDOWN_FORCED,   /* close what is left */
+  UVSIG_SHUTDOWN_IMMEDIATE /* _exit(2) here and now */
+} uvsig_shutdown_level_t;
+
+/* Where a shutdown is; always onwards. */
+typedef enum {
+  UVSIG_SHUTDOWN_RUNNING = 0,
+  UVSIG_SHUTDOWN_NOT_READY, /* accepts on, and says that it will not */
+  UVSIG_SHUTDOWN_DRAINING,  /* accepts no more, finishes */
+  UVSIG_SHUTDOWN_FORCING,   /* closes what has not finished */
+  UVSIG_SHUTDOWN_DONE
+} uvsig_shutdown_phase_t;
+
+#define UVSIG_SHUTDOWN_PHASES 5
+
+/* What happens to idle connections when draining begins. One that becomes idle
+ * later is closed then. */
+typedef enum {
+  UVSIG_SHUTDOWN_IDLE_CLOSE = 0,      /* they are closed at once */
+  UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE, /* after the next response */
+  UVSIG_SHUTDOWN_IDLE_SPREAD          /* one after the other, longest idle
+                                       * first, over spread_ms */
+} uvsig_shutdown_idle_t;
+
+/* How uvsig_shutdown_exit() ends the process. */
+typedef enum {
+  UVSIG_SHUTDOWN_EXIT_SIGNAL = 0, /* by the signal: uvsig_reraise() */
+  UVSIG_SHUTDOWN_EXIT_ZERO,       /* with 0 */
+  UVSIG_SHUTDOWN_EXIT_CODE        /* with 128 + the signal */
+} uvsig_shutdown_exit_t;
+
+/* Called on the loop thread when a phase begins; may do what a watcher's
+ * callback may do. In UVSIG_SHUTDOWN_DONE it is the last call, all that was
+ * registered is forgotten, and the `uvsig_t` may be closed. */
+typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
+                                        uvsig_shutdown_phase_t phase);
+
+typedef void (*uvsig_shutdown_close_cb)(uvsig_shutdown_t* sd);
+
+/* Set by uvsig_shutdown_options_init(), then changed field by field. All times
+ * are in milliseconds, and 0 is none: nothing lasts for ever. */
+struct uvsig_shutdown_options_s {
+  sigset_t graceful;     /* SIGINT and SIGTERM: the first begins to finish */
+  sigset_t forced;       /* none: the first of these begins to force */
+  unsigned forced_count; /* 2: the so-manieth of all forces; 0: none does */
+  unsigned exit_count;   /* 3: the so-manieth of all ends the process from the
+                           * signal handler: _exit(128 + n); 0: none does */
+  unsigned debounce_ms;  /* 200: after one that counts, others do not */
+  int watch_ignored;     /* 0; 1: take also signals that are ignored now */
+  unsigned delay_ms;     /* 0: how long UVSIG_SHUTDOWN_NOT_READY is */
+  unsigned grace_ms;     /* 10,000: how long _DRAINING may be */
+  unsigned hard_ms;      /* 1,000: how long _FORCING may be */
+  unsigned linger_ms;    /* 500: see uvsig_shutdown_linger() */
+  unsigned spread_ms;    /* 5,000: at most grace_ms is used */
+  uvsig_shutdown_idle_t idle; /* UVSIG_SHUTDOWN_IDLE_CLOSE */
+  uvsig_shutdown_exit_t exit; /* UVSIG_SHUTDOWN_EXIT_SIGNAL */
+  int log;                    /* 0; 1: one line on standard error at the end */
+  int notify;                 /* 1: tell the service manager; 0: do not */
+  uvsig_shutdown_phase_cb phase_cb; /* NULL */
+  /* private */
+  uintptr_t reserved[8]; /* 0 */
+};
+
+/* How it went. */
+struct uvsig_shutdown_report_s {
+  int signum;         /* what began it; 0: uvsig_shutdown_request() */
+  const char* reason; /* of the request, or the signal's name */
+  uv_pid_t pid;       /* the sender, or 0: not a process, or a request */
+  uv_uid_t uid;
+  unsigned signals; /* how many counted */
+  int clean;        /* 1: everything finished by itself, in time */
+  uint64_t phase_ms[UVSIG_SHUTDOWN_PHASES]; /* how long each was */
+  unsigned closed;   /* connections that closed while draining or before */
+  unsigned forced;   /* connections that were forced to */
+  unsigned open;     /* connections that were open at the end all the same */
+  unsigned killed;   /* child processes that got SIGKILL */
+  unsigned children; /* child processes that were there at the end */
+  unsigned holds;    /* work that was under way at the end ... */
+  char held[256];    /* ... and its names, separated by ", "; cut with "..." */
+  unsigned handles;  /* what keeps the loop alive at the end, and is not ... */
+  unsigned
+      left[UV_HANDLE_TYPE_MAX]; /* ... the `uvsig_t`'s; by uv_handle_type */
+  unsigned requests; /* requests that keep it alive, such as uv_queue_work() */
+  /* private */
+  uint64_t reserved[8];
+};
+
+/* Takes a server from the signal to its exit, on time. The memory is the
+ * caller's, and must stay where it is until the end. One for a `uvsig_t`. */
+struct uvsig_shutdown_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_t* sig;
+  uvsig_shutdown_report_t report; /* complete in UVSIG_SHUTDOWN_DONE */
+  /* private */
+  void* coordinator;
+  void* reserved[4];
+};
+
+/* Set the defaults.
+ * Returns: nothing. NULL is ignored.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_shutdown_options_init(
+    uvsig_shutdown_options_t* options);
+
+/* Take the signals, and wait for the first.
+ * From now on they are counted, by the signal handler, also while the loop does
+ * not run: a server does this before it opens its listeners. A signal that is
+ * ignored now (nohup(1), a shell's background job) stays so, unless
+ * `watch_ignored`. `options` may be NULL for the defaults, and is copied. The
+ * loop is kept alive until the end. `data` is left alone.
+ * The end comes by itself: UVSIG_SHUTDOWN_DONE, and then uvsig_shutdown_exit();
+ * or by uvsig_shutdown_close(). One of these two is owed.
+ * Returns: 0
+ *   UV_EINVAL  `sig` or `sd` is NULL, `sig` is not initialised or closing, or a
+ *              field of `options` is out of range, or names what cannot be
+ *              caught, or was not set by uvsig_shutdown_options_init()
+ *   UV_EBUSY   a watcher of one of the signals on `sig` has a handler: another
+ *              uvsig_shutdown_t, most likely
+ *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ *   UV_ENOMEM  no memory
+ *   what uv_async_init() returns and sigaction(2) refuses
+ * After an error: `*sd` is untouched, no disposition is changed.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
+                                     uvsig_shutdown_t* sd,
+                                     const uvsig_shutdown_options_t* options);
+
+/* Give up: the signals have their previous dispositions again, and all that was
+ * registered is forgotten and left as it is. `cb`, which may be NULL, is called
+ * from the loop; from then on `*sd` is yours. No deadline ends the process any
+ * more. After UVSIG_SHUTDOWN_DONE it only frees, and does not call `cb`. No
+ * other thread may be using `sd`.
+ * Returns: 0
+ *   UV_EINVAL    `sd` is NULL or not initialised, or has been given up
+ *   UV_EALREADY  closing already
+ *   UV_EPERM     not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_close(uvsig_shutdown_t* sd,
+                                      uvsig_shutdown_close_cb cb);
+
+/* End as the option `exit` says, with stdio's buffers written.
+ * By the signal that began it: this does not return, unless nothing was begun
+ * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Frees what
+ * uvsig_shutdown_init() took: the last call, after the loop, for main() to
+ * return what it returns.
+ * Returns: the exit status: 0, or 128 + n
+ *   UV_EINVAL  `sd` is NULL or was never initialised
+ *   UV_EBUSY   the end has not come yet: neither done nor closed
+ * Context: any thread, when no other one uses `sd`. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_exit(uvsig_shutdown_t* sd);
+
+/* Ask for what a signal asks for, without one.
+ * Only ever raises the level; to ask twice is harmless. Not debounced. The loop
+ * is woken. UVSIG_SHUTDOWN_IMMEDIATE ends the process here: _exit(128 + n), n
+ * being the signal that began it, or else SIGTERM.
+ * `reason`: for the report, if this begins it; not copied; may be NULL.
+ * Returns: 0
+ *   UV_EINVAL    `sd` is NULL, not initialised or given up, or `level` is
+ *                UVSIG_SHUTDOWN_NONE or unknown
+ *   UV_EALREADY  done already
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_request(uvsig_shutdown_t* sd,
+                                        const char* reason,
+                                        uvsig_shutdown_level_t level);
+
+/* Let UVSIG_SHUTDOWN_DRAINING be `ms` milliseconds longer than it would be.
+ * The hard deadline moves with it, and the service manager is told.
+ * Returns: 0
+ *   UV_EINVAL     `sd` is NULL, not initialised or given up, or there would be
+ *                 more than UINT_MAX ms to go
+ *   UV_ECANCELED  too late: past draining
+ *   UV_EPERM      not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms);
+
+/* Tell where it is. After a request or a signal the phase is that from before
+ * until the loop has come to it.
+ * Returns: UVSIG_SHUTDOWN_RUNNING to UVSIG_SHUTDOWN_DONE
+ *   UV_EINVAL  `sd` is NULL, not initialised or given up
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_phase(const uvsig_shutdown_t* sd);
+
+/* Say that the server serves: READY=1 for the service manager (sd_notify(3)).
+ * Returns: 0
+ *   UV_EINVAL     `sd` is NULL, not initialised or given up
+ *   UV_ECANCELED  a shutdown has begun
+ *   UV_EPERM      not the loop thread
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_ready(uvsig_shutdown_t* sd);
+
+/* Tell whether new work should be sent here: what a readiness probe answers.
+ * Returns: 1 from uvsig_shutdown_ready() until a shutdown begins, else 0.
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd);
+
+/* --- What a shutdown waits for -------------------------------------------- */
+
+/* Called on the loop thread: accept no more. */
+typedef void (*uvsig_shutdown_listener_cb)(uvsig_shutdown_listener_t* l);
+
+/* Something that accepts. Its memory must stay where it is until it is closed
+ * or removed. */
+struct uvsig_shutdown_listener_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown; /* NULL: not registered */
+  uv_stream_t* stream;
+  /* private */
+  uvsig_shutdown_listener_cb cb;
+  uvsig_shutdown_listener_t* prev;
+  uvsig_shutdown_listener_t* next;
+  void* reserved[2];
+};
+
+/* Register a listener: draining begins with the end of it.
+ * What waits to be accepted is accepted first, as far as it comes in one go:
+ * closing the socket would reset it. Then `cb` is called, to close `stream`, or
+ * what else it is. It is forgotten before.
+ * `stream`: a uv_tcp_t or uv_pipe_t that listens or is about to; NULL where the
+ * listener is none of libuv's.
+ * Returns: 0
+ *   UV_EINVAL     `sd`, `l` or `cb` is NULL, or `sd` is not initialised or
+ *                 given up
+ *   UV_ECANCELED  a shutdown has been asked for: do not begin to listen
+ *   UV_EPERM      not the loop thread
+ * After an error: `*l` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
+                                             uvsig_shutdown_listener_t* l,
+                                             uv_stream_t* stream,
+                                             uvsig_shutdown_listener_cb cb);
+
+/* Forget a listener. Harmless for one that is not registered, if its memory is
+ * zero or was registered before.
+ * Returns: 0
+ *   UV_EINVAL  `l` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l);
+
+/* What a connection is told. */
+typedef enum {
+  /* Draining has begun: say goodbye with the response that is under way, or
+   * with the next one ("Connection: close"; 1001 on a WebSocket). Each is told
+   * so once, idle or busy. */
+  UVSIG_SHUTDOWN_CONNECTION_DRAIN = 0,
+  /* It is idle: close it now. */
+  UVSIG_SHUTDOWN_CONNECTION_CLOSE,
+  /* Time is up: close it now, whatever is under way. */
+  UVSIG_SHUTDOWN_CONNECTION_FORCE
+} uvsig_shutdown_event_t;
+
+/* Called on the loop thread. May remove, linger and free any connection. */
+typedef void (*uvsig_shutdown_connection_cb)(uvsig_shutdown_connection_t* c,
+                                             uvsig_shutdown_event_t event);
+
+/* A connection. Its memory must stay where it is until it is removed, or, after
+ * uvsig_shutdown_linger(), until the close callback. */
+struct uvsig_shutdown_connection_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown; /* NULL: not registered */
+  /* private */
+  uvsig_shutdown_connection_cb cb;
+  uvsig_shutdown_connection_t* prev;
+  uvsig_shutdown_connection_t* next;
+  unsigned state;
+  uint64_t deadline;
+  uv_stream_t* stream;
+  uv_close_cb close_cb;
+  uv_shutdown_t shutdown_req;
+  void* reserved[4];
+};
+
+/* Register a connection that was accepted. It is idle until
+ * uvsig_shutdown_connection_busy().
+ * While draining it is told so at the next turn of the loop, like any other.
+ * Returns: 0
+ *   UV_EINVAL     `sd`, `c` or `cb` is NULL, or `sd` is not initialised or
+ *                 given up
+ *   UV_ECANCELED  the listeners are closed: close the connection
+ *   UV_EPERM      not the loop thread
+ * After an error: `*c` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
+                                               uvsig_shutdown_connection_t* c,
+                                               uvsig_shutdown_connection_cb cb);
+
+/* Say that a request has begun: the first byte of it has come.
+ * Returns: 0. Harmless when repeated.
+ *   UV_EINVAL  `c` is NULL or not registered, or lingers
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread. Takes constant time. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* c);
+
+/* Say that its response has been written. While draining,
+ * UVSIG_SHUTDOWN_CONNECTION_CLOSE follows at the next turn of the loop.
+ * Returns and Context: as uvsig_shutdown_connection_busy(). Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* c);
+
+/* Forget a connection: it is closed, or about to be.
+ * Harmless for one that is not registered, if its memory is zero or was
+ * registered before.
+ * Returns: 0
+ *   UV_EINVAL  `c` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_remove_connection(
+    uvsig_shutdown_connection_t* c);
+
+/* Close a connection's stream so that what was written arrives.
+ * Reading stops. What uv_write() has taken is sent, then the stream is closed
+ * for writing, and what the peer still sends is thrown away, so that no reset
+ * overtakes the response. uv_close(stream, close_cb) follows when the peer has
+ * closed, after `linger_ms` at the latest, and never after the hard deadline.
+ * Where nothing can be lost it follows at once: an idle connection that was so
+ * when draining began, with nothing on its way. Then the connection is
+ * forgotten, before `close_cb`, in which its memory is yours.
+ * A stream that is closing already is left to whoever closes it, and `close_cb`
+ * is not called; the connection is forgotten at once.
+ * Returns: 0
+ *   UV_EINVAL    `c` or `stream` is NULL, `c` is not registered, or `stream` is
+ *                of another loop
+ *   UV_EALREADY  lingers already
+ *   UV_EPERM     not the loop thread
+ * Context: loop thread, in any phase, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_linger(uvsig_shutdown_connection_t* c,
+                                       uv_stream_t* stream,
+                                       uv_close_cb close_cb);
+
+/* A child process. */
+struct uvsig_shutdown_child_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown; /* NULL: not registered */
+  uv_pid_t pid;
+  /* private */
+  uvsig_shutdown_child_t* prev;
+  uvsig_shutdown_child_t* next;
+  void* reserved[2];
+};
+
+/* Register a child process: it gets SIGTERM when draining begins and SIGKILL
+ * when forcing does.
+ * Remove it as soon as it has been waited for, in uv_spawn()'s exit callback:
+ * from then on the number may be another's. Registered while draining or later,
+ * it gets what it has missed at once.
+ * Returns: 0
+ *   UV_EINVAL     `sd` or `child` is NULL, `sd` is not initialised or given up,
+ *                 or `pid` is not above 0
+ *   UV_ECANCELED  done already
+ *   UV_EPERM      not the loop thread
+ * After an error: `*child` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
+                                          uvsig_shutdown_child_t* child,
+                                          uv_pid_t pid);
+
+/* Forget a child process. Harmless for one that is not registered, if its
+ * memory is zero or was registered before.
+ * Returns: 0
+ *   UV_EINVAL  `child` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child);
+
+/* Work that is no connection: a job, a transaction, uv_queue_work(). */
+struct uvsig_shutdown_hold_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown; /* NULL: not held */
+  const char* name;
+  /* private */
+  uvsig_shutdown_hold_t* prev;
+  uvsig_shutdown_hold_t* next;
+  void* reserved[2];
+};
+
+/* Have the shutdown wait for some work: draining does not end before it is
+ * released.
+ * `name`: for the report; not copied.
+ * Returns: 0
+ *   UV_EINVAL     `sd`, `hold` or `name` is NULL, or `sd` is not initialised or
+ *                 given up
+ *   UV_ECANCELED  too late, past draining: do not begin
+ * After an error: `*hold` is untouched.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
+                                     uvsig_shutdown_hold_t* hold,
+                                     const char* name);
+
+/* The work is done: its memory is yours.
+ * To be called also where the shutdown has not waited for it, before
+ * uvsig_shutdown_exit() or uvsig_shutdown_close(). Harmless when repeated.
+ * Returns: 0
+ *   UV_EINVAL  `hold` is NULL
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold);
+
+/* --- Reload --------------------------------------------------------------- */
+
+/* Called on the loop thread: begin to reload. uvsig_reload_finish() is owed,
+ * here or later. */
+typedef void (*uvsig_reload_cb)(uvsig_reload_t* r);
+
+/* A reload of the configuration. */
+struct uvsig_reload_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown;
+  /* private */
+  uvsig_reload_cb cb;
+  uvsig_watcher_t watcher;
+  uvsig_shutdown_hold_t hold;
+  unsigned state;
+  void* reserved[4];
+};
+
+/* Prepare a reload. `data` is left alone.
+ * Returns: 0
+ *   UV_EINVAL  `sd` or `r` is NULL, or `sd` is not initialised or given up
+ *   UV_EPERM   not the loop thread
+ * After an error: `*r` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r);
+
+/* Reload when `signum` comes, SIGHUP as a rule.
+ * One is running at most, and one pending: signals meanwhile are that one. None
+ * begins once a shutdown has begun, and a shutdown waits for the one that runs,
+ * as for a hold named "reload". A signal that is ignored now stays so, unless
+ * the shutdown's option `watch_ignored`. The service manager is told:
+ * RELOADING=1 before the first, READY=1 after the last. The loop is not kept
+ * alive.
+ * Returns: 0
+ *   UV_EINVAL     `r` or `cb` is NULL, `r` is not initialised, or `signum` is
+ *                 none that can be caught
+ *   UV_EBUSY      started already
+ *   UV_ECANCELED  a shutdown has begun
+ *   as uvsig_watcher_start()
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_reload_start(uvsig_reload_t* r,
+                                    uvsig_reload_cb cb,
+                                    int signum);
+
+/* Reload without a signal.
+ * Returns: 0: begun, or pending
+ *   UV_EINVAL     `r` is NULL or not started
+ *   UV_ECANCELED  a shutdown has begun
+ *   UV_EPERM      not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_reload_request(uvsig_reload_t* r);
+
+/* Say that the reload is finished. One that is pending begins at the next turn
+ * of the loop.
+ * Returns: 0
+ *   UV_EINVAL  `r` is NULL or none is running
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in its callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_reload_finish(uvsig_reload_t* r);
+
+/* Stop: no other reload begins. One that is running goes on, and is to be
+ * finished. Once that is so its memory is yours. Stopping a stopped one is no
+ * error.
+ * Returns: 0
+ *   UV_EINVAL  `r` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_reload_stop(uvsig_reload_t* r);
 
 /* --- Numbers and names ---------------------------------------------------- */
 
