@@ -948,7 +948,7 @@ struct uvsig_shutdown_report_s {
   unsigned signals; /* how many counted */
   int clean;        /* 1: everything finished by itself, in time */
   uint64_t phase_ms[UVSIG_SHUTDOWN_PHASES]; /* how long each was */
-  unsigned closed;   /* connections that closed while draining or before */
+  unsigned closed;   /* connections that closed by themselves since then */
   unsigned forced;   /* connections that were forced to */
   unsigned open;     /* connections that were open at the end all the same */
   unsigned killed;   /* child processes that got SIGKILL */
@@ -973,6 +973,7 @@ struct uvsig_shutdown_s {
   uvsig_shutdown_report_t report; /* complete in UVSIG_SHUTDOWN_DONE */
   /* private */
   void* coordinator;
+  uvsig_shutdown_exit_t exit;
   void* reserved[4];
 };
 
@@ -1298,6 +1299,8 @@ struct uvsig_reload_s {
   uvsig_reload_cb cb;
   uvsig_watcher_t watcher;
   uvsig_shutdown_hold_t hold;
+  uvsig_reload_t* prev;
+  uvsig_reload_t* next;
   unsigned state;
   void* reserved[4];
 };

@@ -123,7 +123,12 @@ static void keep_sender(struct uvsig__source* source,
 
 static void catch_signal(struct uvsig__source* source, const siginfo_t* info) {
   struct uvsig__wakeup* wakeup = source->wakeup;
+  /* Whoever takes it back waits for the handlers in flight, as for a source. */
+  uvsig_watcher_t* hooked = atomic_load(&source->hooked);
   unsigned long number;
+
+  if (hooked != NULL)
+    hooked->handler(hooked, source->signum, info);
 
   /* Before the byte and before `uncarried`: whoever sees one of those must
    * find the signal in the books. The release of either publishes this. */

@@ -76,7 +76,8 @@ struct uvsig__source {
   struct uvsig__wakeup* wakeup;
   int signum;
   atomic_ulong caught;
-  atomic_ulong uncarried; /* caught, but not carried by a byte */
+  atomic_ulong uncarried;           /* caught, but not carried by a byte */
+  _Atomic(uvsig_watcher_t*) hooked; /* the watcher with a handler, or NULL */
   bool time_stamps;
   unsigned long depth; /* of `records`: 0 or a power of two */
 

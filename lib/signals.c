@@ -225,6 +225,33 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   return 0;
 }
 
+/* --- What is whose -------------------------------------------------------- */
+
+int uvsig_is_loop_thread(const uvsig_t* sig) {
+  struct uvsig__hub* hub;
+
+  return uvsig__hub_of(sig, &hub) == 0;
+}
+
+int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
+  const struct uvsig__hub* hub;
+  const struct uvsig__source* source;
+  int signum;
+
+  if (sig == NULL || sig->hub == NULL || handle == NULL)
+    return 0;
+  hub = sig->hub;
+  for (signum = 1; signum < UVSIG_NSIG; signum++) {
+    source = hub->sources[signum];
+    if (source != NULL && handle == (const uv_handle_t*) &source->share)
+      return 1;
+  }
+  return handle == (const uv_handle_t*) &hub->poll ||
+         handle == (const uv_handle_t*) &hub->prepare ||
+         handle == (const uv_handle_t*) &hub->deadline ||
+         handle == (const uv_handle_t*) &hub->last;
+}
+
 /* --- Stats ---------------------------------------------------------------- */
 
 static void add_source(uvsig_stats_t* stats,

@@ -219,6 +219,8 @@ static void detach(struct uvsig__source* source, uvsig_watcher_t* w) {
   w->source = NULL;
   w->signum = 0;
   w->state &= ~(unsigned) UVSIG__ACTIVE;
+  if (w->handler != NULL)
+    atomic_store(&source->hooked, NULL);
   if ((w->state & UVSIG__UNREF) == 0)
     uvsig__unref_hub(source->hub);
 }
@@ -244,10 +246,11 @@ void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w) {
   if (source->first == NULL)
     part(source);
   drop_needs(source, &needs);
-  if (source->first == NULL) {
+  /* Its handler must not be running when its memory is the user's. */
+  if (source->first == NULL || w->handler != NULL)
     uvsig__synchronize();
+  if (source->first == NULL)
     uvsig__source_discard(source);
-  }
 }
 
 /* Stop all watchers. The caller synchronizes, for all sources at once, and

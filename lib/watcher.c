@@ -36,6 +36,12 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
   return 0;
 }
 
+/* The start has failed: its handler must not be called, nor be running. */
+static void unhook(struct uvsig__source* source) {
+  atomic_store(&source->hooked, NULL);
+  uvsig__synchronize();
+}
+
 static int start(uvsig_watcher_t* w,
                  uvsig_watcher_cb cb,
                  int signum,
@@ -59,9 +65,17 @@ static int start(uvsig_watcher_t* w,
     source = uvsig__source_get(hub, signum);
     if (source == NULL)
       return UV_ENOMEM;
+    if (w->handler != NULL && atomic_load(&source->hooked) != NULL)
+      return UV_EBUSY;
+    /* Before the first signal can come. */
+    if (w->handler != NULL)
+      atomic_store(&source->hooked, w);
     err = uvsig__source_join(source, w->flags, &since);
-    if (err != 0)
+    if (err != 0) {
+      if (w->handler != NULL)
+        unhook(source);
       return err;
+    }
     if (old != NULL)
       uvsig__source_leave(old, w);
     uvsig__source_admit(source, w, since, kind);
@@ -126,6 +140,19 @@ int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags) {
   if (is_active(w))
     return UV_EBUSY;
   w->flags = flags;
+  return 0;
+}
+
+int uvsig_watcher_set_handler(uvsig_watcher_t* w, uvsig_handler_cb handler) {
+  struct uvsig__hub* hub;
+  int err;
+
+  err = check(w, &hub);
+  if (err != 0)
+    return err;
+  if (is_active(w))
+    return UV_EBUSY;
+  w->handler = handler;
   return 0;
 }
 

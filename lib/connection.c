@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Connections, idle and busy, and what they are told when. They are in lists,
+ * so that each change takes constant time; a callback may remove any of them,
+ * so that whoever is about to be told something is in a list as well. Runs in
+ * the loop thread.
+ */
+
+#include "shutdown.h"
+
+#include <string.h>
+
+/* How often those that are closed one by one are. */
+#define TICK (5 * UVSIG__MS)
+
+/* --- Lists ---------------------------------------------------------------- */
+
+static bool is_empty(const uvsig_shutdown_connection_t* list) {
+  return list->next == list;
+}
+
+static void cut(uvsig_shutdown_connection_t* connection) {
+  connection->prev->next = connection->next;
+  connection->next->prev = connection->prev;
+}
+
+static void append(uvsig_shutdown_connection_t* list,
+                   uvsig_shutdown_connection_t* connection) {
+  connection->next = list;
+  connection->prev = list->prev;
+  connection->prev->next = connection;
+  list->prev = connection;
+}
+
+static void append_all(uvsig_shutdown_connection_t* list,
+                       uvsig_shutdown_connection_t* from) {
+  if (is_empty(from))
+    return;
+  from->next->prev = list->prev;
+  list->prev->next = from->next;
+  from->prev->next = list;
+  list->prev = from->prev;
+  from->next = from;
+  from->prev = from;
+}
+
+void uvsig__connections_open(struct uvsig__coordinator* c) {
+  uvsig_shutdown_connection_t* list;
+  int i;
+
+  for (i = 0; i < UVSIG__CONN_LISTS; i++) {
+    list = &c->connections.lists[i];
+    list->next = list;
+    list->prev = list;
+  }
+  c->connections.linger_at = UVSIG__NEVER;
+}
+
+void uvsig__connection_move(struct uvsig__coordinator* c,
+                            uvsig_shutdown_connection_t* connection,
+                            int list) {
+  cut(connection);
+  append(&c->connections.lists[list], connection);
+}
+
+/* --- One connection ------------------------------------------------------- */
+
+int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
+                                  uvsig_shutdown_connection_t* connection,
+                                  uvsig_shutdown_connection_cb cb) {
+  struct uvsig__coordinator* c;
+  void* data;
+  int phase;
+  int err;
+
+  if (connection == NULL || cb == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(sd, &c);
+  if (err != 0)
+    return err;
+  phase = atomic_load(&c->phase);
+  if (phase > UVSIG_SHUTDOWN_DRAINING ||
+      (phase == UVSIG_SHUTDOWN_DRAINING && c->listeners == NULL))
+    return UV_ECANCELED;
+  data = connection->data;
+  memset(connection, 0, sizeof(*connection));
+  connection->data = data;
+  connection->shutdown = sd;
+  connection->cb = cb;
+  append(&c->connections
+              .lists[phase == UVSIG_SHUTDOWN_DRAINING ? UVSIG__CONN_FRESH
+                                                      : UVSIG__CONN_IDLE],
+         connection);
+  c->connections.open++;
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    uvsig__look_again(c);
+  return 0;
+}
+
+void uvsig__connection_forget(struct uvsig__coordinator* c,
+                              uvsig_shutdown_connection_t* connection) {
+  cut(connection);
+  connection->prev = NULL;
+  connection->next = NULL;
+  connection->shutdown = NULL;
+  connection->state = 0;
+  c->connections.open--;
+}
+
+/* It is closed, and forgotten next. */
+void uvsig__connection_count(struct uvsig__coordinator* c,
+                             const uvsig_shutdown_connection_t* connection) {
+  if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_RUNNING)
+    return;
+  if ((connection->state & UVSIG__CONN_FORCED) != 0)
+    c->sd->report.forced++;
+  else
+    c->sd->report.closed++;
+}
+
+int uvsig_shutdown_remove_connection(uvsig_shutdown_connection_t* connection) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (connection == NULL)
+    return UV_EINVAL;
+  if (connection->shutdown == NULL)
+    return 0;
+  err = uvsig__coordinator_of(connection->shutdown, &c);
+  if (err != 0)
+    return err;
+  uvsig__connection_count(c, connection);
+  uvsig__connection_forget(c, connection);
+  uvsig__look_again(c);
+  return 0;
+}
+
+/* A connection that is neither gone nor lingers. */
+static int check(const uvsig_shutdown_connection_t* connection,
+                 struct uvsig__coordinator** c) {
+  int err;
+
+  if (connection == NULL || connection->shutdown == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(connection->shutdown, c);
+  if (err != 0)
+    return err;
+  return (connection->state & UVSIG__CONN_LINGERS) != 0 ? UV_EINVAL : 0;
+}
+
+/* Is its place in a list for another reason than being idle or busy? */
+static bool is_elsewhere(const struct uvsig__coordinator* c,
+                         const uvsig_shutdown_connection_t* connection) {
+  return (connection->state & UVSIG__CONN_CLOSES) != 0 ||
+         (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DRAINING &&
+          (connection->state & UVSIG__CONN_TOLD) == 0);
+}
+
+int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  err = check(connection, &c);
+  if (err != 0)
+    return err;
+  if ((connection->state & UVSIG__CONN_BUSY) != 0)
+    return 0;
+  connection->state |= UVSIG__CONN_BUSY;
+  connection->state &= ~(unsigned) UVSIG__CONN_QUIET;
+  if (!is_elsewhere(c, connection))
+    uvsig__connection_move(c, connection, UVSIG__CONN_ACTIVE);
+  return 0;
+}
+
+int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  err = check(connection, &c);
+  if (err != 0)
+    return err;
+  if ((connection->state & UVSIG__CONN_BUSY) == 0)
+    return 0;
+  connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
+  if (is_elsewhere(c, connection))
+    return 0;
+  if ((connection->state & UVSIG__CONN_TOLD) != 0) {
+    uvsig__connection_move(c, connection, UVSIG__CONN_DUE);
+    uvsig__look_again(c);
+  } else {
+    uvsig__connection_move(c, connection, UVSIG__CONN_IDLE);
+  }
+  return 0;
+}
+
+/* --- All of them ---------------------------------------------------------- */
+
+/* Tell those of a list. A callback may remove any, also of those that are still
+ * to be told, and may give everything up. */
+static void tell_all(struct uvsig__coordinator* c,
+                     uvsig_shutdown_event_t event) {
+  uvsig_shutdown_connection_t* now = &c->connections.lists[UVSIG__CONN_NOW];
+  uvsig_shutdown_connection_t* connection;
+
+  while (!is_empty(now)) {
+    connection = now->next;
+    switch (event) {
+    case UVSIG_SHUTDOWN_CONNECTION_DRAIN:
+      connection->state |= UVSIG__CONN_TOLD;
+      uvsig__connection_move(c,
+                             connection,
+                             (connection->state & UVSIG__CONN_BUSY) != 0
+                                 ? UVSIG__CONN_ACTIVE
+                                 : UVSIG__CONN_RIPE);
+      break;
+    case UVSIG_SHUTDOWN_CONNECTION_FORCE:
+      connection->state |= UVSIG__CONN_FORCED;
+      /* fall through */
+    default:
+      connection->state |= UVSIG__CONN_CLOSES;
+      uvsig__connection_move(c, connection, UVSIG__CONN_CLOSING);
+    }
+    connection->cb(connection, event);
+  }
+}
+
+/* Put all of a list among those that are about to be told something. */
+static void call(struct uvsig__coordinator* c, int list) {
+  append_all(&c->connections.lists[UVSIG__CONN_NOW],
+             &c->connections.lists[list]);
+}
+
+void uvsig__connections_drain(struct uvsig__coordinator* c) {
+  struct uvsig__connections* all = &c->connections;
+  uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_IDLE];
+  uvsig_shutdown_connection_t* at;
+
+  for (at = list->next; at != list; at = at->next) {
+    at->state |= UVSIG__CONN_QUIET;
+    all->spread++;
+  }
+  call(c, UVSIG__CONN_IDLE);
+  call(c, UVSIG__CONN_ACTIVE);
+  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
+}
+
+/* The loop has polled. Whatever had come before they were told has been read
+ * now, and whoever is still idle is so. Returns whether it should poll again. */
+bool uvsig__connections_turn(struct uvsig__coordinator* c) {
+  uvsig_shutdown_connection_t* lists = c->connections.lists;
+
+  call(c, UVSIG__CONN_DUE);
+  if (c->options.idle == UVSIG_SHUTDOWN_IDLE_CLOSE)
+    call(c, UVSIG__CONN_RIPE);
+  else
+    append_all(&lists[UVSIG__CONN_IDLE], &lists[UVSIG__CONN_RIPE]);
+  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
+  call(c, UVSIG__CONN_FRESH);
+  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
+  return !is_empty(&lists[UVSIG__CONN_FRESH]) ||
+         !is_empty(&lists[UVSIG__CONN_RIPE]) ||
+         !is_empty(&lists[UVSIG__CONN_DUE]);
+}
+
+/* Of those that are closed one by one, close as many as it is time for. Returns
+ * when to come again. */
+uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now) {
+  struct uvsig__connections* all = &c->connections;
+  uvsig_shutdown_connection_t* idle = &all->lists[UVSIG__CONN_IDLE];
+  unsigned window_ms = c->options.spread_ms < c->options.grace_ms
+                           ? c->options.spread_ms
+                           : c->options.grace_ms;
+  uint64_t window = window_ms * UVSIG__MS;
+  uint64_t elapsed = now - c->phase_at[UVSIG_SHUTDOWN_DRAINING];
+  size_t due;
+
+  if (c->options.idle != UVSIG_SHUTDOWN_IDLE_SPREAD || is_empty(idle))
+    return UVSIG__NEVER;
+  due =
+      elapsed < window
+          ? (size_t) ((double) all->spread * (double) elapsed / (double) window)
+          : SIZE_MAX;
+  while (all->spread_done < due && !is_empty(idle)) {
+    all->spread_done++;
+    uvsig__connection_move(c, idle->next, UVSIG__CONN_NOW);
+  }
+  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
+  return is_empty(idle) ? UVSIG__NEVER : now + TICK;
+}
+
+void uvsig__connections_force(struct uvsig__coordinator* c) {
+  int i;
+
+  for (i = 0; i < UVSIG__CONN_LINGER; i++)
+    call(c, i);
+  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);
+}
+
+/* The end: what lingers was given to be closed, the others are left alone. */
+void uvsig__connections_close(struct uvsig__coordinator* c) {
+  uvsig_shutdown_connection_t* list;
+  int i;
+
+  for (i = 0; i < UVSIG__CONN_LISTS; i++) {
+    list = &c->connections.lists[i];
+    while (!is_empty(list)) {
+      if (i == UVSIG__CONN_LINGER) {
+        uvsig__linger_close(c, list->next);
+      } else {
+        uvsig__connection_forget(c, list->next);
+        c->sd->report.open++;
+      }
+    }
+  }
+}

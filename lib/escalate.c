@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signal context: which signals count, what they ask for, and what works
+ * although the loop is stuck. Also what any thread asks for by call. All of it
+ * is async-signal-safe, lock-free, and may run on several threads at once.
+ */
+
+#include "shutdown.h"
+
+#include <unistd.h>
+
+/* The terminal, say, is no process (sigaction(2)). */
+static bool has_sender(const siginfo_t* info) {
+  return info->si_code == SI_USER ||
+#ifdef SI_TKILL
+         info->si_code == SI_TKILL ||
+#endif
+#ifdef SI_LWP
+         info->si_code == SI_LWP ||
+#endif
+         info->si_code == SI_QUEUE;
+}
+
+/* What began it is written once, by who comes first, and read by the loop when
+ * `begun` says so. */
+static void begin(struct uvsig__escalation* e,
+                  int signum,
+                  const siginfo_t* info,
+                  const char* reason) {
+  if (atomic_exchange(&e->claimed, 1) != 0)
+    return;
+  e->signum = signum;
+  e->reason = reason;
+  if (info != NULL && has_sender(info)) {
+    e->pid = info->si_pid;
+    e->uid = info->si_uid;
+  }
+  atomic_store(&e->begun, 1);
+}
+
+/* A level never falls. */
+static void raise_level(struct uvsig__escalation* e, unsigned level) {
+  unsigned now = atomic_load(&e->level);
+
+  while (now < level && !atomic_compare_exchange_weak(&e->level, &now, level))
+    ;
+}
+
+int uvsig__exit_status(const struct uvsig__escalation* e) {
+  return 128 + (atomic_load(&e->begun) && e->signum != 0 ? e->signum : SIGTERM);
+}
+
+/* Does it count? Not so soon after one that did. Of several at once, on several
+ * threads, the one counts whose exchange is the first. */
+static bool counts(struct uvsig__escalation* e) {
+  unsigned now = (unsigned) (uvsig__now() / UVSIG__MS) | 1; /* 0: none yet */
+  unsigned last = atomic_load(&e->last_ms);
+
+  do {
+    if (last != 0 && now - last < e->debounce_ms)
+      return false;
+  } while (!atomic_compare_exchange_weak(&e->last_ms, &last, now));
+  return true;
+}
+
+/* The loop may be stuck, and start no thread (deadline.c): until it has come to
+ * it, a timer of the kernel's sends one more signal when all time is up. The
+ * timer was made before; only setting it is for handlers (POSIX.1-2017,
+ * 2.4.3). */
+static void set_timer(struct uvsig__escalation* e, unsigned ms) {
+#ifdef HAVE_TIMER_CREATE
+  struct itimerspec spec = {{0, 0}, {0, 0}};
+
+  if (!e->has_timer || e->timer_pid != getpid() || atomic_load(&e->is_in_hands))
+    return;
+  spec.it_value.tv_sec = (time_t) (ms / 1000);
+  spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
+  timer_settime(e->timer, 0, &spec, NULL);
+#else
+  (void) e;
+  (void) ms;
+#endif
+}
+
+/* Is it that timer's signal? */
+static bool is_overdue(const struct uvsig__escalation* e,
+                       const siginfo_t* info) {
+#ifdef HAVE_TIMER_CREATE
+  return e->has_timer && info->si_code == SI_TIMER &&
+         info->si_value.sival_ptr == (const void*) e;
+#else
+  (void) e;
+  (void) info;
+  return false;
+#endif
+}
+
+void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  struct uvsig__coordinator* c = w->data;
+  struct uvsig__escalation* e = &c->escalation;
+  bool is_forced = sigismember(&e->forced, signum) == 1;
+  unsigned number;
+
+  if (is_overdue(e, info)) {
+    /* Where the loop has come to it meanwhile, its thread knows better. */
+    if (!atomic_load(&e->is_in_hands))
+      _exit(uvsig__exit_status(e));
+    return;
+  }
+  if (!counts(e))
+    return;
+  number = atomic_fetch_add(&e->signals, 1) + 1;
+  begin(e, signum, info, NULL);
+  if (e->exit_count != 0 && number >= e->exit_count)
+    _exit(128 + signum);
+  is_forced = is_forced || (e->forced_count != 0 && number >= e->forced_count);
+  if (number == 1 || is_forced)
+    set_timer(e, is_forced ? e->hard_ms : atomic_load(&e->total_ms));
+  raise_level(e, is_forced ? UVSIG_SHUTDOWN_FORCED : UVSIG_SHUTDOWN_GRACEFUL);
+}
+
+int uvsig_shutdown_request(uvsig_shutdown_t* sd,
+                           const char* reason,
+                           uvsig_shutdown_level_t level) {
+  struct uvsig__coordinator* c;
+  int phase;
+  int err = 0;
+
+  if (sd == NULL || sd->coordinator == NULL ||
+      (unsigned) level - 1 >= UVSIG_SHUTDOWN_IMMEDIATE)
+    return UV_EINVAL;
+  c = sd->coordinator;
+  /* Counted first: whoever ends it sets the phase, and waits for those that may
+   * not have seen it, before the handle goes. */
+  atomic_fetch_add(&c->callers, 1);
+  phase = atomic_load(&c->phase);
+  if (phase == UVSIG__GIVEN_UP) {
+    err = UV_EINVAL;
+  } else if (phase == UVSIG_SHUTDOWN_DONE) {
+    err = UV_EALREADY;
+  } else {
+    begin(&c->escalation, 0, NULL, reason);
+    if (level == UVSIG_SHUTDOWN_IMMEDIATE)
+      _exit(uvsig__exit_status(&c->escalation));
+    raise_level(&c->escalation, level);
+    uv_async_send(&c->async);
+  }
+  atomic_fetch_sub(&c->callers, 1);
+  return err;
+}

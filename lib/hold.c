@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a shutdown waits for and cannot close: work that is held, in any thread,
+ * and child processes, in the loop thread.
+ */
+
+#include "shutdown.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* --- Holds ---------------------------------------------------------------- */
+
+int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
+                        uvsig_shutdown_hold_t* hold,
+                        const char* name) {
+  struct uvsig__coordinator* c;
+  void* data;
+  int err = 0;
+
+  if (sd == NULL || hold == NULL || name == NULL || sd->coordinator == NULL)
+    return UV_EINVAL;
+  c = sd->coordinator;
+  data = hold->data;
+  uvsig__lock();
+  /* The phase changes under the lock: either this is registered before the
+   * coordinator looks for the last one, or it is refused. */
+  if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
+    err = UV_ECANCELED;
+  } else {
+    memset(hold, 0, sizeof(*hold));
+    hold->data = data;
+    hold->shutdown = sd;
+    hold->name = name;
+    hold->next = c->holds;
+    if (hold->next != NULL)
+      hold->next->prev = hold;
+    c->holds = hold;
+    c->hold_count++;
+  }
+  uvsig__unlock();
+  return err;
+}
+
+/* Under the lock. */
+static void forget(struct uvsig__coordinator* c, uvsig_shutdown_hold_t* hold) {
+  if (hold->prev != NULL)
+    hold->prev->next = hold->next;
+  else
+    c->holds = hold->next;
+  if (hold->next != NULL)
+    hold->next->prev = hold->prev;
+  hold->prev = NULL;
+  hold->next = NULL;
+  hold->shutdown = NULL;
+  c->hold_count--;
+}
+
+int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
+  struct uvsig__coordinator* c;
+
+  if (hold == NULL)
+    return UV_EINVAL;
+  uvsig__lock();
+  if (hold->shutdown != NULL) {
+    c = hold->shutdown->coordinator;
+    forget(c, hold);
+    /* Under the lock, under which the phase becomes done: the handle is there.
+     * Sending is a write, and does not wait. */
+    if (uvsig__has_begun(c) && atomic_load(&c->phase) < UVSIG_SHUTDOWN_DONE)
+      uv_async_send(&c->async);
+  }
+  uvsig__unlock();
+  return 0;
+}
+
+unsigned uvsig__holds_count(struct uvsig__coordinator* c) {
+  unsigned count;
+
+  uvsig__lock();
+  count = c->hold_count;
+  uvsig__unlock();
+  return count;
+}
+
+/* The names, the oldest first, as far as there is room. */
+void uvsig__holds_name(struct uvsig__coordinator* c, char* out, size_t size) {
+  static const char more[] = "...";
+  uvsig_shutdown_hold_t* hold;
+  size_t at = 0;
+  size_t length;
+
+  uvsig__lock();
+  for (hold = c->holds; hold != NULL && hold->next != NULL; hold = hold->next)
+    ;
+  for (; hold != NULL; hold = hold->prev) {
+    length = strlen(hold->name);
+    /* With its separator, and room for what says that there are more. */
+    if (at + 2 + length + 2 + sizeof(more) > size) {
+      memcpy(out + at, at > 0 ? ", ..." : more, at > 0 ? 5 : 3);
+      at += at > 0 ? 5 : 3;
+      break;
+    }
+    if (at > 0) {
+      memcpy(out + at, ", ", 2);
+      at += 2;
+    }
+    memcpy(out + at, hold->name, length);
+    at += length;
+  }
+  out[at] = '\0';
+  uvsig__unlock();
+}
+
+void uvsig__holds_forget(struct uvsig__coordinator* c) {
+  uvsig__lock();
+  while (c->holds != NULL)
+    forget(c, c->holds);
+  uvsig__unlock();
+}
+
+/* --- Children ------------------------------------------------------------- */
+
+int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
+                             uvsig_shutdown_child_t* child,
+                             uv_pid_t pid) {
+  struct uvsig__coordinator* c;
+  void* data;
+  int phase;
+  int err;
+
+  if (child == NULL || pid <= 0)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(sd, &c);
+  if (err != 0)
+    return err;
+  phase = atomic_load(&c->phase);
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    return UV_ECANCELED;
+  data = child->data;
+  memset(child, 0, sizeof(*child));
+  child->data = data;
+  child->shutdown = sd;
+  child->pid = pid;
+  child->next = c->children;
+  if (child->next != NULL)
+    child->next->prev = child;
+  c->children = child;
+  c->child_count++;
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    kill(pid, SIGTERM);
+  if (phase == UVSIG_SHUTDOWN_FORCING && kill(pid, SIGKILL) == 0)
+    sd->report.killed++;
+  return 0;
+}
+
+static void forget_child(struct uvsig__coordinator* c,
+                         uvsig_shutdown_child_t* child) {
+  if (child->prev != NULL)
+    child->prev->next = child->next;
+  else
+    c->children = child->next;
+  if (child->next != NULL)
+    child->next->prev = child->prev;
+  child->prev = NULL;
+  child->next = NULL;
+  child->shutdown = NULL;
+  c->child_count--;
+}
+
+int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (child == NULL)
+    return UV_EINVAL;
+  if (child->shutdown == NULL)
+    return 0;
+  err = uvsig__coordinator_of(child->shutdown, &c);
+  if (err != 0)
+    return err;
+  forget_child(c, child);
+  uvsig__look_again(c);
+  return 0;
+}
+
+/* One that has ended and has not been waited for still has its number. */
+void uvsig__children_kill(struct uvsig__coordinator* c, int signum) {
+  uvsig_shutdown_child_t* child;
+
+  for (child = c->children; child != NULL; child = child->next)
+    if (kill(child->pid, signum) == 0 && signum == SIGKILL)
+      c->sd->report.killed++;
+}
+
+void uvsig__children_forget(struct uvsig__coordinator* c) {
+  while (c->children != NULL)
+    forget_child(c, c->children);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Closing a stream so that what was written arrives. A socket that is closed
+ * with unread input is reset, and so is one that gets some afterwards; a reset
+ * may overtake what is on its way, or make the peer throw it away (RFC 9112,
+ * 9.6). So the stream is closed for writing first, and input thrown away until
+ * the peer has closed, or for so long. The stream's callbacks and its data
+ * pointer are its owner's: the socket is looked at from time to time. Runs in
+ * the loop thread.
+ */
+
+#include "shutdown.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#ifdef __linux__
+# include <linux/sockios.h>
+#endif
+
+/* How soon it is looked at, doubled up to how often. */
+#define SOONEST (1 * UVSIG__MS)
+#define LATEST  (20 * UVSIG__MS)
+
+/* So many reads of so much at a look: no peer keeps us there. */
+enum { READS = 16, CHUNK = 4096 };
+
+/* Is nothing on its way, in either direction, as far as this system knows? */
+static bool is_quiet(const uv_stream_t* stream) {
+  uv_os_fd_t fd;
+  int unread;
+  int unsent;
+
+  if (uv_stream_get_write_queue_size(stream) != 0 ||
+      uv_fileno((const uv_handle_t*) stream, &fd) != 0)
+    return false;
+#ifdef SIOCOUTQ
+  return ioctl(fd, FIONREAD, &unread) == 0 && unread == 0 &&
+         ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent == 0;
+#else
+  (void) unread;
+  (void) unsent;
+  return false;
+#endif
+}
+
+/* What the peer has done. */
+enum side { OPEN, CLOSED, BROKEN };
+
+/* Throw away what has come. */
+static enum side look(const uv_stream_t* stream) {
+  char chunk[CHUNK];
+  uv_os_fd_t fd;
+  ssize_t n = 1;
+  int i;
+
+  if (uv_fileno((const uv_handle_t*) stream, &fd) != 0)
+    return BROKEN;
+  for (i = 0; i < READS && n > 0; i++) {
+    n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR)
+      n = 1;
+  }
+  if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
+    return OPEN;
+  /* A FIFO or a terminal has no such end. */
+  return n == 0 || errno == ENOTSOCK ? CLOSED : BROKEN;
+}
+
+/* Close it now. It may be closing already: then whoever did that closes it. */
+void uvsig__linger_close(struct uvsig__coordinator* c,
+                         uvsig_shutdown_connection_t* connection) {
+  uv_stream_t* stream = connection->stream;
+  uv_close_cb close_cb = connection->close_cb;
+
+  if ((connection->state & UVSIG__CONN_SENT) == 0)
+    connection->state |= UVSIG__CONN_FORCED;
+  uvsig__connection_count(c, connection);
+  uvsig__connection_forget(c, connection);
+  if (!uv_is_closing((uv_handle_t*) stream))
+    uv_close((uv_handle_t*) stream, close_cb);
+}
+
+static void on_sent(uv_shutdown_t* req, int status) {
+  uvsig_shutdown_connection_t* connection = req->data;
+  struct uvsig__coordinator* c;
+
+  /* Closed meanwhile: libuv calls this before the close callback. */
+  if ((connection->state & UVSIG__CONN_LINGERS) == 0)
+    return;
+  if (status == 0)
+    connection->state |= UVSIG__CONN_SENT;
+  else
+    connection->deadline = 0;
+  if (uvsig__coordinator_of(connection->shutdown, &c) == 0) {
+    c->connections.linger_at = 0;
+    uvsig__look_again(c);
+  }
+}
+
+int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
+                          uv_stream_t* stream,
+                          uv_close_cb close_cb) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (connection == NULL || stream == NULL || connection->shutdown == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(connection->shutdown, &c);
+  if (err != 0)
+    return err;
+  if (stream->loop != c->loop)
+    return UV_EINVAL;
+  if ((connection->state & UVSIG__CONN_LINGERS) != 0)
+    return UV_EALREADY;
+  if (uv_is_closing((uv_handle_t*) stream))
+    return uvsig_shutdown_remove_connection(connection);
+
+  uv_read_stop(stream);
+  connection->stream = stream;
+  connection->close_cb = close_cb;
+  connection->state |= UVSIG__CONN_LINGERS;
+  connection->deadline = uvsig__now() + c->options.linger_ms * UVSIG__MS;
+  connection->shutdown_req.data = connection;
+  uvsig__connection_move(c, connection, UVSIG__CONN_LINGER);
+  if ((connection->state & UVSIG__CONN_QUIET) != 0 && is_quiet(stream)) {
+    connection->state |= UVSIG__CONN_SENT;
+    uvsig__linger_close(c, connection);
+  } else if (uv_shutdown(&connection->shutdown_req, stream, on_sent) != 0) {
+    /* Not connected, or its owner has closed it for writing already. */
+    if (uv_stream_get_write_queue_size(stream) == 0)
+      connection->state |= UVSIG__CONN_SENT;
+  }
+  c->connections.linger_ns = SOONEST;
+  c->connections.linger_at = 0;
+  uvsig__look_again(c);
+  return 0;
+}
+
+/* Returns when to come again. */
+uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
+  struct uvsig__connections* all = &c->connections;
+  uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_LINGER];
+  uvsig_shutdown_connection_t* at;
+  uvsig_shutdown_connection_t* next;
+  enum side side;
+
+  if (now < all->linger_at)
+    return all->linger_at;
+  for (at = list->next; at != list; at = next) {
+    next = at->next;
+    side = look(at->stream);
+    if (side == BROKEN ||
+        (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
+        now >= at->deadline || uv_is_closing((uv_handle_t*) at->stream))
+      uvsig__linger_close(c, at);
+  }
+  all->linger_at = list->next == list ? UVSIG__NEVER : now + all->linger_ns;
+  if (all->linger_ns < LATEST)
+    all->linger_ns *= 2;
+  return all->linger_at;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listeners, and their end: not before what waits in their queues is accepted.
+ * Runs in the loop thread.
+ */
+
+#include "shutdown.h"
+
+#include <poll.h>
+#include <string.h>
+
+/* A flood of new connections must not keep them open. */
+enum { BACKLOG_TURNS = 16 };
+
+int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
+                                uvsig_shutdown_listener_t* l,
+                                uv_stream_t* stream,
+                                uvsig_shutdown_listener_cb cb) {
+  struct uvsig__coordinator* c;
+  void* data;
+  int err;
+
+  if (l == NULL || cb == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(sd, &c);
+  if (err != 0)
+    return err;
+  /* Also where the loop has not come to it yet: a signal during start-up. */
+  if (uvsig__has_begun(c))
+    return UV_ECANCELED;
+  data = l->data;
+  memset(l, 0, sizeof(*l));
+  l->data = data;
+  l->shutdown = sd;
+  l->stream = stream;
+  l->cb = cb;
+  l->next = c->listeners;
+  if (l->next != NULL)
+    l->next->prev = l;
+  c->listeners = l;
+  return 0;
+}
+
+static void forget(struct uvsig__coordinator* c, uvsig_shutdown_listener_t* l) {
+  if (l->prev != NULL)
+    l->prev->next = l->next;
+  else
+    c->listeners = l->next;
+  if (l->next != NULL)
+    l->next->prev = l->prev;
+  l->prev = NULL;
+  l->next = NULL;
+  l->shutdown = NULL;
+}
+
+int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (l == NULL)
+    return UV_EINVAL;
+  if (l->shutdown == NULL)
+    return 0;
+  err = uvsig__coordinator_of(l->shutdown, &c);
+  if (err != 0)
+    return err;
+  forget(c, l);
+  uvsig__look_again(c);
+  return 0;
+}
+
+/* Does somebody wait to be accepted? */
+static bool has_backlog(const uvsig_shutdown_listener_t* l) {
+  struct pollfd fd;
+  uv_os_fd_t number;
+
+  if (l->stream == NULL || uv_is_closing((uv_handle_t*) l->stream) ||
+      uv_fileno((uv_handle_t*) l->stream, &number) != 0)
+    return false;
+  fd.fd = number;
+  fd.events = POLLIN;
+  fd.revents = 0;
+  return poll(&fd, 1, 0) == 1 && (fd.revents & POLLIN) != 0;
+}
+
+/* Returns whether the loop should be given one more turn to accept. */
+bool uvsig__listeners_accept(struct uvsig__coordinator* c) {
+  uvsig_shutdown_listener_t* l;
+
+  if (c->backlog_turns++ >= BACKLOG_TURNS)
+    return false;
+  for (l = c->listeners; l != NULL; l = l->next)
+    if (has_backlog(l))
+      return true;
+  return false;
+}
+
+void uvsig__listeners_end(struct uvsig__coordinator* c) {
+  uvsig_shutdown_listener_t* l;
+
+  while (c->listeners != NULL) {
+    l = c->listeners;
+    forget(c, l);
+    l->cb(l);
+  }
+}

@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The shutdown coordinator: from a signal to the end, phase by phase. What it
+ * waits for is in listener.c, connection.c, linger.c and hold.c; signal context
+ * in escalate.c. It looks at everything whenever something has changed, and
+ * calls callbacks from there and nowhere else. Runs in the loop thread, but for
+ * what says otherwise.
+ */
+
+#include "shutdown.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the loop has more than the deadline that it means to hold. */
+enum { SLACK_MS = 100 };
+
+/* --- Options -------------------------------------------------------------- */
+
+void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
+  if (options == NULL)
+    return;
+  memset(options, 0, sizeof(*options));
+  sigemptyset(&options->graceful);
+  sigaddset(&options->graceful, SIGINT);
+  sigaddset(&options->graceful, SIGTERM);
+  sigemptyset(&options->forced);
+  options->forced_count = 2;
+  options->exit_count = 3;
+  options->debounce_ms = 200;
+  options->grace_ms = 10000;
+  options->hard_ms = 1000;
+  options->linger_ms = 500;
+  options->spread_ms = 5000;
+  options->notify = 1;
+}
+
+static bool is_flag(int value) {
+  return value == 0 || value == 1;
+}
+
+static bool is_listed(const uvsig_shutdown_options_t* options, int signum) {
+  return sigismember(&options->graceful, signum) == 1 ||
+         sigismember(&options->forced, signum) == 1;
+}
+
+static bool are_valid(const uvsig_shutdown_options_t* options) {
+  size_t i;
+  int signum;
+
+  for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
+    if (options->reserved[i] != 0)
+      return false;
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (is_listed(options, signum) && !uvsig__is_catchable(signum))
+      return false;
+  return is_flag(options->watch_ignored) && is_flag(options->log) &&
+         is_flag(options->notify) &&
+         (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
+         (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
+}
+
+/* --- Whose it is ---------------------------------------------------------- */
+
+int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
+                          struct uvsig__coordinator** c) {
+  if (sd == NULL || sd->coordinator == NULL)
+    return UV_EINVAL;
+  *c = sd->coordinator;
+  if (atomic_load(&(*c)->phase) == UVSIG__GIVEN_UP)
+    return UV_EINVAL;
+  return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
+}
+
+/* Has it been asked for? Also where the loop has not come to it. Any thread. */
+bool uvsig__has_begun(const struct uvsig__coordinator* c) {
+  return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
+}
+
+/* --- Phases --------------------------------------------------------------- */
+
+static void on_idle(uv_idle_t* idle) {
+  (void) idle; /* while it is started the loop does not sleep */
+}
+
+static void on_check(uv_check_t* check);
+
+/* Something has changed: look at everything when the loop has polled. */
+void uvsig__look_again(struct uvsig__coordinator* c) {
+  if (uv_is_closing((uv_handle_t*) &c->idle))
+    return;
+  uv_idle_start(&c->idle, on_idle);
+  uv_check_start(&c->check, on_check);
+}
+
+static void set_deadline(struct uvsig__coordinator* c, uint64_t left_ms) {
+  uint64_t ns = (left_ms + SLACK_MS) * UVSIG__MS;
+
+  uvsig__deadline_set(c, c->until + ns);
+  uvsig__notify_extend(c, c->until + ns - uvsig__now());
+}
+
+/* Under the lock, which hold.c looks at the phase with. */
+static void set_phase(struct uvsig__coordinator* c, int phase) {
+  atomic_store(&c->phase, phase);
+  c->phase_at[phase] = uvsig__now();
+}
+
+/* Begin a phase, and tell of it. */
+static void enter(struct uvsig__coordinator* c,
+                  uvsig_shutdown_phase_t phase,
+                  unsigned ms,
+                  uint64_t left_ms) {
+  uvsig__lock();
+  set_phase(c, phase);
+  uvsig__unlock();
+  c->until = c->phase_at[phase] + ms * UVSIG__MS;
+  set_deadline(c, left_ms);
+  if (c->options.phase_cb != NULL)
+    c->options.phase_cb(c->sd, phase);
+}
+
+static bool is_in(const struct uvsig__coordinator* c,
+                  uvsig_shutdown_phase_t phase) {
+  return atomic_load(&c->phase) == (int) phase;
+}
+
+static void force(struct uvsig__coordinator* c) {
+  enter(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms, 0);
+  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
+    uvsig__children_kill(c, SIGKILL);
+  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
+    uvsig__listeners_end(c);
+  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
+    uvsig__connections_force(c);
+}
+
+static void drain(struct uvsig__coordinator* c) {
+  enter(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms, c->options.hard_ms);
+  if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    uvsig__children_kill(c, SIGTERM);
+  if (is_in(c, UVSIG_SHUTDOWN_DRAINING) && !uvsig__listeners_accept(c))
+    uvsig__listeners_end(c);
+  if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    uvsig__connections_drain(c);
+  uvsig__look_again(c);
+}
+
+static void begin(struct uvsig__coordinator* c) {
+  atomic_store(&c->is_ready, 0);
+  uvsig__report_begin(c);
+  uvsig__notify_stopping(c);
+}
+
+/* --- The end -------------------------------------------------------------- */
+
+static void stop_watchers(struct uvsig__coordinator* c) {
+  unsigned i;
+
+  for (i = 0; i < c->watcher_count; i++)
+    uvsig_watcher_stop(&c->watchers[i]);
+}
+
+/* The end has come, and nothing that is about to happen needs its signals: a
+ * late one must not find the previous disposition, and make another end of it.
+ * It stays pending. */
+static void block_signals(struct uvsig__coordinator* c) {
+  sigset_t set;
+  unsigned i;
+
+  sigemptyset(&set);
+  for (i = 0; i < c->watcher_count; i++)
+    sigaddset(&set, c->watchers[i].signum);
+  uvsig__reloads_add_signals(c, &set);
+  uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void free_coordinator(struct uvsig__coordinator* c) {
+  c->sd->coordinator = NULL;
+  free(c);
+}
+
+static void end(struct uvsig__coordinator* c) {
+  uvsig_shutdown_report_t scratch;
+  uvsig_shutdown_t* sd = c->sd;
+  uvsig_shutdown_phase_cb phase_cb = c->options.phase_cb;
+  uvsig_shutdown_close_cb close_cb = c->close_cb;
+  uv_loop_t* loop = c->loop;
+  uvsig_t* sig = sd->sig;
+
+  if (is_in(c, UVSIG__GIVEN_UP)) {
+    free_coordinator(c);
+    if (close_cb != NULL)
+      close_cb(sd);
+    return;
+  }
+  uvsig__report_left(loop, sig, &sd->report);
+  if (c->options.log)
+    uvsig__report_log(c);
+  /* The callback may free it. */
+  c->is_over = true;
+  if (phase_cb != NULL)
+    phase_cb(sd, UVSIG_SHUTDOWN_DONE);
+  /* What is left would keep uv_run() from returning. */
+  if (uvsig__report_left(loop, sig, &scratch) != 0)
+    uv_stop(loop);
+}
+
+static void on_closed(uv_handle_t* handle) {
+  struct uvsig__coordinator* c = handle->data;
+
+  if (--c->handles == 0)
+    end(c);
+}
+
+static void close_handle(struct uvsig__coordinator* c, uv_handle_t* handle) {
+  c->handles++;
+  uv_close(handle, on_closed);
+}
+
+/* Nothing comes in any more: neither signals nor calls. */
+static void wind_up(struct uvsig__coordinator* c) {
+  stop_watchers(c);
+  uvsig__deadline_close(c);
+  uvsig__reloads_forget(c);
+  uvsig__connections_close(c);
+  uvsig__children_forget(c);
+  uvsig__holds_forget(c);
+  while (c->listeners != NULL)
+    uvsig_shutdown_remove_listener(c->listeners);
+  /* Whoever came before the phase changed may still be about to send. */
+  while (atomic_load(&c->callers) != 0)
+    sched_yield();
+  close_handle(c, (uv_handle_t*) &c->async);
+  close_handle(c, (uv_handle_t*) &c->timer);
+  close_handle(c, (uv_handle_t*) &c->idle);
+  close_handle(c, (uv_handle_t*) &c->check);
+  close_handle(c, (uv_handle_t*) &c->watchdog);
+}
+
+static bool is_finished(const struct uvsig__coordinator* c) {
+  return c->listeners == NULL && c->connections.open == 0 &&
+         c->children == NULL;
+}
+
+/* Returns whether it is done. A hold is registered before, or refused. */
+static bool finish(struct uvsig__coordinator* c, bool is_late) {
+  bool is_clean = is_in(c, UVSIG_SHUTDOWN_DRAINING);
+  bool is_done;
+
+  if (!is_finished(c) && !is_late)
+    return false;
+  uvsig__lock();
+  is_done = is_late || c->hold_count == 0;
+  if (is_done)
+    set_phase(c, UVSIG_SHUTDOWN_DONE);
+  uvsig__unlock();
+  if (!is_done)
+    return false;
+  c->sd->report.clean = is_clean;
+  uvsig__report_end(c);
+  block_signals(c);
+  wind_up(c);
+  return true;
+}
+
+/* --- Looking at everything ------------------------------------------------ */
+
+/* Returns whether to look again: it has gone on to another phase. */
+static bool step(struct uvsig__coordinator* c) {
+  unsigned level = atomic_load(&c->escalation.level);
+  bool is_forced = level >= UVSIG_SHUTDOWN_FORCED;
+  const uvsig_shutdown_options_t* options = &c->options;
+  uint64_t now = uvsig__now();
+
+  switch (atomic_load(&c->phase)) {
+  case UVSIG_SHUTDOWN_RUNNING:
+    if (level == UVSIG_SHUTDOWN_NONE)
+      return false;
+    begin(c);
+    if (is_forced)
+      force(c);
+    else
+      enter(c,
+            UVSIG_SHUTDOWN_NOT_READY,
+            options->delay_ms,
+            (uint64_t) options->grace_ms + options->hard_ms);
+    return true;
+  case UVSIG_SHUTDOWN_NOT_READY:
+    if (is_forced)
+      force(c);
+    else if (now >= c->until)
+      drain(c);
+    else
+      return false;
+    return true;
+  case UVSIG_SHUTDOWN_DRAINING:
+    if (finish(c, false))
+      return false;
+    if (!is_forced && now < c->until)
+      return false;
+    force(c);
+    return true;
+  case UVSIG_SHUTDOWN_FORCING:
+    finish(c, now >= c->until);
+    return false;
+  default:
+    return false;
+  }
+}
+
+/* The loop has polled since the last time. */
+static void take_turn(struct uvsig__coordinator* c) {
+  uv_idle_stop(&c->idle);
+  uv_check_stop(&c->check);
+  uvsig__reloads_run(c);
+  if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    return;
+  if (c->listeners != NULL) {
+    if (uvsig__listeners_accept(c))
+      uvsig__look_again(c);
+    else
+      uvsig__listeners_end(c);
+  }
+  if (is_in(c, UVSIG_SHUTDOWN_DRAINING) && uvsig__connections_turn(c))
+    uvsig__look_again(c);
+}
+
+static void on_timer(uv_timer_t* timer);
+
+/* Come again at the next moment that matters. */
+static void set_timer(struct uvsig__coordinator* c, uint64_t at) {
+  int phase = atomic_load(&c->phase);
+  uint64_t now = uvsig__now();
+  uint64_t ms;
+
+  if (phase > UVSIG_SHUTDOWN_FORCING)
+    return;
+  if (phase != UVSIG_SHUTDOWN_RUNNING && c->until < at)
+    at = c->until;
+  if (at == UVSIG__NEVER) {
+    uv_timer_stop(&c->timer);
+    return;
+  }
+  ms = at > now ? (at - now + UVSIG__MS - 1) / UVSIG__MS : 0;
+  uv_update_time(c->loop);
+  uv_timer_start(&c->timer, on_timer, ms > 0 ? ms : 1, 0);
+}
+
+static void look(struct uvsig__coordinator* c, bool has_polled) {
+  uint64_t spread = UVSIG__NEVER;
+  uint64_t linger;
+
+  /* From inside of a callback, through uvsig_flush(). */
+  if (c->is_advancing) {
+    uvsig__look_again(c);
+    return;
+  }
+  c->is_advancing = true;
+  if (has_polled)
+    take_turn(c);
+  linger = uvsig__linger_tick(c, uvsig__now());
+  if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    spread = uvsig__connections_tick(c, uvsig__now());
+  while (step(c))
+    ;
+  set_timer(c, spread < linger ? spread : linger);
+  c->is_advancing = false;
+}
+
+static void on_check(uv_check_t* check) {
+  look(check->data, true);
+}
+
+static void on_timer(uv_timer_t* timer) {
+  look(timer->data, false);
+}
+
+static void on_async(uv_async_t* async) {
+  look(async->data, false);
+}
+
+/* What it asks for, its handler has noted. */
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
+  (void) signum;
+  (void) info;
+  look(w->data, false);
+}
+
+/* --- Init ----------------------------------------------------------------- */
+
+static unsigned add_ms(unsigned a, uint64_t b) {
+  return a + b < UINT32_MAX ? (unsigned) (a + b) : UINT32_MAX;
+}
+
+/* What the handler needs, before the first signal can come. */
+static void open_escalation(struct uvsig__coordinator* c) {
+  struct uvsig__escalation* e = &c->escalation;
+  const uvsig_shutdown_options_t* options = &c->options;
+
+  e->forced = options->forced;
+  e->forced_count = options->forced_count;
+  e->exit_count = options->exit_count;
+  e->debounce_ms = options->debounce_ms;
+  e->hard_ms = add_ms(options->hard_ms, SLACK_MS);
+  atomic_store(
+      &e->total_ms,
+      add_ms(e->hard_ms, (uint64_t) options->delay_ms + options->grace_ms));
+}
+
+/* Is it to be taken? Who has been started with a signal ignored wants it so. */
+static bool is_taken(const uvsig_shutdown_options_t* options, int signum) {
+  return is_listed(options, signum) &&
+         (options->watch_ignored || uvsig_getsignal(signum) != UVSIG_IGNORED);
+}
+
+static int start_watcher(struct uvsig__coordinator* c,
+                         uvsig_t* sig,
+                         int signum) {
+  uvsig_watcher_t* w = &c->watchers[c->watcher_count];
+  int err;
+
+  w->data = c;
+  err = uvsig_watcher_init(sig, w);
+  if (err == 0)
+    err = uvsig_watcher_set_handler(w, uvsig__escalate);
+  if (err != 0)
+    return err;
+  uvsig_watcher_unref(w); /* the async handle keeps the loop alive */
+  err = uvsig_watcher_start(w, on_signal, signum);
+  if (err == 0)
+    c->watcher_count++;
+  return err;
+}
+
+static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
+  int signum;
+  int err = 0;
+
+  for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
+    if (is_taken(&c->options, signum)) {
+      if (c->watcher_count == 0)
+        uvsig__deadline_open(c, signum);
+      err = start_watcher(c, sig, signum);
+    }
+  return err;
+}
+
+/* After the first, nothing can fail: what is initialised could only be closed
+ * through the loop. */
+static int open_handles(struct uvsig__coordinator* c) {
+  int err;
+
+  err = uv_async_init(c->loop, &c->async, on_async);
+  if (err != 0)
+    return err;
+  uv_timer_init(c->loop, &c->timer);
+  uv_timer_init(c->loop, &c->watchdog);
+  uv_idle_init(c->loop, &c->idle);
+  uv_check_init(c->loop, &c->check);
+  uv_unref((uv_handle_t*) &c->watchdog);
+  c->async.data = c;
+  c->timer.data = c;
+  c->watchdog.data = c;
+  c->idle.data = c;
+  c->check.data = c;
+  return 0;
+}
+
+static unsigned count_signals(const uvsig_shutdown_options_t* options) {
+  unsigned count = 0;
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    count += is_listed(options, signum);
+  return count;
+}
+
+int uvsig_shutdown_init(uvsig_t* sig,
+                        uvsig_shutdown_t* sd,
+                        const uvsig_shutdown_options_t* options) {
+  struct uvsig__coordinator* c;
+  uvsig_shutdown_options_t defaults;
+  uvsig_watcher_t probe;
+  void* data;
+  int err;
+
+  if (options == NULL) {
+    uvsig_shutdown_options_init(&defaults);
+    options = &defaults;
+  }
+  if (sd == NULL || !are_valid(options))
+    return UV_EINVAL;
+  err = uvsig_watcher_init(sig, &probe);
+  if (err != 0)
+    return err;
+  c = calloc(1, sizeof(*c) + count_signals(options) * sizeof(*c->watchers));
+  if (c == NULL)
+    return UV_ENOMEM;
+
+  c->sd = sd;
+  c->loop = sig->loop;
+  c->options = *options;
+  open_escalation(c);
+  uvsig__connections_open(c);
+  err = start_watchers(c, sig);
+  if (err == 0)
+    err = open_handles(c);
+  if (err != 0) {
+    stop_watchers(c);
+    uvsig__deadline_close(c);
+    free(c);
+    return err;
+  }
+
+  data = sd->data;
+  memset(sd, 0, sizeof(*sd));
+  sd->data = data;
+  sd->sig = sig;
+  sd->exit = options->exit;
+  sd->coordinator = c;
+  c->phase_at[UVSIG_SHUTDOWN_RUNNING] = uvsig__now();
+  uvsig__notify_start(c);
+  return 0;
+}
+
+int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (sd == NULL || sd->coordinator == NULL)
+    return UV_EINVAL;
+  c = sd->coordinator;
+  /* The uvsig_t may have been closed before. */
+  if (c->is_over) {
+    free_coordinator(c);
+    return 0;
+  }
+  err = uvsig__coordinator_of(sd, &c);
+  if (err == UV_EINVAL || (err == 0 && is_in(c, UVSIG_SHUTDOWN_DONE)))
+    return UV_EALREADY;
+  if (err != 0)
+    return err;
+  c->close_cb = cb;
+  uvsig__lock();
+  atomic_store(&c->phase, UVSIG__GIVEN_UP);
+  uvsig__unlock();
+  wind_up(c);
+  return 0;
+}
+
+int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
+  struct uvsig__coordinator* c;
+  int signum;
+
+  if (sd == NULL || sd->sig == NULL)
+    return UV_EINVAL;
+  c = sd->coordinator;
+  if (c != NULL) {
+    if (!c->is_over)
+      return UV_EBUSY;
+    free_coordinator(c);
+  }
+  signum = sd->report.signum;
+  if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
+    return 0;
+  if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
+    fflush(NULL);
+    uvsig_reraise(signum); /* returns where the signal does not kill */
+  }
+  return 128 + signum;
+}
+
+/* --- While it runs -------------------------------------------------------- */
+
+int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
+  struct uvsig__coordinator* c;
+  uint64_t now = uvsig__now();
+  uint64_t left;
+  int err;
+
+  err = uvsig__coordinator_of(sd, &c);
+  if (err != 0)
+    return err;
+  if (atomic_load(&c->phase) > UVSIG_SHUTDOWN_DRAINING ||
+      atomic_load(&c->escalation.level) >= UVSIG_SHUTDOWN_FORCED)
+    return UV_ECANCELED;
+  if (!is_in(c, UVSIG_SHUTDOWN_DRAINING)) {
+    if (ms > UINT_MAX - c->options.grace_ms)
+      return UV_EINVAL;
+    c->options.grace_ms += ms;
+    atomic_store(&c->escalation.total_ms,
+                 add_ms(atomic_load(&c->escalation.total_ms), ms));
+    if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
+      set_deadline(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
+    return 0;
+  }
+  left = c->until > now ? (c->until - now) / UVSIG__MS : 0;
+  if (left + ms > UINT_MAX)
+    return UV_EINVAL;
+  c->until += ms * UVSIG__MS;
+  set_deadline(c, c->options.hard_ms);
+  uvsig__look_again(c);
+  return 0;
+}
+
+int uvsig_shutdown_phase(const uvsig_shutdown_t* sd) {
+  const struct uvsig__coordinator* c;
+  int phase;
+
+  if (sd == NULL || sd->coordinator == NULL)
+    return UV_EINVAL;
+  c = sd->coordinator;
+  phase = atomic_load(&c->phase);
+  return phase == UVSIG__GIVEN_UP ? UV_EINVAL : phase;
+}
+
+int uvsig_shutdown_ready(uvsig_shutdown_t* sd) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  err = uvsig__coordinator_of(sd, &c);
+  if (err != 0)
+    return err;
+  if (uvsig__has_begun(c))
+    return UV_ECANCELED;
+  atomic_store(&c->is_ready, 1);
+  uvsig__notify_ready(c);
+  return 0;
+}
+
+int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd) {
+  const struct uvsig__coordinator* c;
+
+  if (sd == NULL || sd->coordinator == NULL)
+    return 0;
+  c = sd->coordinator;
+  return atomic_load(&c->is_ready) != 0 && !uvsig__has_begun(c);
+}
