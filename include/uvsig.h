@@ -1098,7 +1098,7 @@ struct uvsig_shutdown_listener_s {
 /* Register a listener: draining begins with the end of it.
  * What waits to be accepted is accepted first, as far as it comes in one go:
  * closing the socket would reset it. Then `cb` is called, to close `stream`, or
- * what else it is. It is forgotten before.
+ * what else it is; it may accept first. The listener is forgotten before.
  * `stream`: a uv_tcp_t or uv_pipe_t that listens or is about to; NULL where the
  * listener is none of libuv's.
  * Returns: 0

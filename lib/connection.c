@@ -80,7 +80,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
     return err;
   phase = atomic_load(&c->phase);
   if (phase > UVSIG_SHUTDOWN_DRAINING ||
-      (phase == UVSIG_SHUTDOWN_DRAINING && c->listeners == NULL))
+      (phase == UVSIG_SHUTDOWN_DRAINING && c->is_closed))
     return UV_ECANCELED;
   data = connection->data;
   memset(connection, 0, sizeof(*connection));
@@ -131,7 +131,8 @@ int uvsig_shutdown_remove_connection(uvsig_shutdown_connection_t* connection) {
     return err;
   uvsig__connection_count(c, connection);
   uvsig__connection_forget(c, connection);
-  uvsig__look_again(c);
+  if (uvsig__has_begun(c))
+    uvsig__look_again(c);
   return 0;
 }
 

@@ -51,13 +51,16 @@ int uvsig__exit_status(const struct uvsig__escalation* e) {
 }
 
 /* Does it count? Not so soon after one that did. Of several at once, on several
- * threads, the one counts whose exchange is the first. */
+ * threads, the one counts whose exchange is the first; another one may have
+ * looked at the clock before that. */
 static bool counts(struct uvsig__escalation* e) {
   unsigned now = (unsigned) (uvsig__now() / UVSIG__MS) | 1; /* 0: none yet */
   unsigned last = atomic_load(&e->last_ms);
 
+  if (e->debounce_ms == 0)
+    return true;
   do {
-    if (last != 0 && now - last < e->debounce_ms)
+    if (last != 0 && ((int) (now - last) < 0 || now - last < e->debounce_ms))
       return false;
   } while (!atomic_compare_exchange_weak(&e->last_ms, &last, now));
   return true;

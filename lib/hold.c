@@ -180,7 +180,8 @@ int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
   if (err != 0)
     return err;
   forget_child(c, child);
-  uvsig__look_again(c);
+  if (uvsig__has_begun(c))
+    uvsig__look_again(c);
   return 0;
 }
 

@@ -65,7 +65,8 @@ int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {
   if (err != 0)
     return err;
   forget(c, l);
-  uvsig__look_again(c);
+  if (uvsig__has_begun(c))
+    uvsig__look_again(c);
   return 0;
 }
 
@@ -95,6 +96,7 @@ bool uvsig__listeners_accept(struct uvsig__coordinator* c) {
   return false;
 }
 
+/* A callback may accept what waits: connections are refused afterwards. */
 void uvsig__listeners_end(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
 
@@ -103,4 +105,5 @@ void uvsig__listeners_end(struct uvsig__coordinator* c) {
     forget(c, l);
     l->cb(l);
   }
+  c->is_closed = true;
 }

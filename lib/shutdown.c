@@ -242,7 +242,7 @@ static void wind_up(struct uvsig__coordinator* c) {
 }
 
 static bool is_finished(const struct uvsig__coordinator* c) {
-  return c->listeners == NULL && c->connections.open == 0 &&
+  return c->is_closed && c->connections.open == 0 &&
          c->children == NULL;
 }
 
@@ -319,7 +319,7 @@ static void take_turn(struct uvsig__coordinator* c) {
   uvsig__reloads_run(c);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return;
-  if (c->listeners != NULL) {
+  if (!c->is_closed) {
     if (uvsig__listeners_accept(c))
       uvsig__look_again(c);
     else

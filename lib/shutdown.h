@@ -119,6 +119,7 @@ struct uvsig__coordinator {
   unsigned backlog_turns; /* that listeners have been given to accept */
 
   uvsig_shutdown_listener_t* listeners;
+  bool is_closed; /* the last one has been, while draining or forcing */
   struct uvsig__connections connections;
   uvsig_shutdown_child_t* children;
   unsigned child_count;

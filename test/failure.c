@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static struct fixture f;
 static struct recorder a;
 
 static bool no_memory;
 static bool no_poll;
+static bool no_async;
 static bool no_action;
 static bool no_thread;
 static bool no_pidfd;
@@ -29,6 +31,12 @@ int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
 int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
 int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd) {
   return no_poll ? UV_ENOSPC : __real_uv_poll_init(loop, handle, fd);
+}
+
+int __real_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb);
+int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb);
+int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb) {
+  return no_async ? UV_EMFILE : __real_uv_async_init(loop, handle, cb);
 }
 
 int __real_sigaction(int signum,
@@ -268,6 +276,86 @@ static void ignore_and_default_that_sigaction_refuses_say_why(void) {
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
 }
 
+/* --- Shutdown ------------------------------------------------------------- */
+
+static void check_failing_shutdown(bool* failure, int expected) {
+  uvsig_shutdown_t sd;
+  uvsig_shutdown_t before;
+  struct sigaction untouched = action_of(SIGTERM);
+  struct sigaction action;
+
+  fixture_open(&f, NULL);
+  memset(&sd, 0x5a, sizeof(sd));
+  before = sd;
+  *failure = true;
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), expected);
+  *failure = false;
+  CHECK_EQ(memcmp(&sd, &before, sizeof(sd)), 0);
+  action = action_of(SIGTERM);
+  CHECK(action.sa_handler == untouched.sa_handler);
+  /* And it works once there is what was missing. */
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
+static void shutdown_init_without_memory_says_enomem(void) {
+  check_failing_shutdown(&no_memory, UV_ENOMEM);
+}
+
+static void shutdown_init_without_an_async_handle_says_why(void) {
+  check_failing_shutdown(&no_async, UV_EMFILE);
+}
+
+static void shutdown_init_that_sigaction_refuses_says_why(void) {
+  check_failing_shutdown(&no_action, UV_EACCES);
+}
+
+static void shut_down_without_a_thread(void) {
+  uvsig_shutdown_t sd;
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  no_thread = true;
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(sd.report.clean, 1);
+  fixture_close(&f);
+  exit(uvsig_shutdown_exit(&sd));
+}
+
+static void a_shutdown_without_a_deadline_thread_goes_on(void) {
+  int status = run_forked(shut_down_without_a_thread);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+}
+
+/* A watcher whose start has failed must not be called by the handler. */
+static void on_handler(uvsig_watcher_t* w,
+                       int signum,
+                       const siginfo_t* info) {
+  (void) w;
+  (void) signum;
+  (void) info;
+}
+
+static void a_failed_start_leaves_no_handler_behind(void) {
+  struct recorder b;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, on_handler), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_EACCES);
+  no_action = false;
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&b.w, on_handler), 0);
+  CHECK_EQ(uvsig_watcher_start(&b.w, record, SIGUSR1), 0);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(init_without_memory_says_enomem_and_leaves_nothing),
@@ -283,6 +371,11 @@ int main(void) {
       TEST(threadpool_prime_without_memory_says_enomem),
       TEST(pidfd_send_signal_that_the_kernel_does_not_have_says_enosys),
       TEST(ignore_and_default_that_sigaction_refuses_say_why),
+      TEST(shutdown_init_without_memory_says_enomem),
+      TEST(shutdown_init_without_an_async_handle_says_why),
+      TEST(shutdown_init_that_sigaction_refuses_says_why),
+      TEST(a_shutdown_without_a_deadline_thread_goes_on),
+      TEST(a_failed_start_leaves_no_handler_behind),
   };
 
   harness_init();

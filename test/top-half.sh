@@ -1,27 +1,31 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The top half, all that runs in signal context, is one object file: it may refer
-# to nothing but what is async-signal-safe.
+# The top half, all that runs in signal context, is one object file, and what a
+# shutdown does there is another: they may refer to nothing but what is
+# async-signal-safe.
 #
 # Environment: NM, and what tap.sh has.
 
 . "${srcdir:-$(dirname "$0")/..}/test/tap.sh"
 
 # POSIX.1-2017, 2.4.3, has these in its table.
-posix="clock_gettime memcpy memset raise send sigaction sigaddset sigemptyset
-sigismember sigpending write"
-# These are not in it. pthread_setcancelstate(): glibc's manual says AS-Safe, and
+posix="_exit clock_gettime getpid memcpy memset raise send sigaction sigaddset
+sigemptyset sigismember sigpending timer_settime write"
+# These are not in it. uv_async_send(): libuv's manual says so.
+# pthread_setcancelstate(): glibc's manual says AS-Safe, and
 # POSIX.1-2024 has it in the table. sigwait(): a system call and nothing else,
 # and it is called where a signal is pending that no other thread can take.
-others="pthread_setcancelstate sigwait"
+others="pthread_setcancelstate sigwait uv_async_send"
 # errno is async-signal-safe by the same text; each libc calls it something else.
 errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
 ours="uvsig__shared"
 
-find lib -name '*handler.o' | sort >"$tmp/objects"
-check "there is an object file of it" test -s "$tmp/objects"
+find lib -name '*handler.o' -o -name '*escalate.o' | sort >"$tmp/objects"
+check "there is an object file of it" grep -q 'handler.o$' "$tmp/objects"
+check "there is one of what a shutdown does" \
+  grep -q 'escalate.o$' "$tmp/objects"
 
 words() {
   printf '%s\n' "$@"
@@ -44,8 +48,8 @@ while read -r object; do
     grep -vE '^__(asan|ubsan|tsan|sanitizer|gcov|llvm|stack_chk)' |
     grep -vxF "$(words $errno)" >>"$tmp/found"
   same "$object refers to nothing else" /dev/null "$tmp/found"
-  undefined "$object" | grep -xE 'write|send' >"$tmp/used"
-  check "$object is the one that writes" test -s "$tmp/used"
+  undefined "$object" | grep -xE 'write|send|_exit' >"$tmp/used"
+  check "$object is the one that acts" test -s "$tmp/used"
 done <"$tmp/objects"
 
 finish
