@@ -245,8 +245,8 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
   tell_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
 }
 
-/* The loop has polled. Whatever had come before they were told has been read
- * now, and whoever is still idle is so. Returns whether it should poll again. */
+/* The loop has polled: what had come before they were told has been read, and
+ * whoever is still idle is so. Returns whether it should poll again. */
 bool uvsig__connections_turn(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* lists = c->connections.lists;
 

@@ -2,9 +2,9 @@
  *
  * What ends the process when all time is up, although the loop is blocked: from
  * when the loop has come to a shutdown, a thread, which is started then and
- * takes no signals. Before, a timer of the kernel's (escalate.c). The loop's own
- * timers come first: this one has some slack. Runs in the loop thread, and in
- * that thread.
+ * takes no signals; before, a timer of the kernel's (escalate.c). There is some
+ * slack, so that the loop's own timer comes first. Runs in the loop thread, and
+ * in that thread.
  */
 
 #include "shutdown.h"

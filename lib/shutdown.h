@@ -12,8 +12,8 @@
 
 #define UVSIG__MS UINT64_C(1000000) /* in nanoseconds */
 
-/* What a level rises to, and how: escalate.c. Written by the signal handler and
- * by any thread, so all of it is atomic, or written once by whoever claims it. */
+/* What a level rises to, and how: escalate.c. The signal handler writes it, and
+ * any thread: all is atomic, or written once by whoever claims it. */
 struct uvsig__escalation {
   /* Set before the first signal can come. */
   sigset_t forced;
