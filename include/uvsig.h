@@ -1153,7 +1153,8 @@ struct uvsig_shutdown_connection_s {
   uv_stream_t* stream;
   uv_close_cb close_cb;
   uv_shutdown_t shutdown_req;
-  void* reserved[4];
+  size_t unsent;
+  void* reserved[3];
 };
 
 /* Register a connection that was accepted. It is idle until
@@ -1196,7 +1197,9 @@ UVSIG_EXTERN int uvsig_shutdown_remove_connection(
  * Reading stops. What uv_write() has taken is sent, then the stream is closed
  * for writing, and what the peer still sends is thrown away, so that no reset
  * overtakes the response. uv_close(stream, close_cb) follows when the peer has
- * closed, after `linger_ms` at the latest, and never after the hard deadline.
+ * closed, or `linger_ms` after its system has received everything; `grace_ms`
+ * after it has last received anything; while forcing `linger_ms` after that
+ * began, and never after the hard deadline.
  * Where nothing can be lost it follows at once: an idle connection that was so
  * when draining began, with nothing on its way. Then the connection is
  * forgotten, before `close_cb`, in which its memory is yours.
