@@ -909,7 +909,8 @@ typedef enum {
 
 /* Called on the loop thread when a phase begins; may do what a watcher's
  * callback may do. In UVSIG_SHUTDOWN_DONE it is the last call, all that was
- * registered is forgotten, and the `uvsig_t` may be closed. */
+ * registered is forgotten, and the `uvsig_t` may be closed. If something is left
+ * that keeps the loop alive, uv_stop() follows, for uv_run() to return. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 
@@ -946,7 +947,7 @@ struct uvsig_shutdown_report_s {
   uv_pid_t pid;       /* the sender, or 0: not a process, or a request */
   uv_uid_t uid;
   unsigned signals; /* how many counted */
-  int clean;        /* 1: everything finished by itself, in time */
+  int clean;        /* 1: everything finished by itself, in time; else 0 */
   uint64_t phase_ms[UVSIG_SHUTDOWN_PHASES]; /* how long each was */
   unsigned closed;   /* connections that closed by themselves since then */
   unsigned forced;   /* connections that were forced to */

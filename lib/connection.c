@@ -292,6 +292,7 @@ uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now) {
 void uvsig__connections_force(struct uvsig__coordinator* c) {
   int i;
 
+  uvsig__linger_force(c);
   for (i = 0; i < UVSIG__CONN_LINGER; i++)
     call(c, i);
   tell_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);

@@ -101,7 +101,8 @@ void uvsig__deadline_set(struct uvsig__coordinator* c, uint64_t at) {
   deadline->at = at;
   uv_cond_signal(&deadline->cond);
   uv_mutex_unlock(&deadline->mutex);
-  atomic_store(&c->escalation.is_in_hands, 1);
+  if (atomic_exchange(&c->escalation.is_in_hands, 1) == 0)
+    uvsig__disarm(&c->escalation);
 }
 
 /* No handler runs any more. */

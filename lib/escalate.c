@@ -38,14 +38,6 @@ static void begin(struct uvsig__escalation* e,
   atomic_store(&e->begun, 1);
 }
 
-/* A level never falls. */
-static void raise_level(struct uvsig__escalation* e, unsigned level) {
-  unsigned now = atomic_load(&e->level);
-
-  while (now < level && !atomic_compare_exchange_weak(&e->level, &now, level))
-    ;
-}
-
 int uvsig__exit_status(const struct uvsig__escalation* e) {
   return 128 + (atomic_load(&e->begun) && e->signum != 0 ? e->signum : SIGTERM);
 }
@@ -70,6 +62,17 @@ static bool counts(struct uvsig__escalation* e) {
  * it, a timer of the kernel's sends one more signal when all time is up. The
  * timer was made before; only setting it is for handlers (POSIX.1-2017,
  * 2.4.3). */
+void uvsig__disarm(const struct uvsig__escalation* e) {
+#ifdef HAVE_TIMER_CREATE
+  struct itimerspec spec = {{0, 0}, {0, 0}};
+
+  if (e->has_timer && e->timer_pid == getpid())
+    timer_settime(e->timer, 0, &spec, NULL);
+#else
+  (void) e;
+#endif
+}
+
 static void set_timer(struct uvsig__escalation* e, unsigned ms) {
 #ifdef HAVE_TIMER_CREATE
   struct itimerspec spec = {{0, 0}, {0, 0}};
@@ -79,10 +82,25 @@ static void set_timer(struct uvsig__escalation* e, unsigned ms) {
   spec.it_value.tv_sec = (time_t) (ms / 1000);
   spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
   timer_settime(e->timer, 0, &spec, NULL);
+  /* Where the loop has come to it meanwhile, it has done this before. */
+  if (atomic_load(&e->is_in_hands))
+    uvsig__disarm(e);
 #else
   (void) e;
   (void) ms;
 #endif
+}
+
+/* A level never falls. Where it rises, time begins to run. */
+static void raise_level(struct uvsig__escalation* e, unsigned level) {
+  unsigned now = atomic_load(&e->level);
+
+  while (now < level && !atomic_compare_exchange_weak(&e->level, &now, level))
+    ;
+  if (now < level)
+    set_timer(e,
+              level == UVSIG_SHUTDOWN_FORCED ? e->hard_ms
+                                             : atomic_load(&e->total_ms));
 }
 
 /* Is it that timer's signal? */
@@ -117,8 +135,6 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   if (e->exit_count != 0 && number >= e->exit_count)
     _exit(128 + signum);
   is_forced = is_forced || (e->forced_count != 0 && number >= e->forced_count);
-  if (number == 1 || is_forced)
-    set_timer(e, is_forced ? e->hard_ms : atomic_load(&e->total_ms));
   raise_level(e, is_forced ? UVSIG_SHUTDOWN_FORCED : UVSIG_SHUTDOWN_GRACEFUL);
 }
 

@@ -25,7 +25,9 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
   uvsig__lock();
   /* The phase changes under the lock: either this is registered before the
    * coordinator looks for the last one, or it is refused. */
-  if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
+  if (atomic_load(&c->phase) == UVSIG__GIVEN_UP) {
+    err = UV_EINVAL;
+  } else if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
     err = UV_ECANCELED;
   } else {
     memset(hold, 0, sizeof(*hold));

@@ -26,23 +26,50 @@
 /* So many reads of so much at a look: no peer keeps us there. */
 enum { READS = 16, CHUNK = 4096 };
 
-/* Is nothing on its way, in either direction, as far as this system knows? */
-static bool is_quiet(const uv_stream_t* stream) {
-  uv_os_fd_t fd;
-  int unread;
-  int unsent;
-
-  if (uv_stream_get_write_queue_size(stream) != 0 ||
-      uv_fileno((const uv_handle_t*) stream, &fd) != 0)
-    return false;
+/* How many bytes the peer's system has not acknowledged, or, on a UNIX socket,
+ * the peer not read, as far as this system tells (tcp(7), unix(7)). */
+static size_t count_unsent(const uv_stream_t* stream) {
+  size_t size = uv_stream_get_write_queue_size(stream);
 #ifdef SIOCOUTQ
-  return ioctl(fd, FIONREAD, &unread) == 0 && unread == 0 &&
-         ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent == 0;
-#else
-  (void) unread;
-  (void) unsent;
-  return false;
+  uv_os_fd_t fd;
+  int count;
+
+  if (uv_fileno((const uv_handle_t*) stream, &fd) == 0 &&
+      ioctl(fd, SIOCOUTQ, &count) == 0 && count > 0)
+    size += (size_t) count;
 #endif
+  return size;
+}
+
+/* Has something come that nobody has read? */
+static bool has_input(const uv_stream_t* stream) {
+  uv_os_fd_t fd;
+  int count;
+
+  return uv_fileno((const uv_handle_t*) stream, &fd) != 0 ||
+         ioctl(fd, FIONREAD, &count) != 0 || count != 0;
+}
+
+/* Without a change it is closed then. */
+static void set_deadline(const struct uvsig__coordinator* c,
+                         uvsig_shutdown_connection_t* connection) {
+  unsigned ms = c->options.linger_ms;
+
+  if (connection->unsent > 0 && c->options.grace_ms > ms &&
+      atomic_load(&c->phase) != UVSIG_SHUTDOWN_FORCING)
+    ms = c->options.grace_ms;
+  connection->deadline = uvsig__now() + ms * UVSIG__MS;
+}
+
+/* It is time to force: those that linger have so long from now. */
+void uvsig__linger_force(struct uvsig__coordinator* c) {
+  uvsig_shutdown_connection_t* list = &c->connections.lists[UVSIG__CONN_LINGER];
+  uvsig_shutdown_connection_t* at;
+  uint64_t last = uvsig__now() + c->options.linger_ms * UVSIG__MS;
+
+  for (at = list->next; at != list; at = at->next)
+    if (at->deadline > last)
+      at->deadline = last;
 }
 
 /* What the peer has done. */
@@ -92,7 +119,7 @@ static void on_sent(uv_shutdown_t* req, int status) {
   if (status == 0)
     connection->state |= UVSIG__CONN_SENT;
   else
-    connection->deadline = 0;
+    connection->state |= UVSIG__CONN_BROKEN;
   if (uvsig__coordinator_of(connection->shutdown, &c) == 0) {
     c->connections.linger_at = 0;
     uvsig__look_again(c);
@@ -121,10 +148,12 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
   connection->stream = stream;
   connection->close_cb = close_cb;
   connection->state |= UVSIG__CONN_LINGERS;
-  connection->deadline = uvsig__now() + c->options.linger_ms * UVSIG__MS;
+  connection->unsent = count_unsent(stream);
+  set_deadline(c, connection);
   connection->shutdown_req.data = connection;
   uvsig__connection_move(c, connection, UVSIG__CONN_LINGER);
-  if ((connection->state & UVSIG__CONN_QUIET) != 0 && is_quiet(stream)) {
+  if ((connection->state & UVSIG__CONN_QUIET) != 0 && connection->unsent == 0 &&
+      !has_input(stream)) {
     connection->state |= UVSIG__CONN_SENT;
     uvsig__linger_close(c, connection);
   } else if (uv_shutdown(&connection->shutdown_req, stream, on_sent) != 0) {
@@ -144,14 +173,21 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
   uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_LINGER];
   uvsig_shutdown_connection_t* at;
   uvsig_shutdown_connection_t* next;
+  bool is_forcing = atomic_load(&c->phase) == UVSIG_SHUTDOWN_FORCING;
   enum side side;
+  size_t unsent;
 
   if (now < all->linger_at)
     return all->linger_at;
   for (at = list->next; at != list; at = next) {
     next = at->next;
     side = look(at->stream);
-    if (side == BROKEN ||
+    unsent = count_unsent(at->stream);
+    if (unsent != at->unsent && !is_forcing) {
+      at->unsent = unsent;
+      set_deadline(c, at);
+    }
+    if (side == BROKEN || (at->state & UVSIG__CONN_BROKEN) != 0 ||
         (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
         now >= at->deadline || uv_is_closing((uv_handle_t*) at->stream))
       uvsig__linger_close(c, at);

@@ -107,3 +107,8 @@ void uvsig__listeners_end(struct uvsig__coordinator* c) {
   }
   c->is_closed = true;
 }
+
+void uvsig__listeners_forget(struct uvsig__coordinator* c) {
+  while (c->listeners != NULL)
+    forget(c, c->listeners);
+}

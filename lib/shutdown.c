@@ -209,16 +209,24 @@ static void end(struct uvsig__coordinator* c) {
     uv_stop(loop);
 }
 
-static void on_closed(uv_handle_t* handle) {
-  struct uvsig__coordinator* c = handle->data;
-
-  if (--c->handles == 0)
-    end(c);
-}
+static void on_closed(uv_handle_t* handle);
 
 static void close_handle(struct uvsig__coordinator* c, uv_handle_t* handle) {
   c->handles++;
   uv_close(handle, on_closed);
+}
+
+static void on_closed(uv_handle_t* handle) {
+  struct uvsig__coordinator* c = handle->data;
+
+  if (--c->handles > 0)
+    return;
+  /* libuv closes the last first, and what lingered before these: one more turn,
+   * and it is closed as well. */
+  if (handle != (uv_handle_t*) &c->timer)
+    close_handle(c, (uv_handle_t*) &c->timer);
+  else
+    end(c);
 }
 
 /* Nothing comes in any more: neither signals nor calls. */
@@ -229,21 +237,18 @@ static void wind_up(struct uvsig__coordinator* c) {
   uvsig__connections_close(c);
   uvsig__children_forget(c);
   uvsig__holds_forget(c);
-  while (c->listeners != NULL)
-    uvsig_shutdown_remove_listener(c->listeners);
+  uvsig__listeners_forget(c);
   /* Whoever came before the phase changed may still be about to send. */
   while (atomic_load(&c->callers) != 0)
     sched_yield();
   close_handle(c, (uv_handle_t*) &c->async);
-  close_handle(c, (uv_handle_t*) &c->timer);
   close_handle(c, (uv_handle_t*) &c->idle);
   close_handle(c, (uv_handle_t*) &c->check);
   close_handle(c, (uv_handle_t*) &c->watchdog);
 }
 
 static bool is_finished(const struct uvsig__coordinator* c) {
-  return c->is_closed && c->connections.open == 0 &&
-         c->children == NULL;
+  return c->is_closed && c->connections.open == 0 && c->children == NULL;
 }
 
 /* Returns whether it is done. A hold is registered before, or refused. */
@@ -260,7 +265,7 @@ static bool finish(struct uvsig__coordinator* c, bool is_late) {
   uvsig__unlock();
   if (!is_done)
     return false;
-  c->sd->report.clean = is_clean;
+  c->sd->report.clean = is_clean && c->sd->report.forced == 0;
   uvsig__report_end(c);
   block_signals(c);
   wind_up(c);
@@ -547,6 +552,7 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   if (err != 0)
     return err;
   c->close_cb = cb;
+  atomic_store(&c->is_ready, 0);
   uvsig__lock();
   atomic_store(&c->phase, UVSIG__GIVEN_UP);
   uvsig__unlock();

@@ -65,7 +65,8 @@ enum {
   UVSIG__CONN_CLOSES = 8,   /* told to close ... */
   UVSIG__CONN_FORCED = 16,  /* ... whatever is under way */
   UVSIG__CONN_LINGERS = 32, /* closed by uvsig_shutdown_linger() ... */
-  UVSIG__CONN_SENT = 64     /* ... and all has been written */
+  UVSIG__CONN_SENT = 64,    /* ... and all has been written, */
+  UVSIG__CONN_BROKEN = 128  /* or could not be */
 };
 
 /* Where it is. */
@@ -146,6 +147,7 @@ void uvsig__look_again(struct uvsig__coordinator* c);
 
 /* escalate.c: signal context. */
 void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info);
+void uvsig__disarm(const struct uvsig__escalation* e);
 int uvsig__exit_status(const struct uvsig__escalation* e);
 
 /* deadline.c */
@@ -170,6 +172,7 @@ void uvsig__connection_move(struct uvsig__coordinator* c,
                             int list);
 
 /* linger.c */
+void uvsig__linger_force(struct uvsig__coordinator* c);
 uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close(struct uvsig__coordinator* c,
                          uvsig_shutdown_connection_t* connection);
@@ -177,6 +180,7 @@ void uvsig__linger_close(struct uvsig__coordinator* c,
 /* listener.c */
 bool uvsig__listeners_accept(struct uvsig__coordinator* c);
 void uvsig__listeners_end(struct uvsig__coordinator* c);
+void uvsig__listeners_forget(struct uvsig__coordinator* c);
 
 /* hold.c */
 void uvsig__children_kill(struct uvsig__coordinator* c, int signum);
