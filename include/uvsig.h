@@ -909,8 +909,9 @@ typedef enum {
 
 /* Called on the loop thread when a phase begins; may do what a watcher's
  * callback may do. In UVSIG_SHUTDOWN_DONE it is the last call, all that was
- * registered is forgotten, and the `uvsig_t` may be closed. If something is left
- * that keeps the loop alive, uv_stop() follows, for uv_run() to return. */
+ * registered is forgotten, and the `uvsig_t` may be closed. If something is
+ * left that keeps the loop alive, uv_stop() follows, so that uv_run()
+ * returns. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 

@@ -58,10 +58,7 @@ static bool counts(struct uvsig__escalation* e) {
   return true;
 }
 
-/* The loop may be stuck, and start no thread (deadline.c): until it has come to
- * it, a timer of the kernel's sends one more signal when all time is up. The
- * timer was made before; only setting it is for handlers (POSIX.1-2017,
- * 2.4.3). */
+/* The loop has come to it, and has a thread for it. */
 void uvsig__disarm(const struct uvsig__escalation* e) {
 #ifdef HAVE_TIMER_CREATE
   struct itimerspec spec = {{0, 0}, {0, 0}};
@@ -73,6 +70,10 @@ void uvsig__disarm(const struct uvsig__escalation* e) {
 #endif
 }
 
+/* The loop may be stuck, and start no thread (deadline.c): until it has come to
+ * it, a timer of the kernel's sends one more signal when all time is up. The
+ * timer was made before; only setting it is for handlers (POSIX.1-2017,
+ * 2.4.3). */
 static void set_timer(struct uvsig__escalation* e, unsigned ms) {
 #ifdef HAVE_TIMER_CREATE
   struct itimerspec spec = {{0, 0}, {0, 0}};
