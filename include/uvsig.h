@@ -894,7 +894,7 @@ typedef enum {
 /* What happens to idle connections when draining begins. One that becomes idle
  * later is closed then. */
 typedef enum {
-  UVSIG_SHUTDOWN_IDLE_CLOSE = 0,      /* they are closed at once */
+  UVSIG_SHUTDOWN_IDLE_CLOSE = 0,      /* at once, unless a request is there */
   UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE, /* after the next response */
   UVSIG_SHUTDOWN_IDLE_SPREAD          /* one after the other, longest idle
                                        * first, over spread_ms */
