@@ -123,12 +123,19 @@ void uvsig__holds_forget(struct uvsig__coordinator* c) {
 
 /* --- Children ------------------------------------------------------------- */
 
+/* One that has ended and has not been waited for still has its number. */
+static void kill_child(struct uvsig__coordinator* c,
+                       const uvsig_shutdown_child_t* child,
+                       int signum) {
+  if (kill(child->pid, signum) == 0 && signum == SIGKILL)
+    c->sd->report.killed++;
+}
+
 int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
                              uvsig_shutdown_child_t* child,
                              uv_pid_t pid) {
   struct uvsig__coordinator* c;
   void* data;
-  int phase;
   int err;
 
   if (child == NULL || pid <= 0)
@@ -136,8 +143,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   err = uvsig__coordinator_of(sd, &c);
   if (err != 0)
     return err;
-  phase = atomic_load(&c->phase);
-  if (phase == UVSIG_SHUTDOWN_DONE)
+  if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DONE)
     return UV_ECANCELED;
   data = child->data;
   memset(child, 0, sizeof(*child));
@@ -149,10 +155,8 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
     child->next->prev = child;
   c->children = child;
   c->child_count++;
-  if (phase == UVSIG_SHUTDOWN_DRAINING)
-    kill(pid, SIGTERM);
-  if (phase == UVSIG_SHUTDOWN_FORCING && kill(pid, SIGKILL) == 0)
-    sd->report.killed++;
+  if (c->child_signal != 0)
+    kill_child(c, child, c->child_signal);
   return 0;
 }
 
@@ -187,13 +191,12 @@ int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
   return 0;
 }
 
-/* One that has ended and has not been waited for still has its number. */
 void uvsig__children_kill(struct uvsig__coordinator* c, int signum) {
   uvsig_shutdown_child_t* child;
 
+  c->child_signal = signum;
   for (child = c->children; child != NULL; child = child->next)
-    if (kill(child->pid, signum) == 0 && signum == SIGKILL)
-      c->sd->report.killed++;
+    kill_child(c, child, signum);
 }
 
 void uvsig__children_forget(struct uvsig__coordinator* c) {

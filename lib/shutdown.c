@@ -82,8 +82,11 @@ bool uvsig__has_begun(const struct uvsig__coordinator* c) {
 
 /* --- Phases --------------------------------------------------------------- */
 
+/* While it is started the loop does not sleep. It comes before the poll. */
 static void on_idle(uv_idle_t* idle) {
-  (void) idle; /* while it is started the loop does not sleep */
+  struct uvsig__coordinator* c = idle->data;
+
+  c->will_poll = true;
 }
 
 static void on_check(uv_check_t* check);
@@ -321,6 +324,7 @@ static bool step(struct uvsig__coordinator* c) {
 static void take_turn(struct uvsig__coordinator* c) {
   uv_idle_stop(&c->idle);
   uv_check_stop(&c->check);
+  c->will_poll = false;
   uvsig__reloads_run(c);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return;
@@ -376,8 +380,12 @@ static void look(struct uvsig__coordinator* c, bool has_polled) {
   c->is_advancing = false;
 }
 
+/* It comes after the poll, but may have been started in the middle of it. */
 static void on_check(uv_check_t* check) {
-  look(check->data, true);
+  struct uvsig__coordinator* c = check->data;
+
+  if (c->will_poll)
+    look(c, true);
 }
 
 static void on_timer(uv_timer_t* timer) {

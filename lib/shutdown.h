@@ -108,7 +108,8 @@ struct uvsig__coordinator {
   uv_async_t async; /* any thread: look again; keeps the loop alive */
   uv_timer_t timer; /* the next moment that matters */
   uv_idle_t idle;   /* started: do not sleep, ... */
-  uv_check_t check; /* ... and look again when the loop has polled */
+  uv_check_t check; /* ... and look again when the loop has polled, ... */
+  bool will_poll;   /* ... all of it since then */
   uv_timer_t watchdog;
   unsigned handles; /* that have still to be closed */
   uvsig_shutdown_close_cb close_cb;
@@ -124,6 +125,7 @@ struct uvsig__coordinator {
   struct uvsig__connections connections;
   uvsig_shutdown_child_t* children;
   unsigned child_count;
+  int child_signal; /* that all of them have got, or 0 */
 
   /* Under uvsig__lock(): any thread's. */
   uvsig_shutdown_hold_t* holds;
