@@ -169,6 +169,8 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
 
   if (phase == UVSIG_SHUTDOWN_DRAINING)
     printf("%s: finishing\n", report->reason);
+  if (phase == UVSIG_SHUTDOWN_FORCING)
+    puts("time is up");
   if (phase == UVSIG_SHUTDOWN_DONE) {
     printf("%u closed, %u forced\n", report->closed, report->forced);
     failed(uvsig_close(&sig, NULL), "uvsig_close");
