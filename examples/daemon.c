@@ -194,6 +194,8 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
 
   if (phase >= UVSIG_SHUTDOWN_DRAINING && !uv_is_closing((uv_handle_t*) &timer))
     uv_close((uv_handle_t*) &timer, NULL); /* nothing else begins */
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    say("%s: finishing", report->reason);
   if (phase != UVSIG_SHUTDOWN_DONE)
     return;
   if (log_file != NULL)
