@@ -310,7 +310,7 @@ int main(int argc, char** argv) {
   if (log_file != NULL && log_file != stderr)
     fclose(log_file);
   if (failed(uv_loop_close(loop), "uv_loop_close"))
-    return 1;
+    status = 1;
   c = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
   return status != 0 ? status : c;
 }

@@ -231,7 +231,7 @@ int main(int argc, char** argv) {
 
   uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */
   if (failed(uv_loop_close(loop), "uv_loop_close"))
-    return 1;
+    status = 1;
   c = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
   return status != 0 ? status : c;
 }
