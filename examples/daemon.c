@@ -218,34 +218,32 @@ static int start_signals(const uvsig_shutdown_options_t* options) {
 
 /* --- The PID file --------------------------------------------------------- */
 
-/* That a daemon runs is said by the lock, not by the file: it goes with the
- * process, however that ends. Who locks a file that has been removed since it
- * was opened has locked nothing. */
+/* That a daemon runs is said by the lock, not by the file: the lock goes with
+ * the process, however that ends. */
 static int lock_pid_file(void) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   struct stat ours, there;
+  int fd = open(pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 
-  for (;;) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-    pid_fd = open(pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (pid_fd < 0)
-      return uv_translate_sys_error(errno);
-    if (fcntl(pid_fd, F_SETLK, &lock) == 0 && fstat(pid_fd, &ours) == 0 &&
-        stat(pid_path, &there) == 0 && ours.st_dev == there.st_dev &&
-        ours.st_ino == there.st_ino)
-      break;
-    if (fcntl(pid_fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
-      fprintf(stderr, "daemon: runs already: process %ld\n", (long) lock.l_pid);
-      close(pid_fd);
-      pid_fd = -1;
-      return UV_EBUSY;
-    }
-    close(pid_fd);
-  }
-  if (ftruncate(pid_fd, 0) != 0 ||
-      dprintf(pid_fd, "%ld\n", (long) getpid()) < 0)
+  if (fd < 0)
     return uv_translate_sys_error(errno);
-  return 0;
+  if (fcntl(fd, F_SETLK, &lock) != 0 || fstat(fd, &ours) != 0) {
+    int err = errno;
+    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+      fprintf(stderr, "daemon: runs already: process %ld\n", (long) lock.l_pid);
+    close(fd);
+    return uv_translate_sys_error(err);
+  }
+  /* Removed since it was opened, by another one's end: that locks nothing. */
+  if (stat(pid_path, &there) != 0 || there.st_dev != ours.st_dev ||
+      there.st_ino != ours.st_ino) {
+    close(fd);
+    return lock_pid_file();
+  }
+  pid_fd = fd;
+  return ftruncate(fd, 0) == 0 && dprintf(fd, "%ld\n", (long) getpid()) > 0
+             ? 0
+             : uv_translate_sys_error(errno);
 }
 
 /* Before the lock goes: after that it may be another's. */
