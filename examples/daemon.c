@@ -35,22 +35,16 @@ static uvsig_shutdown_hold_t hold;
 static uvsig_reload_t reload;
 static uvsig_watcher_t watchers[2];
 static uv_timer_t timer;
+static uv_work_t work, reading;
 static config_t config;
+static struct { /* the thread pool's while it works */
+  unsigned work_ms;
+  config_t config;
+  int err;
+} aside;
 static const char *config_path, *log_path, *pid_path;
 static FILE* log_file;
 static int pid_fd = -1;
-
-/* What the thread pool has while it works. */
-static struct {
-  uv_work_t req;
-  int busy;
-  unsigned ms;
-} work;
-static struct {
-  uv_work_t req;
-  config_t config;
-  int err;
-} reading;
 
 static int failed(int err, const char* what) {
   if (err < 0)
@@ -113,19 +107,19 @@ static int read_config(config_t* to) {
 /* In the thread pool: a file may be slow, and the loop has other things to do. */
 static void read_aside(uv_work_t* req) {
   (void) req;
-  reading.err = read_config(&reading.config);
+  aside.err = read_config(&aside.config);
 }
 
 static void on_tick(uv_timer_t* t);
 
 static void on_config_read(uv_work_t* req, int status) {
-  int err = status < 0 ? status : reading.err;
+  int err = status < 0 ? status : aside.err;
 
   (void) req;
   if (err < 0) {
     say("no reload: %s: %s", config_path, uv_strerror(err));
   } else {
-    config = reading.config;
+    config = aside.config;
     say("reload: %s", config.message);
     if (!uv_is_closing((uv_handle_t*) &timer))
       uv_timer_start(&timer, on_tick, config.interval_ms, config.interval_ms);
@@ -134,7 +128,7 @@ static void on_config_read(uv_work_t* req, int status) {
 }
 
 static void on_reload(uvsig_reload_t* r) {
-  if (failed(uv_queue_work(loop, &reading.req, read_aside, on_config_read),
+  if (failed(uv_queue_work(loop, &reading, read_aside, on_config_read),
              "uv_queue_work"))
     failed(uvsig_reload_finish(r), "uvsig_reload_finish");
 }
@@ -143,47 +137,47 @@ static void on_reload(uvsig_reload_t* r) {
 
 static void work_aside(uv_work_t* req) {
   (void) req;
-  uv_sleep(work.ms); /* yours is more useful */
+  uv_sleep(aside.work_ms); /* yours is more useful */
 }
 
 static void on_work_done(uv_work_t* req, int status) {
   (void) req;
   say("work done: %s", status == 0 ? config.message : uv_strerror(status));
-  work.busy = 0;
   failed(uvsig_shutdown_release(&hold), "uvsig_shutdown_release");
 }
 
-/* A shutdown waits for the work that has begun; only then the daemon ends. */
+/* A shutdown waits for the work that has begun. */
 static void on_tick(uv_timer_t* t) {
   (void) t;
-  if (work.busy || failed(uvsig_shutdown_hold(&sd, &hold, "work"), "work"))
+  if (hold.shutdown != NULL) /* still at it */
+    return;
+  if (failed(uvsig_shutdown_hold(&sd, &hold, "work"), "uvsig_shutdown_hold"))
     return;
   say("work begins");
-  work.ms = config.work_ms;
-  work.busy = 1;
-  if (failed(uv_queue_work(loop, &work.req, work_aside, on_work_done),
-             "uv_queue_work"))
-    on_work_done(&work.req, UV_ENOMEM);
+  aside.work_ms = config.work_ms;
+  if (failed(uv_queue_work(loop, &work, work_aside, on_work_done), "work"))
+    failed(uvsig_shutdown_release(&hold), "uvsig_shutdown_release");
 }
 
 /* --- Signals -------------------------------------------------------------- */
 
-static void on_usr1(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
-  int err = open_log();
-
-  (void) w, (void) signum, (void) info;
-  say("log opened again: %s", err == 0 ? "yes" : uv_strerror(err));
-}
-
-static void on_usr2(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
   uvsig_stats_t stats;
+  int i, err;
 
   (void) w, (void) info;
-  for (signum = 0; signum < UVSIG_NSIG; signum++) { /* 0 is the sum */
-    uvsig_stats(&sig, signum, &stats);
+  if (signum == SIGUSR1) {
+    err = open_log();
+    say("log opened again: %s", err == 0 ? "yes" : uv_strerror(err));
+    return;
+  }
+  for (i = 0; i < UVSIG_NSIG; i++) { /* 0 is the sum */
+    uvsig_stats(&sig, i, &stats);
     if (stats.caught > 0)
       say("statistics: %s: %" PRIu64 " caught, %" PRIu64 " delivered",
-          signum == 0 ? "all" : uvsig_signal_name(signum),
+          i == 0 ? "all" : uvsig_signal_name(i),
           stats.caught,
           stats.delivered);
   }
@@ -212,8 +206,10 @@ static int start_signals(const uvsig_shutdown_options_t* options) {
          failed(uvsig_reload_start(&reload, on_reload, SIGHUP), "SIGHUP") ||
          failed(uvsig_watcher_init(&sig, &watchers[0]), "uvsig_watcher_init") ||
          failed(uvsig_watcher_init(&sig, &watchers[1]), "uvsig_watcher_init") ||
-         failed(uvsig_watcher_start(&watchers[0], on_usr1, SIGUSR1), "USR1") ||
-         failed(uvsig_watcher_start(&watchers[1], on_usr2, SIGUSR2), "USR2");
+         failed(uvsig_watcher_start(&watchers[0], on_signal, SIGUSR1),
+                "SIGUSR1") ||
+         failed(uvsig_watcher_start(&watchers[1], on_signal, SIGUSR2),
+                "SIGUSR2");
 }
 
 /* --- The PID file --------------------------------------------------------- */
