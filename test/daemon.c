@@ -102,7 +102,7 @@ static void check_status(int status) {
 static void terminate(void) {
   program_signal(&daemon_, SIGTERM);
   program_line(&daemon_, "SIGTERM: clean");
-  CHECK(program_line_or_end(&daemon_, "") == NULL);
+  program_output_ends(&daemon_);
   check_status(program_finish(&daemon_));
 }
 
@@ -124,7 +124,7 @@ static void work_that_has_begun_is_finished_first(void) {
     done += strcmp(line, "work done: hello") == 0;
   }
   CHECK_EQ(done, begun);
-  CHECK(program_line_or_end(&daemon_, "") == NULL);
+  program_output_ends(&daemon_);
   check_status(program_finish(&daemon_));
 }
 
@@ -247,7 +247,7 @@ static void a_shutdown_waits_for_a_reload_and_begins_none(void) {
   feed(fd, "message = late\n");
   CHECK_STR(program_line(&daemon_, ""), "reload: late");
   CHECK_STR(program_line(&daemon_, ""), "SIGTERM: clean");
-  CHECK(program_line_or_end(&daemon_, "") == NULL);
+  program_output_ends(&daemon_);
   check_status(program_finish(&daemon_));
   unlink(config_path);
 }

@@ -71,7 +71,7 @@ static void ends_by(int signum, const char* report) {
 
   CHECK(strlen(line) >= strlen(report));
   CHECK_STR(line + strlen(line) - strlen(report), report);
-  CHECK(program_line_or_end(&server, "") == NULL);
+  program_output_ends(&server);
   status = program_finish(&server);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), signum);

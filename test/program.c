@@ -351,6 +351,14 @@ const char* program_line(struct program* p, const char* prefix) {
   return line;
 }
 
+void program_output_ends(struct program* p) {
+  const char* line;
+
+  while ((line = program_line_or_end(p, "")) != NULL)
+    if (strncmp(line, "==", 2) != 0)
+      check_failed(__FILE__, __LINE__, "%s says more: %s", p->path, line);
+}
+
 unsigned program_port(struct program* p, const char* prefix) {
   const char* line = program_line(p, prefix);
   const char* place = strstr(line, " on 127.0.0.1:");

@@ -52,6 +52,9 @@ void program_start_2to1(struct program* p,
 const char* program_line(struct program* p, const char* prefix);
 /* The same, or NULL if the output ends before. */
 const char* program_line_or_end(struct program* p, const char* prefix);
+/* Check that the output ends without another line. What valgrind says ("==") of
+ * a death by a signal is none. */
+void program_output_ends(struct program* p);
 /* Wait for a line, and return the port in it: "Serving on 127.0.0.1:PORT". */
 unsigned program_port(struct program* p, const char* prefix);
 
