@@ -193,7 +193,10 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
   if (phase != UVSIG_SHUTDOWN_DONE)
     return;
   if (log_file != NULL)
-    say("%s: %s", report->reason, report->clean ? "clean" : report->held);
+    say("%s: %s%s",
+        report->reason,
+        report->clean ? "clean" : "not finished: ",
+        report->held);
   failed(uvsig_reload_stop(&reload), "uvsig_reload_stop");
   failed(uvsig_close(&sig, NULL), "uvsig_close"); /* stops the watchers */
 }
@@ -303,7 +306,9 @@ int main(int argc, char** argv) {
   remove_pid_file();
   if (log_file != NULL && log_file != stderr)
     fclose(log_file);
-  if (failed(uv_loop_close(loop), "uv_loop_close"))
+  /* Time may be up before the thread pool is done. */
+  failed(uvsig_shutdown_release(&hold), "uvsig_shutdown_release");
+  if (sd.report.requests == 0 && failed(uv_loop_close(loop), "uv_loop_close"))
     status = 1;
   c = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
   return status != 0 ? status : c;

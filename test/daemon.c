@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BURST = 5, AT_ONCE = 4 };
+enum { BURST = 5, AT_ONCE = 4, DEBOUNCE_MS = 200 };
 
 static struct program daemon_;
 static char folder[] = "/tmp/uvsig-daemon-XXXXXX";
@@ -135,6 +135,19 @@ static void work_is_done_again_and_again(void) {
   for (i = 0; i < 5; i++)
     CHECK_STR(program_line(&daemon_, "work done: "), "work done: hello");
   terminate();
+}
+
+/* The second signal forces; nobody waits for the thread pool. */
+static void work_that_does_not_end_in_time_is_named(void) {
+  start("interval_ms = 1\nwork_ms = 3600000\nmessage = never\n");
+  program_line(&daemon_, "work begins");
+  program_signal(&daemon_, SIGTERM);
+  CHECK_STR(program_line(&daemon_, ""), "SIGTERM: finishing");
+  uv_sleep(DEBOUNCE_MS + 50); /* what comes before does not count */
+  program_signal(&daemon_, SIGTERM);
+  CHECK_STR(program_line(&daemon_, ""), "SIGTERM: not finished: work");
+  program_output_ends(&daemon_);
+  check_status(program_finish(&daemon_));
 }
 
 /* --- Reload --------------------------------------------------------------- */
@@ -671,6 +684,7 @@ static void remove_folder(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(work_that_has_begun_is_finished_first),
+      TEST(work_that_does_not_end_in_time_is_named),
       TEST(work_is_done_again_and_again),
       TEST(sighup_takes_a_changed_configuration),
       TEST(a_wrong_configuration_is_not_taken),

@@ -227,6 +227,36 @@ static void idle_clients_see_the_end_while_a_busy_one_does_not(void) {
   ends_by(SIGTERM, "5 closed, 0 forced");
 }
 
+/* While the server is stopped: a line of a client that was idle, then the
+ * signal; and a client that is not accepted yet. */
+static void what_came_before_the_signal_is_answered(void) {
+  int idle[2];
+  int fresh[2];
+  unsigned i;
+
+  start();
+  for (i = 0; i < 2; i++) {
+    idle[i] = connect_client[i]();
+    exchange(idle[i], "a line\n");
+  }
+  program_signal(&server, SIGSTOP);
+  for (i = 0; i < 2; i++) {
+    send_text(idle[i], "another\n");
+    fresh[i] = connect_client[i]();
+    send_text(fresh[i], "hello\n");
+  }
+  program_signal(&server, SIGTERM);
+  program_signal(&server, SIGCONT);
+  for (i = 0; i < 2; i++) {
+    expect_text(idle[i], "another\n");
+    expect_end(idle[i]);
+    expect_text(fresh[i], "hello\n");
+    expect_end(fresh[i]);
+  }
+  program_line(&server, "SIGTERM: finishing");
+  ends_by(SIGTERM, "4 closed, 0 forced");
+}
+
 static bool refused(void* data) {
   int fd = try_connect(port);
 
@@ -372,6 +402,7 @@ int main(void) {
       TEST(a_line_under_way_is_answered_whole),
       TEST(a_long_line_under_way_is_answered_whole),
       TEST(idle_clients_see_the_end_while_a_busy_one_does_not),
+      TEST(what_came_before_the_signal_is_answered),
       TEST(while_it_finishes_others_are_refused),
       TEST(a_client_that_never_reads_does_not_outlast_the_deadline),
       TEST(nor_does_one_of_the_unix_socket),
