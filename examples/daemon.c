@@ -54,10 +54,12 @@ static int failed(int err, const char* what) {
 
 /* --- The log -------------------------------------------------------------- */
 
-/* A full disk is no reason to end. */
+/* A full disk is no reason to end, and before there is a log nothing is said. */
 __attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
   va_list arguments;
 
+  if (log_file == NULL)
+    return;
   va_start(arguments, format);
   vfprintf(log_file, format, arguments);
   va_end(arguments);
@@ -192,11 +194,10 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
     say("%s: finishing", report->reason);
   if (phase != UVSIG_SHUTDOWN_DONE)
     return;
-  if (log_file != NULL)
-    say("%s: %s%s",
-        report->reason,
-        report->clean ? "clean" : "not finished: ",
-        report->held);
+  say("%s: %s%s",
+      report->reason,
+      report->clean ? "clean" : "not finished: ",
+      report->held);
   failed(uvsig_reload_stop(&reload), "uvsig_reload_stop");
   failed(uvsig_close(&sig, NULL), "uvsig_close"); /* stops the watchers */
 }
@@ -299,7 +300,7 @@ int main(int argc, char** argv) {
     return 1;
   if (start()) {
     status = 1;
-    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_FORCED);
+    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
   }
 
   uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */

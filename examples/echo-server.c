@@ -224,7 +224,7 @@ int main(int argc, char** argv) {
   if (listen_at(NULL, port) || (path != NULL && listen_at(path, 0)) ||
       fflush(stdout) != 0) {
     status = 1;
-    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_FORCED);
+    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
   } else {
     uvsig_shutdown_ready(&sd); /* a shutdown may have begun; that is no error */
   }
