@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A server of several processes. The parent owns the listener and serves
+ * nothing: it keeps so many workers, starts another one where one has died, and
+ * hands signals on. Each worker accepts from the same listener, and answers
+ * each request with its pid.
+ *
+ * Run it, and `curl` the address that it names. `kill -HUP` it: you should see
+ * new workers serve, the old ones go, and "Replaced". `kill -USR1` it: each
+ * worker says what it has done. Press Ctrl-C: the workers finish and go, then
+ * it does, and `echo $?` should print 130.
+ *
+ * The listener is shared, rather than one with SO_REUSEPORT for each worker:
+ * such a one has a queue of its own, and what waits in it is reset when it is
+ * closed. In the shared one it waits for another worker. */
+
+#define _GNU_SOURCE 1 /* SOCK_CLOEXEC, SOCK_NONBLOCK */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <uvsig.h>
+
+enum {
+  EXIT_USAGE = 2,
+  LISTENER_FD = 3, /* in a worker */
+  PARENT_FD = 4,   /* in a worker: see worker_t, pipe */
+  MARGIN_MS = 1000,
+  QUICK_MS = 1000, /* a worker that dies younger is not replaced at once */
+  LEAST_PAUSE_MS = 100,
+  MOST_PAUSE_MS = 10000
+};
+
+static struct { unsigned port, workers, grace; } settings = {0, 4, 10};
+
+static uv_loop_t* loop;
+static uvsig_t sig;
+static uvsig_shutdown_t shutdown_;
+static uvsig_watcher_t on_usr1, on_quit;
+
+/* Tell whether a call failed, and say so. */
+static int failed(int err, const char* what) {
+  if (err < 0)
+    fprintf(stderr, "prefork %d: %s: %s\n", getpid(), what, uv_strerror(err));
+  return err < 0;
+}
+
+/* Print a line at once, also to a pipe. */
+__attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
+  va_list args;
+
+  va_start(args, format);
+  vprintf(format, args);
+  va_end(args);
+  fflush(stdout);
+}
+
+static int watch(uvsig_watcher_t* w, uvsig_watcher_cb cb, int signum) {
+  int err = uvsig_watcher_init(&sig, w);
+
+  return err != 0 ? err : uvsig_watcher_start(w, cb, signum);
+}
+
+/* The end of either: what keeps the loop alive has been closed. */
+static int run_and_exit(void) {
+  uv_run(loop, UV_RUN_DEFAULT);
+  if (failed(uv_loop_close(loop), "uv_loop_close"))
+    return EXIT_FAILURE;
+  return uvsig_shutdown_exit(&shutdown_);
+}
+
+/* --- A worker --------------------------------------------------------------- */
+
+typedef struct {
+  uv_tcp_t tcp;
+  uv_write_t write;
+  uvsig_shutdown_connection_t tracked;
+  unsigned matched; /* how much of END has come */
+  unsigned begun;   /* 1: a request has begun, and has not ended */
+  unsigned waiting; /* requests to be answered */
+  int writing;
+  int last; /* what is written says "Connection: close" */
+} connection_t;
+
+static const char END[] = "\r\n\r\n"; /* of a request; none has a body */
+
+static struct {
+  uv_tcp_t tcp;
+  uv_pipe_t parent;
+  uvsig_shutdown_listener_t listener;
+  char answer[2][128]; /* the second with "Connection: close" */
+  unsigned long requests;
+  int replaced; /* others serve: take the time */
+} self;
+
+static void on_connection_closed(uv_handle_t* handle) {
+  free(handle->data);
+}
+
+/* The client has gone. */
+static void drop(connection_t* c) {
+  uvsig_shutdown_remove_connection(&c->tracked);
+  if (!uv_is_closing((uv_handle_t*) &c->tcp))
+    uv_close((uv_handle_t*) &c->tcp, on_connection_closed);
+}
+
+static void answer_next(connection_t* c);
+
+static void on_written(uv_write_t* req, int status) {
+  connection_t* c = req->data;
+
+  c->writing = 0;
+  if (c->tracked.shutdown == NULL)
+    return; /* closing */
+  if (status < 0) {
+    drop(c);
+    return;
+  }
+  if (c->waiting > 0 && !c->last) {
+    answer_next(c);
+    return;
+  }
+  /* One that becomes idle while draining is closed. A client that has not been
+   * told so may be sending its next request: it is told in the answer. */
+  if (c->last ||
+      (!c->begun && uvsig_shutdown_phase(&shutdown_) == UVSIG_SHUTDOWN_RUNNING))
+    uvsig_shutdown_connection_idle(&c->tracked);
+}
+
+static void answer_next(connection_t* c) {
+  uv_buf_t buf;
+
+  c->last = uvsig_shutdown_phase(&shutdown_) != UVSIG_SHUTDOWN_RUNNING;
+  buf = uv_buf_init(self.answer[c->last], strlen(self.answer[c->last]));
+  c->waiting--;
+  c->writing = 1;
+  c->write.data = c;
+  self.requests++;
+  if (uv_write(&c->write, (uv_stream_t*) &c->tcp, &buf, 1, on_written) != 0)
+    drop(c);
+}
+
+static void on_alloc(uv_handle_t* handle, size_t size, uv_buf_t* buf) {
+  static char bytes[65536]; /* read, and done with at return */
+
+  (void) handle;
+  (void) size;
+  *buf = uv_buf_init(bytes, sizeof(bytes));
+}
+
+static void on_bytes(uv_stream_t* stream, ssize_t size, const uv_buf_t* buf) {
+  connection_t* c = stream->data;
+  ssize_t i;
+
+  if (size < 0) {
+    drop(c);
+    return;
+  }
+  for (i = 0; i < size; i++) {
+    c->begun = 1;
+    if (buf->base[i] == END[c->matched])
+      c->matched++;
+    else
+      c->matched = buf->base[i] == END[0];
+    if (c->matched == sizeof(END) - 1) {
+      c->matched = c->begun = 0;
+      c->waiting++;
+    }
+  }
+  if (size > 0)
+    uvsig_shutdown_connection_busy(&c->tracked);
+  if (c->waiting > 0 && !c->writing && !c->last)
+    answer_next(c);
+}
+
+/* Of those that are idle when draining begins, with nothing under way, some
+ * send their next request at this moment. Where others serve, none may fail: it
+ * is answered, and is the last (UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; _SPREAD
+ * would have fewer of them fail). Where this is the end of the service they are
+ * closed, or it would last as long as the idlest client lets it. */
+static void on_event(uvsig_shutdown_connection_t* tracked,
+                     uvsig_shutdown_event_t event) {
+  connection_t* c = tracked->data;
+
+  if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN &&
+      (self.replaced || c->begun || c->waiting > 0 || c->writing))
+    return;
+  uvsig_shutdown_linger(tracked, (uv_stream_t*) &c->tcp, on_connection_closed);
+}
+
+static void on_connection(uv_stream_t* listener, int status) {
+  connection_t* c;
+
+  if (status < 0 || (c = calloc(1, sizeof(*c))) == NULL)
+    return;
+  if (uv_tcp_init(loop, &c->tcp) != 0) {
+    free(c);
+    return;
+  }
+  c->tcp.data = c->tracked.data = c;
+  if (uv_accept(listener, (uv_stream_t*) &c->tcp) != 0 ||
+      uvsig_shutdown_add_connection(&shutdown_, &c->tracked, on_event) != 0 ||
+      uv_read_start((uv_stream_t*) &c->tcp, on_alloc, on_bytes) != 0)
+    drop(c);
+}
+
+static void on_draining(uvsig_shutdown_listener_t* listener) {
+  uv_close((uv_handle_t*) listener->stream, NULL);
+}
+
+static void on_worker_phase(uvsig_shutdown_t* sd,
+                            uvsig_shutdown_phase_t phase) {
+  (void) sd;
+  if (phase != UVSIG_SHUTDOWN_DONE)
+    return;
+  uv_close((uv_handle_t*) &self.parent, NULL);
+  uvsig_close(&sig, NULL);
+}
+
+static void on_worker_signal(uvsig_watcher_t* w,
+                             int signum,
+                             const uvsig_info_t* info) {
+  (void) w;
+  (void) info;
+  if (signum == SIGUSR1) {
+    say("Worker %d: %lu requests\n", getpid(), self.requests);
+    return;
+  }
+  self.replaced = 1;
+  uvsig_shutdown_request(&shutdown_, "replaced", UVSIG_SHUTDOWN_GRACEFUL);
+}
+
+/* It never writes: this is its end. */
+static void on_parent(uv_stream_t* parent, ssize_t size, const uv_buf_t* buf) {
+  (void) buf;
+  if (size >= 0)
+    return;
+  uv_read_stop(parent);
+  uvsig_shutdown_request(&shutdown_, "no parent", UVSIG_SHUTDOWN_GRACEFUL);
+}
+
+static int open_worker(void) {
+  uvsig_shutdown_options_t options;
+  uv_buf_t ready = uv_buf_init((char[]){'+'}, 1);
+  uv_stream_t* listener = (uv_stream_t*) &self.tcp;
+  uv_stream_t* parent = (uv_stream_t*) &self.parent;
+
+  /* The terminal's are for the parent, which says what is to be done. */
+  uvsig_ignore(SIGINT);
+  uvsig_ignore(SIGHUP);
+  uvsig_ignore(SIGPIPE); /* a client has gone: UV_EPIPE says so */
+  uvsig_shutdown_options_init(&options);
+  sigemptyset(&options.graceful);
+  sigaddset(&options.graceful, SIGTERM);
+  options.forced_count = options.exit_count = 0; /* the parent has SIGKILL */
+  options.grace_ms = settings.grace * 1000;
+  options.hard_ms = MARGIN_MS;
+  options.idle = UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; /* see on_event() */
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.notify = 0; /* the service is the parent */
+  options.phase_cb = on_worker_phase;
+  return failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown") ||
+         failed(watch(&on_usr1, on_worker_signal, SIGUSR1), "SIGUSR1") ||
+         failed(watch(&on_quit, on_worker_signal, SIGQUIT), "SIGQUIT") ||
+         failed(uv_tcp_init(loop, &self.tcp), "uv_tcp_init") ||
+         failed(uv_tcp_open(&self.tcp, LISTENER_FD), "uv_tcp_open") ||
+         failed(uvsig_shutdown_add_listener(
+                    &shutdown_, &self.listener, listener, on_draining),
+                "uvsig_shutdown_add_listener") ||
+         failed(uv_listen(listener, SOMAXCONN, on_connection), "uv_listen") ||
+         failed(uv_pipe_init(loop, &self.parent, 0), "uv_pipe_init") ||
+         failed(uv_pipe_open(&self.parent, PARENT_FD), "uv_pipe_open") ||
+         failed(uv_read_start(parent, on_alloc, on_parent), "uv_read_start") ||
+         failed(uv_try_write(parent, &ready, 1), "uv_try_write");
+}
+
+static int be_worker(void) {
+  int closes;
+
+  for (closes = 0; closes < 2; closes++)
+    snprintf(self.answer[closes],
+             sizeof(self.answer[closes]),
+             "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n%s\r\n%10d\n",
+             closes ? "Connection: close\r\n" : "",
+             getpid());
+  return open_worker() ? EXIT_FAILURE : run_and_exit();
+}
+
+/* --- The parent --------------------------------------------------------------- */
+
+typedef struct worker_s worker_t;
+
+struct worker_s {
+  uv_process_t process;
+  uv_pipe_t pipe;   /* a byte comes when it serves; its end is ours to it */
+  uv_timer_t timer; /* how long it may take to go */
+  uvsig_shutdown_child_t child;
+  uint64_t since;
+  unsigned generation;
+  unsigned handles; /* that are not closed */
+  int serves;
+  int replaced;
+  worker_t* next;
+};
+
+static struct {
+  worker_t* workers;
+  unsigned generation;
+  unsigned count; /* of workers of this generation */
+  int listener;
+  int replacing;
+  uint64_t pause; /* before the next worker is started */
+  uv_timer_t timer;
+  uvsig_shutdown_listener_t tracked;
+  uvsig_reload_t reload;
+  char address[64];
+  char program[4096];
+} server;
+
+static void on_worker_closed(uv_handle_t* handle) {
+  worker_t* w = handle->data;
+
+  if (--w->handles == 0)
+    free(w);
+}
+
+static void forget(worker_t* w) {
+  worker_t** link = &server.workers;
+
+  while (*link != NULL && *link != w)
+    link = &(*link)->next;
+  if (*link != NULL)
+    *link = w->next;
+  uvsig_shutdown_remove_child(&w->child);
+  uv_close((uv_handle_t*) &w->process, on_worker_closed);
+  uv_close((uv_handle_t*) &w->pipe, on_worker_closed);
+  uv_close((uv_handle_t*) &w->timer, on_worker_closed);
+}
+
+static void on_stuck(uv_timer_t* timer) {
+  worker_t* w = timer->data;
+
+  uv_process_kill(&w->process, SIGKILL);
+}
+
+/* Go on with what has waited for a worker to serve or to go. Old workers are
+ * told to go when all the new ones serve: should those not even start, the old
+ * ones stay. */
+static void settle(void) {
+  unsigned old = 0, serving = 0;
+  worker_t* w;
+
+  for (w = server.workers; w != NULL; w = w->next)
+    if (w->generation != server.generation)
+      old++;
+    else
+      serving += (unsigned) w->serves;
+  if (serving < settings.workers)
+    return;
+  if (uvsig_shutdown_ready(&shutdown_) == 0 && server.address[0] != '\0') {
+    say("Serving on %s\n", server.address);
+    server.address[0] = '\0';
+  }
+  for (w = server.workers; w != NULL; w = w->next) {
+    if (w->generation == server.generation || w->replaced)
+      continue;
+    w->replaced = 1;
+    uv_process_kill(&w->process, SIGQUIT);
+    uv_timer_start(
+        &w->timer, on_stuck, settings.grace * 1000ull + 2 * MARGIN_MS, 0);
+  }
+  if (server.replacing && old == 0) {
+    say("Replaced\n");
+    server.replacing = 0;
+    uvsig_reload_finish(&server.reload);
+  }
+}
+
+static void fill(uv_timer_t* timer);
+
+/* Not in a tight loop, if they die at once. */
+static void pause_and_fill(uint64_t age) {
+  if (age >= QUICK_MS)
+    server.pause = 0;
+  else if (server.pause == 0)
+    server.pause = LEAST_PAUSE_MS;
+  else if (server.pause < MOST_PAUSE_MS / 2)
+    server.pause *= 2;
+  else
+    server.pause = MOST_PAUSE_MS;
+  if (!uv_is_active((uv_handle_t*) &server.timer))
+    uv_timer_start(&server.timer, fill, server.pause, 0);
+}
+
+static void on_exit_(uv_process_t* process, int64_t status, int signum) {
+  worker_t* w = process->data;
+
+  (void) status;
+  (void) signum;
+  say("Worker %d has gone\n", process->pid);
+  if (w->generation == server.generation) {
+    server.count--;
+    if (uvsig_shutdown_phase(&shutdown_) == UVSIG_SHUTDOWN_RUNNING)
+      pause_and_fill(uv_now(loop) - w->since);
+  }
+  forget(w);
+  settle();
+}
+
+static void on_worker(uv_stream_t* pipe, ssize_t size, const uv_buf_t* buf) {
+  worker_t* w = pipe->data;
+
+  (void) buf;
+  if (size == 0)
+    return;
+  uv_read_stop(pipe);
+  if (size < 0)
+    return; /* its exit will be told of */
+  w->serves = 1;
+  say("Worker %d serves\n", w->process.pid);
+  settle();
+}
+
+static int start_worker(void) {
+  worker_t* w = calloc(1, sizeof(*w));
+  uv_stdio_container_t stdio[] = {
+      {.flags = UV_IGNORE},
+      {.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
+      {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+      {.flags = UV_INHERIT_FD, .data.fd = server.listener},
+      {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE}};
+  uv_process_options_t options = {
+      .exit_cb = on_exit_, .file = server.program, .stdio = stdio};
+  char grace[32];
+  int err;
+
+  if (w == NULL)
+    return UV_ENOMEM;
+  snprintf(grace, sizeof(grace), "--grace=%u", settings.grace);
+  options.args = (char*[]){server.program, "--worker", grace, NULL};
+  options.stdio_count = sizeof(stdio) / sizeof(stdio[0]);
+  stdio[PARENT_FD].data.stream = (uv_stream_t*) &w->pipe;
+  uv_pipe_init(loop, &w->pipe, 0);
+  uv_timer_init(loop, &w->timer);
+  w->process.data = w->pipe.data = w->timer.data = w;
+  w->handles = 3;
+  w->since = uv_now(loop);
+  w->generation = server.generation;
+  err = uv_spawn(loop, &w->process, &options);
+  if (err != 0) {
+    forget(w);
+    return err;
+  }
+  w->next = server.workers;
+  server.workers = w;
+  server.count++;
+  uvsig_shutdown_add_child(&shutdown_, &w->child, w->process.pid);
+  uv_read_start((uv_stream_t*) &w->pipe, on_alloc, on_worker);
+  return 0;
+}
+
+static void fill(uv_timer_t* timer) {
+  (void) timer;
+  if (uvsig_shutdown_phase(&shutdown_) != UVSIG_SHUTDOWN_RUNNING)
+    return;
+  while (server.count < settings.workers) {
+    if (failed(start_worker(), server.program)) {
+      pause_and_fill(0);
+      break;
+    }
+  }
+}
+
+static void on_reload(uvsig_reload_t* reload) {
+  (void) reload;
+  server.replacing = 1;
+  server.generation++;
+  server.count = 0;
+  if (!uv_is_active((uv_handle_t*) &server.timer))
+    fill(NULL);
+}
+
+/* To those that have a handler: the others would die of it. */
+static void on_forwarded(uvsig_watcher_t* watcher,
+                         int signum,
+                         const uvsig_info_t* info) {
+  worker_t* w;
+
+  (void) watcher;
+  (void) info;
+  for (w = server.workers; w != NULL; w = w->next)
+    if (w->serves)
+      uv_process_kill(&w->process, signum);
+}
+
+static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
+  (void) sd;
+  if (server.replacing) { /* all of them go */
+    server.replacing = 0;
+    uvsig_reload_finish(&server.reload);
+  }
+  if (phase != UVSIG_SHUTDOWN_DONE)
+    return;
+  while (server.workers != NULL)
+    forget(server.workers); /* not even SIGKILL has ended it yet */
+  uv_close((uv_handle_t*) &server.timer, NULL);
+  uvsig_reload_stop(&server.reload);
+  uvsig_close(&sig, NULL);
+}
+
+static void close_listener(uvsig_shutdown_listener_t* listener) {
+  (void) listener;
+  close(server.listener);
+}
+
+static int open_listener(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  socklen_t size = sizeof(address);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+  address.sin_port = htons((uint16_t) settings.port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (fd < 0 ||
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+      bind(fd, (struct sockaddr*) &address, size) != 0 ||
+      listen(fd, SOMAXCONN) != 0 ||
+      getsockname(fd, (struct sockaddr*) &address, &size) != 0)
+    return uv_translate_sys_error(errno);
+  snprintf(server.address,
+           sizeof(server.address),
+           "127.0.0.1:%u",
+           ntohs(address.sin_port));
+  server.listener = fd;
+  return uvsig_shutdown_add_listener(
+      &shutdown_, &server.tracked, NULL, close_listener);
+}
+
+static int be_parent(void) {
+  uvsig_shutdown_options_t options;
+  size_t size = sizeof(server.program);
+
+  uvsig_shutdown_options_init(&options);
+  /* A worker forces by itself, before: it is killed only if it is stuck. */
+  options.grace_ms = settings.grace * 1000 + 2 * MARGIN_MS;
+  options.phase_cb = on_phase;
+  /* Asked for once: a later release in its place is what SIGHUP starts. */
+  if (failed(uv_exepath(server.program, &size), "uv_exepath") ||
+      failed(uv_timer_init(loop, &server.timer), "uv_timer_init") ||
+      failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown") ||
+      failed(uvsig_reload_init(&shutdown_, &server.reload), "reload") ||
+      failed(uvsig_reload_start(&server.reload, on_reload, SIGHUP), "reload") ||
+      failed(watch(&on_usr1, on_forwarded, SIGUSR1), "SIGUSR1") ||
+      failed(open_listener(), "listener"))
+    return EXIT_FAILURE;
+  fill(NULL);
+  return run_and_exit();
+}
+
+/* --- Options ------------------------------------------------------------------ */
+
+static int parse_number(const char* text, long most, unsigned* number) {
+  char* end;
+  long value = strtol(text, &end, 10);
+
+  if (*text == '\0' || *end != '\0' || value < 0 || value > most)
+    return -1;
+  *number = (unsigned) value;
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  static const struct option options[] = {
+      {"grace", required_argument, NULL, 'g'},
+      {"port", required_argument, NULL, 'p'},
+      {"workers", required_argument, NULL, 'n'},
+      {"worker", no_argument, NULL, 'w'}, /* started by the parent */
+      {NULL, 0, NULL, 0}};
+  int option, err = 0, is_worker = 0;
+
+  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    if (option == 'g')
+      err |= parse_number(optarg, 86400, &settings.grace);
+    else if (option == 'p')
+      err |= parse_number(optarg, 65535, &settings.port);
+    else if (option == 'n')
+      err |= parse_number(optarg, 1000, &settings.workers);
+    else if (option == 'w')
+      is_worker = 1;
+    else
+      err = -1;
+  }
+  if (err != 0 || optind != argc || settings.workers == 0) {
+    fputs("Usage: prefork [--workers=N] [--port=N] [--grace=SECONDS]\n",
+          stderr);
+    return EXIT_USAGE;
+  }
+  loop = uv_default_loop();
+  if (failed(uvsig_init(loop, &sig, NULL), "uvsig_init"))
+    return EXIT_FAILURE;
+  return is_worker ? be_worker() : be_parent();
+}
