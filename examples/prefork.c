@@ -32,7 +32,7 @@
 enum {
   EXIT_USAGE = 2,
   LISTENER_FD = 3, /* in a worker */
-  PARENT_FD = 4,   /* in a worker: see worker_t, pipe */
+  PARENT_FD = 4,   /* in a worker: the other end of worker_t's pipe */
   MARGIN_MS = 1000,
   QUICK_MS = 1000, /* a worker that dies younger is not replaced at once */
   LEAST_PAUSE_MS = 100,
@@ -77,7 +77,7 @@ static int run_and_exit(void) {
   return uvsig_shutdown_exit(&shutdown_);
 }
 
-/* --- A worker --------------------------------------------------------------- */
+/* --- A worker ------------------------------------------------------------- */
 
 typedef struct {
   uv_tcp_t tcp;
@@ -129,9 +129,8 @@ static void on_written(uv_write_t* req, int status) {
     return;
   }
   /* One that becomes idle while draining is closed. A client that has not been
-   * told so may be sending its next request: it is told in the answer. */
-  if (c->last ||
-      (!c->begun && uvsig_shutdown_phase(&shutdown_) == UVSIG_SHUTDOWN_RUNNING))
+   * told so may be sending its next request: it is told in that answer. */
+  if (c->last || (!c->begun && !self.replaced))
     uvsig_shutdown_connection_idle(&c->tracked);
 }
 
@@ -193,6 +192,7 @@ static void on_event(uvsig_shutdown_connection_t* tracked,
   if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN &&
       (self.replaced || c->begun || c->waiting > 0 || c->writing))
     return;
+  c->last = 1;
   uvsig_shutdown_linger(tracked, (uv_stream_t*) &c->tcp, on_connection_closed);
 }
 
@@ -294,31 +294,28 @@ static int be_worker(void) {
   return open_worker() ? EXIT_FAILURE : run_and_exit();
 }
 
-/* --- The parent --------------------------------------------------------------- */
+/* --- The parent ----------------------------------------------------------- */
 
 typedef struct worker_s worker_t;
 
 struct worker_s {
   uv_process_t process;
-  uv_pipe_t pipe;   /* a byte comes when it serves; its end is ours to it */
-  uv_timer_t timer; /* how long it may take to go */
+  uv_pipe_t pipe; /* a byte comes when it serves; it sees the end of ours */
   uvsig_shutdown_child_t child;
   uint64_t since;
-  unsigned generation;
-  unsigned handles; /* that are not closed */
   int serves;
-  int replaced;
+  int old; /* to go when the new ones serve */
+  int closed;
   worker_t* next;
 };
 
 static struct {
   worker_t* workers;
-  unsigned generation;
-  unsigned count; /* of workers of this generation */
   int listener;
-  int replacing;
-  uint64_t pause; /* before the next worker is started */
-  uv_timer_t timer;
+  enum { NOT_REPLACING, STARTING_NEW, ENDING_OLD } replacing;
+  uint64_t pause;      /* before the next worker is started */
+  uv_timer_t starting; /* it goes on when the pause is over */
+  uv_timer_t ending;   /* how long the old ones may take */
   uvsig_shutdown_listener_t tracked;
   uvsig_reload_t reload;
   char address[64];
@@ -328,7 +325,7 @@ static struct {
 static void on_worker_closed(uv_handle_t* handle) {
   worker_t* w = handle->data;
 
-  if (--w->handles == 0)
+  if (w->closed++ == 1) /* the other of its handles */
     free(w);
 }
 
@@ -342,45 +339,55 @@ static void forget(worker_t* w) {
   uvsig_shutdown_remove_child(&w->child);
   uv_close((uv_handle_t*) &w->process, on_worker_closed);
   uv_close((uv_handle_t*) &w->pipe, on_worker_closed);
-  uv_close((uv_handle_t*) &w->timer, on_worker_closed);
+}
+
+static void signal_old(int signum) {
+  worker_t* w;
+
+  for (w = server.workers; w != NULL; w = w->next)
+    if (w->old)
+      uv_process_kill(&w->process, signum);
 }
 
 static void on_stuck(uv_timer_t* timer) {
-  worker_t* w = timer->data;
-
-  uv_process_kill(&w->process, SIGKILL);
+  (void) timer;
+  signal_old(SIGKILL);
 }
 
-/* Go on with what has waited for a worker to serve or to go. Old workers are
+static void finish_replacing(void) {
+  if (server.replacing == NOT_REPLACING)
+    return;
+  server.replacing = NOT_REPLACING;
+  uv_timer_stop(&server.ending);
+  uvsig_reload_finish(&server.reload);
+}
+
+/* Go on with what has waited for a worker to serve or to go. The old ones are
  * told to go when all the new ones serve: should those not even start, the old
  * ones stay. */
 static void settle(void) {
   unsigned old = 0, serving = 0;
   worker_t* w;
 
-  for (w = server.workers; w != NULL; w = w->next)
-    if (w->generation != server.generation)
-      old++;
-    else
-      serving += (unsigned) w->serves;
+  for (w = server.workers; w != NULL; w = w->next) {
+    old += w->old;
+    serving += !w->old && w->serves;
+  }
   if (serving < settings.workers)
     return;
   if (uvsig_shutdown_ready(&shutdown_) == 0 && server.address[0] != '\0') {
     say("Serving on %s\n", server.address);
     server.address[0] = '\0';
   }
-  for (w = server.workers; w != NULL; w = w->next) {
-    if (w->generation == server.generation || w->replaced)
-      continue;
-    w->replaced = 1;
-    uv_process_kill(&w->process, SIGQUIT);
+  if (server.replacing == STARTING_NEW) {
+    server.replacing = ENDING_OLD;
+    signal_old(SIGQUIT);
     uv_timer_start(
-        &w->timer, on_stuck, settings.grace * 1000ull + 2 * MARGIN_MS, 0);
+        &server.ending, on_stuck, settings.grace * 1000ull + 2 * MARGIN_MS, 0);
   }
-  if (server.replacing && old == 0) {
+  if (server.replacing == ENDING_OLD && old == 0) {
     say("Replaced\n");
-    server.replacing = 0;
-    uvsig_reload_finish(&server.reload);
+    finish_replacing();
   }
 }
 
@@ -396,21 +403,20 @@ static void pause_and_fill(uint64_t age) {
     server.pause *= 2;
   else
     server.pause = MOST_PAUSE_MS;
-  if (!uv_is_active((uv_handle_t*) &server.timer))
-    uv_timer_start(&server.timer, fill, server.pause, 0);
+  if (!uv_is_active((uv_handle_t*) &server.starting))
+    uv_timer_start(&server.starting, fill, server.pause, 0);
 }
 
-static void on_exit_(uv_process_t* process, int64_t status, int signum) {
+static void on_ended(uv_process_t* process, int64_t status, int signum) {
   worker_t* w = process->data;
+  int is_missed =
+      !w->old && uvsig_shutdown_phase(&shutdown_) == UVSIG_SHUTDOWN_RUNNING;
 
   (void) status;
   (void) signum;
   say("Worker %d has gone\n", process->pid);
-  if (w->generation == server.generation) {
-    server.count--;
-    if (uvsig_shutdown_phase(&shutdown_) == UVSIG_SHUTDOWN_RUNNING)
-      pause_and_fill(uv_now(loop) - w->since);
-  }
+  if (is_missed)
+    pause_and_fill(uv_now(loop) - w->since);
   forget(w);
   settle();
 }
@@ -423,37 +429,36 @@ static void on_worker(uv_stream_t* pipe, ssize_t size, const uv_buf_t* buf) {
     return;
   uv_read_stop(pipe);
   if (size < 0)
-    return; /* its exit will be told of */
+    return; /* its end will be told of */
   w->serves = 1;
   say("Worker %d serves\n", w->process.pid);
   settle();
 }
 
 static int start_worker(void) {
-  worker_t* w = calloc(1, sizeof(*w));
   uv_stdio_container_t stdio[] = {
       {.flags = UV_IGNORE},
       {.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
       {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
       {.flags = UV_INHERIT_FD, .data.fd = server.listener},
       {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE}};
-  uv_process_options_t options = {
-      .exit_cb = on_exit_, .file = server.program, .stdio = stdio};
-  char grace[32];
+  char role[] = "--worker", grace[32];
+  char* args[] = {server.program, role, grace, NULL};
+  uv_process_options_t options = {.exit_cb = on_ended,
+                                  .file = server.program,
+                                  .args = args,
+                                  .stdio = stdio,
+                                  .stdio_count = PARENT_FD + 1};
+  worker_t* w = calloc(1, sizeof(*w));
   int err;
 
   if (w == NULL)
     return UV_ENOMEM;
   snprintf(grace, sizeof(grace), "--grace=%u", settings.grace);
-  options.args = (char*[]){server.program, "--worker", grace, NULL};
-  options.stdio_count = sizeof(stdio) / sizeof(stdio[0]);
   stdio[PARENT_FD].data.stream = (uv_stream_t*) &w->pipe;
   uv_pipe_init(loop, &w->pipe, 0);
-  uv_timer_init(loop, &w->timer);
-  w->process.data = w->pipe.data = w->timer.data = w;
-  w->handles = 3;
+  w->process.data = w->pipe.data = w;
   w->since = uv_now(loop);
-  w->generation = server.generation;
   err = uv_spawn(loop, &w->process, &options);
   if (err != 0) {
     forget(w);
@@ -461,30 +466,35 @@ static int start_worker(void) {
   }
   w->next = server.workers;
   server.workers = w;
-  server.count++;
   uvsig_shutdown_add_child(&shutdown_, &w->child, w->process.pid);
-  uv_read_start((uv_stream_t*) &w->pipe, on_alloc, on_worker);
-  return 0;
+  return uv_read_start((uv_stream_t*) &w->pipe, on_alloc, on_worker);
 }
 
 static void fill(uv_timer_t* timer) {
+  unsigned count = 0;
+  worker_t* w;
+
   (void) timer;
   if (uvsig_shutdown_phase(&shutdown_) != UVSIG_SHUTDOWN_RUNNING)
     return;
-  while (server.count < settings.workers) {
+  for (w = server.workers; w != NULL; w = w->next)
+    count += !w->old;
+  for (; count < settings.workers; count++) {
     if (failed(start_worker(), server.program)) {
       pause_and_fill(0);
-      break;
+      return;
     }
   }
 }
 
 static void on_reload(uvsig_reload_t* reload) {
+  worker_t* w;
+
   (void) reload;
-  server.replacing = 1;
-  server.generation++;
-  server.count = 0;
-  if (!uv_is_active((uv_handle_t*) &server.timer))
+  server.replacing = STARTING_NEW;
+  for (w = server.workers; w != NULL; w = w->next)
+    w->old = 1;
+  if (!uv_is_active((uv_handle_t*) &server.starting))
     fill(NULL);
 }
 
@@ -503,15 +513,13 @@ static void on_forwarded(uvsig_watcher_t* watcher,
 
 static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
   (void) sd;
-  if (server.replacing) { /* all of them go */
-    server.replacing = 0;
-    uvsig_reload_finish(&server.reload);
-  }
+  finish_replacing(); /* all of them go */
   if (phase != UVSIG_SHUTDOWN_DONE)
     return;
   while (server.workers != NULL)
     forget(server.workers); /* not even SIGKILL has ended it yet */
-  uv_close((uv_handle_t*) &server.timer, NULL);
+  uv_close((uv_handle_t*) &server.starting, NULL);
+  uv_close((uv_handle_t*) &server.ending, NULL);
   uvsig_reload_stop(&server.reload);
   uvsig_close(&sig, NULL);
 }
@@ -553,7 +561,8 @@ static int be_parent(void) {
   options.phase_cb = on_phase;
   /* Asked for once: a later release in its place is what SIGHUP starts. */
   if (failed(uv_exepath(server.program, &size), "uv_exepath") ||
-      failed(uv_timer_init(loop, &server.timer), "uv_timer_init") ||
+      failed(uv_timer_init(loop, &server.starting), "uv_timer_init") ||
+      failed(uv_timer_init(loop, &server.ending), "uv_timer_init") ||
       failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown") ||
       failed(uvsig_reload_init(&shutdown_, &server.reload), "reload") ||
       failed(uvsig_reload_start(&server.reload, on_reload, SIGHUP), "reload") ||
@@ -564,7 +573,7 @@ static int be_parent(void) {
   return run_and_exit();
 }
 
-/* --- Options ------------------------------------------------------------------ */
+/* --- Options -------------------------------------------------------------- */
 
 static int parse_number(const char* text, long most, unsigned* number) {
   char* end;
