@@ -44,7 +44,7 @@ static struct { unsigned port, workers, grace; } settings = {0, 4, 10};
 static uv_loop_t* loop;
 static uvsig_t sig;
 static uvsig_shutdown_t shutdown_;
-static uvsig_watcher_t on_usr1, on_quit;
+static uvsig_watcher_t on_usr1, on_quit, on_term;
 
 /* Tell whether a call failed, and say so. */
 static int failed(int err, const char* what) {
@@ -98,7 +98,7 @@ static struct {
   uvsig_shutdown_listener_t listener;
   char answer[2][128]; /* the second with "Connection: close" */
   unsigned long requests;
-  int replaced; /* others serve: take the time */
+  int replaced; /* others serve: no hurry */
 } self;
 
 static void on_connection_closed(uv_handle_t* handle) {
@@ -180,20 +180,28 @@ static void on_bytes(uv_stream_t* stream, ssize_t size, const uv_buf_t* buf) {
     answer_next(c);
 }
 
-/* Of those that are idle when draining begins, with nothing under way, some
- * send their next request at this moment. Where others serve, none may fail: it
- * is answered, and is the last (UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; _SPREAD
- * would have fewer of them fail). Where this is the end of the service they are
- * closed, or it would last as long as the idlest client lets it. */
+static void finish(connection_t* c) {
+  c->last = 1;
+  uvsig_shutdown_linger(
+      &c->tracked, (uv_stream_t*) &c->tcp, on_connection_closed);
+}
+
+static void finish_idle(connection_t* c) {
+  if (!c->begun && c->waiting == 0 && !c->writing)
+    finish(c);
+}
+
+/* Of those that are idle when draining begins some send their next request at
+ * this moment. Where others serve, none may fail: it is answered, and told to
+ * be the last (UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; with _SPREAD some would
+ * still fail). Where this is the end of the service they are closed, or it
+ * would last as long as the idlest client lets it. */
 static void on_event(uvsig_shutdown_connection_t* tracked,
                      uvsig_shutdown_event_t event) {
-  connection_t* c = tracked->data;
-
-  if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN &&
-      (self.replaced || c->begun || c->waiting > 0 || c->writing))
-    return;
-  c->last = 1;
-  uvsig_shutdown_linger(tracked, (uv_stream_t*) &c->tcp, on_connection_closed);
+  if (event != UVSIG_SHUTDOWN_CONNECTION_DRAIN)
+    finish(tracked->data);
+  else if (!self.replaced)
+    finish_idle(tracked->data);
 }
 
 static void on_connection(uv_stream_t* listener, int status) {
@@ -219,10 +227,16 @@ static void on_draining(uvsig_shutdown_listener_t* listener) {
 static void on_worker_phase(uvsig_shutdown_t* sd,
                             uvsig_shutdown_phase_t phase) {
   (void) sd;
-  if (phase != UVSIG_SHUTDOWN_DONE)
-    return;
-  uv_close((uv_handle_t*) &self.parent, NULL);
-  uvsig_close(&sig, NULL);
+  if (phase == UVSIG_SHUTDOWN_DONE) {
+    uv_close((uv_handle_t*) &self.parent, NULL);
+    uvsig_close(&sig, NULL);
+  }
+}
+
+static void on_handle(uv_handle_t* handle, void* arg) {
+  (void) arg;
+  if (handle->type == UV_TCP && handle->data != NULL)
+    finish_idle(handle->data);
 }
 
 static void on_worker_signal(uvsig_watcher_t* w,
@@ -232,10 +246,13 @@ static void on_worker_signal(uvsig_watcher_t* w,
   (void) info;
   if (signum == SIGUSR1) {
     say("Worker %d: %lu requests\n", getpid(), self.requests);
-    return;
+  } else if (signum == SIGQUIT) {
+    self.replaced = 1;
+    uvsig_shutdown_request(&shutdown_, "replaced", UVSIG_SHUTDOWN_GRACEFUL);
+  } else { /* SIGTERM, which the shutdown has, too */
+    self.replaced = 0;
+    uv_walk(loop, on_handle, NULL); /* what an earlier SIGQUIT has spared */
   }
-  self.replaced = 1;
-  uvsig_shutdown_request(&shutdown_, "replaced", UVSIG_SHUTDOWN_GRACEFUL);
 }
 
 /* It never writes: this is its end. */
@@ -270,6 +287,7 @@ static int open_worker(void) {
   return failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown") ||
          failed(watch(&on_usr1, on_worker_signal, SIGUSR1), "SIGUSR1") ||
          failed(watch(&on_quit, on_worker_signal, SIGQUIT), "SIGQUIT") ||
+         failed(watch(&on_term, on_worker_signal, SIGTERM), "SIGTERM") ||
          failed(uv_tcp_init(loop, &self.tcp), "uv_tcp_init") ||
          failed(uv_tcp_open(&self.tcp, LISTENER_FD), "uv_tcp_open") ||
          failed(uvsig_shutdown_add_listener(
@@ -291,7 +309,10 @@ static int be_worker(void) {
              "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n%s\r\n%10d\n",
              closes ? "Connection: close\r\n" : "",
              getpid());
-  return open_worker() ? EXIT_FAILURE : run_and_exit();
+  if (open_worker() != 0)
+    return EXIT_FAILURE;
+  uv_unref((uv_handle_t*) &self.parent); /* nothing that a shutdown waits for */
+  return run_and_exit();
 }
 
 /* --- The parent ----------------------------------------------------------- */
