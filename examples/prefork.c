@@ -249,9 +249,9 @@ static void on_worker_signal(uvsig_watcher_t* w,
   } else if (signum == SIGQUIT) {
     self.replaced = 1;
     uvsig_shutdown_request(&shutdown_, "replaced", UVSIG_SHUTDOWN_GRACEFUL);
-  } else { /* SIGTERM, which the shutdown has, too */
+  } else if (self.replaced) { /* SIGTERM, which the shutdown has, too */
     self.replaced = 0;
-    uv_walk(loop, on_handle, NULL); /* what an earlier SIGQUIT has spared */
+    uv_walk(loop, on_handle, NULL); /* what SIGQUIT has spared */
   }
 }
 

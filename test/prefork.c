@@ -353,7 +353,7 @@ static void sigterm_answers_what_is_under_way_and_ends_all(void) {
   int busy, idle, silent;
   bool last;
 
-  start("--grace=60");
+  start("--grace=1000");
   idle = connect_to(port);
   CHECK(is_worker(ask(idle, &last)));
   CHECK(!last);
