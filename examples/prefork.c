@@ -44,11 +44,11 @@ static struct { unsigned port, workers, grace; } settings = {0, 4, 10};
 static uv_loop_t* loop;
 static uvsig_t sig;
 static uvsig_shutdown_t shutdown_;
-static uvsig_watcher_t on_usr1, on_quit, on_term;
+static uvsig_watcher_t on_usr1, on_usr2, on_term;
 
 /* Tell whether a call failed, and say so. */
 static int failed(int err, const char* what) {
-  if (err < 0)
+  if (err < 0 && err != UV_ECANCELED) /* told to end before it served */
     fprintf(stderr, "prefork %d: %s: %s\n", getpid(), what, uv_strerror(err));
   return err < 0;
 }
@@ -246,12 +246,12 @@ static void on_worker_signal(uvsig_watcher_t* w,
   (void) info;
   if (signum == SIGUSR1) {
     say("Worker %d: %lu requests\n", getpid(), self.requests);
-  } else if (signum == SIGQUIT) {
+  } else if (signum == SIGUSR2) {
     self.replaced = 1;
     uvsig_shutdown_request(&shutdown_, "replaced", UVSIG_SHUTDOWN_GRACEFUL);
   } else if (self.replaced) { /* SIGTERM, which the shutdown has, too */
     self.replaced = 0;
-    uv_walk(loop, on_handle, NULL); /* what SIGQUIT has spared */
+    uv_walk(loop, on_handle, NULL); /* what SIGUSR2 has spared */
   }
 }
 
@@ -286,7 +286,7 @@ static int open_worker(void) {
   options.phase_cb = on_worker_phase;
   return failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown") ||
          failed(watch(&on_usr1, on_worker_signal, SIGUSR1), "SIGUSR1") ||
-         failed(watch(&on_quit, on_worker_signal, SIGQUIT), "SIGQUIT") ||
+         failed(watch(&on_usr2, on_worker_signal, SIGUSR2), "SIGUSR2") ||
          failed(watch(&on_term, on_worker_signal, SIGTERM), "SIGTERM") ||
          failed(uv_tcp_init(loop, &self.tcp), "uv_tcp_init") ||
          failed(uv_tcp_open(&self.tcp, LISTENER_FD), "uv_tcp_open") ||
@@ -396,13 +396,13 @@ static void settle(void) {
   }
   if (serving < settings.workers)
     return;
-  if (uvsig_shutdown_ready(&shutdown_) == 0 && server.address[0] != '\0') {
+  if (server.address[0] != '\0' && uvsig_shutdown_ready(&shutdown_) == 0) {
     say("Serving on %s\n", server.address);
     server.address[0] = '\0';
   }
   if (server.replacing == STARTING_NEW) {
     server.replacing = ENDING_OLD;
-    signal_old(SIGQUIT);
+    signal_old(SIGUSR2);
     uv_timer_start(
         &server.ending, on_stuck, settings.grace * 1000ull + 2 * MARGIN_MS, 0);
   }
@@ -554,6 +554,7 @@ static int open_listener(void) {
   struct sockaddr_in address = {.sin_family = AF_INET};
   socklen_t size = sizeof(address);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int err;
 
   address.sin_port = htons((uint16_t) settings.port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -568,13 +569,28 @@ static int open_listener(void) {
            "127.0.0.1:%u",
            ntohs(address.sin_port));
   server.listener = fd;
-  return uvsig_shutdown_add_listener(
+  err = uvsig_shutdown_add_listener(
       &shutdown_, &server.tracked, NULL, close_listener);
+  if (err != 0)
+    close(fd);
+  return err;
+}
+
+/* Returns UV_ECANCELED if it has been told to end meanwhile. */
+static int open_service(void) {
+  int err = uvsig_reload_init(&shutdown_, &server.reload);
+
+  if (err == 0)
+    err = uvsig_reload_start(&server.reload, on_reload, SIGHUP);
+  if (err == 0)
+    err = watch(&on_usr1, on_forwarded, SIGUSR1);
+  return err != 0 ? err : open_listener();
 }
 
 static int be_parent(void) {
   uvsig_shutdown_options_t options;
   size_t size = sizeof(server.program);
+  int err;
 
   uvsig_shutdown_options_init(&options);
   /* A worker forces by itself, before: it is killed only if it is stuck. */
@@ -584,13 +600,13 @@ static int be_parent(void) {
   if (failed(uv_exepath(server.program, &size), "uv_exepath") ||
       failed(uv_timer_init(loop, &server.starting), "uv_timer_init") ||
       failed(uv_timer_init(loop, &server.ending), "uv_timer_init") ||
-      failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown") ||
-      failed(uvsig_reload_init(&shutdown_, &server.reload), "reload") ||
-      failed(uvsig_reload_start(&server.reload, on_reload, SIGHUP), "reload") ||
-      failed(watch(&on_usr1, on_forwarded, SIGUSR1), "SIGUSR1") ||
-      failed(open_listener(), "listener"))
+      failed(uvsig_shutdown_init(&sig, &shutdown_, &options), "shutdown"))
     return EXIT_FAILURE;
-  fill(NULL);
+  err = open_service();
+  if (err == 0)
+    fill(NULL);
+  else if (failed(err, "not started") && err != UV_ECANCELED)
+    return EXIT_FAILURE;
   return run_and_exit();
 }
 

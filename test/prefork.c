@@ -338,6 +338,22 @@ static void sigusr1_goes_to_all_workers(void) {
   check_death_by(SIGTERM);
 }
 
+/* Run the arguments with a SIGTERM that waits to be unblocked. */
+static int be_early(char** argv) {
+  sigset_t set = set_of(SIGTERM);
+
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  raise(SIGTERM);
+  execvp(argv[0], argv);
+  return 126;
+}
+
+static void sigterm_before_there_is_a_listener_ends_it_as_ever(void) {
+  program_start_2to1(&p, LIST("test/prefork", "early", PREFORK), NULL);
+  CHECK(hear("") == NULL); /* it neither serves nor complains */
+  check_death_by(SIGTERM);
+}
+
 static bool is_refused(void* data) {
   int fd = try_connect(port);
 
@@ -602,11 +618,12 @@ static void a_release_that_does_not_start_replaces_nobody(void) {
   CHECK_EQ(rmdir(folder), 0);
 }
 
-int main(void) {
+int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
       TEST(four_workers_serve),
       TEST(a_worker_that_dies_is_replaced),
       TEST(sigusr1_goes_to_all_workers),
+      TEST(sigterm_before_there_is_a_listener_ends_it_as_ever),
       TEST(sigterm_answers_what_is_under_way_and_ends_all),
       TEST(sighup_replaces_all_workers_under_load),
       TEST(sighup_replaces_all_workers_under_wrk),
@@ -618,6 +635,8 @@ int main(void) {
       TEST(a_release_that_does_not_start_replaces_nobody),
   };
 
+  if (argc > 2 && strcmp(argv[1], "early") == 0)
+    return be_early(argv + 2);
   harness_init();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
