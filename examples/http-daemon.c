@@ -5,6 +5,8 @@
  * watches that one descriptor, uv_timer_t does the timeouts. No thread is
  * started; everything here runs on the loop's thread. */
 
+#define _GNU_SOURCE 1 /* accept4, SOCK_CLOEXEC, SOCK_NONBLOCK */
+
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +16,8 @@
 /* A client that neither sends nor reads for so long is hung up on. */
 #define IDLE_SECONDS 60u
 
-/* Connections are accepted ten at a run: enough for a backlog of SOMAXCONN. */
-#define ACCEPT_RUNS 512
+/* So that a flood of new clients does not keep the listener open. */
+#define MAX_BACKLOG 5000
 
 /* Callbacks returned int until 0.9.71. */
 #if MHD_VERSION >= 0x00097002
@@ -71,7 +73,7 @@ static http_result_t on_request(void* arg,
   response = daemon->respond(daemon, connection, method, url, &status);
   if (response == NULL)
     return MHD_NO;
-  if (uvsig_shutdown_phase(daemon->shutdown) >= UVSIG_SHUTDOWN_DRAINING)
+  if (daemon->quiesced)
     result =
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
   if (result == MHD_YES)
@@ -112,7 +114,6 @@ static void on_connection(void* arg,
   const union MHD_ConnectionInfo* info;
 
   if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-    daemon->accepted = 1;
     info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     *context = info != NULL
@@ -142,16 +143,6 @@ static size_t leave_escaped(void* arg,
 
 static void on_timer(uv_timer_t* timer);
 
-static int run_mhd(http_daemon_t* daemon) {
-  daemon->again = 0;
-  daemon->accepted = 0;
-  if (MHD_run(daemon->mhd) == MHD_YES)
-    return 0;
-  uv_timer_stop(&daemon->timer);
-  daemon->failed(daemon, UV_EIO);
-  return -1;
-}
-
 /* Let libmicrohttpd do what there is to do, and set the timer to when it wants
  * to run next: at once if it has left something undone. */
 static void run(http_daemon_t* daemon) {
@@ -159,8 +150,12 @@ static void run(http_daemon_t* daemon) {
   unsigned long long ms;
   int has_timeout;
 
-  if (run_mhd(daemon) != 0)
+  daemon->again = 0;
+  if (MHD_run(daemon->mhd) != MHD_YES) {
+    uv_timer_stop(&daemon->timer);
+    daemon->failed(daemon, UV_EIO);
     return;
+  }
   has_timeout = MHD_get_timeout(daemon->mhd, &ms) == MHD_YES;
   if (daemon->again) {
     has_timeout = 1;
@@ -227,7 +222,7 @@ int http_daemon_start(uvsig_shutdown_t* shutdown,
   int err;
 
   daemon->in_flight = 0;
-  daemon->shutdown = shutdown;
+  daemon->quiesced = 0;
   daemon->respond = respond;
   daemon->failed = failed;
   http_connections_init(&daemon->connections, shutdown, on_part);
@@ -265,22 +260,33 @@ stop_mhd:
   return err;
 }
 
+/* Closing a listener resets what has not been accepted. Nothing is answered in
+ * between: whoever is told that a response is the last comes back at once, and
+ * might find the listener still there, but not for long enough. */
 void http_daemon_quiesce(http_daemon_t* daemon) {
+  struct sockaddr_storage address;
+  socklen_t size;
   MHD_socket listener;
-  int i;
+  int fd, i;
 
   if (daemon->mhd == NULL)
     return;
-
-  /* Closing the listener resets what has not been accepted. */
-  for (i = 0; i < ACCEPT_RUNS; i++) {
-    if (run_mhd(daemon) != 0 || !daemon->accepted)
-      break;
-  }
   listener = MHD_quiesce_daemon(daemon->mhd);
+  for (i = 0; i < MAX_BACKLOG; i++) {
+    size = sizeof(address);
+    fd = accept4(listener,
+                 (struct sockaddr*) &address,
+                 &size,
+                 SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+      break;
+    /* closes it where it fails */
+    MHD_add_connection(daemon->mhd, fd, (struct sockaddr*) &address, size);
+  }
   if (listener != MHD_INVALID_SOCKET)
     close(listener);
-  uv_timer_start(&daemon->timer, on_timer, 0, 0); /* what the runs have left */
+  daemon->quiesced = 1;
+  uv_timer_start(&daemon->timer, on_timer, 0, 0);
 }
 
 void http_daemon_stop(http_daemon_t* daemon) {

@@ -38,13 +38,12 @@ struct http_daemon_s {
   unsigned in_flight; /* responses that the kernel has not got whole */
   /* private */
   struct MHD_Daemon* mhd; /* NULL: stopped */
-  uvsig_shutdown_t* shutdown;
   uv_poll_t poll;
   uv_timer_t timer;
   http_respond_cb respond;
   http_failed_cb failed;
   http_connections_t connections;
-  int accepted; /* a connection has begun in this run */
+  int quiesced; /* responses say that they are the last */
   int again;    /* a connection has ended in this run */
 };
 
@@ -59,8 +58,8 @@ int http_daemon_start(uvsig_shutdown_t* shutdown,
                       http_respond_cb respond,
                       http_failed_cb failed);
 
-/* Accept what waits to be accepted, and nothing more: the callback of a
- * uvsig_shutdown_listener_t. */
+/* Accept what waits to be accepted, and nothing more: to be called when a
+ * uvsig_shutdown_listener_t is. Each connection's next response is its last. */
 void http_daemon_quiesce(http_daemon_t* daemon);
 
 /* Stop now, responses in flight or not. Harmless when repeated. The memory is

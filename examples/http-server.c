@@ -95,7 +95,8 @@ static int help(void) {
              "  -b, --bind=ADDRESS      listen there (127.0.0.1)\n"
              "  -d, --directory=FOLDER  serve this folder (.)\n"
              "  -p, --port=NUMBER       listen there (8000); 0: a free one\n"
-             "      --grace=SECONDS     wait so long for responses to end (10)\n"
+             "      --grace=SECONDS     wait so long for responses to end "
+             "(10)\n"
              "      --hard=SECONDS      and then exit within so long (1)\n"
              "  -h, --help              print this\n") == 0
              ? EXIT_SUCCESS
@@ -272,21 +273,6 @@ static void on_drain(uvsig_shutdown_listener_t* listener) {
         plural(count));
 }
 
-/* Everything is done that a signal could ask for, and closing gives SIGINT and
- * SIGTERM their default actions back. Blocked first, a late one stays pending
- * for the few moments that are left, and does not make a failure of a clean
- * end. */
-static void stop_signals(server_t* server) {
-  sigset_t set;
-
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  failed(uv_translate_sys_error(pthread_sigmask(SIG_BLOCK, &set, NULL)),
-         "pthread_sigmask");
-  failed(uvsig_close(&server->sig, NULL), "uvsig_close");
-}
-
 static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
   server_t* server = shutdown->data;
   unsigned count = server->daemon.in_flight;
@@ -295,7 +281,7 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
     say("Abandoning %u response%s\n", count, plural(count));
   } else if (phase == UVSIG_SHUTDOWN_DONE) {
     http_daemon_stop(&server->daemon);
-    stop_signals(server);
+    failed(uvsig_close(&server->sig, NULL), "uvsig_close");
   }
 }
 
@@ -309,8 +295,6 @@ static int start_signals(uv_loop_t* loop,
   shutdown.grace_ms =
       1000 * (unsigned) parse_number(options->grace, MAX_SECONDS);
   shutdown.hard_ms = 1000 * (unsigned) parse_number(options->hard, MAX_SECONDS);
-  /* the end of a download may take as long as any other part of it */
-  shutdown.linger_ms = shutdown.grace_ms;
   shutdown.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   shutdown.phase_cb = on_phase;
 
