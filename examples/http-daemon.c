@@ -7,6 +7,7 @@
 
 #define _GNU_SOURCE 1 /* accept4, SOCK_CLOEXEC, SOCK_NONBLOCK */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -198,10 +199,6 @@ static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, daemon,
       MHD_OPTION_NOTIFY_CONNECTION, on_connection, daemon,
       MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-#if MHD_VERSION >= 0x00097205
-      /* or it would not use sendfile(), which has no MSG_NOSIGNAL */
-      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-#endif
       MHD_OPTION_END);
   /* clang-format on */
 
@@ -278,10 +275,10 @@ void http_daemon_quiesce(http_daemon_t* daemon) {
                  (struct sockaddr*) &address,
                  &size,
                  SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd >= 0) /* where it fails, it closes it */
+      MHD_add_connection(daemon->mhd, fd, (struct sockaddr*) &address, size);
+    else if (errno != ECONNABORTED)
       break;
-    /* closes it where it fails */
-    MHD_add_connection(daemon->mhd, fd, (struct sockaddr*) &address, size);
   }
   if (listener != MHD_INVALID_SOCKET)
     close(listener);

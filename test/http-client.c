@@ -5,13 +5,16 @@
  *
  *   http-client busy PORT PID COUNT PATH...   requests, one after the other
  *   http-client idle PORT PID COUNT PATH      one request each, then silence
+ *   http-client slow PORT PID 1 PATH          a request, byte by byte
  *   http-client stalled PORT PID 1 PATH       a request, and nothing is read
+ *   http-client run PROGRAM [ARGUMENT]...     with SIGINT not ignored, as it
+ *                                             is in a shell's background job
  *
  * It prints "name=number" for each count, and exits with 0: what is good, the
  * script decides. 1: something else has failed; 77: this system cannot tell
  * when a process ends. */
 
-#define _GNU_SOURCE 1 /* SOCK_CLOEXEC, memmem */
+#define _GNU_SOURCE 1 /* SOCK_CLOEXEC */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -43,6 +46,10 @@
 /* How long the idle ones are watched before the signal: longer than QUIET_MS,
  * or they would not be idle yet. */
 #define SILENCE_MS 1000
+
+/* How long each byte of the slow request takes: longer than PROMPT_MS together,
+ * and QUIET_MS. */
+#define BYTE_MS 20
 
 typedef enum {
   THINKING = 0, /* the last response is whole */
@@ -158,25 +165,40 @@ static void end(connection_t* connection, int reset) {
   close(connection->fd);
 }
 
-/* Ask for the next path. */
-static void ask(connection_t* connection) {
-  char request[512];
-  int64_t now = now_ms();
-  int size = snprintf(request,
-                      sizeof(request),
-                      "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                      paths[rand() % path_count]);
+static int make_request(char* request, size_t room) {
+  return snprintf(request,
+                  room,
+                  "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                  paths[rand() % path_count]);
+}
 
-  /* Sent before the signal, it is there when the server looks. Sent after it,
-   * but promptly, the server has not seen the connection idle for long. */
+/* Sent before the signal, it is there when the server looks. Sent after it, but
+ * promptly, the server has not seen the connection idle for long. */
+static void promise(connection_t* connection) {
+  int64_t now = now_ms();
+
   connection->promised =
       signalled_at == 0 || now - connection->sent_at < PROMPT_MS;
   connection->sent_at = now;
+}
+
+static void send_bytes(connection_t* connection,
+                       const char* bytes,
+                       size_t size) {
+  if (send(connection->fd, bytes, size, MSG_NOSIGNAL) != (ssize_t) size)
+    end(connection, errno == ECONNRESET);
+}
+
+/* Ask for the next path. */
+static void ask(connection_t* connection) {
+  char request[512];
+  int size = make_request(request, sizeof(request));
+
+  promise(connection);
   connection->state = WAITING;
   connection->left = -1;
   connection->head_size = 0;
-  if (send(connection->fd, request, (size_t) size, MSG_NOSIGNAL) != size)
-    end(connection, errno == ECONNRESET);
+  send_bytes(connection, request, (size_t) size);
 }
 
 /* A line of the header, without its name; NULL: it is not there. */
@@ -364,6 +386,28 @@ static void be_idle(void) {
     ;
 }
 
+/* The signal comes in the middle of the request. */
+static void be_slow(void) {
+  connection_t* connection = &connections[0];
+  char request[512];
+  int size = make_request(request, sizeof(request));
+  int i, promised = 1;
+
+  connection->state = WAITING;
+  connection->left = -1;
+  for (i = 0; i < size && connection->state != CLOSED; i++) {
+    if (i == size / 4)
+      send_signal();
+    promise(connection);
+    promised &= connection->promised;
+    connection->promised = promised;
+    send_bytes(connection, request + i, 1);
+    read_all(BYTE_MS);
+  }
+  while (read_all(1000) > 0)
+    ;
+}
+
 static void stall(void) {
   struct pollfd response = {.fd = connections[0].fd, .events = POLLIN};
 
@@ -373,12 +417,22 @@ static void stall(void) {
   send_signal();
 }
 
+__attribute__((noreturn)) static void run(char** program) {
+  signal(SIGINT, SIG_DFL);
+  execvp(program[0], program);
+  die(program[0]);
+}
+
 int main(int argc, char** argv) {
-  int is_stalled = argc > 1 && strcmp(argv[1], "stalled") == 0;
+  const char* how = argc > 1 ? argv[1] : "";
+  int is_stalled = strcmp(how, "stalled") == 0;
   int i;
 
+  if (argc > 2 && strcmp(how, "run") == 0)
+    run(argv + 2);
   if (argc < 6) {
-    fputs("Usage: http-client busy|idle|stalled PORT PID COUNT PATH...\n",
+    fputs("Usage: http-client busy|idle|slow|stalled PORT PID COUNT PATH...\n"
+          "       http-client run PROGRAM [ARGUMENT]...\n",
           stderr);
     return 2;
   }
@@ -402,7 +456,9 @@ int main(int argc, char** argv) {
     open_one(&connections[i], is_stalled ? 4096 : 0);
   if (is_stalled)
     stall();
-  else if (strcmp(argv[1], "idle") == 0)
+  else if (strcmp(how, "slow") == 0)
+    be_slow();
+  else if (strcmp(how, "idle") == 0)
     be_idle();
   else
     be_busy();
