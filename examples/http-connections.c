@@ -27,7 +27,7 @@
  * is on its way and would meet a closed socket. An idle connection is therefore
  * closed when its client's system has sent nothing for so long: neither bytes
  * nor the acknowledgment of ours. */
-#define QUIET_MS 500
+#define QUIET_MS 1000
 
 /* How often is looked, since no event tells. */
 #define PART_MS 20

@@ -386,8 +386,8 @@ int main(int argc, char** argv) {
   if (status >= 0)
     return status;
 
-  /* a client that hangs up must not kill the server: sendfile() has no
-   * MSG_NOSIGNAL */
+  /* a reader of our output that is gone must not kill the server, nor a client:
+   * not everything that writes to one has MSG_NOSIGNAL */
   status = EXIT_FAILURE;
   sigpipe = uvsig_ignore(SIGPIPE);
   if (failed(sigpipe, "uvsig_ignore"))

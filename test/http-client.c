@@ -35,7 +35,7 @@
 
 /* A request that follows the one before within so long is always answered: half
  * of QUIET_MS in examples/http-connections.c, for clocks that tick slowly. */
-#define PROMPT_MS 250
+#define PROMPT_MS 500
 
 /* How many requests a connection has had answered when the signal is sent, on
  * average; and how long every second connection thinks before the next one, at
@@ -45,11 +45,11 @@
 
 /* How long the idle ones are watched before the signal: longer than QUIET_MS,
  * or they would not be idle yet. */
-#define SILENCE_MS 1000
+#define SILENCE_MS 1500
 
 /* How long each byte of the slow request takes: longer than PROMPT_MS together,
  * and QUIET_MS. */
-#define BYTE_MS 20
+#define BYTE_MS 50
 
 typedef enum {
   THINKING = 0, /* the last response is whole */
@@ -340,6 +340,7 @@ static void print_seen(void) {
          seen.unanswered,
          seen.late,
          seen.reset);
+  fflush(stdout); /* the server may go on */
 }
 
 static void be_busy(void) {
@@ -462,7 +463,7 @@ int main(int argc, char** argv) {
     be_idle();
   else
     be_busy();
-  await_exit();
   print_seen();
+  await_exit();
   return EXIT_SUCCESS;
 }
