@@ -2,8 +2,10 @@
  *
  * libmicrohttpd inside a libuv loop. It waits with an epoll set of its own,
  * whose descriptor is readable when one of its sockets is ready: uv_poll_t
- * watches that one descriptor, uv_timer_t does the timeouts. No thread is
- * started; everything here runs on the loop's thread. */
+ * watches that one descriptor, uv_timer_t does the timeouts, and uv_idle_t what
+ * is to be done at once: a timer that is due whenever it has run would keep a
+ * loop of libuv 1.44 from everything else, signals too. No thread is started;
+ * everything here runs on the loop's thread. */
 
 #define _GNU_SOURCE 1 /* accept4, SOCK_CLOEXEC, SOCK_NONBLOCK */
 
@@ -142,33 +144,36 @@ static size_t leave_escaped(void* arg,
 
 /* --- The loop ------------------------------------------------------------- */
 
+static void on_idle(uv_idle_t* idle);
 static void on_timer(uv_timer_t* timer);
 
-/* Let libmicrohttpd do what there is to do, and set the timer to when it wants
- * to run next: at once if it has left something undone. */
+/* Let libmicrohttpd do what there is to do, and come again when it wants to: at
+ * once if it has left something undone. */
 static void run(http_daemon_t* daemon) {
   int part_ms = http_connections_part(&daemon->connections);
   unsigned long long ms;
   int has_timeout;
 
+  uv_idle_stop(&daemon->idle);
+  uv_timer_stop(&daemon->timer);
   daemon->again = 0;
   if (MHD_run(daemon->mhd) != MHD_YES) {
-    uv_timer_stop(&daemon->timer);
     daemon->failed(daemon, UV_EIO);
     return;
   }
   has_timeout = MHD_get_timeout(daemon->mhd, &ms) == MHD_YES;
-  if (daemon->again) {
-    has_timeout = 1;
-    ms = 0;
-  } else if (part_ms >= 0 && (!has_timeout || ms > (unsigned) part_ms)) {
+  if (part_ms >= 0 && (!has_timeout || ms > (unsigned) part_ms)) {
     has_timeout = 1;
     ms = (unsigned) part_ms;
   }
-  if (has_timeout)
+  if (daemon->again || (has_timeout && ms == 0))
+    uv_idle_start(&daemon->idle, on_idle);
+  else if (has_timeout)
     uv_timer_start(&daemon->timer, on_timer, ms, 0);
-  else
-    uv_timer_stop(&daemon->timer);
+}
+
+static void on_idle(uv_idle_t* idle) {
+  run(idle->data);
 }
 
 static void on_timer(uv_timer_t* timer) {
@@ -177,7 +182,7 @@ static void on_timer(uv_timer_t* timer) {
 
 static void on_part(http_connections_t* connections) {
   http_daemon_t* daemon = connections->data;
-  uv_timer_start(&daemon->timer, on_timer, 0, 0);
+  uv_idle_start(&daemon->idle, on_idle);
 }
 
 static void on_readable(uv_poll_t* poll, int status, int events) {
@@ -237,6 +242,9 @@ int http_daemon_start(uvsig_shutdown_t* shutdown,
     goto stop_mhd;
   daemon->timer.data = daemon;
   uv_unref((uv_handle_t*) &daemon->timer);
+  uv_idle_init(loop, &daemon->idle);
+  daemon->idle.data = daemon;
+  uv_unref((uv_handle_t*) &daemon->idle);
   err = uv_poll_init(loop, &daemon->poll, info->epoll_fd);
   if (err != 0)
     goto close_timer;
@@ -250,6 +258,7 @@ int http_daemon_start(uvsig_shutdown_t* shutdown,
 close_poll:
   uv_close((uv_handle_t*) &daemon->poll, NULL);
 close_timer:
+  uv_close((uv_handle_t*) &daemon->idle, NULL);
   uv_close((uv_handle_t*) &daemon->timer, NULL);
 stop_mhd:
   MHD_stop_daemon(daemon->mhd);
@@ -283,7 +292,7 @@ void http_daemon_quiesce(http_daemon_t* daemon) {
   if (listener != MHD_INVALID_SOCKET)
     close(listener);
   daemon->quiesced = 1;
-  uv_timer_start(&daemon->timer, on_timer, 0, 0);
+  uv_idle_start(&daemon->idle, on_idle);
 }
 
 void http_daemon_stop(http_daemon_t* daemon) {
@@ -298,5 +307,6 @@ void http_daemon_stop(http_daemon_t* daemon) {
    * client has sent something that was not read. */
   uv_close((uv_handle_t*) &daemon->poll, NULL);
   uv_close((uv_handle_t*) &daemon->timer, NULL);
+  uv_close((uv_handle_t*) &daemon->idle, NULL);
   MHD_stop_daemon(mhd);
 }

@@ -40,6 +40,7 @@ struct http_daemon_s {
   struct MHD_Daemon* mhd; /* NULL: stopped */
   uv_poll_t poll;
   uv_timer_t timer;
+  uv_idle_t idle;
   http_respond_cb respond;
   http_failed_cb failed;
   http_connections_t connections;
