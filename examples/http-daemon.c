@@ -2,29 +2,25 @@
  *
  * libmicrohttpd inside a libuv loop. It waits with an epoll set of its own,
  * whose descriptor is readable when one of its sockets is ready: uv_poll_t
- * watches that one descriptor, uv_timer_t does the timeouts. No thread is
- * started; everything here runs on the loop's thread. */
+ * watches that one descriptor, uv_timer_t does the timeouts, and uv_idle_t what
+ * is to be done at once: a timer that is due whenever it has run would keep a
+ * loop of libuv 1.44 from everything else, signals too. No thread is started;
+ * everything here runs on the loop's thread. */
 
+#define _GNU_SOURCE 1 /* accept4, SOCK_CLOEXEC, SOCK_NONBLOCK */
+
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "http-daemon.h"
 
-/* A client that neither sends nor reads for so long is hung up on. Also the
- * longest that such a client can hold up http_daemon_drain(). */
+/* A client that neither sends nor reads for so long is hung up on. */
 #define IDLE_SECONDS 60u
 
-/* How often a draining daemon looks at what the kernel has left to send, which
- * no event tells. */
-#define UNSENT_MS 20u
-
-/* Connections are accepted ten at a run: enough for a backlog of SOMAXCONN. */
-#define ACCEPT_RUNS 512
-
-/* A header that has arrived is read within so many runs. A body that never ends
- * is not waited for. */
-#define QUIET_RUNS 64u
+/* So that a flood of new clients does not keep the listener open. */
+#define MAX_BACKLOG 5000
 
 /* Callbacks returned int until 0.9.71. */
 #if MHD_VERSION >= 0x00097002
@@ -39,6 +35,13 @@ static char begun, queued;
 /* --- Called by libmicrohttpd ------------------------------------------------
  * From inside of MHD_run(), where the daemon must not be stopped. */
 
+/* NULL: it could not be registered. */
+static http_connection_t* connection_of(struct MHD_Connection* connection) {
+  const union MHD_ConnectionInfo* info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  return info != NULL ? info->socket_context : NULL;
+}
+
 /* Called once with the header, then with each piece of the body, then once more
  * at the end. */
 static http_result_t on_request(void* arg,
@@ -51,6 +54,7 @@ static http_result_t on_request(void* arg,
                                 void** request) {
   http_daemon_t* daemon = arg;
   struct MHD_Response* response;
+  http_connection_t* ours;
   unsigned status = MHD_HTTP_INTERNAL_SERVER_ERROR;
   http_result_t result = MHD_YES;
 
@@ -59,7 +63,6 @@ static http_result_t on_request(void* arg,
 
   if (*request == NULL) {
     *request = &begun;
-    daemon->again |= daemon->draining;
     return MHD_YES;
   }
 
@@ -73,16 +76,18 @@ static http_result_t on_request(void* arg,
   response = daemon->respond(daemon, connection, method, url, &status);
   if (response == NULL)
     return MHD_NO;
-  if (daemon->draining)
+  if (daemon->quiesced)
     result =
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
   if (result == MHD_YES)
     result = MHD_queue_response(connection, status, response);
   MHD_destroy_response(response); /* the queue has its own reference */
   if (result == MHD_YES) {
-    *request = &queued; /* not before: a client may never end its request */
+    *request = &queued;
     daemon->in_flight++;
-    daemon->again |= daemon->draining;
+    ours = connection_of(connection);
+    if (ours != NULL)
+      http_connection_begin(ours);
   }
   return result;
 }
@@ -94,16 +99,14 @@ static void on_completed(void* arg,
                          void** request,
                          enum MHD_RequestTerminationCode code) {
   http_daemon_t* daemon = arg;
-  const union MHD_ConnectionInfo* info =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-  http_connection_t* ours = info != NULL ? info->socket_context : NULL;
+  http_connection_t* ours = connection_of(connection);
 
-  if (ours != NULL)
-    http_connection_answered(ours, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-  if (*request == &queued)
+  if (*request == &queued) {
     daemon->in_flight--;
+    if (ours != NULL)
+      http_connection_end(ours, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+  }
   *request = NULL;
-  daemon->again |= daemon->draining; /* the next request may be there */
 }
 
 static void on_connection(void* arg,
@@ -112,14 +115,10 @@ static void on_connection(void* arg,
                           enum MHD_ConnectionNotificationCode code) {
   http_daemon_t* daemon = arg;
   const union MHD_ConnectionInfo* info;
-  http_connection_t* ours = *context;
 
   if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-    daemon->accepted = 1;
-    daemon->again |= daemon->draining;
     info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    /* without memory it is served, and not waited for */
     *context = info != NULL
                    ? http_connection_add(&daemon->connections, info->connect_fd)
                    : NULL;
@@ -130,12 +129,8 @@ static void on_connection(void* arg,
    * in which a connection ends is too late to begin again, and may be the last
    * event. */
   daemon->again = 1;
-  if (ours == NULL)
-    return;
-  if (daemon->draining && daemon->mhd != NULL)
-    http_connection_linger(ours);
-  else
-    http_connection_forget(ours);
+  if (*context != NULL)
+    http_connection_close(*context);
 }
 
 /* libmicrohttpd would decode the URL in place, and a %00 would end it. */
@@ -149,77 +144,55 @@ static size_t leave_escaped(void* arg,
 
 /* --- The loop ------------------------------------------------------------- */
 
-/* Let libmicrohttpd do what there is to do. */
-static int run_mhd(http_daemon_t* daemon) {
-  daemon->again = 0;
-  daemon->accepted = 0;
-  if (MHD_run(daemon->mhd) == MHD_YES)
-    return 0;
-  daemon->error = UV_EIO;
-  http_daemon_stop(daemon);
-  return -1;
-}
-
+static void on_idle(uv_idle_t* idle);
 static void on_timer(uv_timer_t* timer);
 
-/* Let libmicrohttpd do what there is to do, and set the timer to when it wants
- * to run next: at once if it has left something undone. */
+/* Let libmicrohttpd do what there is to do, and come again when it wants to: at
+ * once if it has left something undone. */
 static void run(http_daemon_t* daemon) {
+  int part_ms = http_connections_part(&daemon->connections);
   unsigned long long ms;
   int has_timeout;
 
-  if (run_mhd(daemon) != 0)
+  uv_idle_stop(&daemon->idle);
+  uv_timer_stop(&daemon->timer);
+  daemon->again = 0;
+  if (MHD_run(daemon->mhd) != MHD_YES) {
+    daemon->failed(daemon, UV_EIO);
     return;
+  }
   has_timeout = MHD_get_timeout(daemon->mhd, &ms) == MHD_YES;
-  if (daemon->again) {
+  if (part_ms >= 0 && (!has_timeout || ms > (unsigned) part_ms)) {
     has_timeout = 1;
-    ms = 0;
+    ms = (unsigned) part_ms;
   }
-
-  if (!daemon->draining || daemon->again || daemon->in_flight > 0) {
-    daemon->quiet = 0;
-  } else if (has_timeout && ms == 0 && daemon->quiet < QUIET_RUNS) {
-    daemon->quiet++;
-  } else if (http_connections_receive(daemon->connections,
-                                      uv_now(daemon->timer.loop),
-                                      IDLE_SECONDS * 1000)) {
-    has_timeout = 1;
-    ms = UNSENT_MS;
-  } else {
-    http_daemon_stop(daemon);
-    return;
-  }
-
-  if (has_timeout)
+  if (daemon->again || (has_timeout && ms == 0))
+    uv_idle_start(&daemon->idle, on_idle);
+  else if (has_timeout)
     uv_timer_start(&daemon->timer, on_timer, ms, 0);
-  else
-    uv_timer_stop(&daemon->timer);
+}
+
+static void on_idle(uv_idle_t* idle) {
+  run(idle->data);
 }
 
 static void on_timer(uv_timer_t* timer) {
   run(timer->data);
 }
 
+static void on_part(http_connections_t* connections) {
+  http_daemon_t* daemon = connections->data;
+  uv_idle_start(&daemon->idle, on_idle);
+}
+
 static void on_readable(uv_poll_t* poll, int status, int events) {
   http_daemon_t* daemon = poll->data;
 
   (void) events;
-  if (status == 0) {
+  if (status == 0)
     run(daemon);
-  } else {
-    daemon->error = status;
-    http_daemon_stop(daemon);
-  }
-}
-
-static void on_timer_closed(uv_handle_t* timer) {
-  http_daemon_t* daemon = timer->data;
-  daemon->stopped(daemon, daemon->error);
-}
-
-static void on_poll_closed(uv_handle_t* poll) {
-  http_daemon_t* daemon = poll->data;
-  uv_close((uv_handle_t*) &daemon->timer, on_timer_closed);
+  else
+    daemon->failed(daemon, status);
 }
 
 static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
@@ -231,10 +204,6 @@ static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, daemon,
       MHD_OPTION_NOTIFY_CONNECTION, on_connection, daemon,
       MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-#if MHD_VERSION >= 0x00097205
-      /* or it would not use sendfile(), which has no MSG_NOSIGNAL */
-      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-#endif
       MHD_OPTION_END);
   /* clang-format on */
 
@@ -245,21 +214,21 @@ static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
   return mhd;
 }
 
-int http_daemon_start(uv_loop_t* loop,
+int http_daemon_start(uvsig_shutdown_t* shutdown,
                       http_daemon_t* daemon,
                       int listener,
                       http_respond_cb respond,
-                      http_stopped_cb stopped) {
+                      http_failed_cb failed) {
+  uv_loop_t* loop = shutdown->sig->loop;
   const union MHD_DaemonInfo* info;
   int err;
 
   daemon->in_flight = 0;
-  daemon->connections = NULL;
-  daemon->draining = 0;
-  daemon->quiet = 0;
-  daemon->error = 0;
+  daemon->quiesced = 0;
   daemon->respond = respond;
-  daemon->stopped = stopped;
+  daemon->failed = failed;
+  http_connections_init(&daemon->connections, shutdown, on_part);
+  daemon->connections.data = daemon;
   daemon->mhd = start_mhd(daemon, listener);
   if (daemon->mhd == NULL)
     return UV_EIO;
@@ -272,10 +241,15 @@ int http_daemon_start(uv_loop_t* loop,
   if (err != 0)
     goto stop_mhd;
   daemon->timer.data = daemon;
+  uv_unref((uv_handle_t*) &daemon->timer);
+  uv_idle_init(loop, &daemon->idle);
+  daemon->idle.data = daemon;
+  uv_unref((uv_handle_t*) &daemon->idle);
   err = uv_poll_init(loop, &daemon->poll, info->epoll_fd);
   if (err != 0)
     goto close_timer;
   daemon->poll.data = daemon;
+  uv_unref((uv_handle_t*) &daemon->poll);
   err = uv_poll_start(&daemon->poll, UV_READABLE, on_readable);
   if (err != 0)
     goto close_poll;
@@ -284,6 +258,7 @@ int http_daemon_start(uv_loop_t* loop,
 close_poll:
   uv_close((uv_handle_t*) &daemon->poll, NULL);
 close_timer:
+  uv_close((uv_handle_t*) &daemon->idle, NULL);
   uv_close((uv_handle_t*) &daemon->timer, NULL);
 stop_mhd:
   MHD_stop_daemon(daemon->mhd);
@@ -291,28 +266,33 @@ stop_mhd:
   return err;
 }
 
-unsigned http_daemon_drain(http_daemon_t* daemon) {
+/* Closing a listener resets what has not been accepted. Nothing is answered in
+ * between: whoever is told that a response is the last comes back at once, and
+ * might find the listener still there, but not for long enough. */
+void http_daemon_quiesce(http_daemon_t* daemon) {
+  struct sockaddr_storage address;
+  socklen_t size;
   MHD_socket listener;
-  int i;
+  int fd, i;
 
   if (daemon->mhd == NULL)
-    return 0;
-  daemon->draining = 1;
-
-  /* Closing the listener resets what has not been accepted. */
-  for (i = 0; i < ACCEPT_RUNS; i++) {
-    if (run_mhd(daemon) != 0)
-      return 0;
-    if (!daemon->accepted)
+    return;
+  listener = MHD_quiesce_daemon(daemon->mhd);
+  for (i = 0; i < MAX_BACKLOG; i++) {
+    size = sizeof(address);
+    fd = accept4(listener,
+                 (struct sockaddr*) &address,
+                 &size,
+                 SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) /* where it fails, it closes it */
+      MHD_add_connection(daemon->mhd, fd, (struct sockaddr*) &address, size);
+    else if (errno != ECONNABORTED)
       break;
   }
-  listener = MHD_quiesce_daemon(daemon->mhd);
   if (listener != MHD_INVALID_SOCKET)
     close(listener);
-
-  /* Stops the daemon if there is nothing to wait for. */
-  run(daemon);
-  return daemon->in_flight;
+  daemon->quiesced = 1;
+  uv_idle_start(&daemon->idle, on_idle);
 }
 
 void http_daemon_stop(http_daemon_t* daemon) {
@@ -325,9 +305,8 @@ void http_daemon_stop(http_daemon_t* daemon) {
   /* libuv must have let go of the epoll set before MHD_stop_daemon() closes
    * it. What the kernel has got of a response it goes on sending, unless the
    * client has sent something that was not read. */
-  uv_timer_stop(&daemon->timer);
-  uv_close((uv_handle_t*) &daemon->poll, on_poll_closed);
+  uv_close((uv_handle_t*) &daemon->poll, NULL);
+  uv_close((uv_handle_t*) &daemon->timer, NULL);
+  uv_close((uv_handle_t*) &daemon->idle, NULL);
   MHD_stop_daemon(mhd);
-  while (daemon->connections != NULL)
-    http_connection_forget(daemon->connections);
 }

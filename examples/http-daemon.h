@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * An HTTP server inside a libuv loop: libmicrohttpd's own epoll set is polled
- * by the loop, and everything runs on the loop's thread. It knows nothing of
- * what is served; a callback makes the responses. */
+ * by the loop, and everything runs on the loop's thread. Its connections are
+ * registered with a uvsig_shutdown_t. It knows nothing of what is served; a
+ * callback makes the responses. */
 
 #ifndef HTTP_DAEMON_H
 #define HTTP_DAEMON_H
@@ -27,9 +28,8 @@ typedef struct MHD_Response* (*http_respond_cb)(http_daemon_t* daemon,
                                                 const char* url,
                                                 unsigned* status);
 
-/* The daemon has stopped and its memory is yours. `error` is 0, or the UV_E*
- * code that ended it. */
-typedef void (*http_stopped_cb)(http_daemon_t* daemon, int error);
+/* The daemon cannot go on: a UV_E* code. To be stopped, here or later. */
+typedef void (*http_failed_cb)(http_daemon_t* daemon, int error);
 
 struct http_daemon_s {
   /* public */
@@ -40,32 +40,31 @@ struct http_daemon_s {
   struct MHD_Daemon* mhd; /* NULL: stopped */
   uv_poll_t poll;
   uv_timer_t timer;
+  uv_idle_t idle;
   http_respond_cb respond;
-  http_stopped_cb stopped;
-  http_connection_t* connections;
-  int draining;
-  int accepted;   /* a connection has begun in this run */
-  int again;      /* something has happened in this run that asks for another */
-  unsigned quiet; /* runs since then */
-  int error;
+  http_failed_cb failed;
+  http_connections_t connections;
+  int quiesced; /* responses say that they are the last */
+  int again;    /* a connection has ended in this run */
 };
 
 /* Serve what arrives at `listener`, a listening, non-blocking socket, which
- * becomes the daemon's, also on failure. SIGPIPE must be ignored until the
- * daemon has stopped. Returns 0 or a UV_E* code; after an error `stopped` is
- * not called, and the memory is yours once the loop has run. */
-int http_daemon_start(uv_loop_t* loop,
+ * becomes the daemon's, also on failure. Does not keep the loop alive: that is
+ * `shutdown`'s to do. SIGPIPE must be ignored until the daemon has stopped.
+ * Returns 0 or a UV_E* code; after an error the memory is yours once the loop
+ * has run. */
+int http_daemon_start(uvsig_shutdown_t* shutdown,
                       http_daemon_t* daemon,
                       int listener,
                       http_respond_cb respond,
-                      http_stopped_cb stopped);
+                      http_failed_cb failed);
 
-/* Answer the requests that have arrived, also on connections that wait to be
- * accepted, and accept no more. Stop when the clients' systems have received
- * all of it. Returns how many responses are in flight. */
-unsigned http_daemon_drain(http_daemon_t* daemon);
+/* Accept what waits to be accepted, and nothing more: to be called when a
+ * uvsig_shutdown_listener_t is. Each connection's next response is its last. */
+void http_daemon_quiesce(http_daemon_t* daemon);
 
-/* Stop now, responses in flight or not. Harmless when repeated. */
+/* Stop now, responses in flight or not. Harmless when repeated. The memory is
+ * yours once the loop has run. */
 void http_daemon_stop(http_daemon_t* daemon);
 
 #endif /* HTTP_DAEMON_H */

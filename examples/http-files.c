@@ -189,6 +189,36 @@ static int not_modified(struct MHD_Connection* from, time_t modified) {
   return 0;
 }
 
+/* So much of a file is in memory for each response. */
+#define BLOCK_SIZE 65536
+
+static ssize_t read_file(void* arg, uint64_t offset, char* bytes, size_t size) {
+  int fd = (int) (intptr_t) arg;
+  ssize_t count;
+
+  do
+    count = pread(fd, bytes, size, (off_t) offset);
+  while (count < 0 && errno == EINTR);
+  /* an end before the length that was told is an error, too */
+  return count > 0 ? count : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void close_file(void* arg) {
+  close((int) (intptr_t) arg);
+}
+
+/* Not MHD_create_response_from_fd64(), which uses sendfile(2): a signal makes
+ * that send less than there is room for, libmicrohttpd takes it that there is
+ * none, and waits for an event that does not come. */
+static struct MHD_Response* open_file_response(int fd, uint64_t size) {
+  struct MHD_Response* response = MHD_create_response_from_callback(
+      size, BLOCK_SIZE, read_file, (void*) (intptr_t) fd, close_file);
+
+  if (response == NULL)
+    close(fd);
+  return response;
+}
+
 static struct MHD_Response* file_response(int fd,
                                           const struct stat* st,
                                           const char* path,
@@ -199,13 +229,11 @@ static struct MHD_Response* file_response(int fd,
   struct tm tm;
   char date[64];
 
-  if (st->st_size == 0) { /* nothing that sendfile() could send */
+  if (st->st_size == 0) {
     close(fd);
     response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
   } else { /* also for a 304, which sends the length and no body */
-    response = MHD_create_response_from_fd64((uint64_t) st->st_size, fd);
-    if (response == NULL)
-      close(fd);
+    response = open_file_response(fd, (uint64_t) st->st_size);
   }
 
   if (gmtime_r(&st->st_mtime, &tm) != NULL &&

@@ -2,13 +2,15 @@
  *
  * An HTTP server for the files of a folder, which SIGINT and SIGTERM end
  * without cutting off a download: the last example of Python's signal module,
- * on a libuv loop. This file owns the options, the socket, and the signals;
- * http-daemon.c is the server, http-files.c is what it serves.
+ * on a libuv loop. A uvsig_shutdown_t takes it from the signal to the exit.
+ * This file owns the options, the socket, and that object; http-daemon.c is the
+ * server, http-connections.c is how connections end, http-files.c is what is
+ * served.
  *
  * Run it, open the page that it names, and press Ctrl-C: you should see
  * "SIGINT received, finishing 0 responses" and "Shutdown...", and `echo $?`
  * should print 0. In the middle of a download, the first Ctrl-C waits for its
- * end and the second one does not. */
+ * end, for --grace seconds at most, and the second one does not. */
 
 #define _GNU_SOURCE 1 /* SOCK_CLOEXEC, SOCK_NONBLOCK */
 
@@ -28,22 +30,24 @@
 #include "http-daemon.h"
 #include "http-files.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE  2
+#define MAX_SECONDS 3600
 
 typedef struct {
   const char* host;
   const char* port;
   const char* folder;
+  const char* grace; /* seconds */
+  const char* hard;
 } options_t;
 
 typedef struct {
   uvsig_t sig;
-  uvsig_watcher_t on_sigint;
-  uvsig_watcher_t on_sigterm;
+  uvsig_shutdown_t shutdown;
+  uvsig_shutdown_listener_t listener;
   http_daemon_t daemon;
   http_files_t files;
-  int stopping; /* the first signal has come */
-  int error;    /* what ended the daemon, if not a signal */
+  int error; /* what ended the daemon, if not a signal */
 } server_t;
 
 /* --- Messages ------------------------------------------------------------- */
@@ -91,20 +95,31 @@ static int help(void) {
              "  -b, --bind=ADDRESS      listen there (127.0.0.1)\n"
              "  -d, --directory=FOLDER  serve this folder (.)\n"
              "  -p, --port=NUMBER       listen there (8000); 0: a free one\n"
+             "      --grace=SECONDS     wait so long for responses to end "
+             "(10)\n"
+             "      --hard=SECONDS      and then exit within so long (1)\n"
              "  -h, --help              print this\n") == 0
              ? EXIT_SUCCESS
              : EXIT_FAILURE;
 }
 
-static int is_port(const char* text) {
-  unsigned long number;
+/* Returns the number, or -1: no number from 0 to `max`. */
+static long parse_number(const char* text, long max) {
+  long number;
   char* end;
 
-  if (text[0] < '0' || text[0] > '9') /* strtoul() takes " +1", and "-1" */
-    return 0;
+  if (text[0] < '0' || text[0] > '9') /* strtol() takes " +1", and "-1" */
+    return -1;
   errno = 0;
-  number = strtoul(text, &end, 10);
-  return *end == '\0' && errno == 0 && number <= 65535;
+  number = strtol(text, &end, 10);
+  return *end == '\0' && errno == 0 && number <= max ? number : -1;
+}
+
+static int check_number(const char* text, long max, const char* what) {
+  if (parse_number(text, max) >= 0)
+    return -1;
+  complain("'%s' is no %s: 0 to %ld", text, what, max);
+  return usage_error();
 }
 
 /* Returns -1 to go on, or the exit status. */
@@ -112,10 +127,12 @@ static int parse_options(int argc, char** argv, options_t* options) {
   static const struct option longopts[] = {
       {"bind", required_argument, NULL, 'b'},
       {"directory", required_argument, NULL, 'd'},
+      {"grace", required_argument, NULL, 'g'},
+      {"hard", required_argument, NULL, 'H'},
       {"port", required_argument, NULL, 'p'},
       {"help", no_argument, NULL, 'h'},
       {NULL, 0, NULL, 0}};
-  int c;
+  int c, status;
 
   while ((c = getopt_long(argc, argv, "b:d:p:h", longopts, NULL)) != -1) {
     switch (c) {
@@ -124,6 +141,12 @@ static int parse_options(int argc, char** argv, options_t* options) {
       break;
     case 'd':
       options->folder = optarg;
+      break;
+    case 'g':
+      options->grace = optarg;
+      break;
+    case 'H':
+      options->hard = optarg;
       break;
     case 'p':
       options->port = optarg;
@@ -138,11 +161,12 @@ static int parse_options(int argc, char** argv, options_t* options) {
     complain("unexpected argument '%s'", argv[optind]);
     return usage_error();
   }
-  if (!is_port(options->port)) {
-    complain("'%s' is no port: 0 to 65535", options->port);
-    return usage_error();
-  }
-  return -1;
+  status = check_number(options->port, 65535, "port");
+  if (status < 0)
+    status = check_number(options->grace, MAX_SECONDS, "time of grace");
+  if (status < 0)
+    status = check_number(options->hard, MAX_SECONDS, "hard limit");
+  return status;
 }
 
 /* --- The listening socket ------------------------------------------------- */
@@ -229,69 +253,60 @@ static int announce(int listener) {
   return 0;
 }
 
-/* --- Signals -------------------------------------------------------------- */
+/* --- The end -------------------------------------------------------------- */
 
-/* SIGINT or SIGTERM. Runs on the loop, between two callbacks of the server, so
- * that everything may be done here; what it prints nobody has to read. */
-static void on_signal(uvsig_watcher_t* watcher,
-                      int signum,
-                      const uvsig_info_t* info) {
-  server_t* server = watcher->data;
-  const char* name = uvsig_signal_name(signum);
+static const char* plural(unsigned count) {
+  return count == 1 ? "" : "s";
+}
+
+/* Draining begins. What is printed nobody has to read. */
+static void on_drain(uvsig_shutdown_listener_t* listener) {
+  server_t* server = listener->data;
   unsigned count;
 
-  (void) info;
-  if (!server->stopping) {
-    server->stopping = 1;
-    count = http_daemon_drain(&server->daemon);
+  http_daemon_quiesce(&server->daemon);
+  count = server->daemon.in_flight;
+  if (server->shutdown.report.signum != 0)
     say("%s received, finishing %u response%s\n",
-        name,
+        server->shutdown.report.reason,
         count,
-        count == 1 ? "" : "s");
-  } else {
-    count = server->daemon.in_flight;
+        plural(count));
+}
+
+static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
+  server_t* server = shutdown->data;
+  unsigned count = server->daemon.in_flight;
+
+  if (phase == UVSIG_SHUTDOWN_FORCING && count > 0) {
+    say("Abandoning %u response%s\n", count, plural(count));
+  } else if (phase == UVSIG_SHUTDOWN_DONE) {
     http_daemon_stop(&server->daemon);
-    say("%s received, abandoning %u response%s\n",
-        name,
-        count,
-        count == 1 ? "" : "s");
+    failed(uvsig_close(&server->sig, NULL), "uvsig_close");
   }
 }
 
-static int start_signals(uv_loop_t* loop, server_t* server) {
-  uvsig_watcher_t* on_sigint = &server->on_sigint;
-  uvsig_watcher_t* on_sigterm = &server->on_sigterm;
+/* Before anything listens: from now on a signal ends the server in order. */
+static int start_signals(uv_loop_t* loop,
+                         server_t* server,
+                         const options_t* options) {
+  uvsig_shutdown_options_t shutdown;
+
+  uvsig_shutdown_options_init(&shutdown);
+  shutdown.grace_ms =
+      1000 * (unsigned) parse_number(options->grace, MAX_SECONDS);
+  shutdown.hard_ms = 1000 * (unsigned) parse_number(options->hard, MAX_SECONDS);
+  shutdown.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  shutdown.phase_cb = on_phase;
 
   if (failed(uvsig_init(loop, &server->sig, NULL), "uvsig_init"))
     return -1;
-  on_sigint->data = server;
-  on_sigterm->data = server;
-  if (failed(uvsig_watcher_init(&server->sig, on_sigint),
-             "uvsig_watcher_init") ||
-      failed(uvsig_watcher_init(&server->sig, on_sigterm),
-             "uvsig_watcher_init") ||
-      failed(uvsig_watcher_start(on_sigint, on_signal, SIGINT),
-             "uvsig_watcher_start") ||
-      failed(uvsig_watcher_start(on_sigterm, on_signal, SIGTERM),
-             "uvsig_watcher_start")) {
-    uvsig_close(&server->sig, NULL); /* stops what was started */
+  server->shutdown.data = server;
+  if (failed(uvsig_shutdown_init(&server->sig, &server->shutdown, &shutdown),
+             "uvsig_shutdown_init")) {
+    uvsig_close(&server->sig, NULL);
     return -1;
   }
   return 0;
-}
-
-/* Everything is done that a signal could ask for, and closing gives both their
- * default actions back. Blocked first, a late one stays pending for the few
- * moments that are left, and does not make a failure of a clean end. */
-static void stop_signals(server_t* server) {
-  sigset_t set;
-
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  failed(uv_translate_sys_error(pthread_sigmask(SIG_BLOCK, &set, NULL)),
-         "pthread_sigmask");
-  failed(uvsig_close(&server->sig, NULL), "uvsig_close");
 }
 
 /* --- The server ----------------------------------------------------------- */
@@ -305,38 +320,52 @@ static struct MHD_Response* on_request(http_daemon_t* daemon,
   return http_files_respond(&server->files, from, method, url, status);
 }
 
-static void on_stopped(http_daemon_t* daemon, int error) {
+static void on_failed(http_daemon_t* daemon, int error) {
   server_t* server = daemon->data;
 
   server->error = error;
-  stop_signals(server);
+  uvsig_shutdown_request(
+      &server->shutdown, "libmicrohttpd failed", UVSIG_SHUTDOWN_FORCED);
 }
 
-/* Serve until a signal, and leave the loop without a handle. Takes over the
- * listener. Returns the exit status. */
-static int serve(uv_loop_t* loop, server_t* server, int listener) {
-  int status = EXIT_SUCCESS;
-  int err;
+/* Returns the exit status, as far as it is known by then. */
+static int start(server_t* server, const options_t* options) {
+  int status, listener, err;
 
-  if (start_signals(loop, server) != 0) {
-    close(listener);
-    status = EXIT_FAILURE;
-    goto run;
-  }
+  server->listener.data = server;
+  err = uvsig_shutdown_add_listener(
+      &server->shutdown, &server->listener, NULL, on_drain);
+  if (err == UV_ECANCELED) /* a signal has come already */
+    return EXIT_SUCCESS;
+  if (failed(err, "uvsig_shutdown_add_listener"))
+    return EXIT_FAILURE;
+  listener = open_listener(options, &status);
+  if (listener < 0)
+    return status;
   server->daemon.data = server;
   err = http_daemon_start(
-      loop, &server->daemon, listener, on_request, on_stopped);
-  if (failed(err, "http_daemon_start")) {
-    stop_signals(server);
-    status = EXIT_FAILURE;
-    goto run;
-  }
-  if (announce(listener) != 0) {
-    http_daemon_stop(&server->daemon);
-    status = EXIT_FAILURE;
-  }
+      &server->shutdown, &server->daemon, listener, on_request, on_failed);
+  if (failed(err, "http_daemon_start") || announce(listener) != 0)
+    return EXIT_FAILURE;
+  err = uvsig_shutdown_ready(&server->shutdown);
+  return err != UV_ECANCELED && failed(err, "uvsig_shutdown_ready")
+             ? EXIT_FAILURE
+             : EXIT_SUCCESS;
+}
 
-run: /* after a failure, too: closing a handle takes a turn of the loop */
+/* Serve until a signal, and leave the loop without a handle. Returns the exit
+ * status. */
+static int serve(uv_loop_t* loop, server_t* server, const options_t* options) {
+  int status;
+
+  if (start_signals(loop, server, options) != 0) {
+    uv_run(loop, UV_RUN_DEFAULT); /* closing takes a turn of the loop */
+    return EXIT_FAILURE;
+  }
+  status = start(server, options);
+  if (status != EXIT_SUCCESS)
+    uvsig_shutdown_request(
+        &server->shutdown, "it did not start", UVSIG_SHUTDOWN_FORCED);
   uv_run(loop, UV_RUN_DEFAULT);
   if (failed(server->error, "http_daemon"))
     status = EXIT_FAILURE;
@@ -344,17 +373,21 @@ run: /* after a failure, too: closing a handle takes a turn of the loop */
 }
 
 int main(int argc, char** argv) {
-  options_t options = {.host = "127.0.0.1", .port = "8000", .folder = "."};
+  options_t options = {.host = "127.0.0.1",
+                       .port = "8000",
+                       .folder = ".",
+                       .grace = "10",
+                       .hard = "1"};
   server_t server = {.error = 0};
   uv_loop_t loop;
-  int status, listener, sigpipe, err;
+  int status, sigpipe, err;
 
   status = parse_options(argc, argv, &options);
   if (status >= 0)
     return status;
 
-  /* a client that hangs up must not kill the server: sendfile() has no
-   * MSG_NOSIGNAL */
+  /* a reader of our output that is gone must not kill the server, nor a client:
+   * not everything that writes to one has MSG_NOSIGNAL */
   status = EXIT_FAILURE;
   sigpipe = uvsig_ignore(SIGPIPE);
   if (failed(sigpipe, "uvsig_ignore"))
@@ -365,15 +398,10 @@ int main(int argc, char** argv) {
     status = usage_error();
     goto give_back_sigpipe;
   }
-  listener = open_listener(&options, &status);
-  if (listener < 0)
+  if (failed(uv_loop_init(&loop), "uv_loop_init"))
     goto close_files;
-  if (failed(uv_loop_init(&loop), "uv_loop_init")) {
-    close(listener);
-    goto close_files;
-  }
 
-  status = serve(&loop, &server, listener);
+  status = serve(&loop, &server, &options);
   if (failed(uv_loop_close(&loop), "uv_loop_close"))
     status = EXIT_FAILURE;
 
@@ -385,5 +413,6 @@ give_back_sigpipe:
   if (sigpipe == UVSIG_DEFAULT &&
       failed(uvsig_default(SIGPIPE), "uvsig_default"))
     status = EXIT_FAILURE;
-  return status;
+  err = uvsig_shutdown_exit(&server.shutdown);
+  return status != EXIT_SUCCESS ? status : err;
 }

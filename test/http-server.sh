@@ -1,20 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The http-server example from end to end, with curl as its client: what it
-# serves, what it refuses to serve, and how SIGINT and SIGTERM end it.
+# The http-server example from end to end, with curl, wrk, and test/http-client
+# as its clients: what it serves, what it refuses to serve, and how SIGINT and
+# SIGTERM end it.
 #
 # Environment: HTTP_SERVER, the program; HTTP_SERVER_WRAPPER, what to run it
-# with, such as "libtool --mode=execute valgrind -q --error-exitcode=99"; CURL;
-# STRACE.
+# with, such as "libtool --mode=execute valgrind -q --error-exitcode=99";
+# HTTP_CLIENT; CURL; STRACE; WRK.
 # Nothing here depends on how fast anything is: it waits for what can be
 # observed, and gives up after a minute.
 
 . "${srcdir:-$(dirname "$0")/..}/test/tap.sh"
 
 HTTP_SERVER=${HTTP_SERVER:-./examples/http-server}
+HTTP_CLIENT=${HTTP_CLIENT:-./test/http-client}
 CURL=${CURL:-curl}
 STRACE=${STRACE:-strace}
+WRK=${WRK:-wrk}
+
+ulimit -S -n "$(ulimit -H -n)" 2>/dev/null # for a thousand connections
 
 if ! "$CURL" --version >/dev/null 2>&1; then
   echo "1..0 # SKIP curl is missing"
@@ -33,6 +38,9 @@ server= # pid of the running server
 client= # pid of the running client
 clients= # pids of more of them
 lesser= # a command that starts another with fewer rights
+# One that starts another with SIGINT not ignored, as it is in a background job,
+# and an ignored signal stays ignored.
+heeding="$HTTP_CLIENT run"
 
 # What a failed test has left running.
 drop() {
@@ -117,7 +125,7 @@ logged() {
 launch() { # options
   rm -f "$tmp/log" # the redirection is made by the child, later
   # unquoted: commands and their options
-  $lesser $HTTP_SERVER_WRAPPER "$HTTP_SERVER" "$@" >"$tmp/log" 2>"$tmp/err" 3>&- &
+  $lesser $heeding $HTTP_SERVER_WRAPPER "$HTTP_SERVER" "$@" >"$tmp/log" 2>"$tmp/err" 3>&- &
   server=$!
 }
 
@@ -310,6 +318,40 @@ close_connection() {
   finish_client
 }
 
+# The client that tells how its connections end, and that sends SIGTERM to the
+# server, which is over when it returns: $tmp/seen.
+run_client() { # mode, how many connections, path...
+  mode=$1
+  connections=$2
+  shift 2
+  "$HTTP_CLIENT" "$mode" "$port" "$server" "$connections" "$@" \
+    >"$tmp/seen" 2>"$tmp/client.err"
+  client_status=$?
+  case $client_status in
+    0) ;;
+    77) skip="this system cannot tell when a process ends" && return 1 ;;
+    *) because "the client: $client_status, $(cat "$tmp/client.err")" ;;
+  esac
+}
+
+seen() { # name
+  sed -n "s/^$1=//p" "$tmp/seen"
+}
+
+saw() { # name, number
+  equal "number of $1" "$(seen "$1")" "$2"
+}
+
+# What the server must have done to none.
+saw_no_harm() {
+  saw cut 0 && saw reset 0 && saw unanswered 0
+}
+
+# It has ended as it should, and by itself.
+ended_in_time() {
+  ended_well && { ! logged '^Abandoning' || because "it was forced"; }
+}
+
 curl_lacks() { # protocol
   "$CURL" --version | grep -qw "$1" && return 1
   skip="this curl has no $1"
@@ -340,6 +382,8 @@ make_files() {
   ln -s ../secrets out
   mkfifo fifo
   dd if=/dev/urandom of=big.bin bs=1048576 count=40 2>/dev/null
+  head -c 300000 big.bin >medium.bin
+  head -c 20000 big.bin >small.bin
   # telnet would take these bytes for commands
   tr '\000\377' 'ab' <big.bin >big.txt
   cd "$OLDPWD" || exit 1
@@ -584,7 +628,7 @@ outlives_its_clients() {
 helps() {
   run_to_end --help
   equal "exit status" "$status" 0 && logged '^Usage: ' &&
-    logged '--directory' && equal "standard error" "$(cat "$tmp/err")" ''
+    logged '--directory' && logged '--grace=' && logged '--hard=' && equal "standard error" "$(cat "$tmp/err")" ''
 }
 
 bad_usage() { # options
@@ -597,7 +641,10 @@ bad_usage() { # options
 refuses_bad_options() {
   bad_usage --nonsense && bad_usage argument && bad_usage --port &&
     bad_usage --port 65536 && bad_usage --port x && bad_usage --port '' &&
-    bad_usage --port -1 && bad_usage --bind 127.0.0.256 --port 0 &&
+    bad_usage --port -1 && bad_usage --grace && bad_usage --grace x &&
+    bad_usage --grace -1 && bad_usage --grace 3601 && bad_usage --grace '' &&
+    bad_usage --hard && bad_usage --hard 1x && bad_usage --hard 3601 &&
+    bad_usage --hard 99999999999999999999 && bad_usage --bind 127.0.0.256 --port 0 &&
     bad_usage --directory "$tmp/nothing" --port 0 &&
     bad_usage --directory "$tmp/secret.txt" --port 0
 }
@@ -634,7 +681,7 @@ launch_limited() { # how many descriptors
   rm -f "$tmp/log"
   (
     ulimit -n "$1"
-    exec "$HTTP_SERVER" --port 0 --directory "$tmp/www"
+    exec $heeding "$HTTP_SERVER" --port 0 --directory "$tmp/www"
   ) >"$tmp/log" 2>"$tmp/err" &
   server=$!
   wait_for is_up_or_gone
@@ -677,6 +724,21 @@ sigint_ends_it() {
   start || return 1
   kill -INT "$server"
   ended_well && logged '^SIGINT received, finishing 0 responses$'
+}
+
+# As nohup(1) and shells want it.
+leaves_ignored_sigint_alone() {
+  heeding_before=$heeding
+  heeding=
+  start
+  result=$?
+  heeding=$heeding_before
+  test $result -eq 0 || return 1
+  kill -INT "$server"
+  get hello.txt
+  equal body "$(cat "$tmp/body")" hello || return 1
+  kill -TERM "$server"
+  ended_well && logged '^SIGTERM received, finishing 0 responses$'
 }
 
 both_at_once_end_it() {
@@ -811,12 +873,14 @@ answers_the_backlog() {
     return $result
 }
 
+# The second counts when the first one has been answered and 200 ms have passed.
 second_signal_does_not_wait() { # the first, the second
-  start && start_download || return 1
+  start --grace 600 && start_download || return 1
   kill -s "$1" "$server"
   wait_for logged "^SIG$1 received, finishing 1 response\$"
+  sleep 0.3
   kill -s "$2" "$server"
-  ended_well && logged "^SIG$2 received, abandoning 1 response\$"
+  ended_well && logged '^Abandoning 1 response$'
   result=$?
   finish_download
   download_is_cut_off && return $result
@@ -830,16 +894,37 @@ sigint_after_sigterm_does_not_wait() {
   second_signal_does_not_wait TERM INT
 }
 
+# Two that come together are one: a terminal and a supervisor often send both.
 both_at_once_during_a_download() {
   start && start_download || return 1
   kill -STOP "$server"
   kill -INT "$server"
   kill -TERM "$server"
   kill -CONT "$server"
-  ended_well
+  wait_for logged '^SIG[INTERM]* received, finishing 1 response$' && is_refused
   result=$?
   finish_download
-  return $result
+  ended_in_time && download_is_whole && return $result
+}
+
+grace_is_over() {
+  start --grace 1 && start_download || return 1
+  kill -TERM "$server"
+  ended_well && logged '^Abandoning 1 response$'
+  result=$?
+  finish_download
+  download_is_cut_off && return $result
+}
+
+# The file does not fit into the buffers in between.
+does_not_wait_for_a_client_that_never_reads() {
+  start --grace 2 --hard 1 && run_client stalled 1 big.bin || return 1
+  ended_well || return 1
+  ms=$(seen exit_ms)
+  echo "# a client that never reads, grace 2 s, hard 1 s: $ms ms to the exit"
+  test "$ms" -ge 2000 || because "it did not wait: $ms ms" || return 1
+  # grace and hard, and as much again as a machine may be late
+  test "$ms" -le 33000 || because "it took $ms ms"
 }
 
 idle_connection_does_not_hold_it_up() {
@@ -872,22 +957,103 @@ half_a_body_does_not_hold_it_up() {
   return $result
 }
 
-# A connection that was open before may still ask, once.
+has_seen() { # name
+  grep -qs "^$1=" "$tmp/seen"
+}
+
+# The request takes longer than any silence that the server waits for, and the
+# signal comes in the middle of it.
 closes_connections_while_it_waits() {
-  curl_lacks file && return
   start && start_download || return 1
-  download=$client
-  open_connection || return 1
-  kill -TERM "$server"
-  wait_for logged '^SIGTERM received, finishing 1 response$'
-  close_connection
-  client=$download
-  grep -q '^<p>index</p>$' "$tmp/second" || because "no answer"
+  rm -f "$tmp/seen"
+  "$HTTP_CLIENT" slow "$port" "$server" 1 site/ >"$tmp/seen" \
+    2>"$tmp/client.err" &
+  clients=$!
+  wait_for has_seen answered
   result=$?
-  grep -qi '^connection: close' "$tmp/second" || because "no Connection: close" ||
-    result=1
+  has_ended "$server" && because "it did not wait" && result=1
   finish_download
-  ended_well && download_is_whole && return $result
+  ended_in_time && download_is_whole || result=1
+  client=$clients
+  finish_client
+  clients=
+  if test "$status" -eq 77; then
+    skip="this system cannot tell when a process ends"
+    return
+  fi
+  saw_no_harm || return 1
+  if test "$(seen late)" -gt 0; then
+    skip="this machine is too slow to send a byte in time"
+    return
+  fi
+  saw answered 1 && saw farewells 1 && return $result
+}
+
+# --- Under load ---------------------------------------------------------------
+
+# 50 connections, every second of which thinks before it asks again. Promised is
+# an answer to each request that was sent before the signal, or soon after the
+# one before. What a server cannot promise is an answer to a request that comes
+# after a longer silence: it may be on its way when the end of the connection
+# is, and then the client has to ask again somewhere else (RFC 9112, 9.3.1 and
+# 9.5). Those are "late", and may be any number.
+cuts_no_response() {
+  start && run_client busy 50 hello.txt site/ medium.bin small.bin || return 1
+  ended_in_time || return 1
+  echo "# $(seen answered) responses, $(seen farewells) with Connection: close," \
+    "$(seen late) late requests, $(seen exit_ms) ms from SIGTERM to exit"
+  saw_no_harm && saw after_last "$(seen farewells)" &&
+    equal "number of connections" \
+      "$(($(seen after_last) + $(seen between) + $(seen late)))" 50 &&
+    { test "$(seen farewells)" -gt 0 || because "no Connection: close"; }
+}
+
+are_connected() { # how many
+  test "$(grep -c "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$port") [0-9A-F:]* 01 " \
+    /proc/net/tcp)" -ge "$1"
+}
+
+# wrk asks at once when it has an answer, so all that it sends is promised one.
+# It counts as a read error a response that is cut, a reset, and an end without
+# a response, also after a response without Connection: close: there must be
+# none. It comes back after a Connection: close, and then there is no listener:
+# what connect(2) says to that it counts as a connect or a write error, and goes
+# on trying, so these may be any number. A timeout would be a response of more
+# than 2 seconds, which a slow machine may take.
+cuts_no_response_of_wrk() {
+  if ! command -v "$WRK" >/dev/null; then
+    skip="wrk is missing"
+  elif ! test -r /proc/net/tcp; then
+    skip="there is no /proc/net/tcp"
+  fi
+  test -z "$skip" || return 0
+  start || return 1
+  "$WRK" -t 1 -c 50 -d 60 "${url}medium.bin" >"$tmp/wrk" 2>&1 &
+  client=$!
+  wait_for are_connected 50
+  result=$?
+  kill -TERM "$server"
+  ended_in_time || result=1
+  kill -INT "$client" # wrk prints what it has seen
+  finish_client
+  echo "# wrk: $(sed -n 's/^ *\([0-9]* requests in\)/\1/p' "$tmp/wrk")," \
+    "$(sed -n 's/^ *\(Socket errors:\)/\1/p' "$tmp/wrk")"
+  grep -q '^ *[1-9][0-9]* requests in' "$tmp/wrk" || because "no requests" ||
+    return 1
+  # without any error there is no such line
+  errors=$(sed -n 's/^ *Socket errors:.* read \([0-9]*\),.*/\1/p' "$tmp/wrk")
+  equal "number of wrk's read errors" "${errors:-0}" 0 && return $result
+}
+
+closes_a_thousand_idle() {
+  if test "$(ulimit -n)" -lt 1100; then
+    skip="not more than $(ulimit -n) descriptors"
+    return
+  fi
+  start && run_client idle 1000 hello.txt || return 1
+  echo "# $(seen exit_ms) ms from SIGTERM to exit with 1,000 idle connections"
+  ended_in_time && saw early 0 && saw answered 1000 && saw between 1000 &&
+    saw_no_harm
 }
 
 # ----------------------------------------------------------------------------
@@ -917,6 +1083,7 @@ run ignores_sigpipe "SIGPIPE is ignored while it serves"
 run outlives_its_clients "clients that hang up do not end it"
 run sigterm_ends_it "SIGTERM ends it with status 0"
 run sigint_ends_it "SIGINT ends it with status 0"
+run leaves_ignored_sigint_alone "a SIGINT that was ignored stays so"
 run both_at_once_end_it "both signals at once end it with status 0"
 run one_after_the_other_end_it "late signals do not spoil its status"
 run sigint_waits_for_a_download \
@@ -929,11 +1096,14 @@ run answers_what_has_arrived \
   "a request behind a download is answered and does not cut it off"
 run answers_the_backlog \
   "requests of connections that wait to be accepted are answered"
+run grace_is_over "a download that takes longer than --grace is forced"
+run does_not_wait_for_a_client_that_never_reads \
+  "a client that never reads does not outlast --grace and --hard"
 run second_sigint_does_not_wait "a second SIGINT does not wait for a download"
 run sigint_after_sigterm_does_not_wait \
   "SIGINT after SIGTERM does not wait for a download"
 run both_at_once_during_a_download \
-  "both signals at once in a download end it with status 0"
+  "both signals at once in a download are one, and let it finish"
 run idle_connection_does_not_hold_it_up \
   "an idle connection does not hold it up"
 run half_a_request_does_not_hold_it_up \
@@ -941,7 +1111,11 @@ run half_a_request_does_not_hold_it_up \
 run half_a_body_does_not_hold_it_up \
   "half a request's body does not hold it up"
 run closes_connections_while_it_waits \
-  "while it waits, other responses close their connections"
+  "while it waits, a request that comes slowly is answered, and told so"
+run cuts_no_response \
+  "SIGTERM under load cuts no response of 50 connections, and resets none"
+run cuts_no_response_of_wrk "SIGTERM under load is no read error of wrk's"
+run closes_a_thousand_idle "1,000 idle connections see their end"
 run gives_sigpipe_back "SIGPIPE is given back at the end"
 run says_it_is_busy "too many open files are a 503"
 run serves_ipv6 "an IPv6 address is served and printed in brackets"
