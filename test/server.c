@@ -287,7 +287,7 @@ void server_ask_until(int question, long answer) {
 
 static bool is_done; /* its D was read */
 
-static char hear(void) {
+char server_hear(void) {
   char letter;
 
   read_all(said, &letter, 1);
@@ -297,7 +297,7 @@ static char hear(void) {
 
 void server_expect(const char* expected) {
   for (; *expected != 0; expected++) {
-    char letter = hear();
+    char letter = server_hear();
 
     if (letter != *expected)
       check_failed(__FILE__,
@@ -309,7 +309,7 @@ void server_expect(const char* expected) {
 }
 
 void server_await(char letter) {
-  while (hear() != letter)
+  while (server_hear() != letter)
     ;
 }
 

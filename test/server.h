@@ -124,6 +124,7 @@ void server_tell(int question);
 void server_wake(void);
 /* Wait for these letters: r (it runs), n, d, f and D (its phases). */
 void server_expect(const char* letters);
+char server_hear(void);
 /* Wait for a letter, past others. */
 void server_await(char letter);
 /* For so many milliseconds nothing is said. */
