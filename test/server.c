@@ -107,7 +107,8 @@ static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
   CHECK_EQ(uvsig_shutdown_phase(sd), phase);
   CHECK_EQ(uvsig_shutdown_is_ready(sd), 0);
   ended.phases[phase] = uv_hrtime();
-  say(letters[phase]);
+  if (phase != UVSIG_SHUTDOWN_NOT_READY || server.options.delay_ms > 0)
+    say(letters[phase]);
   if (server.on_phase != NULL)
     server.on_phase(phase);
 }
@@ -175,6 +176,7 @@ void serve_connections(void) {
 
 void server_init(void) {
   memset(&server, 0, sizeof(server));
+  memset(&ended, 0, sizeof(ended));
   uvsig_shutdown_options_init(&server.options);
   server.options.debounce_ms = 3600 * 1000;
 }

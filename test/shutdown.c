@@ -220,6 +220,7 @@ static void a_signal_that_is_set_to_force_forces_at_once(void) {
 
 static void a_signal_that_is_set_to_force_ends_a_graceful_drain(void) {
   init_like_nginx();
+  server.options.exit_count = 0;
   server.options.debounce_ms = 0;
   server.options.grace_ms = LONG;
   server.options.hard_ms = 50;
