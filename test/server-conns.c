@@ -169,10 +169,16 @@ static void on_connection(uv_stream_t* stream, int status) {
   CHECK_EQ(uv_read_start(&conn->u.stream, one_byte, on_byte), 0);
 }
 
+void server_close_listener(void) {
+  if (!uv_is_closing(&listener.handle))
+    uv_close(&listener.handle, NULL);
+}
+
 static void stop_listening(uvsig_shutdown_listener_t* l) {
   CHECK(l == &listener_entry);
   CHECK(l->shutdown == NULL);
-  uv_close(&listener.handle, NULL);
+  ended.stopped++;
+  server_close_listener();
 }
 
 static int add_and_listen(void) {

@@ -42,6 +42,14 @@ void say(char letter) {
   write_all(said, &letter, 1);
 }
 
+int server_said(void) {
+  return said;
+}
+
+void server_answer_no_more(void) {
+  CHECK_EQ(uv_poll_stop(&questions), 0);
+}
+
 static long answer_to(int question) {
   uvsig_stats_t stats;
   long answer;

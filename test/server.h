@@ -61,6 +61,7 @@ struct server_end {
   uint64_t began;                         /* ns: before uvsig_shutdown_init() */
   uint64_t initialised;                   /* after it */
   uint64_t phases[UVSIG_SHUTDOWN_PHASES]; /* when the callback came, or 0 */
+  unsigned stopped;                       /* listeners */
   unsigned accepted;
   unsigned freed;
   unsigned told[3];         /* events of connections */
@@ -68,6 +69,9 @@ struct server_end {
 };
 
 void say(char letter);
+int server_said(void); /* the descriptor */
+/* Answer no more, for a thread that calls server_sleep(). */
+void server_answer_no_more(void);
 /* Make the loop and the shutdown. */
 void server_open(void);
 /* Call uv_run() until the end, and go on with server_finish(). */
@@ -79,6 +83,7 @@ void server_sleep(void);
 /* Listen on a port of 127.0.0.1, or at a path. A refusal is returned. */
 int server_listen(void);
 int server_listen_at(const char* path);
+void server_close_listener(void);
 void conn_close(struct conn* conn);
 void conn_linger(struct conn* conn);
 void conn_respond(struct conn* conn, const char* text, size_t length);
