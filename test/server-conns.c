@@ -236,6 +236,9 @@ bool server_conns_answer(int question, long* answer) {
   case SERVER_ACCEPTED:
     *answer = (long) ended.accepted;
     return true;
+  case SERVER_OPEN:
+    *answer = (long) (ended.accepted - ended.freed);
+    return true;
   case SERVER_BUSY:
     *answer = (long) waiting;
     return true;

@@ -107,6 +107,7 @@ enum {
   SERVER_IS_READY = 'I',
   SERVER_PORT = 'T',
   SERVER_ACCEPTED = 'A', /* how many connections were */
+  SERVER_OPEN = 'O',     /* how many are open */
   SERVER_BUSY = 'B',     /* how many wait for SERVER_ANSWER ... */
   SERVER_ANSWER = 'W'    /* ... which they have now */
 };
