@@ -51,10 +51,14 @@ static void on_conn_closed(uv_handle_t* handle) {
   free(conn);
 }
 
+void conn_close_unregistered(struct conn* conn) {
+  uv_close(&conn->u.handle, on_conn_closed);
+}
+
 void conn_close(struct conn* conn) {
   CHECK_EQ(uvsig_shutdown_remove_connection(&conn->c), 0);
   if (!uv_is_closing(&conn->u.handle))
-    uv_close(&conn->u.handle, on_conn_closed);
+    conn_close_unregistered(conn);
 }
 
 void conn_linger(struct conn* conn) {

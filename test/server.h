@@ -85,6 +85,8 @@ int server_listen(void);
 int server_listen_at(const char* path);
 void server_close_listener(void);
 void conn_close(struct conn* conn);
+/* Without a word to the shutdown. */
+void conn_close_unregistered(struct conn* conn);
 void conn_linger(struct conn* conn);
 void conn_respond(struct conn* conn, const char* text, size_t length);
 struct conn* server_conns(void);
