@@ -393,5 +393,7 @@ void server_exits_at_once(int code) {
   } while (true);
   status = wait_for_server();
   CHECK(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 99)
+    skip_under_valgrind("what a thread has that runs at the end is lost to it");
   CHECK_EQ(WEXITSTATUS(status), code);
 }
