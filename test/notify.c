@@ -249,7 +249,7 @@ static void stopping_is_told_once_whatever_follows(void) {
   prepare();
   options.delay_ms = 20;
   options.grace_ms = LONG;
-  options.hard_ms = 50;
+  options.hard_ms = LONG;
   open_shutdown();
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
   raise(SIGTERM);
@@ -259,10 +259,11 @@ static void stopping_is_told_once_whatever_follows(void) {
   for (i = 0; i < 3; i++)
     raise(SIGINT);
   ask_for_shutdown(UVSIG_SHUTDOWN_FORCED);
+  run_until_phase(UVSIG_SHUTDOWN_FORCING);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
   finish();
   collect();
   CHECK_EQ(count("STOPPING=1"), 1);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
   stop_listening();
 }
 

@@ -329,6 +329,28 @@ void server_silent(unsigned ms) {
   CHECK(!is_readable(said, (int) ms));
 }
 
+bool server_is_overdue(const char* expected) {
+  static unsigned times;
+  int status;
+
+  for (;; expected++) {
+    char letter;
+
+    CHECK(is_readable(said, SERVER_PATIENCE * 1000));
+    if (read(said, &letter, 1) != 1)
+      break;
+    CHECK_EQ(letter, *expected != 0 ? *expected : 'D');
+    is_done = letter == 'D';
+    if (is_done)
+      return false;
+  }
+  status = wait_for_server();
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  CHECK(++times < 20);
+  return true;
+}
+
 /* What holds of every shutdown. */
 static void check_report(const struct server_end* e) {
   const uvsig_shutdown_report_t* report = &e->report;

@@ -138,6 +138,10 @@ char server_hear(void);
 void server_await(char letter);
 /* For so many milliseconds nothing is said. */
 void server_silent(unsigned ms);
+/* The same, and D after them; or, for a shutdown that its hard deadline ends by
+ * the report, true: the machine was so slow that it ended the process first,
+ * and the test is to do it all again, though not for ever. */
+bool server_is_overdue(const char* letters);
 /* The end of it, D included if nobody has waited for it: `ended` is set. Its wait status is returned. */
 int server_end(void);
 /* The same, and it has died by `signum`, or exited with `code`. */

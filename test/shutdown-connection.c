@@ -47,6 +47,12 @@ static void start_with_clients(int count) {
   }
 }
 
+static bool close_clients(int count) {
+  while (count > 0)
+    close(clients[--count]);
+  return true;
+}
+
 static void have_served(int client) {
   client_send(clients[client], "g");
   client_expect(clients[client], "ok");
@@ -211,14 +217,15 @@ static void do_nothing(struct conn* conn, uvsig_shutdown_event_t event) {
 }
 
 static void one_that_closes_for_nothing_is_open_at_the_end(void) {
-  prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
-  server.options.grace_ms = 50;
-  server.options.hard_ms = 50;
-  server.on_event = do_nothing;
-  start_with_clients(2);
-  client_send(clients[1], "k");
-  server_signal(SIGTERM);
-  server_expect("df");
+  do {
+    prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
+    server.options.grace_ms = 50;
+    server.options.hard_ms = 50;
+    server.on_event = do_nothing;
+    start_with_clients(2);
+    client_send(clients[1], "k");
+    server_signal(SIGTERM);
+  } while (server_is_overdue("df") && close_clients(2));
   server_dies(SIGTERM);
   CHECK_EQ(ended.report.open, 2);
   CHECK_EQ(ended.report.clean, 0);
@@ -226,8 +233,7 @@ static void one_that_closes_for_nothing_is_open_at_the_end(void) {
   CHECK_EQ(ended.told[UVSIG_SHUTDOWN_CONNECTION_DRAIN], 2);
   CHECK_EQ(ended.told[UVSIG_SHUTDOWN_CONNECTION_FORCE], 2);
   CHECK_EQ(ended.report.left[UV_TCP], 2);
-  close(clients[0]);
-  close(clients[1]);
+  close_clients(2);
 }
 
 static void what_has_closed_before_the_shutdown_is_not_counted(void) {

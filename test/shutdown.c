@@ -60,18 +60,18 @@ static void the_second_signal_after_the_debounce_forces(void) {
   server_init();
   server.options.debounce_ms = 50;
   server.options.grace_ms = LONG;
-  server.options.hard_ms = 50;
+  server.options.hard_ms = LONG;
   start_job();
   server_signal(SIGTERM);
   server_expect("d");
   server_silent(100);
   server_signal(SIGTERM);
   server_expect("f");
+  release_job();
   server_dies(SIGTERM);
-  check_job_was_held();
+  CHECK_EQ(ended.report.clean, 0);
   CHECK_EQ(ended.report.signals, 2);
   CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= 99);
-  CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_FORCING] >= 49);
 }
 
 static void a_forced_shutdown_ends_as_soon_as_all_is_finished(void) {
@@ -204,12 +204,13 @@ static void a_signal_that_is_set_to_be_graceful_is(void) {
 static void check_forced_at_once(int signum) {
   init_like_nginx();
   server.options.grace_ms = LONG;
-  server.options.hard_ms = 50;
+  server.options.hard_ms = LONG;
   start_job();
   server_signal(signum);
   server_await('f');
+  release_job();
   server_dies(signum);
-  check_job_was_held();
+  CHECK_EQ(ended.report.clean, 0);
   CHECK_EQ(ended.report.signum, signum);
 }
 
@@ -223,7 +224,7 @@ static void a_signal_that_is_set_to_force_ends_a_graceful_drain(void) {
   server.options.exit_count = 0;
   server.options.debounce_ms = 0;
   server.options.grace_ms = LONG;
-  server.options.hard_ms = 50;
+  server.options.hard_ms = LONG;
   start_job();
   server_catch(SIGQUIT, 1);
   server_catch(SIGQUIT, 2);
@@ -231,8 +232,9 @@ static void a_signal_that_is_set_to_force_ends_a_graceful_drain(void) {
   CHECK_EQ(server_ask(SERVER_PHASE), UVSIG_SHUTDOWN_DRAINING);
   server_signal(SIGTERM);
   server_expect("f");
+  release_job();
   server_dies(SIGQUIT);
-  check_job_was_held();
+  CHECK_EQ(ended.report.clean, 0);
   CHECK_EQ(ended.report.signals, 3);
 }
 
@@ -472,14 +474,15 @@ static void a_request_from_a_signal_handler_wakes_the_loop(void) {
 static void the_phases_come_in_order_and_each_takes_its_time(void) {
   int phase;
 
-  server_init();
-  server.options.delay_ms = 50;
-  server.options.grace_ms = 50;
-  server.options.hard_ms = 50;
-  start_job();
-  server_silent(50);
-  server_signal(SIGTERM);
-  server_expect("ndf");
+  do {
+    server_init();
+    server.options.delay_ms = 50;
+    server.options.grace_ms = 50;
+    server.options.hard_ms = 50;
+    start_job();
+    server_silent(50);
+    server_signal(SIGTERM);
+  } while (server_is_overdue("ndf"));
   server_dies(SIGTERM);
   check_job_was_held();
   for (phase = 0; phase < UVSIG_SHUTDOWN_DONE; phase++)
@@ -488,12 +491,13 @@ static void the_phases_come_in_order_and_each_takes_its_time(void) {
 }
 
 static void times_of_0_are_none_at_all(void) {
-  server_init();
-  server.options.grace_ms = 0;
-  server.options.hard_ms = 0;
-  start_job();
-  server_signal(SIGTERM);
-  server_await('f');
+  do {
+    server_init();
+    server.options.grace_ms = 0;
+    server.options.hard_ms = 0;
+    start_job();
+    server_signal(SIGTERM);
+  } while (server_is_overdue("df"));
   server_dies(SIGTERM);
   check_job_was_held();
 }
@@ -552,13 +556,14 @@ static void extend_draining(uvsig_shutdown_phase_t phase) {
 static void extend_makes_draining_longer(void) {
   server_init();
   server.options.grace_ms = 50;
-  server.options.hard_ms = 10;
+  server.options.hard_ms = LONG;
   server.on_phase = extend_draining;
   start_job();
   server_signal(SIGTERM);
   server_expect("df");
+  release_job();
   server_dies(SIGTERM);
-  check_job_was_held();
+  CHECK_EQ(ended.report.clean, 0);
   CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= 249);
 }
 
