@@ -374,6 +374,7 @@ static struct bare* bare[BARE];
 static uvsig_shutdown_event_t acts_on;
 static void (*act)(struct bare* told);
 static unsigned acted;
+static uvsig_shutdown_phase_cb phase_cb;
 
 static void on_bare(uvsig_shutdown_connection_t* c,
                     uvsig_shutdown_event_t event) {
@@ -405,6 +406,7 @@ static void open_shutdown(unsigned grace_ms) {
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.grace_ms = grace_ms;
   options.hard_ms = LONG;
+  options.phase_cb = phase_cb;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
 }
@@ -495,6 +497,31 @@ static void a_busy_one_may_become_idle_when_it_is_told_to_drain(void) {
     CHECK_EQ(bare[i]->told[UVSIG_SHUTDOWN_CONNECTION_CLOSE], 1);
   }
   CHECK_EQ(sd.report.closed, BARE);
+  free_bare(NULL);
+}
+
+static void add_when_draining(uvsig_shutdown_t* shutdown,
+                              uvsig_shutdown_phase_t phase) {
+  CHECK(shutdown == &sd);
+  if (phase == UVSIG_SHUTDOWN_DRAINING) { /* the listeners still accept */
+    bare[0] = add_bare();
+    bare[1] = add_bare();
+    CHECK_EQ(uvsig_shutdown_connection_busy(&bare[1]->c), 0);
+    CHECK_EQ(bare[0]->told[UVSIG_SHUTDOWN_CONNECTION_DRAIN], 0);
+  }
+}
+
+static void those_that_come_while_draining_are_told_like_any_other(void) {
+  acts_on = UVSIG_SHUTDOWN_CONNECTION_DRAIN;
+  act = finish_at_once;
+  phase_cb = add_when_draining;
+  open_shutdown(LONG);
+  shut_down();
+  CHECK_EQ(acted, 2);
+  CHECK_EQ(bare[0]->told[UVSIG_SHUTDOWN_CONNECTION_CLOSE], 1);
+  CHECK_EQ(bare[1]->told[UVSIG_SHUTDOWN_CONNECTION_CLOSE], 1);
+  CHECK_EQ(sd.report.closed, 2);
+  CHECK_EQ(sd.report.clean, 1);
   free_bare(NULL);
 }
 
@@ -590,6 +617,7 @@ int main(void) {
       TEST(a_callback_may_free_the_other_connections),
       TEST(a_callback_may_free_all_connections_its_own_too),
       TEST(a_busy_one_may_become_idle_when_it_is_told_to_drain),
+      TEST(those_that_come_while_draining_are_told_like_any_other),
       TEST(every_listener_is_told_once),
       TEST(a_listener_that_was_removed_is_not_told),
       TEST(a_listeners_callback_may_remove_the_others),

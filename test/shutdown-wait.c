@@ -408,6 +408,7 @@ static void serve_forgotten_child(void) {
   uvsig_shutdown_child_t entry;
   int ready[2];
   int status;
+  char letter;
   pid_t pid;
 
   server_open();
@@ -423,7 +424,7 @@ static void serve_forgotten_child(void) {
     for (;;)
       pause();
   }
-  CHECK_EQ(read(ready[0], &status, 1), 1);
+  CHECK_EQ(read(ready[0], &letter, 1), 1);
   close(ready[0]);
   close(ready[1]);
   CHECK_EQ(uvsig_shutdown_add_child(&server.sd, &entry, pid), 0);
