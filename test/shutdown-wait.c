@@ -6,8 +6,9 @@
 
 #include "server.h"
 
-#include <stdatomic.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #ifdef __linux__
 # include <sys/prctl.h>
@@ -248,15 +249,20 @@ static void on_exit_of_child(uv_process_t* process, int64_t code, int signum) {
   say(signum == SIGTERM ? 't' : signum == SIGKILL ? 'k' : '?');
 }
 
-/* It says i when it is there. */
+/* It says i when it is there, and ends with the server, at the latest: then its
+ * standard input does. */
 static void spawn(const char* script) {
   char* args[] = {(char[]){"sh"}, (char[]){"-c"}, (char[256]){0}, NULL};
   uv_process_options_t options;
   uv_stdio_container_t stdio[3];
+  int input[2];
 
-  snprintf(args[2], 256, "%s; printf i; exec sleep 300", script);
+  CHECK_EQ(pipe2(input, O_CLOEXEC), 0);
+  snprintf(args[2], 256, "%s; printf i; exec cat", script);
   memset(&options, 0, sizeof(options));
   memset(stdio, 0, sizeof(stdio));
+  stdio[0].flags = UV_INHERIT_FD;
+  stdio[0].data.fd = input[0];
   stdio[1].flags = UV_INHERIT_FD;
   stdio[1].data.fd = server_said();
   stdio[2].flags = UV_INHERIT_FD;
@@ -267,6 +273,7 @@ static void spawn(const char* script) {
   options.stdio = stdio;
   options.stdio_count = 3;
   CHECK_EQ(uv_spawn(&server.loop, &child.process, &options), 0);
+  close(input[0]);
 }
 
 static void add_child(void) {
