@@ -18,7 +18,7 @@
 
 enum { BACKLOG = 1024 };
 
-/* --- In the server: its connections ------------------------------------------------ */
+/* --- In the server: its connections --------------------------------------- */
 
 static union {
   uv_handle_t handle;
@@ -262,7 +262,7 @@ void server_conns_close(void) {
       conn_close(conn);
 }
 
-/* --- In the test: clients ------------------------------------------------------------ */
+/* --- In the test: clients ------------------------------------------------- */
 
 static int connected(int fd, const void* address, socklen_t size) {
   const struct timeval patience = {SERVER_PATIENCE, 0};
@@ -342,7 +342,7 @@ long client_read_all(int fd) {
   return sum;
 }
 
-/* --- In the test: files -------------------------------------------------------------- */
+/* --- In the test: files --------------------------------------------------- */
 
 static char scratch[SERVER_NAMES];
 

@@ -29,7 +29,7 @@ pid_t server_pid;
 static int said = -1; /* the server's end, or the test's */
 static int talk = -1;
 
-/* --- In the server: what it says ----------------------------------------------- */
+/* --- In the server: what it says ------------------------------------------ */
 
 static uv_poll_t questions;
 
@@ -103,7 +103,7 @@ void server_sleep(void) {
   CHECK_EQ(byte, WAKE);
 }
 
-/* --- In the server: its life ------------------------------------------------------ */
+/* --- In the server: its life ---------------------------------------------- */
 
 static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
   int i;
@@ -180,7 +180,7 @@ void serve_connections(void) {
   server_run();
 }
 
-/* --- In the test: the process ------------------------------------------------------- */
+/* --- In the test: the process --------------------------------------------- */
 
 void server_init(void) {
   memset(&server, 0, sizeof(server));
@@ -221,7 +221,7 @@ void server_signal(int signum) {
   CHECK_EQ(kill(server_pid, signum), 0);
 }
 
-/* Once it is caught, it is the loop's, which has it before a second question. */
+/* Once it is caught it is the loop's, which has it before a second question. */
 void server_catch(int signum, long nth) {
   server_signal(signum);
   server_ask_until(signum, nth);

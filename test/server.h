@@ -11,7 +11,7 @@
 
 #include "harness.h"
 
-/* --- In the server ---------------------------------------------------------- */
+/* --- In the server -------------------------------------------------------- */
 
 /* A connection of one-letter requests: g is answered at once, with "ok", or
  * "bye" once it has been told to drain; s the same, when the server is asked
@@ -100,7 +100,7 @@ void serve_job(void);
 void serve_nothing(void);
 void serve_connections(void);
 
-/* --- In the test ------------------------------------------------------------ */
+/* --- In the test ---------------------------------------------------------- */
 
 /* Questions. Numbers below 32 ask how many of this signal were caught. */
 enum {
@@ -142,7 +142,8 @@ void server_silent(unsigned ms);
  * the report, true: the machine was so slow that it ended the process first,
  * and the test is to do it all again, though not for ever. */
 bool server_is_overdue(const char* letters);
-/* The end of it, D included if nobody has waited for it: `ended` is set. Its wait status is returned. */
+/* The end of it, D included if nobody has waited for it: `ended` is set. Its
+ * wait status is returned. */
 int server_end(void);
 /* The same, and it has died by `signum`, or exited with `code`. */
 void server_dies(int signum);

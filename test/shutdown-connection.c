@@ -67,8 +67,9 @@ static long be_away(int question) {
   return 0;
 }
 
-/* The signal comes while they wait in the backlog, requests and all. */
-static void check_backlog(int (*connect_one)(void)) {
+/* All of them, or the signal, come while the loop does not run: requests and
+ * all they wait in the backlog. The kernel tells of what came first first. */
+static void check_backlog(int (*connect_one)(void), bool signal_first) {
   int i;
 
   server_expect("r");
@@ -79,18 +80,19 @@ static void check_backlog(int (*connect_one)(void)) {
       server_ask_until(SERVER_ACCEPTED, 1);
       server_tell('S');
       server_expect("o");
+      if (signal_first)
+        server_signal(SIGTERM);
     } else {
       clients[i] = connect_one();
     }
     CHECK(clients[i] >= 0);
     client_send(clients[i], "g");
   }
-  server_signal(SIGTERM);
+  if (!signal_first)
+    server_signal(SIGTERM);
   server_wake();
   server_expect("d");
-  client_expect(clients[0], "ok");
-  client_expect_end(clients[0]);
-  for (i = 1; i < CLIENTS; i++) {
+  for (i = 0; i < CLIENTS; i++) {
     char letter[2] = "";
 
     /* "ok", or "bye" if it has been told to drain before its request was read:
@@ -110,7 +112,14 @@ static void what_waits_to_be_accepted_is_accepted_and_served(void) {
   prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
   server.on_question = be_away;
   server_start(serve_connections);
-  check_backlog(client_connect);
+  check_backlog(client_connect, false);
+}
+
+static void what_comes_before_the_loop_sees_the_signal_is_served_too(void) {
+  prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
+  server.on_question = be_away;
+  server_start(serve_connections);
+  check_backlog(client_connect, true);
 }
 
 static char path[128];
@@ -130,7 +139,7 @@ static void what_waits_on_a_unix_socket_is_accepted_and_served(void) {
   server.on_question = be_away;
   snprintf(path, sizeof(path), "%s", scratch_path("socket"));
   server_start(serve_path);
-  check_backlog(connect_to_path);
+  check_backlog(connect_to_path, true);
   scratch_remove();
 }
 
@@ -602,6 +611,7 @@ static void a_listener_that_does_not_listen_yet_holds_nothing_up(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(what_waits_to_be_accepted_is_accepted_and_served),
+      TEST(what_comes_before_the_loop_sees_the_signal_is_served_too),
       TEST(what_waits_on_a_unix_socket_is_accepted_and_served),
       TEST(once_listeners_are_closed_connections_are_refused),
       TEST(idle_ones_are_closed_and_busy_ones_after_their_response),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Closing a connection without cutting its last response: what arrives although
- * the peer has sent more than was read, and what ends it when the peer does not.
+ * the peer has sent more than was read; what ends it when the peer does not.
  */
 
 #include "server.h"
