@@ -303,6 +303,25 @@ static void one_that_lingers_while_running_does_not_outlast_them_either(void) {
   close(client);
 }
 
+/* It has not received everything, and has grace_ms to do so: until then. */
+static void what_lingers_when_forcing_begins_has_linger_ms_left(void) {
+  init_with_linger(50);
+  server.options.debounce_ms = 0;
+  start_on_tcp();
+  client_send(client, "u");
+  server_ask_until(SERVER_BUSY, 1);
+  CHECK_EQ(server_ask('l'), 0);
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_silent(100);
+  server_signal(SIGTERM);
+  server_expect("f");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 0);
+  CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_FORCING] >= 49);
+  close(client);
+}
+
 static void an_idle_connection_is_closed_at_once_when_draining(void) {
   init_with_linger(LONG);
   start_on_tcp();
@@ -357,6 +376,7 @@ int main(void) {
       TEST(a_drain_waits_for_what_lingers),
       TEST(a_peer_that_never_reads_does_not_outlast_the_deadlines),
       TEST(one_that_lingers_while_running_does_not_outlast_them_either),
+      TEST(what_lingers_when_forcing_begins_has_linger_ms_left),
       TEST(an_idle_connection_is_closed_at_once_when_draining),
       TEST(a_connection_without_a_response_lingers_too),
       TEST(what_lingers_already_is_refused),
