@@ -64,6 +64,8 @@ static long be_away(int question) {
   CHECK_EQ(question, 'S');
   say('o');
   server_sleep();
+  say('p'); /* what was sent before is caught */
+  server_sleep();
   return 0;
 }
 
@@ -80,16 +82,22 @@ static void check_backlog(int (*connect_one)(void), bool signal_first) {
       server_ask_until(SERVER_ACCEPTED, 1);
       server_tell('S');
       server_expect("o");
-      if (signal_first)
+      if (signal_first) {
         server_signal(SIGTERM);
+        server_wake();
+        server_expect("p");
+      }
     } else {
       clients[i] = connect_one();
     }
     CHECK(clients[i] >= 0);
     client_send(clients[i], "g");
   }
-  if (!signal_first)
+  if (!signal_first) {
     server_signal(SIGTERM);
+    server_wake();
+    server_expect("p");
+  }
   server_wake();
   server_expect("d");
   for (i = 0; i < CLIENTS; i++) {
