@@ -991,6 +991,8 @@ UVSIG_EXTERN void uvsig_shutdown_options_init(
  * ignored now (nohup(1), a shell's background job) stays so, unless
  * `watch_ignored`. `options` may be NULL for the defaults, and is copied. The
  * loop is kept alive until the end. `data` is left alone.
+ * A child of fork(2) that goes on after uvsig_fork() has no hard deadline until
+ * its loop has come to the shutdown.
  * The end comes by itself: UVSIG_SHUTDOWN_DONE, and then uvsig_shutdown_exit();
  * or by uvsig_shutdown_close(). One of these two is owed.
  * Returns: 0
@@ -1181,7 +1183,9 @@ UVSIG_EXTERN int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
 UVSIG_EXTERN int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* c);
 
 /* Say that its response has been written. While draining,
- * UVSIG_SHUTDOWN_CONNECTION_CLOSE follows at the next turn of the loop.
+ * UVSIG_SHUTDOWN_CONNECTION_CLOSE follows at the next turn of the loop: where
+ * the peer has not been told that this response is the last, and would ask
+ * again, say so after the next one.
  * Returns and Context: as uvsig_shutdown_connection_busy(). Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* c);
 
