@@ -15,7 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#ifdef __linux__
+#ifdef HAVE_LINUX_SOCKIOS_H
 # include <linux/sockios.h>
 #endif
 
