@@ -38,7 +38,8 @@ struct program {
 
 /* Start `argv[0]`, a path from the build directory. `environment`, which may be
  * NULL, is in addition: "NAME=value", or "NAME" to remove it. NOTIFY_SOCKET and
- * WATCHDOG_* are removed if they are not in it. */
+ * WATCHDOG_* are removed if they are not in it. Skips the test where the program
+ * is built with ThreadSanitizer. */
 void program_start(struct program* p,
                    const char* const argv[],
                    const char* const environment[]);
