@@ -377,11 +377,16 @@ static void pid_1_collects_orphans(void) {
 }
 
 /* Of a set in /proc/PID/status. */
+/* What libc keeps is nobody's to change, and make(1) may have ignored it. */
 static void expect_set(const char* name, int signum) {
   const char* line = program_line(&p, name);
   unsigned long long bits = 1;
+  int i;
 
   CHECK_EQ(sscanf(line + strlen(name), " %llx", &bits), 1);
+  for (i = 1; i < UVSIG_NSIG && i <= 64; i++)
+    if (uvsig_signal_name(i) == NULL)
+      bits &= ~(1ull << (i - 1));
   CHECK_EQ(bits, signum != 0 ? 1ull << (signum - 1) : 0);
 }
 
