@@ -911,7 +911,8 @@ typedef enum {
  * callback may do. In UVSIG_SHUTDOWN_DONE it is the last call, all that was
  * registered is forgotten, and the `uvsig_t` may be closed. If something is
  * left that keeps the loop alive, uv_stop() follows, so that uv_run()
- * returns. */
+ * returns. The signals are blocked in the loop thread from there on: a late one
+ * is to change nothing about the exit. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 
@@ -941,7 +942,9 @@ struct uvsig_shutdown_options_s {
   uintptr_t reserved[8]; /* 0 */
 };
 
-/* How it went. */
+/* How it went. What began it is there from the first phase callback on, the
+ * counts of connections and of killed child processes as they are, the rest in
+ * UVSIG_SHUTDOWN_DONE. */
 struct uvsig_shutdown_report_s {
   int signum;         /* what began it; 0: uvsig_shutdown_request() */
   const char* reason; /* of the request, or the signal's name */
@@ -972,7 +975,7 @@ struct uvsig_shutdown_s {
   void* data; /* yours; never read or written here */
   /* read-only */
   uvsig_t* sig;
-  uvsig_shutdown_report_t report; /* complete in UVSIG_SHUTDOWN_DONE */
+  uvsig_shutdown_report_t report;
   /* private */
   void* coordinator;
   uvsig_shutdown_exit_t exit;

@@ -8,8 +8,6 @@
 
 #include "shutdown.h"
 
-#include <string.h>
-
 /* How often those that are closed one by one are. */
 #define TICK (5 * UVSIG__MS)
 
@@ -69,7 +67,6 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
                                   uvsig_shutdown_connection_t* connection,
                                   uvsig_shutdown_connection_cb cb) {
   struct uvsig__coordinator* c;
-  void* data;
   int phase;
   int err;
 
@@ -82,9 +79,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   if (phase > UVSIG_SHUTDOWN_DRAINING ||
       (phase == UVSIG_SHUTDOWN_DRAINING && c->is_closed))
     return UV_ECANCELED;
-  data = connection->data;
-  memset(connection, 0, sizeof(*connection));
-  connection->data = data;
+  UVSIG__RESET(connection);
   connection->shutdown = sd;
   connection->cb = cb;
   append(&c->connections

@@ -15,13 +15,11 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
                         uvsig_shutdown_hold_t* hold,
                         const char* name) {
   struct uvsig__coordinator* c;
-  void* data;
   int err = 0;
 
   if (sd == NULL || hold == NULL || name == NULL || sd->coordinator == NULL)
     return UV_EINVAL;
   c = sd->coordinator;
-  data = hold->data;
   uvsig__lock();
   /* The phase changes under the lock: either this is registered before the
    * coordinator looks for the last one, or it is refused. */
@@ -30,14 +28,10 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
   } else if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
     err = UV_ECANCELED;
   } else {
-    memset(hold, 0, sizeof(*hold));
-    hold->data = data;
+    UVSIG__RESET(hold);
     hold->shutdown = sd;
     hold->name = name;
-    hold->next = c->holds;
-    if (hold->next != NULL)
-      hold->next->prev = hold;
-    c->holds = hold;
+    UVSIG__PUSH(c->holds, hold);
     c->hold_count++;
   }
   uvsig__unlock();
@@ -46,14 +40,7 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
 
 /* Under the lock. */
 static void forget(struct uvsig__coordinator* c, uvsig_shutdown_hold_t* hold) {
-  if (hold->prev != NULL)
-    hold->prev->next = hold->next;
-  else
-    c->holds = hold->next;
-  if (hold->next != NULL)
-    hold->next->prev = hold->prev;
-  hold->prev = NULL;
-  hold->next = NULL;
+  UVSIG__CUT(c->holds, hold);
   hold->shutdown = NULL;
   c->hold_count--;
 }
@@ -135,7 +122,6 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
                              uvsig_shutdown_child_t* child,
                              uv_pid_t pid) {
   struct uvsig__coordinator* c;
-  void* data;
   int err;
 
   if (child == NULL || pid <= 0)
@@ -145,15 +131,10 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
     return err;
   if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DONE)
     return UV_ECANCELED;
-  data = child->data;
-  memset(child, 0, sizeof(*child));
-  child->data = data;
+  UVSIG__RESET(child);
   child->shutdown = sd;
   child->pid = pid;
-  child->next = c->children;
-  if (child->next != NULL)
-    child->next->prev = child;
-  c->children = child;
+  UVSIG__PUSH(c->children, child);
   c->child_count++;
   if (c->child_signal != 0)
     kill_child(c, child, c->child_signal);
@@ -162,14 +143,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
 
 static void forget_child(struct uvsig__coordinator* c,
                          uvsig_shutdown_child_t* child) {
-  if (child->prev != NULL)
-    child->prev->next = child->next;
-  else
-    c->children = child->next;
-  if (child->next != NULL)
-    child->next->prev = child->prev;
-  child->prev = NULL;
-  child->next = NULL;
+  UVSIG__CUT(c->children, child);
   child->shutdown = NULL;
   c->child_count--;
 }

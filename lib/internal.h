@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
 /* A signal handler may only touch atomics that need no lock (C11 7.14.1.1). */
@@ -203,6 +204,14 @@ static inline bool uvsig__is_watched(int signum) {
 void uvsig__set_handler(int signum, struct sigaction* action);
 struct sigaction uvsig__previous_of(unsigned epoch, int signum);
 bool uvsig__is_ours(int signum, const struct sigaction* action);
+
+/* Zero a public struct, all but what is the user's. */
+#define UVSIG__RESET(at)                                                       \
+ do {                                                                          \
+  void* data_ = (at)->data;                                                    \
+  memset((at), 0, sizeof(*(at)));                                              \
+  (at)->data = data_;                                                          \
+ } while (0)
 
 /* Nanoseconds of the monotonic clock. Here, since the top half is to be one
  * object file. */

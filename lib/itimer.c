@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <time.h>
@@ -316,7 +315,6 @@ static bool is_started(const struct uvsig__hub* hub, const uvsig_itimer_t* t) {
 
 int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which) {
   struct uvsig__hub* hub;
-  void* data;
   int err;
 
   if (t == NULL || !is_timer(which))
@@ -326,9 +324,7 @@ int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which) {
     return err;
   if (is_started(hub, t))
     return UV_EBUSY;
-  data = t->data;
-  memset(t, 0, sizeof(*t));
-  t->data = data;
+  UVSIG__RESET(t);
   t->sig = sig;
   t->which = which;
   t->watcher.data = t;

@@ -7,7 +7,6 @@
 #include "shutdown.h"
 
 #include <poll.h>
-#include <string.h>
 
 /* A flood of new connections must not keep them open. */
 enum { BACKLOG_TURNS = 16 };
@@ -17,7 +16,6 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
                                 uv_stream_t* stream,
                                 uvsig_shutdown_listener_cb cb) {
   struct uvsig__coordinator* c;
-  void* data;
   int err;
 
   if (l == NULL || cb == NULL)
@@ -28,28 +26,16 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
   /* Also where the loop has not come to it yet: a signal during start-up. */
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
-  data = l->data;
-  memset(l, 0, sizeof(*l));
-  l->data = data;
+  UVSIG__RESET(l);
   l->shutdown = sd;
   l->stream = stream;
   l->cb = cb;
-  l->next = c->listeners;
-  if (l->next != NULL)
-    l->next->prev = l;
-  c->listeners = l;
+  UVSIG__PUSH(c->listeners, l);
   return 0;
 }
 
 static void forget(struct uvsig__coordinator* c, uvsig_shutdown_listener_t* l) {
-  if (l->prev != NULL)
-    l->prev->next = l->next;
-  else
-    c->listeners = l->next;
-  if (l->next != NULL)
-    l->next->prev = l->prev;
-  l->prev = NULL;
-  l->next = NULL;
+  UVSIG__CUT(c->listeners, l);
   l->shutdown = NULL;
 }
 

@@ -7,14 +7,11 @@
 
 #include "shutdown.h"
 
-#include <string.h>
-
 /* What a reload is, in its `state`. */
 enum { STARTED = 1, RUNNING = 2, PENDING = 4 };
 
 int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r) {
   struct uvsig__coordinator* c;
-  void* data;
   int err;
 
   if (r == NULL)
@@ -22,9 +19,7 @@ int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r) {
   err = uvsig__coordinator_of(sd, &c);
   if (err != 0)
     return err;
-  data = r->data;
-  memset(r, 0, sizeof(*r));
-  r->data = data;
+  UVSIG__RESET(r);
   r->shutdown = sd;
   return 0;
 }
@@ -71,23 +66,12 @@ static void on_signal(uvsig_watcher_t* w,
 }
 
 static void enlist(struct uvsig__coordinator* c, uvsig_reload_t* r) {
-  r->prev = NULL;
-  r->next = c->reloads;
-  if (r->next != NULL)
-    r->next->prev = r;
-  c->reloads = r;
+  UVSIG__PUSH(c->reloads, r);
   r->state |= STARTED;
 }
 
 static void delist(struct uvsig__coordinator* c, uvsig_reload_t* r) {
-  if (r->prev != NULL)
-    r->prev->next = r->next;
-  else
-    c->reloads = r->next;
-  if (r->next != NULL)
-    r->next->prev = r->prev;
-  r->prev = NULL;
-  r->next = NULL;
+  UVSIG__CUT(c->reloads, r);
   r->state &= ~(unsigned) (STARTED | PENDING);
 }
 

@@ -500,7 +500,6 @@ int uvsig_shutdown_init(uvsig_t* sig,
   struct uvsig__coordinator* c;
   uvsig_shutdown_options_t defaults;
   uvsig_watcher_t probe;
-  void* data;
   int err;
 
   if (options == NULL) {
@@ -531,9 +530,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
     return err;
   }
 
-  data = sd->data;
-  memset(sd, 0, sizeof(*sd));
-  sd->data = data;
+  UVSIG__RESET(sd);
   sd->sig = sig;
   sd->exit = options->exit;
   sd->coordinator = c;

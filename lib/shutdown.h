@@ -12,6 +12,28 @@
 
 #define UVSIG__MS UINT64_C(1000000) /* in nanoseconds */
 
+/* Lists that are linked by `prev` and `next`. */
+#define UVSIG__PUSH(first, at)                                                 \
+ do {                                                                          \
+  (at)->prev = NULL;                                                           \
+  (at)->next = (first);                                                        \
+  if ((first) != NULL)                                                         \
+   (first)->prev = (at);                                                       \
+  (first) = (at);                                                              \
+ } while (0)
+
+#define UVSIG__CUT(first, at)                                                  \
+ do {                                                                          \
+  if ((at)->prev != NULL)                                                      \
+   (at)->prev->next = (at)->next;                                              \
+  else                                                                         \
+   (first) = (at)->next;                                                       \
+  if ((at)->next != NULL)                                                      \
+   (at)->next->prev = (at)->prev;                                              \
+  (at)->prev = NULL;                                                           \
+  (at)->next = NULL;                                                           \
+ } while (0)
+
 /* What a level rises to, and how: escalate.c. The signal handler writes it, and
  * any thread: all is atomic, or written once by whoever claims it. */
 struct uvsig__escalation {

@@ -5,8 +5,6 @@
 
 #include "internal.h"
 
-#include <string.h>
-
 #define ALL_FLAGS                                                              \
  (UVSIG_KEEP_MASK | UVSIG_CHAIN | UVSIG_SHARE | UVSIG_NOCLDSTOP)
 
@@ -21,7 +19,6 @@ static int check(const uvsig_watcher_t* w, struct uvsig__hub** hub) {
 
 int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
   struct uvsig__hub* hub;
-  void* data;
   int err;
 
   if (w == NULL)
@@ -29,9 +26,7 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
     return err;
-  data = w->data;
-  memset(w, 0, sizeof(*w));
-  w->data = data;
+  UVSIG__RESET(w);
   w->sig = sig;
   return 0;
 }
