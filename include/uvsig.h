@@ -254,12 +254,12 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
 /* Tell whether the caller may use what belongs to the loop thread.
  * Returns: 1, or 0 in another thread, or where `sig` is NULL, not initialised
  *   or closing.
- * Context: any thread. Since: 0.1. */
+ * Context: any thread, while no other one closes `sig`. Since: 0.1. */
 UVSIG_EXTERN int uvsig_is_loop_thread(const uvsig_t* sig);
 
 /* Tell whether a handle is one that the library has made for `sig`.
- * For uv_walk(): those go when `sig` is closed, and are for nobody else to
- * close.
+ * For uv_walk(): those go when `sig` is closed, or its uvsig_shutdown_t, and
+ * nobody else is to close them.
  * Returns: 1 or 0.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
@@ -911,8 +911,8 @@ typedef enum {
  * callback may do. In UVSIG_SHUTDOWN_DONE it is the last call, all that was
  * registered is forgotten, and the `uvsig_t` may be closed. If something is
  * left that keeps the loop alive, uv_stop() follows, so that uv_run()
- * returns. The signals are blocked in the loop thread from there on: a late one
- * is to change nothing about the exit. */
+ * returns. From there on the signals are ignored, where they would have their
+ * default actions: a late one is to change nothing about the exit. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 
@@ -1017,8 +1017,8 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
 /* Give up: the signals have their previous dispositions again, and all that was
  * registered is forgotten and left as it is. `cb`, which may be NULL, is called
  * from the loop; from then on `*sd` is yours. No deadline ends the process any
- * more. After UVSIG_SHUTDOWN_DONE it only frees, and does not call `cb`. No
- * other thread may be using `sd`.
+ * more. After UVSIG_SHUTDOWN_DONE it gives the signals their default actions
+ * back and frees, and does not call `cb`. No other thread may be using `sd`.
  * Returns: 0
  *   UV_EINVAL    `sd` is NULL or not initialised, or has been given up
  *   UV_EALREADY  closing already
@@ -1027,11 +1027,13 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
 UVSIG_EXTERN int uvsig_shutdown_close(uvsig_shutdown_t* sd,
                                       uvsig_shutdown_close_cb cb);
 
-/* End as the option `exit` says, with stdio's buffers written.
+/* End as the option `exit` says, with stdout's buffer written.
  * By the signal that began it: this does not return, unless nothing was begun
  * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Frees what
  * uvsig_shutdown_init() took: the last call, after the loop, for main() to
- * return what it returns.
+ * return what it returns. Where work was still held, or something left in the
+ * loop, the process has `hard_ms` to end from UVSIG_SHUTDOWN_DONE on: a thread
+ * that is stuck must not keep it.
  * Returns: the exit status: 0, or 128 + n
  *   UV_EINVAL  `sd` is NULL or was never initialised
  *   UV_EBUSY   the end has not come yet: neither done nor closed

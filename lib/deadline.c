@@ -71,10 +71,37 @@ static void end_thread(struct uvsig__deadline* deadline) {
   deadline->pid = 0;
 }
 
-/* Make the kernel's timer, to be set by a handler. It does not matter much if
- * that fails: there are so many for a user, and the signals are left. */
-void uvsig__deadline_open(struct uvsig__coordinator* c, int signum) {
+/* The thread takes over from the timer. Without a thread there is the timer,
+ * with the time that it has. */
+void uvsig__deadline_set(struct uvsig__coordinator* c,
+                         uint64_t at,
+                         unsigned level) {
+  struct uvsig__deadline* deadline = &c->deadline;
+
+  if (deadline->pid != getpid() && start_thread(c) != 0)
+    return;
+  uv_mutex_lock(&deadline->mutex);
+  deadline->at = at;
+  uv_cond_signal(&deadline->cond);
+  uv_mutex_unlock(&deadline->mutex);
+  uvsig__set_handled(&c->escalation, level);
+}
+
+bool uvsig__deadline_is_set(const struct uvsig__coordinator* c) {
+  return c->deadline.pid == getpid();
+}
+
+void uvsig__deadline_close(struct uvsig__coordinator* c) {
+  end_thread(&c->deadline);
+}
+
+/* --- The kernel's timer --------------------------------------------------- */
+
 #ifdef HAVE_TIMER_CREATE
+
+/* To be set by a handler. It does not matter much if there is none: a user may
+ * have so many, and the signals are left. */
+void uvsig__timer_open(struct uvsig__coordinator* c, int signum) {
   struct uvsig__escalation* e = &c->escalation;
   struct sigevent event;
 
@@ -84,33 +111,26 @@ void uvsig__deadline_open(struct uvsig__coordinator* c, int signum) {
   event.sigev_value.sival_ptr = e;
   e->timer_pid = getpid();
   e->has_timer = timer_create(CLOCK_MONOTONIC, &event, &e->timer) == 0;
+}
+
+/* No handler and no request runs any more. */
+void uvsig__timer_close(struct uvsig__coordinator* c) {
+  struct uvsig__escalation* e = &c->escalation;
+
+  if (e->has_timer && e->timer_pid == getpid())
+    timer_delete(e->timer);
+  e->has_timer = false;
+}
+
 #else
+
+void uvsig__timer_open(struct uvsig__coordinator* c, int signum) {
   (void) c;
   (void) signum;
+}
+
+void uvsig__timer_close(struct uvsig__coordinator* c) {
+  (void) c;
+}
+
 #endif
-}
-
-/* The thread takes over from the timer. Without a thread there is the timer,
- * with the time that it has. */
-void uvsig__deadline_set(struct uvsig__coordinator* c, uint64_t at) {
-  struct uvsig__deadline* deadline = &c->deadline;
-
-  if (deadline->pid != getpid() && start_thread(c) != 0)
-    return;
-  uv_mutex_lock(&deadline->mutex);
-  deadline->at = at;
-  uv_cond_signal(&deadline->cond);
-  uv_mutex_unlock(&deadline->mutex);
-  if (atomic_exchange(&c->escalation.is_in_hands, 1) == 0)
-    uvsig__disarm(&c->escalation);
-}
-
-/* No handler runs any more. */
-void uvsig__deadline_close(struct uvsig__coordinator* c) {
-  end_thread(&c->deadline);
-#ifdef HAVE_TIMER_CREATE
-  if (c->escalation.has_timer && c->escalation.timer_pid == getpid())
-    timer_delete(c->escalation.timer);
-  c->escalation.has_timer = false;
-#endif
-}

@@ -92,6 +92,23 @@ struct sigaction uvsig__get_previous(int signum) {
   return uvsig__previous_of(atomic_load(&uvsig__shared.epoch[signum]), signum);
 }
 
+/* Where the last stop would give a signal its default action back, have it leave
+ * it ignored, without an instant in between. Takes the lock. */
+bool uvsig__leave_ignored(int signum) {
+  struct sigaction previous;
+  bool is_default;
+
+  uvsig__lock();
+  previous = uvsig__get_previous(signum);
+  is_default = uvsig__is_watched(signum) && previous.sa_handler == SIG_DFL;
+  if (is_default) {
+    previous.sa_handler = SIG_IGN;
+    uvsig__set_previous(signum, &previous);
+  }
+  uvsig__unlock();
+  return is_default;
+}
+
 /* Of the source that is being subscribed, and has been linked. */
 static bool has_others(int signum) {
   struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);

@@ -58,38 +58,46 @@ static bool counts(struct uvsig__escalation* e) {
   return true;
 }
 
-/* The loop has come to it, and has a thread for it. */
-void uvsig__disarm(const struct uvsig__escalation* e) {
 #ifdef HAVE_TIMER_CREATE
+static void set_timer(const struct uvsig__escalation* e, unsigned ms) {
   struct itimerspec spec = {{0, 0}, {0, 0}};
 
-  if (e->has_timer && e->timer_pid == getpid())
-    timer_settime(e->timer, 0, &spec, NULL);
+  if (!e->has_timer || e->timer_pid != getpid())
+    return;
+  spec.it_value.tv_sec = (time_t) (ms / 1000);
+  spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
+  timer_settime(e->timer, 0, &spec, NULL);
+}
 #else
+static void set_timer(const struct uvsig__escalation* e, unsigned ms) {
   (void) e;
+  (void) ms;
+}
 #endif
+
+/* Has the loop come to what is asked for? */
+static bool is_handled(const struct uvsig__escalation* e) {
+  return atomic_load(&e->handled) >= atomic_load(&e->level);
+}
+
+void uvsig__set_handled(struct uvsig__escalation* e, unsigned level) {
+  atomic_store(&e->handled, level);
+  if (is_handled(e))
+    set_timer(e, 0);
 }
 
 /* The loop may be stuck, and start no thread (deadline.c): until it has come to
  * it, a timer of the kernel's sends one more signal when all time is up. The
  * timer was made before; only setting it is for handlers (POSIX.1-2017,
  * 2.4.3). */
-static void set_timer(struct uvsig__escalation* e, unsigned ms) {
-#ifdef HAVE_TIMER_CREATE
-  struct itimerspec spec = {{0, 0}, {0, 0}};
-
-  if (!e->has_timer || e->timer_pid != getpid() || atomic_load(&e->is_in_hands))
-    return;
-  spec.it_value.tv_sec = (time_t) (ms / 1000);
-  spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
-  timer_settime(e->timer, 0, &spec, NULL);
+static void arm(struct uvsig__escalation* e, unsigned level) {
+  if (!is_handled(e))
+    set_timer(e,
+              level == UVSIG_SHUTDOWN_FORCED ? e->hard_ms
+                                             : atomic_load(&e->total_ms));
   /* Where the loop has come to it meanwhile, it has done this before. */
-  if (atomic_load(&e->is_in_hands))
-    uvsig__disarm(e);
-#else
-  (void) e;
-  (void) ms;
-#endif
+  if (is_handled(e))
+    set_timer(e, 0);
 }
 
 /* A level never falls. Where it rises, time begins to run. */
@@ -99,9 +107,7 @@ static void raise_level(struct uvsig__escalation* e, unsigned level) {
   while (now < level && !atomic_compare_exchange_weak(&e->level, &now, level))
     ;
   if (now < level)
-    set_timer(e,
-              level == UVSIG_SHUTDOWN_FORCED ? e->hard_ms
-                                             : atomic_load(&e->total_ms));
+    arm(e, level);
 }
 
 /* Is it that timer's signal? */
@@ -124,8 +130,8 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   unsigned number;
 
   if (is_overdue(e, info)) {
-    /* Where the loop has come to it meanwhile, its thread knows better. */
-    if (!atomic_load(&e->is_in_hands))
+    /* Where the loop has come to it meanwhile, its deadline holds. */
+    if (!is_handled(e))
       _exit(uvsig__exit_status(e));
     return;
   }

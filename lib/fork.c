@@ -56,9 +56,12 @@ static void end_fork(void) {
  * the middle of ends. */
 static void inherit(struct uvsig__hub* hub) {
   struct uvsig__source* source;
+  struct uvsig__family* family;
   int signum;
 
   hub->inherited = true;
+  for (family = hub->families; family != NULL; family = family->next)
+    family->forked(family);
   uvsig__own_or_disown(hub);
   hub->at = 0;
   hub->end = 0;

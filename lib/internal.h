@@ -127,6 +127,15 @@ struct uvsig__wakeup_fd {
   atomic_ulong missed[UVSIG_NSIG]; /* since the last report */
 };
 
+/* What is built on a hub: handles of the same loop, and what a child of fork(2)
+ * does to it, as in fork.c. */
+enum { UVSIG__FAMILY = 6 };
+struct uvsig__family {
+  const uv_handle_t* handles[UVSIG__FAMILY];
+  void (*forked)(struct uvsig__family* family);
+  struct uvsig__family* next;
+};
+
 /* What is behind a uvsig_t. On the heap, because the handler and closing
  * handles may outlive what the user does with the public struct. */
 struct uvsig__hub {
@@ -152,6 +161,7 @@ struct uvsig__hub {
   uint64_t junk;
   uint64_t full_buffers;
 
+  struct uvsig__family* families;
   struct uvsig__wait* waits; /* in the order of their starts */
   uint64_t last_wait;        /* the number of the last one */
 
@@ -245,6 +255,7 @@ void uvsig__synchronize_locked(void);
 
 /* disposition.c: these take it. */
 void uvsig__count_stop_watchers(int signum, int difference);
+bool uvsig__leave_ignored(int signum);
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
 int uvsig__subscribe(struct uvsig__source* source);
@@ -283,6 +294,8 @@ void uvsig__on_prepare(uv_prepare_t* prepare);
 int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
 
 /* signals.c */
+void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family);
+void uvsig__release(const uvsig_t* sig, struct uvsig__family* family);
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
 
 /* itimer.c */

@@ -158,8 +158,7 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
     uvsig__linger_close(c, connection);
   } else if (uv_shutdown(&connection->shutdown_req, stream, on_sent) != 0) {
     /* Not connected, or its owner has closed it for writing already. */
-    if (uv_stream_get_write_queue_size(stream) == 0)
-      connection->state |= UVSIG__CONN_SENT;
+    connection->state |= UVSIG__CONN_SHUT;
   }
   c->connections.linger_ns = SOONEST;
   c->connections.linger_at = 0;
@@ -181,6 +180,13 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
     return all->linger_at;
   for (at = list->next; at != list; at = next) {
     next = at->next;
+    if (uv_is_closing((uv_handle_t*) at->stream)) {
+      uvsig__linger_close(c, at);
+      continue;
+    }
+    if ((at->state & UVSIG__CONN_SHUT) != 0 &&
+        uv_stream_get_write_queue_size(at->stream) == 0)
+      at->state |= UVSIG__CONN_SENT;
     side = look(at->stream);
     unsent = count_unsent(at->stream);
     if (unsent != at->unsent && !is_forcing) {
@@ -189,7 +195,7 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
     }
     if (side == BROKEN || (at->state & UVSIG__CONN_BROKEN) != 0 ||
         (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
-        now >= at->deadline || uv_is_closing((uv_handle_t*) at->stream))
+        now >= at->deadline)
       uvsig__linger_close(c, at);
   }
   all->linger_at = list->next == list ? UVSIG__NEVER : now + all->linger_ns;

@@ -8,7 +8,7 @@
 #include "shutdown.h"
 
 /* What a reload is, in its `state`. */
-enum { STARTED = 1, RUNNING = 2, PENDING = 4 };
+enum { STARTED = 1, RUNNING = 2, PENDING = 4, DUE = 8 };
 
 int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r) {
   struct uvsig__coordinator* c;
@@ -32,7 +32,7 @@ static int check(const uvsig_reload_t* r, struct uvsig__coordinator** c) {
 
 /* Not from inside of anything: the callback is the user's. */
 static void run(struct uvsig__coordinator* c, uvsig_reload_t* r) {
-  r->state = (r->state & ~(unsigned) PENDING) | RUNNING;
+  r->state = (r->state & ~(unsigned) (PENDING | DUE)) | RUNNING;
   if (uvsig_shutdown_hold(c->sd, &r->hold, "reload") != 0) {
     r->state &= ~(unsigned) RUNNING;
     return;
@@ -72,7 +72,7 @@ static void enlist(struct uvsig__coordinator* c, uvsig_reload_t* r) {
 
 static void delist(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   UVSIG__CUT(c->reloads, r);
-  r->state &= ~(unsigned) (STARTED | PENDING);
+  r->state &= ~(unsigned) (STARTED | PENDING | DUE);
 }
 
 int uvsig_reload_start(uvsig_reload_t* r, uvsig_reload_cb cb, int signum) {
@@ -172,19 +172,21 @@ int uvsig_reload_stop(uvsig_reload_t* r) {
 
 /* --- All of them ---------------------------------------------------------- */
 
-/* Begin those that are pending. A callback may stop any: from the start again
- * after each. */
+/* Begin those that are pending now: one that its callback asks for has another
+ * turn. A callback may stop any: from the start again after each. */
 void uvsig__reloads_run(struct uvsig__coordinator* c) {
-  uvsig_reload_t* r = c->reloads;
+  uvsig_reload_t* r;
 
-  while (r != NULL && !uvsig__has_begun(c)) {
-    if ((r->state & (RUNNING | PENDING)) == PENDING) {
+  for (r = c->reloads; r != NULL; r = r->next)
+    if ((r->state & (RUNNING | PENDING)) == PENDING)
+      r->state |= DUE;
+  for (r = c->reloads; r != NULL && !uvsig__has_begun(c);)
+    if ((r->state & DUE) != 0) {
       run(c, r);
       r = c->reloads;
     } else {
       r = r->next;
     }
-  }
 }
 
 void uvsig__reloads_add_signals(const struct uvsig__coordinator* c,

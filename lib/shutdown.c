@@ -82,6 +82,11 @@ bool uvsig__has_begun(const struct uvsig__coordinator* c) {
 
 /* --- Phases --------------------------------------------------------------- */
 
+static bool is_in(const struct uvsig__coordinator* c,
+                  uvsig_shutdown_phase_t phase) {
+  return atomic_load(&c->phase) == (int) phase;
+}
+
 /* While it is started the loop does not sleep. It comes before the poll. */
 static void on_idle(uv_idle_t* idle) {
   struct uvsig__coordinator* c = idle->data;
@@ -93,7 +98,8 @@ static void on_check(uv_check_t* check);
 
 /* Something has changed: look at everything when the loop has polled. */
 void uvsig__look_again(struct uvsig__coordinator* c) {
-  if (uv_is_closing((uv_handle_t*) &c->idle))
+  if (uv_is_closing((uv_handle_t*) &c->idle) ||
+      uv_is_closing((uv_handle_t*) &c->check))
     return;
   uv_idle_start(&c->idle, on_idle);
   uv_check_start(&c->check, on_check);
@@ -102,7 +108,11 @@ void uvsig__look_again(struct uvsig__coordinator* c) {
 static void set_deadline(struct uvsig__coordinator* c, uint64_t left_ms) {
   uint64_t ns = (left_ms + SLACK_MS) * UVSIG__MS;
 
-  uvsig__deadline_set(c, c->until + ns);
+  uvsig__deadline_set(c,
+                      c->until + ns,
+                      is_in(c, UVSIG_SHUTDOWN_FORCING)
+                          ? UVSIG_SHUTDOWN_FORCED
+                          : UVSIG_SHUTDOWN_GRACEFUL);
   uvsig__notify_extend(c, c->until + ns - uvsig__now());
 }
 
@@ -124,11 +134,6 @@ static void enter(struct uvsig__coordinator* c,
   set_deadline(c, left_ms);
   if (c->options.phase_cb != NULL)
     c->options.phase_cb(c->sd, phase);
-}
-
-static bool is_in(const struct uvsig__coordinator* c,
-                  uvsig_shutdown_phase_t phase) {
-  return atomic_load(&c->phase) == (int) phase;
 }
 
 static void force(struct uvsig__coordinator* c) {
@@ -168,17 +173,43 @@ static void stop_watchers(struct uvsig__coordinator* c) {
 }
 
 /* The end has come, and nothing that is about to happen needs its signals: a
- * late one must not find the previous disposition, and make another end of it.
- * It stays pending. */
-static void block_signals(struct uvsig__coordinator* c) {
+ * late one must not find its default action, and make another end of it. */
+static void ignore_signals(struct uvsig__coordinator* c) {
   sigset_t set;
+  int signum;
   unsigned i;
 
   sigemptyset(&set);
   for (i = 0; i < c->watcher_count; i++)
     sigaddset(&set, c->watchers[i].signum);
   uvsig__reloads_add_signals(c, &set);
-  uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (sigismember(&set, signum) == 1 && uvsig__leave_ignored(signum))
+      sigaddset(&c->ignored, signum);
+}
+
+/* The program lives on. */
+static void take_signals_back(const struct uvsig__coordinator* c) {
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (sigismember(&c->ignored, signum) == 1 &&
+        uvsig_getsignal(signum) == UVSIG_IGNORED)
+      uvsig_default(signum);
+}
+
+/* A thread that is still at work may keep the process from exiting; libuv's
+ * pool is joined at exit. */
+static void settle_deadline(struct uvsig__coordinator* c) {
+  const uvsig_shutdown_report_t* report = &c->sd->report;
+
+  if (report->holds == 0 && report->handles == 0 && report->requests == 0)
+    uvsig__deadline_close(c);
+  else
+    uvsig__deadline_set(
+        c,
+        uvsig__now() + ((uint64_t) c->options.hard_ms + SLACK_MS) * UVSIG__MS,
+        UVSIG_SHUTDOWN_FORCED);
 }
 
 static void free_coordinator(struct uvsig__coordinator* c) {
@@ -203,6 +234,7 @@ static void end(struct uvsig__coordinator* c) {
   uvsig__report_left(loop, sig, &sd->report);
   if (c->options.log)
     uvsig__report_log(c);
+  settle_deadline(c);
   /* The callback may free it. */
   c->is_over = true;
   if (phase_cb != NULL)
@@ -212,30 +244,35 @@ static void end(struct uvsig__coordinator* c) {
     uv_stop(loop);
 }
 
-static void on_closed(uv_handle_t* handle);
-
-static void close_handle(struct uvsig__coordinator* c, uv_handle_t* handle) {
-  c->handles++;
-  uv_close(handle, on_closed);
+static void on_last_closed(uv_handle_t* handle) {
+  end(handle->data);
 }
 
+static void close_last(struct uvsig__coordinator* c, uv_close_cb cb) {
+  uv_timer_init(c->loop, &c->last);
+  c->last.data = c;
+  uv_close((uv_handle_t*) &c->last, cb);
+}
+
+/* libuv closes the last first, and what lingered before these: one more turn,
+ * and it is closed as well. */
 static void on_closed(uv_handle_t* handle) {
   struct uvsig__coordinator* c = handle->data;
 
-  if (--c->handles > 0)
+  if (--c->handles == 0)
+    close_last(c, on_last_closed);
+}
+
+static void close_handle(struct uvsig__coordinator* c, uv_handle_t* handle) {
+  if (uv_is_closing(handle))
     return;
-  /* libuv closes the last first, and what lingered before these: one more turn,
-   * and it is closed as well. */
-  if (handle != (uv_handle_t*) &c->timer)
-    close_handle(c, (uv_handle_t*) &c->timer);
-  else
-    end(c);
+  c->handles++;
+  uv_close(handle, on_closed);
 }
 
 /* Nothing comes in any more: neither signals nor calls. */
 static void wind_up(struct uvsig__coordinator* c) {
   stop_watchers(c);
-  uvsig__deadline_close(c);
   uvsig__reloads_forget(c);
   uvsig__connections_close(c);
   uvsig__children_forget(c);
@@ -244,10 +281,18 @@ static void wind_up(struct uvsig__coordinator* c) {
   /* Whoever came before the phase changed may still be about to send. */
   while (atomic_load(&c->callers) != 0)
     sched_yield();
+  uvsig__timer_close(c);
+  uvsig__release(c->sd->sig, &c->family);
   close_handle(c, (uv_handle_t*) &c->async);
+  close_handle(c, (uv_handle_t*) &c->timer);
   close_handle(c, (uv_handle_t*) &c->idle);
   close_handle(c, (uv_handle_t*) &c->check);
   close_handle(c, (uv_handle_t*) &c->watchdog);
+  /* A program that closes whatever uv_walk() finds may have closed them. */
+  if (c->handles == 0) {
+    c->handles = 1;
+    close_last(c, on_closed);
+  }
 }
 
 static bool is_finished(const struct uvsig__coordinator* c) {
@@ -270,7 +315,7 @@ static bool finish(struct uvsig__coordinator* c, bool is_late) {
     return false;
   c->sd->report.clean = is_clean && c->sd->report.forced == 0;
   uvsig__report_end(c);
-  block_signals(c);
+  ignore_signals(c);
   wind_up(c);
   return true;
 }
@@ -458,9 +503,12 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
     if (is_taken(&c->options, signum)) {
       if (c->watcher_count == 0)
-        uvsig__deadline_open(c, signum);
+        uvsig__timer_open(c, signum);
       err = start_watcher(c, sig, signum);
     }
+  /* For requests. There is no handler that could say how to end. */
+  if (err == 0 && c->watcher_count == 0)
+    uvsig__timer_open(c, SIGKILL);
   return err;
 }
 
@@ -483,6 +531,38 @@ static int open_handles(struct uvsig__coordinator* c) {
   c->idle.data = c;
   c->check.data = c;
   return 0;
+}
+
+/* In the child of a fork there are no other threads of the parent's, wherever
+ * they were, and what the parent has not begun is not begun here. */
+static void on_forked(struct uvsig__family* family) {
+  struct uvsig__coordinator* c =
+      (struct uvsig__coordinator*) ((char*) family -
+                                    offsetof(struct uvsig__coordinator,
+                                             family));
+  struct uvsig__escalation* e = &c->escalation;
+
+  atomic_store(&c->callers, 0);
+  if (atomic_load(&c->phase) != UVSIG_SHUTDOWN_RUNNING)
+    return;
+  atomic_store(&e->level, UVSIG_SHUTDOWN_NONE);
+  atomic_store(&e->signals, 0);
+  atomic_store(&e->last_ms, 0);
+  atomic_store(&e->begun, 0);
+  atomic_store(&e->claimed, 0);
+}
+
+static void adopt_handles(struct uvsig__coordinator* c) {
+  const uv_handle_t** handles = c->family.handles;
+
+  handles[0] = (const uv_handle_t*) &c->async;
+  handles[1] = (const uv_handle_t*) &c->timer;
+  handles[2] = (const uv_handle_t*) &c->idle;
+  handles[3] = (const uv_handle_t*) &c->check;
+  handles[4] = (const uv_handle_t*) &c->watchdog;
+  handles[5] = (const uv_handle_t*) &c->last;
+  c->family.forked = on_forked;
+  uvsig__adopt(c->sd->sig, &c->family);
 }
 
 static unsigned count_signals(const uvsig_shutdown_options_t* options) {
@@ -517,6 +597,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
 
   c->sd = sd;
   c->loop = sig->loop;
+  sigemptyset(&c->ignored);
   c->options = *options;
   open_escalation(c);
   uvsig__connections_open(c);
@@ -525,7 +606,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
     err = open_handles(c);
   if (err != 0) {
     stop_watchers(c);
-    uvsig__deadline_close(c);
+    uvsig__timer_close(c);
     free(c);
     return err;
   }
@@ -534,6 +615,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
   sd->sig = sig;
   sd->exit = options->exit;
   sd->coordinator = c;
+  adopt_handles(c);
   c->phase_at[UVSIG_SHUTDOWN_RUNNING] = uvsig__now();
   uvsig__notify_start(c);
   return 0;
@@ -548,6 +630,8 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   c = sd->coordinator;
   /* The uvsig_t may have been closed before. */
   if (c->is_over) {
+    uvsig__deadline_close(c);
+    take_signals_back(c);
     free_coordinator(c);
     return 0;
   }
@@ -561,8 +645,18 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   uvsig__lock();
   atomic_store(&c->phase, UVSIG__GIVEN_UP);
   uvsig__unlock();
+  uvsig__deadline_close(c);
   wind_up(c);
   return 0;
+}
+
+/* As exit() would, but not where a thread keeps the stream: one that is still at
+ * work must not keep the process. */
+static void flush(void) {
+  if (ftrylockfile(stdout) == 0) {
+    fflush(stdout);
+    funlockfile(stdout);
+  }
 }
 
 int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
@@ -575,13 +669,15 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   if (c != NULL) {
     if (!c->is_over)
       return UV_EBUSY;
-    free_coordinator(c);
+    /* With a deadline until the end, its thread needs it. */
+    if (!uvsig__deadline_is_set(c))
+      free_coordinator(c);
   }
   signum = sd->report.signum;
   if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
     return 0;
   if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
-    fflush(NULL);
+    flush();
     uvsig_reraise(signum); /* returns where the signal does not kill */
   }
   return 128 + signum;

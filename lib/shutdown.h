@@ -63,8 +63,9 @@ struct uvsig__escalation {
   timer_t timer;
 #endif
   bool has_timer;
-  uv_pid_t timer_pid;     /* whose it is: a child of fork() has none */
-  atomic_int is_in_hands; /* the loop has come to it, and needs no timer */
+  uv_pid_t timer_pid;  /* whose it is: a child of fork() has none */
+  atomic_uint handled; /* the level that the loop has come to; its own deadline
+                        * holds, and needs no timer */
 };
 
 /* Ends the process if it is not told otherwise: deadline.c. */
@@ -88,7 +89,8 @@ enum {
   UVSIG__CONN_FORCED = 16,  /* ... whatever is under way */
   UVSIG__CONN_LINGERS = 32, /* closed by uvsig_shutdown_linger() ... */
   UVSIG__CONN_SENT = 64,    /* ... and all has been written, */
-  UVSIG__CONN_BROKEN = 128  /* or could not be */
+  UVSIG__CONN_BROKEN = 128, /* or could not be; */
+  UVSIG__CONN_SHUT = 256    /* its owner had closed it for writing */
 };
 
 /* Where it is. */
@@ -133,8 +135,11 @@ struct uvsig__coordinator {
   uv_check_t check; /* ... and look again when the loop has polled, ... */
   bool will_poll;   /* ... all of it since then */
   uv_timer_t watchdog;
+  uv_timer_t last; /* closed after the others */
+  struct uvsig__family family;
   unsigned handles; /* that have still to be closed */
   uvsig_shutdown_close_cb close_cb;
+  sigset_t ignored;  /* left so, instead of their default actions */
   bool is_over;      /* the last callback has been called, or is about to be */
   bool is_advancing; /* and in somebody's callback, perhaps */
 
@@ -171,12 +176,16 @@ void uvsig__look_again(struct uvsig__coordinator* c);
 
 /* escalate.c: signal context. */
 void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info);
-void uvsig__disarm(const struct uvsig__escalation* e);
+void uvsig__set_handled(struct uvsig__escalation* e, unsigned level);
 int uvsig__exit_status(const struct uvsig__escalation* e);
 
 /* deadline.c */
-void uvsig__deadline_open(struct uvsig__coordinator* c, int signum);
-void uvsig__deadline_set(struct uvsig__coordinator* c, uint64_t at);
+void uvsig__timer_open(struct uvsig__coordinator* c, int signum);
+void uvsig__timer_close(struct uvsig__coordinator* c);
+void uvsig__deadline_set(struct uvsig__coordinator* c,
+                         uint64_t at,
+                         unsigned level);
+bool uvsig__deadline_is_set(const struct uvsig__coordinator* c);
 void uvsig__deadline_close(struct uvsig__coordinator* c);
 
 /* connection.c */

@@ -233,9 +233,40 @@ int uvsig_is_loop_thread(const uvsig_t* sig) {
   return uvsig__hub_of(sig, &hub) == 0;
 }
 
+/* They stay somebody else's to close. */
+void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family) {
+  struct uvsig__hub* hub = sig->hub;
+
+  family->next = hub->families;
+  hub->families = family;
+}
+
+void uvsig__release(const uvsig_t* sig, struct uvsig__family* family) {
+  struct uvsig__hub* hub = sig->hub;
+  struct uvsig__family** link;
+
+  if (hub == NULL)
+    return;
+  for (link = &hub->families; *link != NULL && *link != family;)
+    link = &(*link)->next;
+  if (*link != NULL)
+    *link = family->next;
+}
+
+static bool is_of(const struct uvsig__family* family,
+                  const uv_handle_t* handle) {
+  int i;
+
+  for (i = 0; i < UVSIG__FAMILY; i++)
+    if (family->handles[i] == handle)
+      return true;
+  return false;
+}
+
 int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
   const struct uvsig__hub* hub;
   const struct uvsig__source* source;
+  const struct uvsig__family* family;
   int signum;
 
   if (sig == NULL || sig->hub == NULL || handle == NULL)
@@ -246,6 +277,9 @@ int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
     if (source != NULL && handle == (const uv_handle_t*) &source->share)
       return 1;
   }
+  for (family = hub->families; family != NULL; family = family->next)
+    if (is_of(family, handle))
+      return 1;
   return handle == (const uv_handle_t*) &hub->poll ||
          handle == (const uv_handle_t*) &hub->prepare ||
          handle == (const uv_handle_t*) &hub->deadline ||

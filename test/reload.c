@@ -455,6 +455,30 @@ static void another_thread_is_refused_and_changes_nothing(void) {
   end();
 }
 
+static void request_always(void) {
+  CHECK_EQ(uvsig_reload_request(&reload), 0);
+}
+
+static void stop_reload(uv_timer_t* timer) {
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  uv_close((uv_handle_t*) timer, NULL);
+}
+
+static void one_that_always_asks_for_the_next_one_leaves_turns_to_others(void) {
+  uv_timer_t timer;
+
+  start(SIGHUP);
+  then = request_always;
+  finishes = true;
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  CHECK_EQ(uv_timer_start(&timer, stop_reload, 1, 0), 0);
+  CHECK_EQ(uvsig_reload_request(&reload), 0);
+  while (uv_is_active((uv_handle_t*) &timer))
+    uv_run(&f.loop, UV_RUN_ONCE);
+  CHECK(calls > 0);
+  end();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_signal_reloads_once),
@@ -463,6 +487,7 @@ int main(void) {
       TEST(fifty_signals_at_once_are_two_at_most),
       TEST(a_request_reloads_without_a_signal),
       TEST(a_callback_may_ask_for_the_next_one),
+      TEST(one_that_always_asks_for_the_next_one_leaves_turns_to_others),
       TEST(any_signal_that_can_be_caught_will_do),
       TEST(an_ignored_signal_is_left_ignored),
       TEST(an_ignored_signal_is_taken_with_watch_ignored),

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The end of a shutdown when not everything has ended: threads that are stuck,
+ * signals that come late, a loop that is stuck in the middle, and handles that
+ * somebody else has closed.
+ */
+
+#include "harness.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fixture f;
+static uvsig_shutdown_t sd;
+static uvsig_shutdown_options_t options;
+static uvsig_shutdown_hold_t hold;
+static unsigned long phases; /* a bit for each */
+
+static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
+  phases |= 1ul << phase;
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    CHECK_EQ(uvsig_close(shutdown->sig, NULL), 0);
+}
+
+static void open_shutdown(void) {
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+}
+
+static void set_options(unsigned grace_ms, unsigned hard_ms) {
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = grace_ms;
+  options.hard_ms = hard_ms;
+  options.phase_cb = on_phase;
+}
+
+static void sleep_for_ever(void* unused) {
+  (void) unused;
+  for (;;)
+    pause();
+}
+
+/* --- Threads that do not end ---------------------------------------------- */
+
+static int input[2];
+static uv_sem_t is_reading;
+
+/* stdin's lock is held for as long as nothing comes. */
+static void read_input(void* unused) {
+  char line[8];
+
+  (void) unused;
+  CHECK_EQ(dup2(input[0], STDIN_FILENO), STDIN_FILENO);
+  flockfile(stdin);
+  uv_sem_post(&is_reading);
+  (void) !fgets(line, sizeof(line), stdin);
+  abort();
+}
+
+static void exit_beside_a_reader(void) {
+  uv_thread_t thread;
+
+  set_options(1, 1);
+  open_shutdown();
+  CHECK_EQ(uv_sem_init(&is_reading, 0), 0);
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "reader"), 0);
+  CHECK_EQ(uvsig_thread_create(&thread, read_input, NULL), 0);
+  uv_sem_wait(&is_reading);
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
+}
+
+static void a_thread_that_reads_standard_input_does_not_keep_exit(void) {
+  int status;
+
+  CHECK_EQ(pipe(input), 0);
+  status = run_forked(exit_beside_a_reader);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+  close(input[0]);
+  close(input[1]);
+}
+
+static void work_for_ever(uv_work_t* work) {
+  sleep_for_ever(work);
+}
+
+static void exit_beside_a_job(void) {
+  uv_work_t work;
+
+  set_options(1, 100);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  CHECK_EQ(uv_queue_work(&f.loop, &work, work_for_ever, NULL), 0);
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.requests, 1);
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
+  exit(0); /* waits for the pool */
+}
+
+static void a_job_that_never_ends_does_not_keep_the_process(void) {
+  int status;
+
+  skip_under_valgrind("a process that ends with a thread has lost memory");
+  status = run_forked(exit_beside_a_job);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
+static void live_on_beside_a_job(void) {
+  set_options(1, 1);
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.holds, 1);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_IGNORED);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGINT), UVSIG_DEFAULT);
+  usleep(300000); /* no deadline ends it: longer than there would be */
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 128 + SIGTERM);
+}
+
+static void close_after_done_takes_the_deadline_back(void) {
+  int status = run_forked(live_on_beside_a_job);
+
+  /* By the signal, as the option says. */
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+}
+
+/* --- Signals that come late ----------------------------------------------- */
+
+static void exit_with_late_signals(void) {
+  uv_thread_t thread;
+
+  set_options(1000, 1000);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  open_shutdown();
+  /* It takes what this one blocks. */
+  CHECK_EQ(uv_thread_create(&thread, sleep_for_ever, NULL), 0);
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK(phases & 1ul << UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(kill(getpid(), SIGTERM), 0);
+  CHECK_EQ(pthread_kill(thread, SIGINT), 0);
+  raise(SIGINT);
+  _exit(uvsig_shutdown_exit(&sd));
+}
+
+static void after_done_a_signal_changes_nothing_on_any_thread(void) {
+  CHECK_EQ(run_forked(exit_with_late_signals), 0);
+}
+
+static void ignore_and_shut_down(void) {
+  set_options(1000, 1000);
+  options.watch_ignored = 1;
+  open_shutdown();
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGINT), UVSIG_IGNORED);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_FOREIGN);
+}
+
+static void what_was_no_default_action_is_given_back_at_the_end(void) {
+  CHECK_EQ(uvsig_ignore(SIGINT), UVSIG_DEFAULT);
+  install_handler(SIGTERM, count_foreign);
+  ignore_and_shut_down();
+  close_loop(&f.loop);
+}
+
+/* --- A loop that is stuck ------------------------------------------------- */
+
+/* Long enough that nothing but what is tested ends it in time. */
+#define LONG_MS 3600000u
+
+static void stick(uv_timer_t* timer) {
+  sleep_for_ever(timer);
+}
+
+static void request_forced(void* unused) {
+  (void) unused;
+  CHECK_EQ(uvsig_shutdown_request(&sd, "thread", UVSIG_SHUTDOWN_FORCED), 0);
+}
+
+static void stick_without_signals(void) {
+  uv_thread_t thread;
+  uv_timer_t timer;
+
+  set_options(LONG_MS, 50);
+  sigemptyset(&options.graceful);
+  open_shutdown();
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  CHECK_EQ(uv_timer_start(&timer, stick, 0, 0), 0);
+  CHECK_EQ(uv_thread_create(&thread, request_forced, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
+static void without_signals_a_stuck_process_is_killed(void) {
+  int status = run_forked(stick_without_signals);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGKILL);
+}
+
+static void stick_in_draining(uvsig_shutdown_t* shutdown,
+                              uvsig_shutdown_phase_t phase) {
+  (void) shutdown;
+  if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    raise(SIGTERM);
+    sleep_for_ever(NULL);
+  }
+}
+
+static void stick_while_draining(void) {
+  set_options(LONG_MS, 50);
+  options.phase_cb = stick_in_draining;
+  options.debounce_ms = 0;
+  open_shutdown();
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
+static void a_second_signal_ends_a_drain_that_is_stuck_in_hard_time(void) {
+  int status = run_forked(stick_while_draining);
+
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
+/* --- A fork in between ---------------------------------------------------- */
+
+/* The signal was the parent's, whose loop has not come to it. */
+static void go_on_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  raise(SIGINT);
+  CHECK_EQ(uvsig_shutdown_is_ready(&sd), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.signum, SIGINT);
+  CHECK_EQ(sd.report.signals, 1);
+  CHECK_EQ(sd.report.clean, 1);
+  _exit(uvsig_shutdown_exit(&sd));
+}
+
+static void listen_in_child(void) {
+  uvsig_shutdown_listener_t listener;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  memset(&listener, 0, sizeof(listener));
+  CHECK_EQ(uvsig_shutdown_add_listener(
+               &sd, &listener, NULL, (uvsig_shutdown_listener_cb) abort),
+           0);
+  CHECK_EQ(uvsig_shutdown_is_ready(&sd), 1);
+}
+
+static void a_child_does_not_inherit_a_shutdown_that_has_not_begun(void) {
+  set_options(LONG_MS, LONG_MS);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  raise(SIGTERM);
+  CHECK_EQ(run_forked(go_on_in_child), 0);
+  CHECK_EQ(run_forked(listen_in_child), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(sd.report.signum, SIGTERM);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
+/* --- Handles that others close -------------------------------------------- */
+
+static void close_others(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (!uvsig_has_handle(&f.sig, handle) && !uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+static void close_any(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (!uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+static void walk_in_draining(uvsig_shutdown_t* shutdown,
+                             uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    uv_walk(&f.loop, close_others, NULL);
+  on_phase(shutdown, phase);
+}
+
+static void closing_all_that_is_not_the_uvsigs_leaves_the_shutdown(void) {
+  uv_timer_t timer;
+
+  set_options(LONG_MS, LONG_MS);
+  options.phase_cb = walk_in_draining;
+  open_shutdown();
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  CHECK_EQ(uv_timer_start(&timer, stick, LONG_MS, 0), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK(phases & 1ul << UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(sd.report.handles, 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
+static unsigned long closes;
+
+static void count_close(uvsig_shutdown_t* shutdown) {
+  CHECK(shutdown == &sd);
+  closes++;
+}
+
+static void closing_everything_is_survived(void) {
+  set_options(1000, 1000);
+  open_shutdown();
+  uv_walk(&f.loop, close_any, NULL);
+  CHECK_EQ(uvsig_shutdown_close(&sd, count_close), 0);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closes, 1);
+  close_loop(&f.loop);
+}
+
+/* --- A stream that its owner has shut down -------------------------------- */
+
+static uvsig_shutdown_connection_t connection;
+static unsigned long closed_streams;
+
+static void on_event(uvsig_shutdown_connection_t* c,
+                     uvsig_shutdown_event_t event) {
+  (void) c;
+  (void) event;
+}
+
+static void on_stream_closed(uv_handle_t* handle) {
+  (void) handle;
+  closed_streams++;
+}
+
+static void a_stream_shut_down_by_its_owner_closes_with_the_peer(void) {
+  uv_shutdown_t request;
+  uv_pipe_t stream;
+  int fds[2];
+
+  set_options(LONG_MS, LONG_MS);
+  options.linger_ms = LONG_MS;
+  open_shutdown();
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+  CHECK_EQ(uv_pipe_init(&f.loop, &stream, 0), 0);
+  CHECK_EQ(uv_pipe_open(&stream, fds[0]), 0);
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, on_event), 0);
+  CHECK_EQ(uv_shutdown(&request, (uv_stream_t*) &stream, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_linger(
+               &connection, (uv_stream_t*) &stream, on_stream_closed),
+           0);
+  close(fds[1]);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed_streams, 1);
+  CHECK_EQ(sd.report.forced, 0);
+  CHECK_EQ(sd.report.clean, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_thread_that_reads_standard_input_does_not_keep_exit),
+      TEST(a_job_that_never_ends_does_not_keep_the_process),
+      TEST(close_after_done_takes_the_deadline_back),
+      TEST(after_done_a_signal_changes_nothing_on_any_thread),
+      TEST(what_was_no_default_action_is_given_back_at_the_end),
+      TEST(without_signals_a_stuck_process_is_killed),
+      TEST(a_second_signal_ends_a_drain_that_is_stuck_in_hard_time),
+      TEST(a_child_does_not_inherit_a_shutdown_that_has_not_begun),
+      TEST(closing_all_that_is_not_the_uvsigs_leaves_the_shutdown),
+      TEST(closing_everything_is_survived),
+      TEST(a_stream_shut_down_by_its_owner_closes_with_the_peer),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
