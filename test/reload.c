@@ -459,7 +459,7 @@ static void request_always(void) {
   CHECK_EQ(uvsig_reload_request(&reload), 0);
 }
 
-static void stop_reload(uv_timer_t* timer) {
+static void stop_by_timer(uv_timer_t* timer) {
   CHECK_EQ(uvsig_reload_stop(&reload), 0);
   uv_close((uv_handle_t*) timer, NULL);
 }
@@ -471,7 +471,7 @@ static void one_that_always_asks_for_the_next_one_leaves_turns_to_others(void) {
   then = request_always;
   finishes = true;
   CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
-  CHECK_EQ(uv_timer_start(&timer, stop_reload, 1, 0), 0);
+  CHECK_EQ(uv_timer_start(&timer, stop_by_timer, 1, 0), 0);
   CHECK_EQ(uvsig_reload_request(&reload), 0);
   while (uv_is_active((uv_handle_t*) &timer))
     uv_run(&f.loop, UV_RUN_ONCE);
