@@ -206,6 +206,8 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
     return UV_EALREADY;
   if (err != 0)
     return err;
+  if (hub->families != NULL)
+    return UV_EBUSY;
 
   uvsig__stop_itimers(hub);
   hub->closing = true;
