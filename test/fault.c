@@ -40,11 +40,20 @@ static void make_pages(void) {
   close(fd);
 }
 
-static void touch_forbidden(void) {
+/* ThreadSanitizer would look at its shadow of the page first. */
+#if defined(__clang__)
+# define PLAIN __attribute__((no_sanitize("thread")))
+#elif defined(__GNUC__)
+# define PLAIN __attribute__((no_sanitize_thread))
+#else
+# define PLAIN
+#endif
+
+PLAIN static void touch_forbidden(void) {
   *forbidden = 1;
 }
 
-static void touch_beyond(void) {
+PLAIN static void touch_beyond(void) {
   *beyond = 1;
 }
 
