@@ -91,6 +91,10 @@ static void work_for_ever(uv_work_t* work) {
   sleep_for_ever(work);
 }
 
+static void skip_where_threads_are_lost(void) {
+  skip_under_valgrind("what a thread has at the end is lost memory");
+}
+
 static void exit_beside_a_job(void) {
   uv_work_t work;
 
@@ -109,7 +113,7 @@ static void exit_beside_a_job(void) {
 static void a_job_that_never_ends_does_not_keep_the_process(void) {
   int status;
 
-  skip_under_valgrind("a process that ends with a thread has lost memory");
+  skip_where_threads_are_lost();
   status = run_forked(exit_beside_a_job);
   CHECK(WIFEXITED(status));
   CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
@@ -158,6 +162,7 @@ static void exit_with_late_signals(void) {
 }
 
 static void after_done_a_signal_changes_nothing_on_any_thread(void) {
+  skip_where_threads_are_lost();
   CHECK_EQ(run_forked(exit_with_late_signals), 0);
 }
 
@@ -255,8 +260,10 @@ static void stick_while_draining(void) {
 }
 
 static void a_second_signal_ends_a_drain_that_is_stuck_in_hard_time(void) {
-  int status = run_forked(stick_while_draining);
+  int status;
 
+  skip_where_threads_are_lost();
+  status = run_forked(stick_while_draining);
   CHECK(WIFEXITED(status));
   CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
 }
@@ -279,7 +286,7 @@ static void a_child_that_is_stuck_while_draining_ends(void) {
   pid_t child;
   int status;
 
-  skip_under_valgrind("a process that ends with a thread has lost memory");
+  skip_where_threads_are_lost();
   if (under_thread_sanitizer())
     skip_test("a child of a process with threads may start none");
   set_options(1000, 50);
