@@ -88,6 +88,14 @@ void open_side(struct side* side, const struct peer* peer, caught_fn fn) {
   peer->open(side);
 }
 
+void join_side(struct side* side, const struct side* other, caught_fn fn) {
+  memset(side, 0, sizeof(*side));
+  side->peer = other->peer;
+  side->loop = other->loop;
+  side->hub = other->hub;
+  side->caught = fn;
+}
+
 void watch(struct side* side, int signum, unsigned n) {
   unsigned i;
 
@@ -104,6 +112,15 @@ void drain(struct side* side, uint64_t expected) {
     before = side->delivered;
     side->peer->turn(side, false);
   }
+}
+
+void drain_now(struct side* side) {
+  uint64_t before;
+
+  do {
+    before = side->delivered;
+    side->peer->turn(side, false);
+  } while (side->delivered != before);
 }
 
 /* --- Statistics ----------------------------------------------------------- */

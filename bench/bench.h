@@ -42,6 +42,7 @@ typedef void (*caught_fn)(struct side* side);
 struct side {
   const struct peer* peer;
   void* loop;
+  void* hub;      /* the library's, beside the loop, or NULL */
   void* watchers; /* the peer's, prepared */
   unsigned n;     /* how many */
   bool left;      /* for peers whose loop is to be told by a flag */
@@ -151,9 +152,13 @@ void span_end(struct span* span);
 void set_time(struct result* result, const struct span* span, double n);
 
 void open_side(struct side* side, const struct peer* peer, caught_fn fn);
+/* For another signal of the same loop. */
+void join_side(struct side* side, const struct side* other, caught_fn fn);
 void watch(struct side* side, int signum, unsigned n);
 /* Run the loop until `expected` have been delivered, or nothing more comes. */
 void drain(struct side* side, uint64_t expected);
+/* Run it until nothing more comes. */
+void drain_now(struct side* side);
 
 /* With a mark at the ends of what is measured. */
 extern bool is_once;

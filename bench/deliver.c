@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { WARM = 500 }; /* signals before what is measured */
+
 static void count_only(struct side* side) {
   (void) side;
 }
@@ -38,7 +40,7 @@ static void ping(const struct bench* bench,
 
   open_side(&side, peer, on_ping);
   watch(&side, SIGUSR1, 1);
-  send_pings(&side, bench->repeats / 10 + 1);
+  send_pings(&side, WARM);
   side.delivered = 0;
   span_begin(&span);
   send_pings(&side, bench->repeats);
@@ -69,7 +71,7 @@ static void burst(const struct bench* bench,
 
   open_side(&side, peer, count_only);
   watch(&side, SIGUSR1, 1);
-  send_burst(&side, bench->n / 10 + 1);
+  send_burst(&side, WARM);
   side.delivered = 0;
   span_begin(&span);
   for (i = 0; i < bench->repeats; i++)

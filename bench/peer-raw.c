@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ const struct peer raw_handler_siginfo = {
 static int write_fd; /* the handler's */
 static int read_fd;
 static int epoll_fd;
+static struct side* sides[UCHAR_MAX + 1]; /* by signal number */
 
 static void write_byte(int signum) {
   int saved_errno = errno;
@@ -99,6 +101,7 @@ static void pipe_open(struct side* side) {
 static void pipe_prepare(struct side* side, int signum, unsigned n) {
   (void) n;
   side->signum = signum;
+  sides[signum] = side;
 }
 
 static void pipe_start(struct side* side, unsigned i) {
@@ -114,11 +117,12 @@ static void pipe_turn(struct side* side, bool wait) {
   ssize_t n;
   ssize_t i;
 
+  (void) side;
   if (epoll_wait(epoll_fd, &event, 1, wait ? -1 : 0) != 1)
     return;
   n = read(read_fd, bytes, sizeof(bytes));
   for (i = 0; i < n; i++)
-    caught(side, 1);
+    caught(sides[bytes[i]], 1);
 }
 
 static void pipe_run(struct side* side) {

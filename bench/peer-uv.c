@@ -42,11 +42,6 @@ struct options {
   unsigned depth;
 };
 
-struct uvsig_watchers {
-  uvsig_t sig;
-  uvsig_watcher_t* watchers;
-};
-
 static void on_uvsig(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
   struct side* side = w->data;
 
@@ -58,41 +53,40 @@ static void on_uvsig(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
 
 static void uvsig_open(struct side* side) {
   const struct options* options = side->peer->options;
-  struct uvsig_watchers* all = allocate(1, sizeof(*all));
+  uvsig_t* sig = allocate(1, sizeof(*sig));
   uvsig_options_t wanted;
 
   uvsig_options_init(&wanted);
   wanted.mode = options->mode;
   wanted.info_depth = options->depth;
   wanted.warn_on_full_buffer = 0;
-  check(uvsig_init(open_loop(side), &all->sig, &wanted), "uvsig_init");
-  side->watchers = all;
+  check(uvsig_init(open_loop(side), sig, &wanted), "uvsig_init");
+  side->hub = sig;
 }
 
 static void uvsig_prepare(struct side* side, int signum, unsigned n) {
-  struct uvsig_watchers* all = side->watchers;
+  uvsig_watcher_t* watchers = allocate(n, sizeof(*watchers));
   unsigned i;
 
   side->signum = signum;
-  all->watchers = allocate(n, sizeof(*all->watchers));
+  side->watchers = watchers;
   for (i = 0; i < n; i++) {
-    check(uvsig_watcher_init(&all->sig, &all->watchers[i]),
-          "uvsig_watcher_init");
-    all->watchers[i].data = side;
+    check(uvsig_watcher_init(side->hub, &watchers[i]), "uvsig_watcher_init");
+    watchers[i].data = side;
   }
 }
 
 static void uvsig_start(struct side* side, unsigned i) {
-  struct uvsig_watchers* all = side->watchers;
+  uvsig_watcher_t* watchers = side->watchers;
 
-  check(uvsig_watcher_start(&all->watchers[i], on_uvsig, side->signum),
+  check(uvsig_watcher_start(&watchers[i], on_uvsig, side->signum),
         "uvsig_watcher_start");
 }
 
 static void uvsig_stop(struct side* side, unsigned i) {
-  struct uvsig_watchers* all = side->watchers;
+  uvsig_watcher_t* watchers = side->watchers;
 
-  check(uvsig_watcher_stop(&all->watchers[i]), "uvsig_watcher_stop");
+  check(uvsig_watcher_stop(&watchers[i]), "uvsig_watcher_stop");
 }
 
 #define UVSIG_CAN                                                              \

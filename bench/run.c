@@ -25,7 +25,7 @@
 enum { FEWEST_ROUNDS = 15, DEADLINE_MS = 60000 };
 
 static const struct bench* const all_benches[] = {
-    deliver_benches, start_benches, NULL};
+    deliver_benches, start_benches, thread_benches, flood_benches, NULL};
 
 const struct peer* const peers[] = {&uvsig_bytes,
                                     &uvsig_wake_only,
