@@ -58,7 +58,7 @@ uint64_t now(void) {
   return read_clock(CLOCK_MONOTONIC);
 }
 
-/* Nothing else makes this system call, which bench/run looks for. */
+/* Nothing else makes this system call, which bench/count.sh looks for. */
 static void mark(void) {
   if (is_once)
     getsid(0);
@@ -150,18 +150,17 @@ double quantile(const double* values, size_t n, double q) {
 
 struct spread spread_of(const double* values, size_t n) {
   double sorted[MOST_ROUNDS];
-  struct spread spread;
-  size_t count = 0;
   size_t i;
 
-  for (i = 0; i < n; i++)
-    if (!isnan(values[i]))
-      sorted[count++] = values[i];
-  sort(sorted, count);
-  spread.median = quantile(sorted, count, 0.5);
-  spread.low = quantile(sorted, count, 0.25);
-  spread.high = quantile(sorted, count, 0.75);
-  return spread;
+  for (i = 0; i < n; i++) {
+    if (isnan(values[i]))
+      return (struct spread){NAN, NAN, NAN};
+    sorted[i] = values[i];
+  }
+  sort(sorted, n);
+  return (struct spread){quantile(sorted, n, 0.5),
+                         quantile(sorted, n, 0.25),
+                         quantile(sorted, n, 0.75)};
 }
 
 struct spread ratio_of(const double* a, const double* b, size_t n) {

@@ -84,12 +84,10 @@ static inline void caught(struct side* side, unsigned count) {
 
 extern const struct peer uvsig_bytes, uvsig_wake_only;
 extern const struct peer uvsig_bytes_no_info, uvsig_wake_only_no_info;
-extern const struct peer uvsig_bytes_deep;
 extern const struct peer uv_signal;
 extern const struct peer raw_pipe, raw_handler, raw_handler_siginfo;
 extern const struct peer peer_libev, peer_libevent, peer_sd_event, peer_glib;
-extern const struct peer presence_without, presence_uv_signal, presence_uvsig,
-    presence_uvsig_watcher, presence_uvsig_wake_only;
+extern const struct peer presence_without, presence_uvsig;
 
 /* All that were compiled in; ends with NULL. */
 extern const struct peer* const peers[];
@@ -168,7 +166,7 @@ extern bool is_once;
 void sort(double* values, size_t n);
 double quantile(const double* sorted, size_t n, double q);
 
-/* The median and the quartiles, of the values that are numbers. */
+/* The median and the quartiles; NaN where one of the values is. */
 struct spread {
   double median;
   double low;
@@ -196,7 +194,18 @@ void report(const struct bench* bench,
             const struct series* series,
             size_t n,
             unsigned rounds);
-/* The targets. Returns the program's exit status. */
-int report_end(void);
+/* NULL where that peer is not in it, or has failed. */
+const struct series* find_series(const struct series* series,
+                                 size_t n,
+                                 const struct peer* peer);
+void print_spread(const struct spread* spread, int places);
+FILE* open_csv(const char* name, const char* mode);
+void write_number(FILE* file, double value);
+
+void targets_look(const struct bench* bench,
+                  const struct series* series,
+                  size_t n,
+                  unsigned rounds);
+void targets_report(void);
 
 #endif /* BENCH_H */

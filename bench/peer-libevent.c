@@ -56,7 +56,7 @@ static void leave(struct side* side) {
 
 const struct peer peer_libevent = {
     .name = "libevent",
-    .version = LIBEVENT_VERSION,
+    .version = LIBEVENT_MODVERSION,
     .flags = CAN_LOOP | CAN_MANY | CAN_REALTIME | CAN_RESTART,
     .open = open_loop,
     .prepare = prepare,

@@ -104,11 +104,9 @@ const struct peer uvsig_bytes =
 const struct peer uvsig_wake_only =
     UVSIG_PEER("uvsig wake-only", IS_INHERENT, UVSIG_MODE_WAKE_ONLY, 64);
 const struct peer uvsig_bytes_no_info =
-    UVSIG_PEER("uvsig bytes, no siginfo", IS_SIGINFO, UVSIG_MODE_BYTES, 0);
+    UVSIG_PEER("uvsig bytes without siginfo", IS_SIGINFO, UVSIG_MODE_BYTES, 0);
 const struct peer uvsig_wake_only_no_info = UVSIG_PEER(
-    "uvsig wake-only, no siginfo", IS_SIGINFO, UVSIG_MODE_WAKE_ONLY, 0);
-const struct peer uvsig_bytes_deep =
-    UVSIG_PEER("uvsig bytes, deep", IS_SIGINFO, UVSIG_MODE_BYTES, 4096);
+    "uvsig wake-only without siginfo", IS_SIGINFO, UVSIG_MODE_WAKE_ONLY, 0);
 
 /* --- uv_signal_t ---------------------------------------------------------- */
 

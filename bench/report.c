@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the benches found, as tables on standard output, and as CSV files: one
- * for each workload, with a line for each figure of each peer, and one of the
- * targets that this library is to reach.
+ * for each workload, with a line for each figure of each peer.
  */
 
 #include "bench.h"
@@ -14,111 +13,7 @@
 
 const char* report_directory;
 
-/* --- Targets -------------------------------------------------------------- */
-
-/* The median of `peer` is to be at most so many times that of `against`. */
-static const struct target {
-  const char* title;
-  const char* workload;
-  const char* variant;
-  unsigned figure;
-  const struct peer* peer;
-  const struct peer* against; /* NULL: delivered signals against sent ones */
-  double limit;
-} targets[] = {
-    {"burst of 3,000, bytes",
-     "burst",
-     "3,000",
-     0,
-     &uvsig_bytes,
-     &uv_signal,
-     0.88},
-    {"burst of 3,000, wake-only",
-     "burst",
-     "3,000",
-     0,
-     &uvsig_wake_only,
-     &uv_signal,
-     0.76},
-    {"burst of 3,000, wake-only",
-     "burst",
-     "3,000",
-     0,
-     &uvsig_wake_only,
-     &raw_handler,
-     1.06},
-    {"burst of 100,000, bytes: delivered",
-     "burst",
-     "100,000",
-     0,
-     &uvsig_bytes,
-     NULL,
-     1},
-    {"burst of 100,000, wake-only: delivered",
-     "burst",
-     "100,000",
-     0,
-     &uvsig_wake_only,
-     NULL,
-     1},
-    {"ping, bytes", "ping", "", 0, &uvsig_bytes, &uv_signal, 0.90},
-    {"ping, wake-only", "ping", "", 0, &uvsig_wake_only, &uv_signal, 0.64},
-#ifdef HAVE_LIBEV
-    {"ping, wake-only", "ping", "", 0, &uvsig_wake_only, &peer_libev, 0.95},
-#endif
-    {"100 watchers on one signal",
-     "watchers",
-     "100",
-     0,
-     &uvsig_bytes,
-     &uv_signal,
-     0.12},
-    {"start and stop of a further watcher",
-     "start-stop",
-     "further",
-     0,
-     &uvsig_bytes,
-     &uv_signal,
-     0.05},
-    {"latency from another process, p99",
-     "latency",
-     "process",
-     1,
-     &uvsig_bytes,
-     &uv_signal,
-     1.0},
-    {"busy loop with against without",
-     "busy-loop",
-     "",
-     0,
-     &presence_uvsig,
-     &presence_without,
-     1.02},
-    {"siginfo on against off, ping, bytes",
-     "siginfo",
-     "ping, bytes",
-     0,
-     &uvsig_bytes,
-     &uvsig_bytes_no_info,
-     1.02},
-    {"siginfo on against off, burst of 3,000, bytes",
-     "siginfo",
-     "burst of 3,000, bytes",
-     0,
-     &uvsig_bytes,
-     &uvsig_bytes_no_info,
-     1.02}};
-
-enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
-
-static struct found {
-  bool is_known;
-  bool is_reached;
-  struct spread ratio;
-  double cpu;
-} found[TARGETS];
-
-static const struct series* find(const struct series* series,
+const struct series* find_series(const struct series* series,
                                  size_t n,
                                  const struct peer* peer) {
   size_t i;
@@ -129,44 +24,15 @@ static const struct series* find(const struct series* series,
   return NULL;
 }
 
-static void look_at_target(const struct target* target,
-                           struct found* out,
-                           const struct series* series,
-                           size_t n,
-                           unsigned rounds) {
-  const struct series* ours = find(series, n, target->peer);
-  const struct series* theirs;
-  double delivered;
-
-  if (ours == NULL)
-    return;
-  if (target->against == NULL) {
-    delivered = (double) ours->delivered / (double) ours->sent;
-    out->ratio = (struct spread){delivered, delivered, delivered};
-    out->cpu = NAN;
-    out->is_reached = ours->delivered == ours->sent;
-    out->is_known = true;
-    return;
-  }
-  theirs = find(series, n, target->against);
-  if (theirs == NULL)
-    return;
-  out->ratio = ratio_of(
-      ours->figures[target->figure], theirs->figures[target->figure], rounds);
-  out->cpu = ratio_of(ours->cpu, theirs->cpu, rounds).median;
-  out->is_reached = out->ratio.median <= target->limit;
-  out->is_known = true;
-}
-
 /* --- Tables --------------------------------------------------------------- */
 
-/* Three significant digits or more, none behind the point where it is large. */
+/* Three significant digits or more; small whole numbers are exact. */
 static int digits(double value) {
-  return value < 10 ? 2 : value < 100 ? 1 : 0;
+  return value == 0 || value >= 100 ? 0 : value < 10 ? 2 : 1;
 }
 
-static void print_spread(const struct spread* spread, int places) {
-  if (isnan(spread->median))
+void print_spread(const struct spread* spread, int places) {
+  if (!isfinite(spread->median))
     printf(" - | - |");
   else
     printf(" %.*f | %.*f to %.*f |",
@@ -178,52 +44,69 @@ static void print_spread(const struct spread* spread, int places) {
            spread->high);
 }
 
+static void print_signals(const struct series* series, bool with_values) {
+  if (series->sent > 0)
+    printf(" %llu | %llu |",
+           (unsigned long long) series->sent,
+           (unsigned long long) series->delivered);
+  else
+    printf(" - | - |");
+  if (with_values)
+    printf(" %llu |", (unsigned long long) series->told);
+}
+
+static void print_head(const struct bench* bench,
+                       unsigned rounds,
+                       unsigned figure,
+                       bool with_values) {
+  printf("\n### %s%s%s: %s\n\n",
+         bench->workload,
+         bench->variant[0] != '\0' ? ", " : "",
+         bench->variant,
+         bench->figures[figure]);
+  printf("| %u rounds | %s | quartiles | / %s | quartiles | sent | delivered |"
+         "%s\n| --- | --: | --- | --: | --- | --: | --: |%s\n",
+         rounds,
+         bench->unit,
+         bench->against->name,
+         with_values ? " with value |" : "",
+         with_values ? " --: |" : "");
+}
+
 static void print_table(const struct bench* bench,
                         const struct series* series,
                         size_t n,
                         unsigned rounds,
                         unsigned figure) {
-  const struct series* against = find(series, n, bench->against);
-  struct spread spread;
+  const struct series* against = find_series(series, n, bench->against);
+  struct spread own;
+  struct spread ratio;
+  bool with_values = false;
   size_t i;
 
-  printf(
-      "\n%s%s%s: %s, %s (%u rounds)\n\n"
-      "| | median | quartiles | against %s | quartiles | sent | delivered |\n"
-      "| --- | --: | --- | --: | --- | --: | --: |\n",
-      bench->workload,
-      bench->variant[0] != '\0' ? ", " : "",
-      bench->variant,
-      bench->figures[figure],
-      bench->unit,
-      rounds,
-      bench->against->name);
+  for (i = 0; i < n; i++)
+    with_values |= series[i].told > 0;
+  print_head(bench, rounds, figure, with_values);
   for (i = 0; i < n; i++) {
-    if (series[i].failed)
+    own = spread_of(series[i].figures[figure], rounds);
+    if (series[i].failed || isnan(own.median))
       continue;
-    printf("| %s |", series[i].peer->name);
-    spread = spread_of(series[i].figures[figure], rounds);
-    print_spread(&spread, digits(spread.median));
-    if (against != NULL) {
-      spread =
+    ratio = (struct spread){NAN, NAN, NAN};
+    if (against != NULL && against != &series[i])
+      ratio =
           ratio_of(series[i].figures[figure], against->figures[figure], rounds);
-      print_spread(&spread, 3);
-    } else {
-      printf(" - | - |");
-    }
-    if (series[i].sent > 0)
-      printf(" %llu | %llu |\n",
-             (unsigned long long) series[i].sent,
-             (unsigned long long) series[i].delivered);
-    else
-      printf(" - | - |\n");
+    printf("| %s |", series[i].peer->name);
+    print_spread(&own, digits(own.median));
+    print_spread(&ratio, 3);
+    print_signals(&series[i], with_values);
+    putchar('\n');
   }
   fflush(stdout);
 }
 
 /* --- CSV files ------------------------------------------------------------ */
 
-static FILE* open_csv(const char* name, const char* mode) {
+FILE* open_csv(const char* name, const char* mode) {
   char path[4096];
   FILE* file;
 
@@ -244,15 +127,15 @@ static FILE* open_workload(const struct bench* bench) {
 
   last = bench->workload;
   if (is_new)
-    fputs("variant,size,peer,figure,unit,rounds,median,q1,q3,cpu,against,ratio,"
+    fputs("size,variant,peer,figure,unit,rounds,median,q1,q3,cpu,against,ratio,"
           "ratio_q1,ratio_q3,sent,delivered,told\n",
           file);
   return file;
 }
 
 /* Nothing where there is no number. */
-static void write_number(FILE* file, double value) {
-  if (isnan(value))
+void write_number(FILE* file, double value) {
+  if (!isfinite(value))
     fputs(",", file);
   else
     fprintf(file, "%.6g,", value);
@@ -270,9 +153,9 @@ static void write_line(FILE* file,
   if (against != NULL)
     ratio = ratio_of(series->figures[figure], against->figures[figure], rounds);
   fprintf(file,
-          "\"%s\",%u,\"%s\",%s,%s,%u,",
-          bench->variant,
+          "%u,\"%s\",\"%s\",%s,%s,%u,",
           bench->n,
+          bench->variant,
           series->peer->name,
           bench->figures[figure],
           bench->unit,
@@ -296,7 +179,7 @@ static void write_csv(const struct bench* bench,
                       const struct series* series,
                       size_t n,
                       unsigned rounds) {
-  const struct series* against = find(series, n, bench->against);
+  const struct series* against = find_series(series, n, bench->against);
   FILE* file = open_workload(bench);
   unsigned figure;
   size_t i;
@@ -313,64 +196,9 @@ void report(const struct bench* bench,
             size_t n,
             unsigned rounds) {
   unsigned figure;
-  size_t i;
 
   for (figure = 0; bench->figures[figure] != NULL; figure++)
     print_table(bench, series, n, rounds, figure);
   if (report_directory != NULL)
     write_csv(bench, series, n, rounds);
-  for (i = 0; i < TARGETS; i++)
-    if (strcmp(targets[i].workload, bench->workload) == 0 &&
-        strcmp(targets[i].variant, bench->variant) == 0)
-      look_at_target(&targets[i], &found[i], series, n, rounds);
-}
-
-/* --- The end -------------------------------------------------------------- */
-
-static void write_targets(void) {
-  FILE* file = open_csv("targets", "w");
-  size_t i;
-
-  fputs("target,against,limit,ratio,ratio_q1,ratio_q3,cpu_ratio,reached\n",
-        file);
-  for (i = 0; i < TARGETS; i++) {
-    if (!found[i].is_known)
-      continue;
-    fprintf(file,
-            "\"%s\",\"%s\",",
-            targets[i].title,
-            targets[i].against != NULL ? targets[i].against->name : "sent");
-    write_number(file, targets[i].limit);
-    write_number(file, found[i].ratio.median);
-    write_number(file, found[i].ratio.low);
-    write_number(file, found[i].ratio.high);
-    write_number(file, found[i].cpu);
-    fprintf(file, "%s\n", found[i].is_reached ? "yes" : "no");
-  }
-  fclose(file);
-}
-
-int report_end(void) {
-  size_t i;
-
-  printf("\n| target | against | at most | measured | quartiles | reached | "
-         "by processor time |\n"
-         "| --- | --- | --: | --: | --- | --- | --: |\n");
-  for (i = 0; i < TARGETS; i++) {
-    if (!found[i].is_known)
-      continue;
-    printf("| %s | %s | %g |",
-           targets[i].title,
-           targets[i].against != NULL ? targets[i].against->name : "sent",
-           targets[i].limit);
-    print_spread(&found[i].ratio, 3);
-    printf(" %s |", found[i].is_reached ? "yes" : "**no**");
-    if (isnan(found[i].cpu))
-      printf(" - |\n");
-    else
-      printf(" %.3f |\n", found[i].cpu);
-  }
-  if (report_directory != NULL)
-    write_targets();
-  return 0;
 }

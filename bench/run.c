@@ -9,6 +9,10 @@
  * bench/bench -1 WORKLOAD VARIANT PEER REPEATS
  *     Measure once, in this process, and print nothing: for strace and
  *     callgrind.
+ * bench/bench -l WORKLOAD VARIANT
+ *     List the peers that take part.
+ * bench/bench -v
+ *     List the peers' versions.
  */
 
 #include "bench.h"
@@ -24,8 +28,12 @@
 
 enum { FEWEST_ROUNDS = 15, DEADLINE_MS = 60000 };
 
-static const struct bench* const all_benches[] = {
-    deliver_benches, start_benches, thread_benches, flood_benches, NULL};
+static const struct bench* const all_benches[] = {deliver_benches,
+                                                  start_benches,
+                                                  thread_benches,
+                                                  flood_benches,
+                                                  presence_benches,
+                                                  NULL};
 
 const struct peer* const peers[] = {&uvsig_bytes,
                                     &uvsig_wake_only,
@@ -153,6 +161,7 @@ static void run_bench(const struct bench* bench,
   for (round = 0; round < rounds; round++)
     run_round(bench, series, n, round, result);
   report(bench, series, n, rounds);
+  targets_look(bench, series, n, rounds);
   free(series);
 }
 
@@ -183,7 +192,8 @@ static int run_all(unsigned rounds, char** names) {
     fprintf(stderr, "no such workload\n");
     return 2;
   }
-  return report_end();
+  targets_report();
+  return 0;
 }
 
 static const struct peer* find_peer(const struct bench* bench,
@@ -196,36 +206,68 @@ static const struct peer* find_peer(const struct bench* bench,
   return NULL;
 }
 
-static int run_once(char** arguments) {
+static const struct bench* find_bench(const char* workload,
+                                      const char* variant) {
   const struct bench* const* set;
   const struct bench* bench;
-  const struct peer* peer;
-  struct bench once;
-  struct result result;
 
   for (set = all_benches; *set != NULL; set++)
-    for (bench = *set; bench->workload != NULL; bench++) {
-      if (strcmp(bench->workload, arguments[0]) != 0 ||
-          strcmp(bench->variant, arguments[1]) != 0)
-        continue;
-      peer = find_peer(bench, arguments[2]);
-      if (peer == NULL)
-        break;
-      once = *bench;
-      once.repeats = (unsigned) atoi(arguments[3]);
-      is_once = true;
-      measure(&once, peer, &result);
-      return 0;
-    }
-  fprintf(stderr, "no such workload, variant or peer\n");
+    for (bench = *set; bench->workload != NULL; bench++)
+      if (strcmp(bench->workload, workload) == 0 &&
+          strcmp(bench->variant, variant) == 0)
+        return bench;
+  fprintf(stderr, "%s %s: no such workload\n", workload, variant);
+  exit(2);
+}
+
+static void run_once(char** arguments) {
+  const struct bench* bench = find_bench(arguments[0], arguments[1]);
+  const struct peer* peer = find_peer(bench, arguments[2]);
+  struct bench once = *bench;
+  struct result result;
+
+  if (peer == NULL) {
+    fprintf(stderr, "%s: no such peer\n", arguments[2]);
+    exit(2);
+  }
+  once.repeats = (unsigned) atoi(arguments[3]);
+  is_once = true;
+  measure(&once, peer, &result);
+}
+
+static void list_peers(char** arguments) {
+  struct series* series = allocate(MOST_PEERS, sizeof(*series));
+  size_t n = choose_peers(find_bench(arguments[0], arguments[1]), series);
+  size_t i;
+
+  for (i = 0; i < n; i++)
+    puts(series[i].peer->name);
+  free(series);
+}
+
+static void list_versions(void) {
+  const struct peer* const* peer;
+
+  for (peer = peers; *peer != NULL; peer++)
+    if ((*peer)->version != NULL)
+      printf("%s %s\n", (*peer)->name, (*peer)->version);
+}
+
+static int usage(void) {
+  fputs("usage: bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]\n"
+        "       bench -1 WORKLOAD VARIANT PEER REPEATS\n"
+        "       bench -l WORKLOAD VARIANT\n"
+        "       bench -v\n",
+        stderr);
   return 2;
 }
 
 int main(int argc, char** argv) {
   unsigned rounds = 21;
+  int mode = 0;
   int option;
 
-  while ((option = getopt(argc, argv, "r:o:1")) != -1)
+  while ((option = getopt(argc, argv, "r:o:1lv")) != -1)
     switch (option) {
     case 'r':
       rounds = (unsigned) atoi(optarg);
@@ -234,17 +276,24 @@ int main(int argc, char** argv) {
       report_directory = optarg;
       break;
     case '1':
-      if (argc - optind == 4)
-        return run_once(argv + optind);
-      /* fall through */
+    case 'l':
+    case 'v':
+      mode = option;
+      break;
     default:
-      fprintf(stderr,
-              "usage: %s [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]\n"
-              "       %s -1 WORKLOAD VARIANT PEER REPEATS\n",
-              argv[0],
-              argv[0]);
-      return 2;
+      return usage();
     }
-  return run_all(rounds < FEWEST_ROUNDS ? FEWEST_ROUNDS : rounds,
-                 argv + optind);
+  argc -= optind;
+  argv += optind;
+  if (mode == 0)
+    return run_all(rounds < FEWEST_ROUNDS ? FEWEST_ROUNDS : rounds, argv);
+  if (mode == '1' && argc == 4)
+    run_once(argv);
+  else if (mode == 'l' && argc == 2)
+    list_peers(argv);
+  else if (mode == 'v' && argc == 0)
+    list_versions();
+  else
+    return usage();
+  return 0;
 }
