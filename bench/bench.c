@@ -65,15 +65,15 @@ static void mark(void) {
 }
 
 void span_begin(struct span* span) {
-  mark();
   span->cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+  mark();
   span->wall = now();
 }
 
 void span_end(struct span* span) {
   span->wall = now() - span->wall;
-  span->cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID) - span->cpu;
   mark();
+  span->cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID) - span->cpu;
 }
 
 void set_time(struct result* result, const struct span* span, double n) {

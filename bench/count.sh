@@ -15,7 +15,7 @@ trap 'rm -rf "$tmp"' EXIT
 # The system calls between the two marks, getsid(), in a signal's handler and in
 # all. A handler is what comes between the signal's arrival and the return.
 count_calls() {
-  "$STRACE" -f -o "$tmp/trace" "$program" -1 "$1" "$2" "$3" "$4" || return 1
+  timeout 60 "$STRACE" -f -o "$tmp/trace" "$program" -1 "$1" "$2" "$3" "$4" || return 1
   awk -v n="$5" '
     $2 ~ /^getsid\(/ { inside = !inside; next }
     !inside || $3 == "resumed>" || / resumed>/ { next }
@@ -44,7 +44,7 @@ of_calls() {
 # does not count.
 count_instructions() {
   for n in "$4" $(($4 * 2)); do
-    valgrind --tool=callgrind --callgrind-out-file="$tmp/callgrind" \
+    timeout 60 valgrind --tool=callgrind --callgrind-out-file="$tmp/callgrind" \
       "$program" -1 "$1" "$2" "$3" "$n" 2>"$tmp/$n" || return 1
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$tmp/$n"
   done | awk -v n="$5" 'NR == 1 { once = $1 } NR == 2 {

@@ -26,6 +26,7 @@ static void prepare(struct side* side, int signum, unsigned n) {
   ev_signal* watchers = allocate(n, sizeof(*watchers));
   unsigned i;
 
+  side->signum = signum;
   side->watchers = watchers;
   for (i = 0; i < n; i++) {
     ev_signal_init(&watchers[i], on_signal, signum);

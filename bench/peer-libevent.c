@@ -23,6 +23,7 @@ static void prepare(struct side* side, int signum, unsigned n) {
   struct event** events = allocate(n, sizeof(*events));
   unsigned i;
 
+  side->signum = signum;
   side->watchers = events;
   for (i = 0; i < n; i++) {
     events[i] = evsignal_new(side->loop, signum, on_signal, side);
