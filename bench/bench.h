@@ -21,16 +21,17 @@
 
 /* What a peer can do, and what a bench needs. */
 enum {
-  CAN_LOOP = 1,      /* it has a loop, and is no bare handler */
-  CAN_MANY = 2,      /* several watchers on one signal */
-  CAN_THREADS = 4,   /* a loop in each of several threads, all watching */
-  CAN_REALTIME = 8,  /* realtime signals */
-  CAN_RESTART = 16,  /* watchers can be stopped and started */
-  IS_INHERENT = 32,  /* part of any comparison of signals: ours, libuv's */
-  IS_FLOOR = 64,     /* not a library, but what none can be faster than */
-  IS_PRESENCE = 128, /* not for signals: what else a loop has in it */
-  IS_SIGINFO = 256,  /* ours without info_depth, and with more */
-  TELLS_VALUES = 512 /* sigqueue()'s values reach the callback */
+  CAN_LOOP = 1,       /* it has a loop, and is no bare handler */
+  CAN_MANY = 2,       /* several watchers on one signal */
+  CAN_THREADS = 4,    /* a loop in each of several threads, all watching */
+  CAN_REALTIME = 8,   /* realtime signals */
+  CAN_RESTART = 16,   /* watchers can be stopped and started */
+  IS_INHERENT = 32,   /* part of any comparison of signals: ours, libuv's */
+  IS_FLOOR = 64,      /* not a library, but what none can be faster than */
+  IS_PRESENCE = 128,  /* not for signals: what else a loop has in it */
+  IS_SIGINFO = 256,   /* ours without info_depth, and with more */
+  TELLS_VALUES = 512, /* sigqueue()'s values reach the callback */
+  IS_INDIRECT = 1024  /* a thread of its own takes part */
 };
 
 struct side;
@@ -120,6 +121,7 @@ struct bench {
   unsigned rounds;  /* times the number of rounds; 0: 1 */
   const struct peer* against;
   const struct peer* const* only; /* these, or NULL; ends with NULL */
+  bool is_plain; /* figures that are no times, and are not compared */
 };
 
 /* All of them; each ends with one without a workload. */
@@ -155,7 +157,7 @@ void join_side(struct side* side, const struct side* other, caught_fn fn);
 void watch(struct side* side, int signum, unsigned n);
 /* Run the loop until `expected` have been delivered, or nothing more comes. */
 void drain(struct side* side, uint64_t expected);
-/* Run it until nothing more comes. */
+/* Run it until nothing has come for a millisecond. */
 void drain_now(struct side* side);
 
 /* With a mark at the ends of what is measured. */

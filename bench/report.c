@@ -104,6 +104,36 @@ static void print_table(const struct bench* bench,
   fflush(stdout);
 }
 
+static void print_plain_table(const struct bench* bench,
+                              const struct series* series,
+                              size_t n,
+                              unsigned rounds) {
+  unsigned figure;
+  double median;
+  size_t i;
+
+  printf("\n### %s, %s\n\n| |", bench->workload, bench->unit);
+  for (figure = 0; bench->figures[figure] != NULL; figure++)
+    printf(" %s |", bench->figures[figure]);
+  printf("\n| --- |");
+  for (figure = 0; bench->figures[figure] != NULL; figure++)
+    printf(" --: |");
+  for (i = 0; i < n; i++) {
+    if (series[i].failed)
+      continue;
+    printf("\n| %s |", series[i].peer->name);
+    for (figure = 0; bench->figures[figure] != NULL; figure++) {
+      median = spread_of(series[i].figures[figure], rounds).median;
+      if (isnan(median))
+        printf(" - |");
+      else
+        printf(" %g |", median);
+    }
+  }
+  putchar('\n');
+  fflush(stdout);
+}
+
 /* --- CSV files ------------------------------------------------------------ */
 
 FILE* open_csv(const char* name, const char* mode) {
@@ -197,8 +227,11 @@ void report(const struct bench* bench,
             unsigned rounds) {
   unsigned figure;
 
-  for (figure = 0; bench->figures[figure] != NULL; figure++)
-    print_table(bench, series, n, rounds, figure);
+  if (bench->is_plain)
+    print_plain_table(bench, series, n, rounds);
+  else
+    for (figure = 0; bench->figures[figure] != NULL; figure++)
+      print_table(bench, series, n, rounds, figure);
   if (report_directory != NULL)
     write_csv(bench, series, n, rounds);
 }

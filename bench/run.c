@@ -263,7 +263,7 @@ static int usage(void) {
 }
 
 int main(int argc, char** argv) {
-  unsigned rounds = 21;
+  unsigned rounds = FEWEST_ROUNDS;
   int mode = 0;
   int option;
 

@@ -176,7 +176,13 @@ static void write_targets(void) {
 }
 
 void targets_report(void) {
+  size_t known = 0;
   size_t i;
+
+  for (i = 0; i < TARGETS; i++)
+    known += found[i].is_known;
+  if (known == 0)
+    return;
 
   printf("\n## Targets\n\n| target | against | at most | measured | quartiles "
          "| reached | "

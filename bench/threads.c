@@ -89,7 +89,7 @@ static void threads(const struct bench* bench,
  {                                                                             \
   .workload = "threads", .variant = variant_, .figures = {"time"},             \
   .unit = "ns", .measure = threads, .needs = CAN_LOOP | CAN_THREADS, .n = n_,  \
-  .repeats = 300, .against = &uv_signal                                        \
+  .repeats = 300, .rounds = 2, .against = &uv_signal                           \
  }
 
 const struct bench thread_benches[] = {THREADS("1", 1),
