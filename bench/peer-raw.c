@@ -55,7 +55,7 @@ static void handler_start_with_info(struct side* side, unsigned i) {
   install(side->signum, &action);
 }
 
-const struct peer raw_handler = {.name = "raise + empty handler",
+const struct peer raw_handler = {.name = "empty handler",
                                  .flags = IS_FLOOR,
                                  .open = handler_open,
                                  .prepare = handler_prepare,
@@ -63,7 +63,7 @@ const struct peer raw_handler = {.name = "raise + empty handler",
 
 /* The kernel copies the siginfo_t for it. */
 const struct peer raw_handler_siginfo = {
-    .name = "raise + empty SA_SIGINFO handler",
+    .name = "empty SA_SIGINFO handler",
     .flags = IS_FLOOR,
     .open = handler_open,
     .prepare = handler_prepare,

@@ -23,9 +23,10 @@ of(name, peer, figure) = sprintf( \
 variant(name, variant, figure) = sprintf( \
   "< awk 'index($0, \",\\\"%s\\\",\") && /,%s,(ns|us),/' '%s'", \
   variant, figure, file(name))
-colour(peer) = peer[1:11] eq "uvsig bytes" ? 0x1f77b4 : \
-  peer[1:9] eq "uvsig wak" ? 0x17becf : peer eq "uv_signal_t" ? 0xd62728 : \
-  0x999999
+colour(peer) = peer eq "uvsig bytes" ? 0x1f77b4 : \
+  peer eq "uvsig wake-only" ? 0x17becf : peer eq "uv_signal_t" ? 0xd62728 : \
+  peer eq "libev" ? 0x2ca02c : peer eq "libevent" ? 0xff7f0e : \
+  peer eq "GLib" ? 0x9467bd : peer eq "sd-event" ? 0x8c564b : 0xdddddd
 
 # Columns: 3 peer, 7 median, 8 and 9 quartiles, 15 sent, 16 delivered.
 
@@ -71,8 +72,7 @@ set output directory . "/watchers.svg"
 set title "watchers: one signal, many callbacks"
 plot for [peer in "'uvsig bytes' 'uvsig wake-only' uv_signal_t libev libevent GLib"] \
   of("watchers", peer, "time") using 1:7 title peer pt 7 ps 0.6 \
-  lc rgb (peer eq "libev" ? 0x2ca02c : peer eq "libevent" ? 0xff7f0e : \
-  peer eq "GLib" ? 0x9467bd : colour(peer))
+  lc rgb colour(peer)
 
 unset logscale
 set logscale x 2
@@ -83,7 +83,7 @@ set output directory . "/threads.svg"
 set title "threads: one signal, many loops"
 plot for [peer in "'uvsig bytes' 'uvsig wake-only' uv_signal_t GLib"] \
   of("threads", peer, "time") using 1:($7 / 1000) title peer pt 7 ps 0.6 \
-  lc rgb (peer eq "GLib" ? 0x9467bd : colour(peer))
+  lc rgb colour(peer)
 
 # --- Bars side by side
 unset logscale
