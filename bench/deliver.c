@@ -183,10 +183,10 @@ static const struct peer* const wake_only_pair[] = {
   .needs = CAN_LOOP | ((n_) > 1 ? CAN_MANY : 0), .n = n_, .repeats = repeats_, \
   .against = &uv_signal                                                        \
  }
-#define SIGINFO(variant_, measure_, n_, repeats_, pair_)                       \
+#define SIGINFO(variant_, measure_, n_, repeats_, pair_, against_)             \
  {                                                                             \
   .workload = "siginfo", .variant = variant_, TIME, .measure = measure_,       \
-  .n = n_, .repeats = repeats_, .rounds = 6, .against = pair_[1],              \
+  .n = n_, .repeats = repeats_, .rounds = 6, .against = against_,              \
   .only = pair_                                                                \
  }
 
@@ -239,8 +239,23 @@ const struct bench deliver_benches[] = {
      .n = 3000,
      .repeats = 3,
      .against = &uv_signal},
-    SIGINFO("ping, bytes", ping, 0, 4000, bytes_pair),
-    SIGINFO("ping, wake-only", ping, 0, 4000, wake_only_pair),
-    SIGINFO("burst of 3,000, bytes", burst, 3000, 2, bytes_pair),
-    SIGINFO("burst of 3,000, wake-only", burst, 3000, 2, wake_only_pair),
+    SIGINFO("ping, bytes", ping, 0, 4000, bytes_pair, &uvsig_bytes_no_info),
+    SIGINFO("ping, wake-only",
+            ping,
+            0,
+            4000,
+            wake_only_pair,
+            &uvsig_wake_only_no_info),
+    SIGINFO("burst of 3,000, bytes",
+            burst,
+            3000,
+            2,
+            bytes_pair,
+            &uvsig_bytes_no_info),
+    SIGINFO("burst of 3,000, wake-only",
+            burst,
+            3000,
+            2,
+            wake_only_pair,
+            &uvsig_wake_only_no_info),
     {.workload = NULL}};

@@ -62,12 +62,11 @@ const struct peer raw_handler = {.name = "empty handler",
                                  .start = handler_start};
 
 /* The kernel copies the siginfo_t for it. */
-const struct peer raw_handler_siginfo = {
-    .name = "empty SA_SIGINFO handler",
-    .flags = IS_FLOOR,
-    .open = handler_open,
-    .prepare = handler_prepare,
-    .start = handler_start_with_info};
+const struct peer raw_handler_siginfo = {.name = "empty SA_SIGINFO handler",
+                                         .flags = IS_FLOOR,
+                                         .open = handler_open,
+                                         .prepare = handler_prepare,
+                                         .start = handler_start_with_info};
 
 /* --- A pipe and epoll ----------------------------------------------------- */
 
