@@ -15,7 +15,8 @@ trap 'rm -rf "$tmp"' EXIT
 # The system calls between the two marks, getsid(), in a signal's handler and in
 # all. A handler is what comes between the signal's arrival and the return.
 count_calls() {
-  timeout 60 "$STRACE" -f -o "$tmp/trace" "$program" -1 "$1" "$2" "$3" "$4" || return 1
+  timeout 60 "$STRACE" -f -o "$tmp/trace" \
+    "$program" -1 "$1" "$2" "$3" "$4" || return 1
   awk -v n="$5" '
     $2 ~ /^getsid\(/ { inside = !inside; next }
     !inside || $3 == "resumed>" || / resumed>/ { next }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals from another process, or another thread: as many as it can send for a
- * while (flood), and one at a time to a loop that sleeps (latency). The times of
- * sending are in memory that sender and receiver share, since not every peer
+ * while (flood), and one at a time to a loop that sleeps (latency). The times
+ * of sending are in memory that sender and receiver share, since not every peer
  * tells a callback what sigqueue() was given.
  */
 
@@ -120,8 +120,8 @@ static bool is_orphan(pid_t to) {
   return getpid() != to && getppid() != to;
 }
 
-/* The last signal, another one, which ends the receiver's loop. Again and again,
- * since it is lost where a peer's buffer is full. */
+/* The last signal, another one, which ends the receiver's loop. Again and
+ * again, since it is lost where a peer's buffer is full. */
 static void send_end(struct link* link, pid_t to) {
   uint64_t deadline = now() + PATIENCE_NS;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The library itself, in its modes, and libuv's uv_signal_t: the two that are in
- * every comparison.
+ * The library itself, in its modes, and libuv's uv_signal_t: the two that are
+ * in every comparison.
  */
 
 #include "bench.h"

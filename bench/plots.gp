@@ -70,7 +70,8 @@ set ylabel "ns for each signal"
 set yrange [*:*]
 set output directory . "/watchers.svg"
 set title "watchers: one signal, many callbacks"
-plot for [peer in "'uvsig bytes' 'uvsig wake-only' uv_signal_t libev libevent GLib"] \
+all = "'uvsig bytes' 'uvsig wake-only' uv_signal_t libev libevent GLib"
+plot for [peer in all] \
   of("watchers", peer, "time") using 1:7 title peer pt 7 ps 0.6 \
   lc rgb colour(peer)
 
