@@ -35,8 +35,13 @@ static const struct bench* const all_benches[] = {deliver_benches,
                                                   presence_benches,
                                                   NULL};
 
-const struct peer* const peers[] = {&uvsig_bytes,
+/* In the order of the turns: what is to be close to each other in a ratio is so
+ * in time. */
+const struct peer* const peers[] = {&raw_pipe,
+                                    &raw_handler_siginfo,
+                                    &raw_handler,
                                     &uvsig_wake_only,
+                                    &uvsig_bytes,
                                     &uv_signal,
 #ifdef HAVE_LIBEV
                                     &peer_libev,
@@ -50,9 +55,6 @@ const struct peer* const peers[] = {&uvsig_bytes,
 #ifdef HAVE_GLIB
                                     &peer_glib,
 #endif
-                                    &raw_pipe,
-                                    &raw_handler,
-                                    &raw_handler_siginfo,
                                     NULL};
 
 /* --- Running -------------------------------------------------------------- */
