@@ -87,7 +87,8 @@ typedef enum {
    * after the bytes, and warned of. */
   UVSIG_MODE_BYTES = 0,
   /* The byte only wakes the loop: one callback per signal number with its
-   * count, in ascending order. A burst costs one system call. */
+   * count, in ascending order. A burst costs one system call, and what a
+   * callback raises costs none. */
   UVSIG_MODE_WAKE_ONLY
 } uvsig_mode_t;
 
