@@ -87,7 +87,8 @@ typedef enum {
    * after the bytes, and warned of. */
   UVSIG_MODE_BYTES = 0,
   /* The byte only wakes the loop: one callback per signal number with its
-   * count, in ascending order. A burst costs one system call. */
+   * count, in ascending order. A burst costs one system call, and what a
+   * callback raises costs none. */
   UVSIG_MODE_WAKE_ONLY
 } uvsig_mode_t;
 
@@ -194,6 +195,7 @@ UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
  *   UV_EINVAL    `sig` is NULL or not initialised
  *   UV_EPERM     not the loop thread
  *   UV_EALREADY  closing already; the first call's `cb` stands
+ *   UV_EBUSY     its uvsig_shutdown_t is neither done nor closed
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
 
@@ -926,7 +928,8 @@ struct uvsig_shutdown_options_s {
   unsigned forced_count; /* 2: the so-manieth of all forces; 0: none does */
   unsigned exit_count;   /* 3: the so-manieth of all ends the process from the
                            * signal handler: _exit(128 + n); 0: none does */
-  unsigned debounce_ms;  /* 200: after one that counts, others do not */
+  unsigned debounce_ms;  /* 200: after one that counts, others do not, but
+                         * for one that raises the level by its set */
   int watch_ignored;     /* 0; 1: take also signals that are ignored now */
   unsigned delay_ms;     /* 0: how long UVSIG_SHUTDOWN_NOT_READY is */
   unsigned grace_ms;     /* 10,000: how long _DRAINING may be */
@@ -960,9 +963,8 @@ struct uvsig_shutdown_report_s {
   unsigned children; /* child processes that were there at the end */
   unsigned holds;    /* work that was under way at the end ... */
   char held[256];    /* ... and its names, separated by ", "; cut with "..." */
-  unsigned handles;  /* what keeps the loop alive at the end, and is not ... */
-  unsigned
-      left[UV_HANDLE_TYPE_MAX]; /* ... the `uvsig_t`'s; by uv_handle_type */
+  unsigned handles;  /* of the loop that are left, active or not ... */
+  unsigned left[UV_HANDLE_TYPE_MAX]; /* ... and not the library's; by type */
   unsigned requests; /* requests that keep it alive, such as uv_queue_work() */
   /* private */
   uint64_t reserved[8];
@@ -1015,7 +1017,8 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
                                      const uvsig_shutdown_options_t* options);
 
 /* Give up: the signals have their previous dispositions again, and all that was
- * registered is forgotten and left as it is. `cb`, which may be NULL, is called
+ * registered is forgotten and left as it is, but for what lingers, which is
+ * closed at once. `cb`, which may be NULL, is called
  * from the loop; from then on `*sd` is yours. No deadline ends the process any
  * more. After UVSIG_SHUTDOWN_DONE it gives the signals their default actions
  * back and frees, and does not call `cb`. No other thread may be using `sd`.
@@ -1085,6 +1088,8 @@ UVSIG_EXTERN int uvsig_shutdown_ready(uvsig_shutdown_t* sd);
 UVSIG_EXTERN int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd);
 
 /* --- What a shutdown waits for -------------------------------------------- */
+
+/* What is registered must not be registered again before it is removed. */
 
 /* Called on the loop thread: accept no more. */
 typedef void (*uvsig_shutdown_listener_cb)(uvsig_shutdown_listener_t* l);

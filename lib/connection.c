@@ -231,10 +231,9 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_IDLE];
   uvsig_shutdown_connection_t* at;
 
-  for (at = list->next; at != list; at = at->next) {
+  for (at = list->next; at != list; at = at->next)
     at->state |= UVSIG__CONN_QUIET;
-    all->spread++;
-  }
+  all->spread_at = c->phase_at[UVSIG_SHUTDOWN_DRAINING];
   call(c, UVSIG__CONN_IDLE);
   call(c, UVSIG__CONN_ACTIVE);
   tell_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
@@ -266,20 +265,23 @@ uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now) {
   unsigned window_ms = c->options.spread_ms < c->options.grace_ms
                            ? c->options.spread_ms
                            : c->options.grace_ms;
-  uint64_t window = window_ms * UVSIG__MS;
-  uint64_t elapsed = now - c->phase_at[UVSIG_SHUTDOWN_DRAINING];
-  size_t due;
+  uint64_t end = c->phase_at[UVSIG_SHUTDOWN_DRAINING] + window_ms * UVSIG__MS;
+  uvsig_shutdown_connection_t* at;
+  double count = 0;
 
   if (c->options.idle != UVSIG_SHUTDOWN_IDLE_SPREAD || is_empty(idle))
     return UVSIG__NEVER;
-  due =
-      elapsed < window
-          ? (size_t) ((double) all->spread * (double) elapsed / (double) window)
-          : SIZE_MAX;
-  while (all->spread_done < due && !is_empty(idle)) {
-    all->spread_done++;
+  /* Of those that are left now, whatever has become of the others. */
+  for (at = idle->next; at != idle; at = at->next)
+    count++;
+  if (now < end)
+    all->spread += count * (double) (now - all->spread_at) /
+                   (double) (end - all->spread_at);
+  else
+    all->spread = count;
+  all->spread_at = now;
+  for (; all->spread >= 1 && !is_empty(idle); all->spread--)
     uvsig__connection_move(c, idle->next, UVSIG__CONN_NOW);
-  }
   tell_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
   return is_empty(idle) ? UVSIG__NEVER : now + TICK;
 }

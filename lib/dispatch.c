@@ -44,40 +44,54 @@ static int decode_bytes(struct uvsig__hub* hub) {
   return calls;
 }
 
-/* Move the handler's counters to ours, and say so. */
-static void take_counters(struct uvsig__hub* hub) {
+/* What the handler could not write. */
+static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
   uint64_t counts[UVSIG_NSIG] = {0};
-  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, UV_EAGAIN, 0, counts, -1};
-  struct uvsig__source* source;
-  unsigned long uncarried;
-  int signum;
-  int error;
+  uvsig_warning_t warning = {
+      error != 0 ? UVSIG_WARN_WRITE_ERROR : UVSIG_WARN_FULL_BUFFER,
+      error != 0 ? error : UV_EAGAIN,
+      total,
+      counts,
+      -1};
+  const struct uvsig__source* source;
 
-  for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    source = hub->sources[signum];
-    if (source == NULL)
-      continue;
+  for (source = hub->first; source != NULL; source = source->after)
+    counts[source->signum] = source->raised;
+  uvsig__warn(hub, &warning);
+}
+
+/* Move the handler's counters to ours. Returns how much it was. */
+static uint64_t take_counters(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+  uint64_t total = 0;
+
+  for (source = hub->first; source != NULL; source = source->after) {
     /* Acquire: pairs with the handler's release, so that every signal taken
      * here is found in `caught`. */
-    uncarried =
+    source->raised =
         atomic_exchange_explicit(&source->uncarried, 0, memory_order_acquire);
-    source->taken += uncarried;
-    counts[signum] = uncarried;
-    warning.total += uncarried;
+    source->taken += source->raised;
+    total += source->raised;
   }
+  return total;
+}
 
-  error = atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
+/* The same, and say what has gone wrong. */
+static void take_and_warn(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+  uint64_t total = take_counters(hub);
+  int error =
+      atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
+
   if (error != 0) {
-    warning.kind = UVSIG_WARN_WRITE_ERROR;
-    warning.error = error;
-    uvsig__warn(hub, &warning);
-  } else if (!hub->wakeup.wake_only && warning.total > 0) {
+    warn(hub, total, error);
+  } else if (!hub->wakeup.wake_only && total > 0) {
     hub->full_buffers++;
-    for (signum = 1; signum < UVSIG_NSIG; signum++)
-      if (counts[signum] > 0)
-        hub->sources[signum]->full_buffers++;
+    for (source = hub->first; source != NULL; source = source->after)
+      if (source->raised > 0)
+        source->full_buffers++;
     if (hub->warn_on_full_buffer)
-      uvsig__warn(hub, &warning);
+      warn(hub, total, 0);
   }
 }
 
@@ -101,14 +115,11 @@ static int deliver_taken(struct uvsig__source* source) {
 static int deliver_counters(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   int calls = 0;
-  int signum;
 
-  for (signum = 1; signum < UVSIG_NSIG && !hub->closing; signum++) {
-    source = hub->sources[signum];
-    if (source == NULL || source->taken == 0)
-      continue;
-    calls += deliver_taken(source);
-  }
+  for (source = hub->first; source != NULL && !hub->closing;
+       source = source->after)
+    if (source->taken > 0)
+      calls += deliver_taken(source);
   return calls;
 }
 
@@ -134,11 +145,52 @@ static int look_at_counters(struct uvsig__hub* hub) {
   /* Before the counters are taken, and acquire: see catch_signal(). */
   if (atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel) !=
       0)
-    take_counters(hub);
+    take_and_warn(hub);
   /* Else there may be what a delivery was called from the middle of. */
   if (!hub->closing)
     uvsig__report_wakeup_fd(hub);
   return deliver_counters(hub);
+}
+
+/* --- Wake-only: no bell while the loop is awake ----------------------------- */
+
+static bool is_raised(const struct uvsig__hub* hub) {
+  const struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after)
+    if (atomic_load_explicit(&source->uncarried, memory_order_acquire) > 0)
+      return true;
+  return false;
+}
+
+static void on_awake(uv_idle_t* awake) {
+  (void) awake; /* while it is started the loop does not sleep */
+}
+
+/* The bell rings once until it is taken back, which is done last here: what the
+ * callbacks raise, and what comes meanwhile, needs no system call. Taken back
+ * first and looked second, as everywhere (test/wakeup.pml): what is raised after
+ * the look rings. What is found by the look is left for the next turn, so that
+ * the loop's other handles have theirs; the bell is taken again without a byte
+ * in the pipe, so the loop must not sleep, nor whoever polls its backend
+ * (uv_backend_timeout() is 0 then). Neither after a delivery in the prepare
+ * phase: who runs the loop once waits for that. */
+static int deliver_awake(struct uvsig__hub* hub) {
+  int calls;
+
+  hub->overdue = 0;
+  take_and_warn(hub);
+  if (!hub->closing)
+    uvsig__report_wakeup_fd(hub);
+  calls = deliver_counters(hub);
+  if (hub->closing || hub->inherited)
+    return calls;
+  atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
+  if (is_raised(hub))
+    atomic_exchange_explicit(&hub->wakeup.pending, 1, memory_order_acq_rel);
+  if (!uv_is_closing((uv_handle_t*) &hub->awake))
+    uv_idle_start(&hub->awake, on_awake);
+  return calls;
 }
 
 /* Read once and deliver. Returns how many callbacks it ran, and in `*n` how
@@ -157,7 +209,7 @@ static int turn(struct uvsig__hub* hub, ssize_t* n) {
   calls += decode_bytes(hub);
   if (!hub->closing && !hub->inherited &&
       is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
-    calls += look_at_counters(hub);
+    calls += hub->wakeup.wake_only ? deliver_awake(hub) : look_at_counters(hub);
   return calls;
 }
 
@@ -189,12 +241,21 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
-  if (hub->inherited)
+  if (hub->inherited) {
+    uv_idle_stop(&hub->awake);
     return;
+  }
   /* A dead fd wakes nobody; a loop that runs finds out here. Relaxed: if it is
    * not seen now, it is on the next turn. */
   if (atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
     look_at_counters(hub);
+  if (!hub->wakeup.wake_only || hub->closing || hub->inherited)
+    return;
+  /* Relaxed: only a hint; what is not seen has rung, and wakes the loop. */
+  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) != 0)
+    deliver_awake(hub);
+  else
+    uv_idle_stop(&hub->awake);
 }
 
 /* Deliver what is pending. Returns how many callbacks it ran, and in `*n` the
@@ -225,11 +286,10 @@ int uvsig_flush(uvsig_t* sig) {
 }
 
 static bool is_watching(const struct uvsig__hub* hub) {
-  int signum;
+  const struct uvsig__source* source;
 
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL &&
-        uvsig__source_is_watched(hub->sources[signum]))
+  for (source = hub->first; source != NULL; source = source->after)
+    if (uvsig__source_is_watched(source))
       return true;
   return false;
 }

@@ -135,7 +135,9 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
       _exit(uvsig__exit_status(e));
     return;
   }
-  if (!counts(e))
+  /* One that forces is no repetition of one that does not. */
+  if (!counts(e) &&
+      !(is_forced && atomic_load(&e->level) < UVSIG_SHUTDOWN_FORCED))
     return;
   number = atomic_fetch_add(&e->signals, 1) + 1;
   begin(e, signum, info, NULL);

@@ -85,6 +85,7 @@ struct uvsig__source {
   /* The loop's. caught = delivered + discarded + what is pending; what is
    * pending is in the pipe, in `taken` or still in `uncarried`. */
   struct uvsig__hub* hub;
+  struct uvsig__source* after; /* the hub's next one, by number */
   uint64_t delivered;
   uint64_t discarded;
   uint64_t coalesced;
@@ -92,8 +93,9 @@ struct uvsig__source {
   uint64_t full_buffers;
   uint64_t replaced;
   uint64_t max_latency;
-  unsigned long taken; /* from `uncarried`, not yet delivered */
-  unsigned long stale; /* bytes in the pipe whose signals were discarded */
+  unsigned long taken;  /* from `uncarried`, not yet delivered */
+  unsigned long raised; /* what was taken last */
+  unsigned long stale;  /* bytes in the pipe whose signals were discarded */
 
   uvsig_watcher_t* first;
   uvsig_watcher_t* last;
@@ -146,6 +148,7 @@ struct uvsig__hub {
 
   uv_poll_t poll;       /* referenced while `refs` is not 0 */
   uv_prepare_t prepare; /* notices which thread runs the loop */
+  uv_idle_t awake;      /* started: the loop is not to sleep, see dispatch.c */
   uv_timer_t deadline;  /* of the first wait to end, see wait.c */
   uv_timer_t last;      /* closed after the others, see signals.c */
   unsigned refs;        /* started watchers that keep the loop alive */
@@ -171,6 +174,7 @@ struct uvsig__hub {
   unsigned char bytes[UVSIG__BUDGET];
 
   struct uvsig__source* sources[UVSIG_NSIG];
+  struct uvsig__source* first; /* of them, in ascending order */
 };
 
 /* Whoever replaces our handler may save it, and call it as their previous one.

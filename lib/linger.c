@@ -101,7 +101,7 @@ void uvsig__linger_close(struct uvsig__coordinator* c,
   uv_stream_t* stream = connection->stream;
   uv_close_cb close_cb = connection->close_cb;
 
-  if ((connection->state & UVSIG__CONN_SENT) == 0)
+  if ((connection->state & (UVSIG__CONN_SENT | UVSIG__CONN_BROKEN)) == 0)
     connection->state |= UVSIG__CONN_FORCED;
   uvsig__connection_count(c, connection);
   uvsig__connection_forget(c, connection);
@@ -188,12 +188,14 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
         uv_stream_get_write_queue_size(at->stream) == 0)
       at->state |= UVSIG__CONN_SENT;
     side = look(at->stream);
+    if (side == BROKEN)
+      at->state |= UVSIG__CONN_BROKEN;
     unsent = count_unsent(at->stream);
     if (unsent != at->unsent && !is_forcing) {
       at->unsent = unsent;
       set_deadline(c, at);
     }
-    if (side == BROKEN || (at->state & UVSIG__CONN_BROKEN) != 0 ||
+    if ((at->state & UVSIG__CONN_BROKEN) != 0 ||
         (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
         now >= at->deadline)
       uvsig__linger_close(c, at);

@@ -41,6 +41,7 @@ static void run(struct uvsig__coordinator* c, uvsig_reload_t* r) {
     c->is_reloading = true;
     uvsig__notify_reloading(c);
   }
+  c->reloading++;
   r->cb(r);
 }
 
@@ -118,14 +119,18 @@ int uvsig_reload_request(uvsig_reload_t* r) {
   return 0;
 }
 
-/* Is there one that runs, or will? */
-static bool is_reloading(const struct uvsig__coordinator* c) {
+/* Is there one that runs, stopped or not, or will? If not, the last is over. */
+static void settle(struct uvsig__coordinator* c) {
   const uvsig_reload_t* r;
 
+  if (!c->is_reloading || c->reloading > 0)
+    return;
   for (r = c->reloads; r != NULL; r = r->next)
-    if ((r->state & (RUNNING | PENDING)) != 0)
-      return true;
-  return false;
+    if ((r->state & PENDING) != 0)
+      return;
+  c->is_reloading = false;
+  if (!uvsig__has_begun(c))
+    uvsig__notify_ready(c);
 }
 
 int uvsig_reload_finish(uvsig_reload_t* r) {
@@ -146,11 +151,8 @@ int uvsig_reload_finish(uvsig_reload_t* r) {
   uvsig_shutdown_release(&r->hold);
   if ((r->state & PENDING) != 0)
     uvsig__look_again(c);
-  if (c->is_reloading && !is_reloading(c)) {
-    c->is_reloading = false;
-    if (!uvsig__has_begun(c))
-      uvsig__notify_ready(c);
-  }
+  c->reloading--;
+  settle(c);
   return 0;
 }
 
@@ -167,6 +169,7 @@ int uvsig_reload_stop(uvsig_reload_t* r) {
     return err;
   uvsig_watcher_stop(&r->watcher);
   delist(c, r);
+  settle(c);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "shutdown.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,67 +47,81 @@ void uvsig__report_end(struct uvsig__coordinator* c) {
 struct walk {
   const uvsig_t* sig;
   uvsig_shutdown_report_t* report;
+  bool is_alive;
 };
 
-/* Does it keep the loop alive? */
 static void count_handle(uv_handle_t* handle, void* arg) {
   struct walk* walk = arg;
   uv_handle_type type = uv_handle_get_type(handle);
 
-  if (!uv_is_active(handle) || !uv_has_ref(handle) || uv_is_closing(handle) ||
-      uvsig_has_handle(walk->sig, handle))
+  if (uv_is_closing(handle) || uvsig_has_handle(walk->sig, handle))
     return;
+  walk->is_alive |= uv_is_active(handle) && uv_has_ref(handle);
   walk->report->handles++;
   if ((unsigned) type < UV_HANDLE_TYPE_MAX)
     walk->report->left[type]++;
 }
 
-/* Returns how much is left. */
-unsigned uvsig__report_left(uv_loop_t* loop,
-                            const uvsig_t* sig,
-                            uvsig_shutdown_report_t* report) {
-  struct walk walk = {sig, report};
+/* Returns whether it keeps the loop alive. */
+bool uvsig__report_left(uv_loop_t* loop,
+                        const uvsig_t* sig,
+                        uvsig_shutdown_report_t* report) {
+  struct walk walk = {sig, report, false};
 
   report->handles = 0;
   memset(report->left, 0, sizeof(report->left));
   uv_walk(loop, count_handle, &walk);
   report->requests = loop->active_reqs.count;
-  return report->handles + report->requests;
+  return walk.is_alive || report->requests > 0;
 }
 
 /* --- The line ------------------------------------------------------------- */
 
+/* Nobody may read it, and somebody hold the stream's lock: neither may keep the
+ * process. */
+static void say(const char* line, int size) {
+  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+
+  if (size > 0 && poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 &&
+      write(STDERR_FILENO, line, (size_t) size) < 0)
+    return; /* there is nobody to tell */
+}
+
 void uvsig__report_log(const struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
   const uint64_t* ms = report->phase_ms;
+  char line[1024];
+  int size;
 
-  fprintf(stderr,
-          "libuvsig: shutdown: %s from process %ld of user %ld: %s after %llu "
-          "ms (%llu not ready, %llu draining, %llu forcing); connections: %u "
-          "closed, %u forced, %u open; children: %u killed, %u left; held: %s; "
-          "left in the loop: %u handles, %u requests\n",
-          report->reason != NULL ? report->reason : "a request",
-          (long) report->pid,
-          (long) report->uid,
-          report->clean ? "clean" : "forced",
-          (unsigned long long) (ms[UVSIG_SHUTDOWN_NOT_READY] +
-                                ms[UVSIG_SHUTDOWN_DRAINING] +
-                                ms[UVSIG_SHUTDOWN_FORCING]),
-          (unsigned long long) ms[UVSIG_SHUTDOWN_NOT_READY],
-          (unsigned long long) ms[UVSIG_SHUTDOWN_DRAINING],
-          (unsigned long long) ms[UVSIG_SHUTDOWN_FORCING],
-          report->closed,
-          report->forced,
-          report->open,
-          report->killed,
-          report->children,
-          report->holds > 0 ? report->held : "nothing",
-          report->handles,
-          report->requests);
+  size = snprintf(
+      line,
+      sizeof(line),
+      "libuvsig: shutdown: %.256s from process %ld of user %ld: %s after %llu "
+      "ms (%llu not ready, %llu draining, %llu forcing); connections: %u "
+      "closed, %u forced, %u open; children: %u killed, %u left; held: %s; "
+      "left in the loop: %u handles, %u requests\n",
+      report->reason != NULL ? report->reason : "a request",
+      (long) report->pid,
+      (long) report->uid,
+      report->clean ? "clean" : "forced",
+      (unsigned long long) (ms[UVSIG_SHUTDOWN_NOT_READY] +
+                            ms[UVSIG_SHUTDOWN_DRAINING] +
+                            ms[UVSIG_SHUTDOWN_FORCING]),
+      (unsigned long long) ms[UVSIG_SHUTDOWN_NOT_READY],
+      (unsigned long long) ms[UVSIG_SHUTDOWN_DRAINING],
+      (unsigned long long) ms[UVSIG_SHUTDOWN_FORCING],
+      report->closed,
+      report->forced,
+      report->open,
+      report->killed,
+      report->children,
+      report->holds > 0 ? report->held : "nothing",
+      report->handles,
+      report->requests);
+  say(line, size < (int) sizeof(line) ? size : (int) sizeof(line) - 1);
 }
 
-/* The loop is stuck, and may hold the lock of stderr. In the deadline's
- * thread. */
+/* In the deadline's thread. */
 void uvsig__log_overdue(int status) {
   char line[80];
   int size = snprintf(line,
@@ -114,6 +129,5 @@ void uvsig__log_overdue(int status) {
                       "libuvsig: shutdown: the loop is stuck, exit %d\n",
                       status);
 
-  if (size > 0 && write(STDERR_FILENO, line, (size_t) size) < 0)
-    return; /* there is nobody to tell */
+  say(line, size);
 }

@@ -203,7 +203,7 @@ static void take_signals_back(const struct uvsig__coordinator* c) {
 static void settle_deadline(struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
 
-  if (report->holds == 0 && report->handles == 0 && report->requests == 0)
+  if (report->holds == 0 && report->requests == 0)
     uvsig__deadline_close(c);
   else
     uvsig__deadline_set(
@@ -240,7 +240,7 @@ static void end(struct uvsig__coordinator* c) {
   if (phase_cb != NULL)
     phase_cb(sd, UVSIG_SHUTDOWN_DONE);
   /* What is left would keep uv_run() from returning. */
-  if (uvsig__report_left(loop, sig, &scratch) != 0)
+  if (uvsig__report_left(loop, sig, &scratch))
     uv_stop(loop);
 }
 
@@ -404,6 +404,17 @@ static void set_timer(struct uvsig__coordinator* c, uint64_t at) {
   uv_timer_start(&c->timer, on_timer, ms > 0 ? ms : 1, 0);
 }
 
+/* In the child of a fork there is no thread of the parent's. */
+static void renew_deadline(struct uvsig__coordinator* c) {
+  c->has_forked = false;
+  if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
+    set_deadline(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
+  else if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    set_deadline(c, c->options.hard_ms);
+  else if (is_in(c, UVSIG_SHUTDOWN_FORCING))
+    set_deadline(c, 0);
+}
+
 static void look(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t spread = UVSIG__NEVER;
   uint64_t linger;
@@ -414,6 +425,8 @@ static void look(struct uvsig__coordinator* c, bool has_polled) {
     return;
   }
   c->is_advancing = true;
+  if (c->has_forked)
+    renew_deadline(c);
   if (has_polled)
     take_turn(c);
   linger = uvsig__linger_tick(c, uvsig__now());
@@ -543,6 +556,7 @@ static void on_forked(struct uvsig__family* family) {
   struct uvsig__escalation* e = &c->escalation;
 
   atomic_store(&c->callers, 0);
+  c->has_forked = true;
   if (atomic_load(&c->phase) != UVSIG_SHUTDOWN_RUNNING)
     return;
   atomic_store(&e->level, UVSIG_SHUTDOWN_NONE);

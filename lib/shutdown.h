@@ -110,8 +110,8 @@ struct uvsig__connections {
   /* The heads: linked to themselves when there is none. */
   uvsig_shutdown_connection_t lists[UVSIG__CONN_LISTS];
   size_t open;        /* all of them */
-  size_t spread;      /* how many were idle when draining began ... */
-  size_t spread_done; /* ... and how many have been closed one by one since */
+  double spread;      /* how many of the idle it is time to close ... */
+  uint64_t spread_at; /* ... as of when */
   uint64_t linger_ns; /* how long until the next look at those that linger */
   uint64_t linger_at; /* when that is, or UVSIG__NEVER */
 };
@@ -140,6 +140,7 @@ struct uvsig__coordinator {
   unsigned handles; /* that have still to be closed */
   uvsig_shutdown_close_cb close_cb;
   sigset_t ignored;  /* left so, instead of their default actions */
+  bool has_forked;   /* and has no deadline of its own yet */
   bool is_over;      /* the last callback has been called, or is about to be */
   bool is_advancing; /* and in somebody's callback, perhaps */
 
@@ -159,7 +160,8 @@ struct uvsig__coordinator {
   unsigned hold_count;
 
   uvsig_reload_t* reloads;
-  bool is_reloading; /* and the service manager knows */
+  unsigned reloading; /* how many run, stopped or not */
+  bool is_reloading;  /* and the service manager knows */
 
   unsigned watcher_count;
   uvsig_watcher_t watchers[];
@@ -238,9 +240,9 @@ void uvsig__reloads_forget(struct uvsig__coordinator* c);
 /* report.c */
 void uvsig__report_begin(struct uvsig__coordinator* c);
 void uvsig__report_end(struct uvsig__coordinator* c);
-unsigned uvsig__report_left(uv_loop_t* loop,
-                            const uvsig_t* sig,
-                            uvsig_shutdown_report_t* report);
+bool uvsig__report_left(uv_loop_t* loop,
+                        const uvsig_t* sig,
+                        uvsig_shutdown_report_t* report);
 void uvsig__report_log(const struct uvsig__coordinator* c);
 void uvsig__log_overdue(int status);
 

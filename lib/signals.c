@@ -69,9 +69,12 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
     return err;
   uv_prepare_init(loop, &hub->prepare);
   uv_timer_init(loop, &hub->deadline);
+  uv_idle_init(loop, &hub->awake);
+  uv_unref((uv_handle_t*) &hub->awake);
   hub->poll.data = hub;
   hub->prepare.data = hub;
   hub->deadline.data = hub;
+  hub->awake.data = hub;
   uv_unref((uv_handle_t*) &hub->poll);
   uv_unref((uv_handle_t*) &hub->prepare);
   uv_prepare_start(&hub->prepare, uvsig__on_prepare);
@@ -177,12 +180,13 @@ static void close_handle(struct uvsig__hub* hub, uv_handle_t* handle) {
  * callback of its own or none. Then a handle that it cannot have found tells
  * when they are done. */
 static void close_handles(struct uvsig__hub* hub) {
-  unsigned handles = 3;
+  unsigned handles = 4;
   int signum;
 
   close_handle(hub, (uv_handle_t*) &hub->poll);
   close_handle(hub, (uv_handle_t*) &hub->prepare);
   close_handle(hub, (uv_handle_t*) &hub->deadline);
+  close_handle(hub, (uv_handle_t*) &hub->awake);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (hub->sources[signum] != NULL && hub->sources[signum]->has_share) {
       close_handle(hub, (uv_handle_t*) &hub->sources[signum]->share);
@@ -206,6 +210,8 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
     return UV_EALREADY;
   if (err != 0)
     return err;
+  if (hub->families != NULL)
+    return UV_EBUSY;
 
   uvsig__stop_itimers(hub);
   hub->closing = true;
@@ -283,6 +289,7 @@ int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
   return handle == (const uv_handle_t*) &hub->poll ||
          handle == (const uv_handle_t*) &hub->prepare ||
          handle == (const uv_handle_t*) &hub->deadline ||
+         handle == (const uv_handle_t*) &hub->awake ||
          handle == (const uv_handle_t*) &hub->last;
 }
 

@@ -72,6 +72,7 @@ void uvsig__source_reset(struct uvsig__source* source) {
 
 struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
   struct uvsig__source* source = hub->sources[signum];
+  struct uvsig__source** link;
 
   if (source == NULL) {
     source = calloc(1, sizeof(*source) + hub->depth * sizeof(*source->records));
@@ -83,6 +84,10 @@ struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
     source->signum = signum;
     source->wakeup = &hub->wakeup;
     hub->sources[signum] = source;
+    for (link = &hub->first; *link != NULL && (*link)->signum < signum;)
+      link = &(*link)->after;
+    source->after = *link;
+    *link = source;
   }
   return source;
 }

@@ -97,18 +97,22 @@ static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
   return is_due;
 }
 
+static void report(struct uvsig__hub* hub) {
+  uint64_t counts[UVSIG_NSIG] = {0};
+  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, 0, 0, counts, -1};
+
+  if (take_report(&warning, counts))
+    uvsig__warn(hub, &warning);
+}
+
 /* The handler has rung at every loop that watches the signal; the first one to
  * look reports. */
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
-  uint64_t counts[UVSIG_NSIG] = {0};
-  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, 0, 0, counts, -1};
 
   /* Relaxed: only a hint. The bell's byte was written after it was set. */
-  if (own == NULL || atomic_load_explicit(&own->due, memory_order_relaxed) == 0)
-    return;
-  if (take_report(&warning, counts))
-    uvsig__warn(hub, &warning);
+  if (own != NULL && atomic_load_explicit(&own->due, memory_order_relaxed) != 0)
+    report(hub);
 }
 
 int uvsig_decode(const void* bytes, size_t size, unsigned counts[UVSIG_NSIG]) {

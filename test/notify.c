@@ -390,6 +390,34 @@ static void ready_is_told_after_the_last_reload_only(void) {
   close_shutdown();
 }
 
+static void ready_is_told_when_what_is_pending_is_stopped(void) {
+  start_reload();
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  raise(SIGHUP);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  close_shutdown();
+}
+
+static void ready_is_not_told_while_one_that_is_stopped_runs(void) {
+  start_reload();
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  close_shutdown();
+}
+
 /* It would have the manager believe that nobody has asked it to stop. */
 static void a_reload_that_ends_in_a_shutdown_does_not_tell_ready(void) {
   start_reload();
@@ -495,6 +523,8 @@ int main(void) {
       TEST(the_time_that_is_left_is_told_while_draining),
       TEST(a_reload_is_told_with_its_time_and_ready_after_it),
       TEST(ready_is_told_after_the_last_reload_only),
+      TEST(ready_is_told_when_what_is_pending_is_stopped),
+      TEST(ready_is_not_told_while_one_that_is_stopped_runs),
       TEST(a_reload_that_ends_in_a_shutdown_does_not_tell_ready),
       TEST(the_loop_pings_the_watchdog),
       TEST(a_loop_that_is_stuck_does_not_ping),

@@ -2,6 +2,9 @@
  *
  * Raises SIGUSR1 50 times, to be traced by syscalls.sh:
  *   raise-many bytes|wake-only|uv WATCHERS
+ * or, in wake-only mode, one after the other, each in the callback of the one
+ * before:
+ *   raise-many ping 1
  */
 
 #include "config.h"
@@ -14,6 +17,7 @@ enum { MOST_WATCHERS = 100, RAISES = 50 };
 
 static unsigned long signals;
 static int count;
+static int pings;
 
 static void raise_all(void) {
   int i;
@@ -27,7 +31,12 @@ static void on_signal(uvsig_watcher_t* w,
                       const uvsig_info_t* info) {
   (void) signum;
   signals += info->count;
-  uv_stop(w->sig->loop);
+  if (pings > 0) {
+    pings--;
+    raise(SIGUSR1);
+  } else {
+    uv_stop(w->sig->loop);
+  }
 }
 
 static int raise_to_us(uv_loop_t* loop, uvsig_mode_t mode) {
@@ -45,7 +54,10 @@ static int raise_to_us(uv_loop_t* loop, uvsig_mode_t mode) {
         uvsig_watcher_start(&watchers[i], on_signal, SIGUSR1) != 0)
       return 1;
 
-  raise_all();
+  if (pings > 0)
+    raise(SIGUSR1);
+  else
+    raise_all();
   uv_run(loop, UV_RUN_DEFAULT);
   uvsig_close(&sig, NULL);
   uv_run(loop, UV_RUN_DEFAULT);
@@ -87,7 +99,9 @@ int main(int argc, char** argv) {
     return 2;
   if (strcmp(argv[1], "uv") == 0)
     return raise_to_uv(loop);
-  return raise_to_us(loop,
-                     strcmp(argv[1], "wake-only") == 0 ? UVSIG_MODE_WAKE_ONLY
-                                                       : UVSIG_MODE_BYTES);
+  if (strcmp(argv[1], "ping") == 0)
+    pings = RAISES - 1;
+  return raise_to_us(
+      loop,
+      strcmp(argv[1], "bytes") == 0 ? UVSIG_MODE_BYTES : UVSIG_MODE_WAKE_ONLY);
 }

@@ -11,6 +11,9 @@
 
 #include "harness.h"
 
+/* The server's own, whatever the test: a poll handle. */
+#define SERVER_HANDLES 1u
+
 /* --- In the server -------------------------------------------------------- */
 
 /* A connection of one-letter requests: g is answered at once, with "ok", or

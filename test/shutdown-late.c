@@ -161,6 +161,28 @@ static void after_done_a_signal_changes_nothing_on_any_thread(void) {
   CHECK_EQ(run_forked(exit_with_late_signals), 0);
 }
 
+static void one_that_forces_by_its_set_is_not_debounced(void) {
+  set_options(3600000, 1);
+  options.debounce_ms = 3600000;
+  sigemptyset(&options.graceful);
+  sigaddset(&options.graceful, SIGQUIT);
+  sigaddset(&options.forced, SIGTERM);
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "for ever"), 0);
+  raise(SIGQUIT);
+  raise(SIGQUIT);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), UV_EBUSY);
+  raise(SIGTERM);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(sd.report.signals, 2);
+  CHECK_EQ(sd.report.holds, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 static void ignore_and_shut_down(void) {
   set_options(1000, 1000);
   options.watch_ignored = 1;
@@ -237,6 +259,47 @@ static void a_second_signal_ends_a_drain_that_is_stuck_in_hard_time(void) {
 
   CHECK(WIFEXITED(status));
   CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
+/* A child that goes on in the middle has a deadline of its own when its loop has
+ * come to it. */
+static void stick_in_child(void) {
+  uv_timer_t timer;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, NULL, UVSIG_SHUTDOWN_GRACEFUL), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  CHECK_EQ(uv_timer_start(&timer, stick, 0, 0), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
+static void a_child_that_is_stuck_while_draining_ends(void) {
+  pid_t child;
+  int status;
+
+  skip_under_valgrind("a process that ends with a thread has lost memory");
+  set_options(1000, 50);
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    stick_in_child();
+    _exit(0);
+  }
+  CHECK_EQ(uvsig_shutdown_extend(&sd, LONG_MS), 0); /* not to end before it */
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
 }
 
 /* --- A fork in between ---------------------------------------------------- */
@@ -377,19 +440,59 @@ static void a_stream_shut_down_by_its_owner_closes_with_the_peer(void) {
   close_loop(&f.loop);
 }
 
+static char much[1 << 20];
+
+static void on_forced(uvsig_shutdown_connection_t* c,
+                      uvsig_shutdown_event_t event) {
+  (void) c;
+  CHECK(event != UVSIG_SHUTDOWN_CONNECTION_FORCE);
+}
+
+static void a_peer_that_goes_by_itself_was_not_forced_to(void) {
+  uv_write_t request;
+  uv_buf_t buffer = uv_buf_init(much, sizeof(much));
+  uv_pipe_t stream;
+  int fds[2];
+
+  CHECK_EQ(uvsig_ignore(SIGPIPE), UVSIG_DEFAULT);
+  set_options(LONG_MS, LONG_MS);
+  open_shutdown();
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+  CHECK_EQ(uv_pipe_init(&f.loop, &stream, 0), 0);
+  CHECK_EQ(uv_pipe_open(&stream, fds[0]), 0);
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, on_forced), 0);
+  CHECK_EQ(uv_write(&request, (uv_stream_t*) &stream, &buffer, 1, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_linger(
+               &connection, (uv_stream_t*) &stream, on_stream_closed),
+           0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(closed_streams, 0);
+  close(fds[1]);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed_streams, 1);
+  CHECK_EQ(sd.report.closed, 1);
+  CHECK_EQ(sd.report.forced, 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_thread_that_reads_standard_input_does_not_keep_exit),
       TEST(a_job_that_never_ends_does_not_keep_the_process),
       TEST(close_after_done_takes_the_deadline_back),
       TEST(after_done_a_signal_changes_nothing_on_any_thread),
+      TEST(one_that_forces_by_its_set_is_not_debounced),
       TEST(what_was_no_default_action_is_given_back_at_the_end),
       TEST(without_signals_a_stuck_process_is_killed),
       TEST(a_second_signal_ends_a_drain_that_is_stuck_in_hard_time),
+      TEST(a_child_that_is_stuck_while_draining_ends),
       TEST(a_child_does_not_inherit_a_shutdown_that_has_not_begun),
       TEST(closing_all_that_is_not_the_uvsigs_leaves_the_shutdown),
       TEST(closing_everything_is_survived),
       TEST(a_stream_shut_down_by_its_owner_closes_with_the_peer),
+      TEST(a_peer_that_goes_by_itself_was_not_forced_to),
   };
 
   harness_init();

@@ -43,6 +43,8 @@ expect "wake-only mode makes one for the first of a burst and none after it" \
   wake-only 1 1 0
 expect "wake-only mode makes no more with a hundred watchers" \
   wake-only 100 1 0
+expect "wake-only mode makes none for those that callbacks raise" \
+  ping 1 1 0
 if test "$("$PKG_CONFIG" --modversion libuv | cut -d. -f1,2)" = 1.44; then
   expect "uv_signal_t makes three with one handle" \
     uv 1 3 3

@@ -3,9 +3,9 @@
  * A model of the wakeup protocol for Spin: two handlers at once, a pipe of two
  * bytes, and a loop that sleeps while the pipe is empty. It must never sleep for
  * good with a signal undelivered. The steps are those of lib/handler.c
- * (catch_signal) and lib/dispatch.c (turn). model.sh runs it, and with
- * NO_DOORBELL, TAKE_FIRST and NO_EMPTY, each of which takes a step out and must
- * lose a signal.
+ * (catch_signal) and lib/dispatch.c (turn, or, with AWAKE, what replaces it in
+ * wake-only mode). model.sh runs it, and with NO_DOORBELL, TAKE_FIRST, NO_EMPTY
+ * and NO_LOOK, each of which takes a step out and must lose a signal.
  */
 
 #define HANDLERS 2
@@ -86,6 +86,54 @@ inline look() {
 #endif
 }
 
+#ifdef AWAKE
+
+/* deliver_awake(): what is found by the look is left for the next turn, and the
+ * loop does not sleep before. */
+inline deliver_awake() {
+  take();
+  exchange(false, seen);
+#ifndef NO_LOOK
+  if
+  :: uncarried > 0 -> exchange(true, seen)
+  :: else -> skip
+  fi;
+#endif
+  awake = true
+}
+
+proctype loop() {
+  byte value;
+  bool seen;
+  bool awake;
+
+  do
+  :: true ->
+     if /* the prepare phase */
+     :: pending -> deliver_awake()
+     :: else -> awake = false
+     fi;
+     if /* the poll */
+     :: nempty(pipe) ->
+        atomic {
+          do
+          :: nempty(pipe) -> pipe ? value
+          :: else -> break
+          od
+        }
+        if
+        :: pending -> deliver_awake()
+        :: else -> skip
+        fi
+     :: awake && empty(pipe) -> skip
+     :: !awake && finished == HANDLERS && empty(pipe) -> break
+     fi
+  od
+  assert(delivered == HANDLERS * SIGNALS)
+}
+
+#else
+
 proctype loop() {
   byte value;
   byte n;
@@ -123,6 +171,8 @@ proctype loop() {
   od
   assert(delivered == HANDLERS * SIGNALS)
 }
+
+#endif
 
 init {
   byte i;

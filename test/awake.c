@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Wake-only mode, where signals that come while the loop is awake ring no bell:
+ * none may wait for it, and nobody else wait for them.
+ */
+
+#include "harness.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct fixture f;
+static struct recorder r;
+
+static void open_wake_only(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  fixture_open(&f, &options);
+  recorder_init(&r, &f.sig);
+  recorder_start(&r, SIGUSR1);
+}
+
+static void raise_next(struct recorder* recorder) {
+  if (recorder->calls < 1000)
+    raise(SIGUSR1);
+}
+
+static void each_that_a_callback_raises_is_delivered(void) {
+  open_wake_only();
+  r.then = raise_next;
+  raise(SIGUSR1);
+  run_until(&f.loop, &r.calls, 1000);
+  CHECK_EQ(r.signals, 1000);
+  check_books(&f.sig, SIGUSR1, 1000, 0);
+  fixture_close(&f);
+}
+
+/* UV_RUN_ONCE waits for something to happen, and this has. */
+static void a_loop_that_is_run_once_comes_back_for_each(void) {
+  unsigned long i;
+
+  open_wake_only();
+  r.then = raise_next;
+  raise(SIGUSR1);
+  for (i = 0; r.calls < 1000; i++) {
+    CHECK(i < 5000);
+    uv_run(&f.loop, UV_RUN_ONCE);
+  }
+  fixture_close(&f);
+}
+
+static void raise_once(struct recorder* recorder) {
+  if (recorder->calls == 1)
+    raise(SIGUSR1);
+}
+
+/* Another loop that embeds this one sleeps as it is told to. */
+static void whoever_polls_the_backend_is_told_not_to_sleep(void) {
+  int turns;
+
+  open_wake_only();
+  r.then = raise_once;
+  raise(SIGUSR1);
+  for (turns = 0; r.calls == 0; turns++) {
+    CHECK(turns < 100);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  for (; r.calls == 1; turns++) {
+    CHECK(turns < 100);
+    CHECK_EQ(uv_backend_timeout(&f.loop), 0);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  /* And to sleep again when there is nothing. */
+  for (; uv_backend_timeout(&f.loop) == 0; turns++) {
+    CHECK(turns < 100);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  CHECK_EQ(r.calls, 2);
+  fixture_close(&f);
+}
+
+static void raise_always(struct recorder* recorder) {
+  (void) recorder;
+  raise(SIGUSR1);
+}
+
+static void stop_raising(uv_timer_t* timer) {
+  r.then = NULL;
+  uv_close((uv_handle_t*) timer, NULL);
+}
+
+static void signals_that_keep_coming_leave_turns_to_others(void) {
+  uv_timer_t timer;
+
+  open_wake_only();
+  r.then = raise_always;
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  CHECK_EQ(uv_timer_start(&timer, stop_raising, 1, 0), 0);
+  raise(SIGUSR1);
+  while (r.then != NULL)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  run_idle(&f.loop);
+  check_books(&f.sig, SIGUSR1, r.signals, 0);
+  fixture_close(&f);
+}
+
+static unsigned long before; /* calls at the fork */
+
+static void run_in_child(void) {
+  int turns;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  /* Not kept awake by what was the parent's, before uvsig_fork() or after. */
+  for (turns = 0; turns < 3; turns++)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK(uv_backend_timeout(&f.loop) != 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  for (turns = 0; turns < 3; turns++)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK(uv_backend_timeout(&f.loop) != 0);
+  CHECK_EQ(r.calls, before);
+  raise(SIGUSR1);
+  run_until(&f.loop, &r.calls, before + 1);
+}
+
+static void a_child_of_an_awake_loop_sleeps(void) {
+  open_wake_only();
+  r.then = raise_always;
+  raise(SIGUSR1);
+  while (r.calls < 3)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(uv_backend_timeout(&f.loop), 0);
+  r.then = NULL;
+  before = r.calls;
+  CHECK_EQ(run_forked(run_in_child), 0);
+  run_until(&f.loop, &r.calls, before + 1);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(each_that_a_callback_raises_is_delivered),
+      TEST(a_loop_that_is_run_once_comes_back_for_each),
+      TEST(whoever_polls_the_backend_is_told_not_to_sleep),
+      TEST(signals_that_keep_coming_leave_turns_to_others),
+      TEST(a_child_of_an_awake_loop_sleeps),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
