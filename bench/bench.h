@@ -19,19 +19,15 @@
 
 /* --- Peers ---------------------------------------------------------------- */
 
-/* What a peer can do, and what a bench needs. */
+/* What a peer can do, and a bench needs; and what it is. */
 enum {
-  CAN_LOOP = 1,       /* it has a loop, and is no bare handler */
-  CAN_MANY = 2,       /* several watchers on one signal */
-  CAN_THREADS = 4,    /* a loop in each of several threads, all watching */
-  CAN_REALTIME = 8,   /* realtime signals */
-  CAN_RESTART = 16,   /* watchers can be stopped and started */
-  IS_INHERENT = 32,   /* part of any comparison of signals: ours, libuv's */
-  IS_FLOOR = 64,      /* not a library, but what none can be faster than */
-  IS_PRESENCE = 128,  /* not for signals: what else a loop has in it */
-  IS_SIGINFO = 256,   /* ours without info_depth, and with more */
-  TELLS_VALUES = 512, /* sigqueue()'s values reach the callback */
-  IS_INDIRECT = 1024  /* a thread of its own takes part */
+  CAN_LOOP = 1,     /* it has a loop, and is no bare handler */
+  CAN_MANY = 2,     /* several watchers on one signal */
+  CAN_THREADS = 4,  /* a loop in each of several threads, all watching */
+  CAN_REALTIME = 8, /* realtime signals */
+  CAN_RESTART = 16, /* watchers can be stopped and started */
+  IS_FLOOR = 32,    /* no library, but what none can be faster than */
+  IS_INDIRECT = 64  /* a thread of its own takes part */
 };
 
 struct side;
@@ -45,13 +41,11 @@ struct side {
   void* loop;
   void* hub;      /* the library's, beside the loop, or NULL */
   void* watchers; /* the peer's, prepared */
-  unsigned n;     /* how many */
   bool left;      /* for peers whose loop is to be told by a flag */
   /* the workload's */
   caught_fn caught;
-  uint64_t
-      delivered;  /* signals that callbacks have stood for, for each watcher */
-  unsigned count; /* of the callback that is running */
+  uint64_t delivered; /* what callbacks have stood for, of all watchers */
+  unsigned count;     /* of the callback that is running */
   bool has_value;
   intptr_t value;
   uint64_t left_to_send;
@@ -65,7 +59,7 @@ struct peer {
   unsigned flags;
   const void* options;
   void (*open)(struct side* side);
-  /* Make `n` watchers ready, and start one. */
+  /* Make `n` watchers ready; start and stop one of them. */
   void (*prepare)(struct side* side, int signum, unsigned n);
   void (*start)(struct side* side, unsigned i);
   void (*stop)(struct side* side, unsigned i);
@@ -114,13 +108,13 @@ struct bench {
   void (*measure)(const struct bench* bench,
                   const struct peer* peer,
                   struct result* result);
-  unsigned needs; /* of a peer */
-  unsigned also;  /* peers with any of these flags are left out, unless here */
-  unsigned n;     /* the size */
+  unsigned needs;   /* of a peer */
+  unsigned n;       /* the size */
   unsigned repeats; /* how often in a round */
   unsigned rounds;  /* times the number of rounds; 0: 1 */
   const struct peer* against;
   const struct peer* const* only; /* these, or NULL; ends with NULL */
+  bool with_floors;
   bool is_plain; /* figures that are no times, and are not compared */
 };
 
@@ -140,7 +134,7 @@ void* share(size_t size); /* memory for this process and its children */
 
 uint64_t now(void); /* nanoseconds */
 
-/* The clocks, and with --once a mark for strace, at both ends of what is
+/* The clocks, and with -1 a mark for strace, at both ends of what is
  * measured. */
 struct span {
   uint64_t wall;

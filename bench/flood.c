@@ -320,14 +320,14 @@ static void flood(const struct bench* bench,
  {                                                                             \
   .workload = "latency", .variant = variant_,                                  \
   .figures = {"p50", "p99", "p99.9"}, .unit = "us", .measure = latency,        \
-  .needs = CAN_LOOP, .also = IS_FLOOR, .n = sender_, .repeats = 400,           \
+  .needs = CAN_LOOP, .with_floors = true, .n = sender_, .repeats = 400,        \
   .rounds = 3, .against = &uv_signal                                           \
  }
 #define FLOOD(variant_, sender_)                                               \
  {                                                                             \
   .workload = "flood", .variant = variant_,                                    \
   .figures = {"time per signal", "p50", "p99", "p99.9"}, .unit = "us",         \
-  .measure = flood, .needs = CAN_LOOP | CAN_REALTIME, .also = IS_FLOOR,        \
+  .measure = flood, .needs = CAN_LOOP | CAN_REALTIME, .with_floors = true,     \
   .n = sender_, .repeats = 1, .against = &uv_signal                            \
  }
 

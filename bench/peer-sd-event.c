@@ -68,7 +68,7 @@ static void leave(struct side* side) {
 const struct peer peer_sd_event = {
     .name = "sd-event",
     .version = SD_EVENT_MODVERSION,
-    .flags = CAN_LOOP | CAN_REALTIME | CAN_RESTART | TELLS_VALUES,
+    .flags = CAN_LOOP | CAN_REALTIME | CAN_RESTART,
     .open = open_loop,
     .prepare = prepare,
     .start = start,

@@ -90,23 +90,22 @@ static void uvsig_stop(struct side* side, unsigned i) {
 }
 
 #define UVSIG_CAN                                                              \
- (CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_REALTIME | CAN_RESTART | TELLS_VALUES)
-#define UVSIG_PEER(name_, flags_, mode_, depth_)                               \
+ (CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_REALTIME | CAN_RESTART)
+#define UVSIG_PEER(name_, mode_, depth_)                                       \
  {                                                                             \
-  .name = name_, .version = PACKAGE_VERSION, .flags = UVSIG_CAN | (flags_),    \
+  .name = name_, .version = PACKAGE_VERSION, .flags = UVSIG_CAN,               \
   .options = &(const struct options){mode_, depth_}, .open = uvsig_open,       \
   .prepare = uvsig_prepare, .start = uvsig_start, .stop = uvsig_stop,          \
   .turn = loop_turn, .run = loop_run, .leave = loop_leave                      \
  }
 
-const struct peer uvsig_bytes =
-    UVSIG_PEER("uvsig bytes", IS_INHERENT, UVSIG_MODE_BYTES, 64);
+const struct peer uvsig_bytes = UVSIG_PEER("uvsig bytes", UVSIG_MODE_BYTES, 64);
 const struct peer uvsig_wake_only =
-    UVSIG_PEER("uvsig wake-only", IS_INHERENT, UVSIG_MODE_WAKE_ONLY, 64);
+    UVSIG_PEER("uvsig wake-only", UVSIG_MODE_WAKE_ONLY, 64);
 const struct peer uvsig_bytes_no_info =
-    UVSIG_PEER("uvsig bytes without siginfo", IS_SIGINFO, UVSIG_MODE_BYTES, 0);
-const struct peer uvsig_wake_only_no_info = UVSIG_PEER(
-    "uvsig wake-only without siginfo", IS_SIGINFO, UVSIG_MODE_WAKE_ONLY, 0);
+    UVSIG_PEER("uvsig bytes without siginfo", UVSIG_MODE_BYTES, 0);
+const struct peer uvsig_wake_only_no_info =
+    UVSIG_PEER("uvsig wake-only without siginfo", UVSIG_MODE_WAKE_ONLY, 0);
 
 /* --- uv_signal_t ---------------------------------------------------------- */
 
@@ -144,15 +143,14 @@ static void uv_signal_stop_one(struct side* side, unsigned i) {
   check(uv_signal_stop(&handles[i]), "uv_signal_stop");
 }
 
-const struct peer uv_signal = {.name = "uv_signal_t",
-                               .version = UV_VERSION,
-                               .flags = CAN_LOOP | CAN_MANY | CAN_THREADS |
-                                        CAN_REALTIME | CAN_RESTART |
-                                        IS_INHERENT,
-                               .open = uv_signal_open,
-                               .prepare = uv_signal_prepare,
-                               .start = uv_signal_start_one,
-                               .stop = uv_signal_stop_one,
-                               .turn = loop_turn,
-                               .run = loop_run,
-                               .leave = loop_leave};
+const struct peer uv_signal = {
+    .name = "uv_signal_t",
+    .version = UV_VERSION,
+    .flags = CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_REALTIME | CAN_RESTART,
+    .open = uv_signal_open,
+    .prepare = uv_signal_prepare,
+    .start = uv_signal_start_one,
+    .stop = uv_signal_stop_one,
+    .turn = loop_turn,
+    .run = loop_run,
+    .leave = loop_leave};

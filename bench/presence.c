@@ -23,7 +23,7 @@ struct presence {
 
 #define PRESENCE(name_, ...)                                                   \
  {                                                                             \
-  .name = name_, .flags = IS_PRESENCE, .options = &(const struct presence) {   \
+  .name = name_, .options = &(const struct presence) {                         \
    __VA_ARGS__                                                                 \
   }                                                                            \
  }

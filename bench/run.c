@@ -60,10 +60,8 @@ const struct peer* const peers[] = {&raw_pipe,
 /* --- Running -------------------------------------------------------------- */
 
 static bool takes_part(const struct bench* bench, const struct peer* peer) {
-  unsigned apart = IS_FLOOR | IS_SIGINFO | IS_PRESENCE;
-
-  return (peer->flags & apart & ~bench->also) == 0 &&
-         ((peer->flags & bench->needs) == bench->needs);
+  return (peer->flags & bench->needs) == bench->needs &&
+         (bench->with_floors || (peer->flags & IS_FLOOR) == 0);
 }
 
 static void measure(const struct bench* bench,
