@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# bench/count.sh DIRECTORY: system calls (strace) and instructions (callgrind)
+# for each signal, which do not depend on how busy the machine is. Tables go to
+# standard output, calls.csv and instructions.csv to the directory. Runs in the
+# build directory; make bench calls it.
+
+set -eu
+directory=$1
+program=bench/bench
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# The system calls between the two marks, getsid(), in a signal's handler and in
+# all. A handler is what comes between the signal's arrival and the return.
+count_calls() {
+  timeout 60 "$STRACE" -f -o "$tmp/trace" \
+    "$program" -1 "$1" "$2" "$3" "$4" || return 1
+  awk -v n="$5" '
+    $2 ~ /^getsid\(/ { inside = !inside; next }
+    !inside || $3 == "resumed>" || / resumed>/ { next }
+    $2 == "---" { handler[$1] = 1; next }
+    $2 == "+++" { next }
+    $2 ~ /^rt_sigreturn\(/ { handler[$1] = 0 }
+    handler[$1] { in_handler++ }
+    { all++ }
+    END { printf "%.6g,%.6g\n", in_handler / n, all / n }
+  ' "$tmp/trace"
+}
+
+# of_calls WORKLOAD VARIANT REPEATS SIGNALS: for each peer.
+of_calls() {
+  printf '\n### %s%s: system calls\n\n| | in the handler | in all |\n' \
+    "$1" "${2:+, $2}"
+  echo '| --- | --: | --: |'
+  "$program" -l "$1" "$2" | while read -r peer; do
+    counts=$(count_calls "$1" "$2" "$peer" "$3" "$4") || continue
+    echo "| $peer | ${counts%,*} | ${counts#*,} |"
+    echo "$1,\"$2\",\"$peer\",$counts" >>"$directory/calls.csv"
+  done
+}
+
+# Twice as many signals less as many, so that what comes before and after them
+# does not count.
+count_instructions() {
+  for n in "$4" $(($4 * 2)); do
+    timeout 60 valgrind --tool=callgrind --callgrind-out-file="$tmp/callgrind" \
+      "$program" -1 "$1" "$2" "$3" "$n" 2>"$tmp/$n" || return 1
+    sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$tmp/$n"
+  done | awk -v n="$5" 'NR == 1 { once = $1 } NR == 2 {
+    printf "%.0f\n", ($1 - once) / n }'
+}
+
+of_instructions() {
+  printf '\n### %s%s: instructions\n\n| | of the process |\n| --- | --: |\n' \
+    "$1" "${2:+, $2}"
+  "$program" -l "$1" "$2" | while read -r peer; do
+    count=$(count_instructions "$1" "$2" "$peer" "$3" "$4") || continue
+    if test -z "$count"; then continue; fi
+    echo "| $peer | $count |"
+    echo "$1,\"$2\",\"$peer\",$count" >>"$directory/instructions.csv"
+  done
+}
+
+if "$STRACE" -o "$tmp/trace" true 2>/dev/null; then
+  echo 'workload,variant,peer,in_handler,all' >"$directory/calls.csv"
+  of_calls ping "" 500 500
+  of_calls burst 3,000 1 3000
+  of_calls watchers 1 50 50
+  of_calls watchers 10 50 50
+  of_calls watchers 100 20 20
+  of_calls watchers 1,000 5 5
+  of_calls watchers 10,000 2 2
+  of_calls start-stop first 50 50
+  of_calls start-stop further 50 50
+  of_calls open-close "" 50 50
+else
+  echo "system calls are not counted: strace is missing or may not trace" >&2
+fi
+
+if command -v valgrind >/dev/null; then
+  echo 'workload,variant,peer,instructions' >"$directory/instructions.csv"
+  of_instructions ping "" 500 500
+  of_instructions burst 3,000 1 3000
+  of_instructions watchers 100 50 50
+  of_instructions start-stop further 200 200
+else
+  echo "instructions are not counted: valgrind is missing" >&2
+fi

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The benchmark's main program: runs the benches, and has report.c write what
+ * they found.
+ *
+ * bench/bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]
+ *     All of them, or those. Tables go to standard output, CSV files to the
+ *     directory.
+ * bench/bench -1 WORKLOAD VARIANT PEER REPEATS
+ *     Measure once, in this process, and print nothing: for strace and
+ *     callgrind.
+ * bench/bench -l WORKLOAD VARIANT
+ *     List the peers that take part.
+ * bench/bench -v
+ *     List the peers' versions.
+ */
+
+#include "bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { FEWEST_ROUNDS = 15, DEADLINE_MS = 60000 };
+
+static const struct bench* const all_benches[] = {deliver_benches,
+                                                  start_benches,
+                                                  thread_benches,
+                                                  flood_benches,
+                                                  presence_benches,
+                                                  NULL};
+
+/* In the order of the turns: what is to be close to each other in a ratio is so
+ * in time. */
+const struct peer* const peers[] = {&raw_pipe,
+                                    &raw_handler_siginfo,
+                                    &raw_handler,
+                                    &uvsig_wake_only,
+                                    &uvsig_bytes,
+                                    &uv_signal,
+#ifdef HAVE_LIBEV
+                                    &peer_libev,
+#endif
+#ifdef HAVE_LIBEVENT
+                                    &peer_libevent,
+#endif
+#ifdef HAVE_SD_EVENT
+                                    &peer_sd_event,
+#endif
+#ifdef HAVE_GLIB
+                                    &peer_glib,
+#endif
+                                    NULL};
+
+/* --- Running -------------------------------------------------------------- */
+
+static bool takes_part(const struct bench* bench, const struct peer* peer) {
+  return (peer->flags & bench->needs) == bench->needs &&
+         (bench->with_floors || (peer->flags & IS_FLOOR) == 0);
+}
+
+static void measure(const struct bench* bench,
+                    const struct peer* peer,
+                    struct result* result) {
+  size_t i;
+
+  memset(result, 0, sizeof(*result));
+  for (i = 0; i < MOST_FIGURES; i++)
+    result->figures[i] = NAN;
+  result->cpu = NAN;
+  bench->measure(bench, peer, result);
+}
+
+/* In a process of its own, which has the dispositions and the memory of
+ * nothing that was measured before, and cannot hang for ever. */
+static bool measure_apart(const struct bench* bench,
+                          const struct peer* peer,
+                          struct result* result) {
+  struct pollfd ended = {.events = POLLIN};
+  int status;
+  int fds[2];
+  pid_t pid;
+
+  check_errno(pipe2(fds, O_CLOEXEC), "pipe2");
+  fflush(NULL);
+  pid = fork();
+  check_errno(pid, "fork");
+  if (pid == 0) {
+    close(fds[0]);
+    measure(bench, peer, result);
+    _exit(0);
+  }
+  close(fds[1]);
+  ended.fd = fds[0];
+  while (poll(&ended, 1, DEADLINE_MS) < 0 && errno == EINTR)
+    ;
+  if (ended.revents == 0)
+    kill(pid, SIGKILL);
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  close(fds[0]);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void run_round(const struct bench* bench,
+                      struct series* series,
+                      size_t n,
+                      unsigned round,
+                      struct result* result) {
+  size_t figure;
+  size_t i;
+
+  for (i = 0; i < n; i++) {
+    if (series[i].failed)
+      continue;
+    series[i].failed = !measure_apart(bench, series[i].peer, result);
+    if (series[i].failed) {
+      fprintf(stderr,
+              "%s %s: %s failed\n",
+              bench->workload,
+              bench->variant,
+              series[i].peer->name);
+      continue;
+    }
+    for (figure = 0; figure < MOST_FIGURES; figure++)
+      series[i].figures[figure][round] = result->figures[figure];
+    series[i].cpu[round] = result->cpu;
+    series[i].sent += result->sent;
+    series[i].delivered += result->delivered;
+    series[i].told += result->told;
+  }
+}
+
+static size_t choose_peers(const struct bench* bench, struct series* series) {
+  const struct peer* const* peer = bench->only != NULL ? bench->only : peers;
+  size_t n = 0;
+
+  for (; *peer != NULL; peer++)
+    if (bench->only != NULL || takes_part(bench, *peer)) {
+      memset(&series[n], 0, sizeof(series[n]));
+      series[n++].peer = *peer;
+    }
+  return n;
+}
+
+static void run_bench(const struct bench* bench,
+                      unsigned rounds,
+                      struct result* result) {
+  struct series* series = allocate(MOST_PEERS, sizeof(*series));
+  size_t n = choose_peers(bench, series);
+  unsigned round;
+
+  rounds *= bench->rounds > 0 ? bench->rounds : 1;
+  if (rounds > MOST_ROUNDS)
+    rounds = MOST_ROUNDS;
+  for (round = 0; round < rounds; round++)
+    run_round(bench, series, n, round, result);
+  report(bench, series, n, rounds);
+  targets_look(bench, series, n, rounds);
+  free(series);
+}
+
+/* --- The command line ----------------------------------------------------- */
+
+static bool is_wanted(const struct bench* bench, char** names) {
+  if (*names == NULL)
+    return true;
+  for (; *names != NULL; names++)
+    if (strcmp(*names, bench->workload) == 0)
+      return true;
+  return false;
+}
+
+static int run_all(unsigned rounds, char** names) {
+  struct result* result = share(sizeof(*result));
+  const struct bench* const* set;
+  const struct bench* bench;
+  unsigned n = 0;
+
+  for (set = all_benches; *set != NULL; set++)
+    for (bench = *set; bench->workload != NULL; bench++)
+      if (is_wanted(bench, names)) {
+        run_bench(bench, rounds, result);
+        n++;
+      }
+  if (n == 0) {
+    fprintf(stderr, "no such workload\n");
+    return 2;
+  }
+  targets_report();
+  return 0;
+}
+
+static const struct peer* find_peer(const struct bench* bench,
+                                    const char* name) {
+  const struct peer* const* peer = bench->only != NULL ? bench->only : peers;
+
+  for (; *peer != NULL; peer++)
+    if (strcmp((*peer)->name, name) == 0)
+      return *peer;
+  return NULL;
+}
+
+static const struct bench* find_bench(const char* workload,
+                                      const char* variant) {
+  const struct bench* const* set;
+  const struct bench* bench;
+
+  for (set = all_benches; *set != NULL; set++)
+    for (bench = *set; bench->workload != NULL; bench++)
+      if (strcmp(bench->workload, workload) == 0 &&
+          strcmp(bench->variant, variant) == 0)
+        return bench;
+  fprintf(stderr, "%s %s: no such workload\n", workload, variant);
+  exit(2);
+}
+
+static void run_once(char** arguments) {
+  const struct bench* bench = find_bench(arguments[0], arguments[1]);
+  const struct peer* peer = find_peer(bench, arguments[2]);
+  struct bench once = *bench;
+  struct result result;
+
+  if (peer == NULL) {
+    fprintf(stderr, "%s: no such peer\n", arguments[2]);
+    exit(2);
+  }
+  once.repeats = (unsigned) atoi(arguments[3]);
+  is_once = true;
+  measure(&once, peer, &result);
+}
+
+static void list_peers(char** arguments) {
+  struct series* series = allocate(MOST_PEERS, sizeof(*series));
+  size_t n = choose_peers(find_bench(arguments[0], arguments[1]), series);
+  size_t i;
+
+  for (i = 0; i < n; i++)
+    puts(series[i].peer->name);
+  free(series);
+}
+
+static void list_versions(void) {
+  const struct peer* const* peer;
+
+  for (peer = peers; *peer != NULL; peer++)
+    if ((*peer)->version != NULL)
+      printf("%s %s\n", (*peer)->name, (*peer)->version);
+}
+
+static int usage(void) {
+  fputs("usage: bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]\n"
+        "       bench -1 WORKLOAD VARIANT PEER REPEATS\n"
+        "       bench -l WORKLOAD VARIANT\n"
+        "       bench -v\n",
+        stderr);
+  return 2;
+}
+
+int main(int argc, char** argv) {
+  unsigned rounds = FEWEST_ROUNDS;
+  int mode = 0;
+  int option;
+
+  while ((option = getopt(argc, argv, "r:o:1lv")) != -1)
+    switch (option) {
+    case 'r':
+      rounds = (unsigned) atoi(optarg);
+      break;
+    case 'o':
+      report_directory = optarg;
+      break;
+    case '1':
+    case 'l':
+    case 'v':
+      mode = option;
+      break;
+    default:
+      return usage();
+    }
+  argc -= optind;
+  argv += optind;
+  if (mode == 0)
+    return run_all(rounds < FEWEST_ROUNDS ? FEWEST_ROUNDS : rounds, argv);
+  if (mode == '1' && argc == 4)
+    run_once(argv);
+  else if (mode == 'l' && argc == 2)
+    list_peers(argv);
+  else if (mode == 'v' && argc == 0)
+    list_versions();
+  else
+    return usage();
+  return 0;
+}

@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# bench/run.sh DIRECTORY ROUNDS: count, measure, plot. Tables go to standard
+# output and to tables.md in the directory, with CSV files and plots. Runs in
+# the build directory; make bench calls it, with STRACE, GNUPLOT, CC and CFLAGS.
+
+set -eu
+directory=$1
+rounds=$2
+source=$(dirname "$0")
+export LC_ALL=C STRACE
+mkdir -p "$directory"
+rm -f "$directory"/*.csv "$directory"/*.svg
+
+machine() {
+  echo "## Machine"
+  echo
+  echo "| | |"
+  echo "| --- | --- |"
+  echo "| processor | $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo |
+    head -n 1), $(getconf _NPROCESSORS_ONLN) cores |"
+  echo "| system | $(. /etc/os-release && echo "$PRETTY_NAME"), $(uname -s)" \
+    "$(uname -r), $(getconf GNU_LIBC_VERSION || :) |"
+  echo "| compiler | $($CC --version | head -n 1), $CFLAGS |"
+  echo "| compared | $(bench/bench -v | sort -u |
+    sed 's/^uvsig [a-z-]*/libuvsig/; s/^uv_signal_t/libuv/' | sort -u |
+    paste -s -d , | sed 's/,/, /g') |"
+  echo "| load before, cores in use | $(cut -d ' ' -f 1 /proc/loadavg) |"
+  echo "| date | $(date -u +%Y-%m-%d) |"
+}
+
+# The last table is that of the targets: one is of the system calls.
+calls_target() {
+  if test ! -e "$directory/calls.csv"; then return; fi
+  awk -F, '$1 == "start-stop" && $2 == "\"further\"" &&
+      $3 == "\"uvsig bytes\"" { print $5 }' "$directory/calls.csv" |
+    while read -r calls; do
+      reached=no
+      mark='**no**'
+      if test "$calls" = 0; then reached=yes mark=yes; fi
+      what="start and stop of a further watcher: system calls"
+      echo "| $what | - | 0 | $calls | - | $mark | - |"
+      echo "\"$what\",\"\",0,$calls,,,,$reached" >>"$directory/targets.csv"
+    done
+}
+
+{
+  machine
+  echo
+  echo "## Counts for each signal, or each start and stop, or open and close"
+  "$source/count.sh" "$directory"
+  echo
+  echo "## Times"
+  bench/bench -r "$rounds" -o "$directory"
+  calls_target
+} | tee "$directory/tables.md"
+
+if command -v "$GNUPLOT" >/dev/null; then
+  "$GNUPLOT" -e "directory='$directory'" "$source/plots.gp"
+else
+  echo "there are no plots: gnuplot is missing" >&2
+fi

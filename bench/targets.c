@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the library is to reach, as ratios in one run, and what it does: a table
+ * and a CSV file.
+ */
+
+#include "bench.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The median of `peer` is to be at most so many times that of `against`. */
+static const struct target {
+  const char* title;
+  const char* workload;
+  const char* variant;
+  unsigned figure;
+  const struct peer* peer;
+  const struct peer* against; /* NULL: delivered signals against sent ones */
+  double limit;
+} targets[] = {
+    {"burst of 3,000, bytes",
+     "burst",
+     "3,000",
+     0,
+     &uvsig_bytes,
+     &uv_signal,
+     0.88},
+    {"burst of 3,000, wake-only",
+     "burst",
+     "3,000",
+     0,
+     &uvsig_wake_only,
+     &uv_signal,
+     0.76},
+    {"burst of 3,000, wake-only",
+     "burst",
+     "3,000",
+     0,
+     &uvsig_wake_only,
+     &raw_handler,
+     1.06},
+    {"burst of 100,000, bytes: delivered",
+     "burst",
+     "100,000",
+     0,
+     &uvsig_bytes,
+     NULL,
+     1},
+    {"burst of 100,000, wake-only: delivered",
+     "burst",
+     "100,000",
+     0,
+     &uvsig_wake_only,
+     NULL,
+     1},
+    {"ping, bytes", "ping", "", 0, &uvsig_bytes, &uv_signal, 0.90},
+    {"ping, wake-only", "ping", "", 0, &uvsig_wake_only, &uv_signal, 0.64},
+#ifdef HAVE_LIBEV
+    {"ping, wake-only", "ping", "", 0, &uvsig_wake_only, &peer_libev, 0.95},
+#endif
+    {"100 watchers on one signal",
+     "watchers",
+     "100",
+     0,
+     &uvsig_bytes,
+     &uv_signal,
+     0.12},
+    {"start and stop of a further watcher",
+     "start-stop",
+     "further",
+     0,
+     &uvsig_bytes,
+     &uv_signal,
+     0.05},
+    {"latency from another process, p99",
+     "latency",
+     "process",
+     1,
+     &uvsig_bytes,
+     &uv_signal,
+     1.0},
+    {"the same on one processor, p99",
+     "latency",
+     "process on the same processor",
+     1,
+     &uvsig_bytes,
+     &uv_signal,
+     1.0},
+    {"busy loop with against without",
+     "busy-loop",
+     "",
+     0,
+     &presence_uvsig,
+     &presence_without,
+     1.02},
+    {"siginfo on against off, ping, bytes",
+     "siginfo",
+     "ping, bytes",
+     0,
+     &uvsig_bytes,
+     &uvsig_bytes_no_info,
+     1.02},
+    {"siginfo on against off, burst of 3,000, bytes",
+     "siginfo",
+     "burst of 3,000, bytes",
+     0,
+     &uvsig_bytes,
+     &uvsig_bytes_no_info,
+     1.02}};
+
+enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
+
+static struct found {
+  bool is_known;
+  bool is_reached;
+  struct spread ratio;
+  double cpu;
+} found[TARGETS];
+
+static void look_at_target(const struct target* target,
+                           struct found* out,
+                           const struct series* series,
+                           size_t n,
+                           unsigned rounds) {
+  const struct series* ours = find_series(series, n, target->peer);
+  const struct series* theirs;
+  double delivered;
+
+  if (ours == NULL)
+    return;
+  if (target->against == NULL) {
+    delivered = (double) ours->delivered / (double) ours->sent;
+    out->ratio = (struct spread){delivered, delivered, delivered};
+    out->cpu = NAN;
+    out->is_reached = ours->delivered == ours->sent;
+    out->is_known = true;
+    return;
+  }
+  theirs = find_series(series, n, target->against);
+  if (theirs == NULL)
+    return;
+  out->ratio = ratio_of(
+      ours->figures[target->figure], theirs->figures[target->figure], rounds);
+  out->cpu = ratio_of(ours->cpu, theirs->cpu, rounds).median;
+  out->is_reached = out->ratio.median <= target->limit;
+  out->is_known = true;
+}
+
+void targets_look(const struct bench* bench,
+                  const struct series* series,
+                  size_t n,
+                  unsigned rounds) {
+  size_t i;
+
+  for (i = 0; i < TARGETS; i++)
+    if (strcmp(targets[i].workload, bench->workload) == 0 &&
+        strcmp(targets[i].variant, bench->variant) == 0)
+      look_at_target(&targets[i], &found[i], series, n, rounds);
+}
+
+static void write_targets(void) {
+  FILE* file = open_csv("targets", "w");
+  size_t i;
+
+  fputs("target,against,limit,ratio,ratio_q1,ratio_q3,cpu_ratio,reached\n",
+        file);
+  for (i = 0; i < TARGETS; i++) {
+    if (!found[i].is_known)
+      continue;
+    fprintf(file,
+            "\"%s\",\"%s\",",
+            targets[i].title,
+            targets[i].against != NULL ? targets[i].against->name : "sent");
+    write_number(file, targets[i].limit);
+    write_number(file, found[i].ratio.median);
+    write_number(file, found[i].ratio.low);
+    write_number(file, found[i].ratio.high);
+    write_number(file, found[i].cpu);
+    fprintf(file, "%s\n", found[i].is_reached ? "yes" : "no");
+  }
+  fclose(file);
+}
+
+void targets_report(void) {
+  size_t known = 0;
+  size_t i;
+
+  for (i = 0; i < TARGETS; i++)
+    known += found[i].is_known;
+  if (known == 0)
+    return;
+
+  printf("\n## Targets\n\n| target | against | at most | measured | quartiles "
+         "| reached | "
+         "by processor time |\n"
+         "| --- | --- | --: | --: | --- | --- | --: |\n");
+  for (i = 0; i < TARGETS; i++) {
+    if (!found[i].is_known)
+      continue;
+    printf("| %s | %s | %g |",
+           targets[i].title,
+           targets[i].against != NULL ? targets[i].against->name : "sent",
+           targets[i].limit);
+    print_spread(&found[i].ratio, 3);
+    printf(" %s |", found[i].is_reached ? "yes" : "**no**");
+    if (isnan(found[i].cpu))
+      printf(" - |\n");
+    else
+      printf(" %.3f |\n", found[i].cpu);
+  }
+  if (report_directory != NULL)
+    write_targets();
+}
