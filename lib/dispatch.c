@@ -152,6 +152,11 @@ static int look_at_counters(struct uvsig__hub* hub) {
   return deliver_counters(hub);
 }
 
+/* What the callbacks themselves raise is delivered in the same turn, so often:
+ * a turn of the loop costs more than that. The loop's other handles wait no
+ * longer than for the bytes that a turn may read. */
+enum { ROUNDS = 8 };
+
 /* --- Wake-only: no bell while the loop is awake ----------------------------- */
 
 static bool is_raised(const struct uvsig__hub* hub) {
@@ -176,15 +181,18 @@ static void on_awake(uv_idle_t* awake) {
  * (uv_backend_timeout() is 0 then). Neither after a delivery in the prepare
  * phase: who runs the loop once waits for that. */
 static int deliver_awake(struct uvsig__hub* hub) {
-  int calls;
+  int calls = 0;
+  int i;
 
   hub->overdue = 0;
-  take_and_warn(hub);
-  if (!hub->closing)
-    uvsig__report_wakeup_fd(hub);
-  calls = deliver_counters(hub);
-  if (hub->closing || hub->inherited)
-    return calls;
+  for (i = 0; i < ROUNDS && (i == 0 || is_raised(hub)); i++) {
+    take_and_warn(hub);
+    if (!hub->closing)
+      uvsig__report_wakeup_fd(hub);
+    calls += deliver_counters(hub);
+    if (hub->closing || hub->inherited)
+      return calls;
+  }
   atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
   if (is_raised(hub))
     atomic_exchange_explicit(&hub->wakeup.pending, 1, memory_order_acq_rel);
@@ -213,6 +221,29 @@ static int turn(struct uvsig__hub* hub, ssize_t* n) {
   return calls;
 }
 
+/* Is there something in the pipe, or about to be? */
+static bool has_caught(const struct uvsig__hub* hub) {
+  const struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after)
+    if (uvsig__source_pending(source) > 0)
+      return true;
+  return false;
+}
+
+static void take_turns(struct uvsig__hub* hub, ssize_t* n) {
+  size_t total = 0;
+  int i;
+
+  for (i = 0; i < ROUNDS; i++) {
+    turn(hub, n);
+    total += *n > 0 ? (size_t) *n : 0;
+    if (*n <= 0 || total >= UVSIG__BUDGET || hub->closing || hub->inherited ||
+        hub->wakeup.wake_only || !has_caught(hub))
+      return;
+  }
+}
+
 /* Somebody closed the write end behind our back. Polling on would spin. */
 static void give_up(struct uvsig__hub* hub, int error) {
   uv_poll_stop(&hub->poll);
@@ -232,7 +263,7 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
     return;
   }
   if (status == 0)
-    turn(hub, &n);
+    take_turns(hub, &n);
   if (n < 0 && !hub->closing)
     give_up(hub, (int) n);
 }
