@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Wake-only mode, where signals that come while the loop is awake ring no bell:
- * none may wait for it, and nobody else wait for them.
+ * Signals that come while the loop is awake, such as those that callbacks raise:
+ * in wake-only mode they ring no bell, and in both they are delivered in the same
+ * turn, so often. None may wait for a bell, and nobody else wait for them.
  */
 
 #include "harness.h"
@@ -12,11 +13,11 @@
 static struct fixture f;
 static struct recorder r;
 
-static void open_wake_only(void) {
+static void open_in(uvsig_mode_t mode) {
   uvsig_options_t options;
 
   uvsig_options_init(&options);
-  options.mode = UVSIG_MODE_WAKE_ONLY;
+  options.mode = mode;
   fixture_open(&f, &options);
   recorder_init(&r, &f.sig);
   recorder_start(&r, SIGUSR1);
@@ -27,8 +28,8 @@ static void raise_next(struct recorder* recorder) {
     raise(SIGUSR1);
 }
 
-static void each_that_a_callback_raises_is_delivered(void) {
-  open_wake_only();
+static void check_each(uvsig_mode_t mode) {
+  open_in(mode);
   r.then = raise_next;
   raise(SIGUSR1);
   run_until(&f.loop, &r.calls, 1000);
@@ -37,11 +38,19 @@ static void each_that_a_callback_raises_is_delivered(void) {
   fixture_close(&f);
 }
 
+static void each_that_a_callback_raises_is_delivered(void) {
+  check_each(UVSIG_MODE_WAKE_ONLY);
+}
+
+static void each_that_a_callback_raises_is_delivered_in_bytes_mode(void) {
+  check_each(UVSIG_MODE_BYTES);
+}
+
 /* UV_RUN_ONCE waits for something to happen, and this has. */
 static void a_loop_that_is_run_once_comes_back_for_each(void) {
   unsigned long i;
 
-  open_wake_only();
+  open_in(UVSIG_MODE_WAKE_ONLY);
   r.then = raise_next;
   raise(SIGUSR1);
   for (i = 0; r.calls < 1000; i++) {
@@ -60,7 +69,7 @@ static void raise_once(struct recorder* recorder) {
 static void whoever_polls_the_backend_is_told_not_to_sleep(void) {
   int turns;
 
-  open_wake_only();
+  open_in(UVSIG_MODE_WAKE_ONLY);
   r.then = raise_once;
   raise(SIGUSR1);
   for (turns = 0; r.calls == 0; turns++) {
@@ -91,10 +100,10 @@ static void stop_raising(uv_timer_t* timer) {
   uv_close((uv_handle_t*) timer, NULL);
 }
 
-static void signals_that_keep_coming_leave_turns_to_others(void) {
+static void check_turns(uvsig_mode_t mode) {
   uv_timer_t timer;
 
-  open_wake_only();
+  open_in(mode);
   r.then = raise_always;
   CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
   CHECK_EQ(uv_timer_start(&timer, stop_raising, 1, 0), 0);
@@ -104,6 +113,14 @@ static void signals_that_keep_coming_leave_turns_to_others(void) {
   run_idle(&f.loop);
   check_books(&f.sig, SIGUSR1, r.signals, 0);
   fixture_close(&f);
+}
+
+static void signals_that_keep_coming_leave_turns_to_others(void) {
+  check_turns(UVSIG_MODE_WAKE_ONLY);
+}
+
+static void signals_that_keep_coming_leave_turns_in_bytes_mode(void) {
+  check_turns(UVSIG_MODE_BYTES);
 }
 
 static unsigned long before; /* calls at the fork */
@@ -126,7 +143,7 @@ static void run_in_child(void) {
 }
 
 static void a_child_of_an_awake_loop_sleeps(void) {
-  open_wake_only();
+  open_in(UVSIG_MODE_WAKE_ONLY);
   r.then = raise_always;
   raise(SIGUSR1);
   while (r.calls < 3)
@@ -142,9 +159,11 @@ static void a_child_of_an_awake_loop_sleeps(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(each_that_a_callback_raises_is_delivered),
+      TEST(each_that_a_callback_raises_is_delivered_in_bytes_mode),
       TEST(a_loop_that_is_run_once_comes_back_for_each),
       TEST(whoever_polls_the_backend_is_told_not_to_sleep),
       TEST(signals_that_keep_coming_leave_turns_to_others),
+      TEST(signals_that_keep_coming_leave_turns_in_bytes_mode),
       TEST(a_child_of_an_awake_loop_sleeps),
   };
 
