@@ -26,7 +26,7 @@ machine() {
   echo "| compared | $(bench/bench -v | sort -u |
     sed 's/^uvsig [a-z-]*/libuvsig/; s/^uv_signal_t/libuv/' | sort -u |
     paste -s -d , | sed 's/,/, /g') |"
-  echo "| load before, cores in use | $(cut -d ' ' -f 1 /proc/loadavg) |"
+  echo "| load average before, 1 minute | $(cut -d ' ' -f 1 /proc/loadavg) |"
   echo "| date | $(date -u +%Y-%m-%d) |"
 }
 
