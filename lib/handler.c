@@ -287,6 +287,11 @@ static bool catch_all(int signum, const siginfo_t* info) {
   return is_caught;
 }
 
+/* Does somebody want the previous handler to be called? */
+static bool wants_previous(int signum) {
+  return atomic_load(&uvsig__shared.chained[signum]) > 0;
+}
+
 /* Nobody watches, or this handler has been replaced. Somebody who had saved it
  * as their previous one has put it back: then the signal is for the previous
  * action, which gets its place back, unless it is watched again. Or calls it,
@@ -308,8 +313,11 @@ static void pass_on(unsigned epoch,
       call_previous(epoch, signum, info, context);
     return;
   }
-  if (catch_all(signum, info))
+  if (catch_all(signum, info)) {
+    if (!was_called && wants_previous(signum))
+      call_previous(epoch, signum, info, context);
     return;
+  }
   previous = uvsig__previous_of(epoch, signum);
   sigaction(signum, &previous, NULL);
   /* A start in another thread that found ours there, and so did not install it,
@@ -323,8 +331,7 @@ static void pass_on(unsigned epoch,
 static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
   bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
-  bool is_chained =
-      is_current && atomic_load(&uvsig__shared.chained[signum]) > 0;
+  bool is_chained = is_current && wants_previous(signum);
 
   if (is_fault(signum, info)) {
     pass_fault(epoch, signum, info, context);
@@ -334,6 +341,10 @@ static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
       call_previous(epoch, signum, info, context);
     if (!is_current || !catch_all(signum, info))
       pass_on(epoch, signum, info, context, is_chained);
+    else if (!is_chained && wants_previous(signum))
+      /* It has been started since the look above: it says so before it can be
+       * found, and what it found there is to hear of the signal, too. */
+      call_previous(epoch, signum, info, context);
   }
   errno = saved_errno;
 }

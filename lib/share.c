@@ -114,6 +114,10 @@ static void put_back(int signum, struct sigaction* before) {
     *before = *first;
   else if (uvsig__is_ours(signum, before))
     uvsig__set_previous(signum, first);
+  /* What it has set already: to set it again might take away, for an instant,
+   * what another thread has had it install. */
+  if (before->sa_handler == SIG_DFL)
+    return;
   if (sigaction(signum, before, &displaced) == 0 &&
       uvsig__is_libuvs(&displaced)) {
     if (uvsig__is_ours(signum, before))

@@ -593,15 +593,16 @@ static void stop_gives_the_previous_timer_back_less_the_time_that_passed(void) {
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
-  begin = uv_hrtime();
   start(&t, 0.001, 0.001);
+  begin = uv_hrtime();
   CHECK_EQ(uvsig_getsignal(SIGALRM), UVSIG_WATCHED);
   while (uv_hrtime() - begin < 50 * 1000 * 1000)
     ;
   CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
   CHECK_EQ(uvsig_getsignal(SIGALRM), UVSIG_FOREIGN);
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
-  CHECK(value.seconds > LONG / 2 && value.seconds <= LONG - 0.05);
+  /* Two armings may have added a tick each, of 10 ms at most. */
+  CHECK(value.seconds > LONG / 2 && value.seconds <= LONG - 0.03);
   CHECK(value.interval == 7);
   CHECK_EQ(foreign_calls, 0);
   fixture_close(&f);

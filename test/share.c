@@ -321,7 +321,7 @@ static void a_watcher_that_comes_and_goes_elsewhere_loses_no_exit(void) {
     skip_test("ThreadSanitizer calls libuv's handler while libuv has its lock");
   CHECK_EQ(uv_loop_init(&loop), 0);
   CHECK_EQ(uv_thread_create(&thread, watch_and_stop, NULL), 0);
-  for (i = 1; i <= scaled(300); i++) {
+  for (i = 1; i <= scaled(50); i++) {
     spawn(&loop, &process, "0");
     CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
     CHECK_EQ(exits, i);
