@@ -58,19 +58,6 @@ destroy_mutex:
   return err;
 }
 
-static void end_thread(struct uvsig__deadline* deadline) {
-  if (deadline->pid != getpid())
-    return;
-  uv_mutex_lock(&deadline->mutex);
-  deadline->is_over = true;
-  uv_cond_signal(&deadline->cond);
-  uv_mutex_unlock(&deadline->mutex);
-  uv_thread_join(&deadline->thread);
-  uv_cond_destroy(&deadline->cond);
-  uv_mutex_destroy(&deadline->mutex);
-  deadline->pid = 0;
-}
-
 /* The thread takes over from the timer. Without a thread there is the timer,
  * with the time that it has. */
 void uvsig__deadline_set(struct uvsig__coordinator* c,
@@ -92,7 +79,18 @@ bool uvsig__deadline_is_set(const struct uvsig__coordinator* c) {
 }
 
 void uvsig__deadline_close(struct uvsig__coordinator* c) {
-  end_thread(&c->deadline);
+  struct uvsig__deadline* deadline = &c->deadline;
+
+  if (deadline->pid != getpid())
+    return;
+  uv_mutex_lock(&deadline->mutex);
+  deadline->is_over = true;
+  uv_cond_signal(&deadline->cond);
+  uv_mutex_unlock(&deadline->mutex);
+  uv_thread_join(&deadline->thread);
+  uv_cond_destroy(&deadline->cond);
+  uv_mutex_destroy(&deadline->mutex);
+  deadline->pid = 0;
 }
 
 /* --- The kernel's timer --------------------------------------------------- */

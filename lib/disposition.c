@@ -92,21 +92,21 @@ struct sigaction uvsig__get_previous(int signum) {
   return uvsig__previous_of(atomic_load(&uvsig__shared.epoch[signum]), signum);
 }
 
-/* Where the last stop would give a signal its default action back, have it leave
- * it ignored, without an instant in between. Takes the lock. */
-bool uvsig__leave_ignored(int signum) {
+/* Where the last stop would give a watched signal the one back, have it give the
+ * other, without an instant in between. Takes the lock. Returns whether so. */
+bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int)) {
   struct sigaction previous;
-  bool is_default;
+  bool is_so;
 
   uvsig__lock();
   previous = uvsig__get_previous(signum);
-  is_default = uvsig__is_watched(signum) && previous.sa_handler == SIG_DFL;
-  if (is_default) {
-    previous.sa_handler = SIG_IGN;
+  is_so = uvsig__is_watched(signum) && previous.sa_handler == from;
+  if (is_so) {
+    previous.sa_handler = to;
     uvsig__set_previous(signum, &previous);
   }
   uvsig__unlock();
-  return is_default;
+  return is_so;
 }
 
 /* Of the source that is being subscribed, and has been linked. */

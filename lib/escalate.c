@@ -9,31 +9,22 @@
 
 #include <unistd.h>
 
-/* The terminal, say, is no process (sigaction(2)). */
-static bool has_sender(const siginfo_t* info) {
-  return info->si_code == SI_USER ||
-#ifdef SI_TKILL
-         info->si_code == SI_TKILL ||
-#endif
-#ifdef SI_LWP
-         info->si_code == SI_LWP ||
-#endif
-         info->si_code == SI_QUEUE;
-}
-
 /* What began it is written once, by who comes first, and read by the loop when
  * `begun` says so. */
 static void begin(struct uvsig__escalation* e,
                   int signum,
                   const siginfo_t* info,
                   const char* reason) {
+  uvsig_info_t told;
+
   if (atomic_exchange(&e->claimed, 1) != 0)
     return;
   e->signum = signum;
   e->reason = reason;
-  if (info != NULL && has_sender(info)) {
-    e->pid = info->si_pid;
-    e->uid = info->si_uid;
+  if (info != NULL) {
+    uvsig__info_set(&told, info);
+    e->pid = told.pid;
+    e->uid = told.uid;
   }
   atomic_store(&e->begun, 1);
 }

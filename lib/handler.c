@@ -322,10 +322,13 @@ static void pass_on(unsigned epoch,
   sigaction(signum, &previous, NULL);
   /* A start in another thread that found ours there, and so did not install it,
    * has published its source before it looked. */
-  if (uvsig__is_watched(signum))
+  if (uvsig__is_watched(signum)) {
     sigaction(signum, &current, NULL);
-  else if (!was_called || !uvsig__is_handler(&previous))
+    if (!was_called && wants_previous(signum))
+      call_previous(epoch, signum, info, context);
+  } else if (!was_called || !uvsig__is_handler(&previous)) {
     raise(signum); /* blocked until the return */
+  }
 }
 
 static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {

@@ -259,7 +259,7 @@ void uvsig__synchronize_locked(void);
 
 /* disposition.c: these take it. */
 void uvsig__count_stop_watchers(int signum, int difference);
-bool uvsig__leave_ignored(int signum);
+bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int));
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
 int uvsig__subscribe(struct uvsig__source* source);

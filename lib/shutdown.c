@@ -138,19 +138,20 @@ static void enter(struct uvsig__coordinator* c,
 
 static void force(struct uvsig__coordinator* c) {
   enter(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms, 0);
-  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
-    uvsig__children_kill(c, SIGKILL);
-  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
-    uvsig__listeners_end(c);
+  if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
+    return; /* the callback has given up */
+  uvsig__children_kill(c, SIGKILL);
+  uvsig__listeners_end(c);
   if (is_in(c, UVSIG_SHUTDOWN_FORCING))
     uvsig__connections_force(c);
 }
 
 static void drain(struct uvsig__coordinator* c) {
   enter(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms, c->options.hard_ms);
-  if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    uvsig__children_kill(c, SIGTERM);
-  if (is_in(c, UVSIG_SHUTDOWN_DRAINING) && !uvsig__listeners_accept(c))
+  if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    return; /* the callback has given up */
+  uvsig__children_kill(c, SIGTERM);
+  if (!uvsig__listeners_accept(c))
     uvsig__listeners_end(c);
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
     uvsig__connections_drain(c);
@@ -184,16 +185,18 @@ static void ignore_signals(struct uvsig__coordinator* c) {
     sigaddset(&set, c->watchers[i].signum);
   uvsig__reloads_add_signals(c, &set);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (sigismember(&set, signum) == 1 && uvsig__leave_ignored(signum))
+    if (sigismember(&set, signum) == 1 &&
+        uvsig__change_previous(signum, SIG_DFL, SIG_IGN))
       sigaddset(&c->ignored, signum);
 }
 
-/* The program lives on. */
+/* The program lives on, and may have watchers of its own. */
 static void take_signals_back(const struct uvsig__coordinator* c) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (sigismember(&c->ignored, signum) == 1 &&
+        !uvsig__change_previous(signum, SIG_IGN, SIG_DFL) &&
         uvsig_getsignal(signum) == UVSIG_IGNORED)
       uvsig_default(signum);
 }

@@ -8,6 +8,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,27 @@ static void after_done_a_signal_changes_nothing_on_any_thread(void) {
   CHECK_EQ(run_forked(exit_with_late_signals), 0);
 }
 
+/* A watcher of the program's own has the signal longer than the shutdown. */
+static void watchers_of_ones_own_give_the_default_action_back(void) {
+  struct recorder own;
+  uvsig_t second;
+
+  set_options(1000, 1000);
+  open_shutdown();
+  CHECK_EQ(uvsig_init(&f.loop, &second, NULL), 0);
+  recorder_init(&own, &second);
+  recorder_start(&own, SIGTERM);
+  uvsig_watcher_unref(&own.w);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_close(&second, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_DEFAULT);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
+}
+
 static void one_that_forces_by_its_set_is_not_debounced(void) {
   set_options(3600000, 1);
   options.debounce_ms = 3600000;
@@ -204,6 +226,30 @@ static void what_was_no_default_action_is_given_back_at_the_end(void) {
   install_handler(SIGTERM, count_foreign);
   ignore_and_shut_down();
   close_loop(&f.loop);
+}
+
+/* --- The log -------------------------------------------------------------- */
+
+static void log_to_a_full_pipe(void) {
+  char byte = 0;
+  int fds[2];
+
+  CHECK_EQ(pipe(fds), 0);
+  CHECK_EQ(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+  while (write(fds[1], &byte, 1) == 1)
+    ;
+  CHECK_EQ(fcntl(fds[1], F_SETFL, 0), 0);
+  CHECK_EQ(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+  set_options(1, 1);
+  options.log = 1;
+  open_shutdown();
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  _exit((phases & 1ul << UVSIG_SHUTDOWN_DONE) != 0 ? 0 : 1);
+}
+
+static void a_log_that_nobody_reads_keeps_nobody(void) {
+  CHECK_EQ(run_forked(log_to_a_full_pipe), 0);
 }
 
 /* --- A loop that is stuck ------------------------------------------------- */
@@ -407,6 +453,37 @@ static void closing_everything_is_survived(void) {
   close_loop(&f.loop);
 }
 
+/* --- Connections that go by themselves ------------------------------------ */
+
+enum { MANY = 40, LEFT = 10, SPREAD_MS = 400 };
+
+static uvsig_shutdown_connection_t many[MANY];
+
+static void leave_early(uvsig_shutdown_connection_t* c,
+                        uvsig_shutdown_event_t event) {
+  if (event == UVSIG_SHUTDOWN_CONNECTION_CLOSE || c - many >= LEFT)
+    CHECK_EQ(uvsig_shutdown_remove_connection(c), 0);
+}
+
+/* The last one is closed at the end of the time, and not where it would have
+ * been its turn among all. */
+static void those_that_are_left_have_all_of_the_spread(void) {
+  int i;
+
+  set_options(3600000, 3600000);
+  options.idle = UVSIG_SHUTDOWN_IDLE_SPREAD;
+  options.spread_ms = SPREAD_MS;
+  open_shutdown();
+  for (i = 0; i < MANY; i++)
+    CHECK_EQ(uvsig_shutdown_add_connection(&sd, &many[i], leave_early), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(sd.report.closed, MANY);
+  CHECK(sd.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= SPREAD_MS * 3 / 4);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 /* --- A stream that its owner has shut down -------------------------------- */
 
 static uvsig_shutdown_connection_t connection;
@@ -492,14 +569,17 @@ int main(void) {
       TEST(a_job_that_never_ends_does_not_keep_the_process),
       TEST(close_after_done_takes_the_deadline_back),
       TEST(after_done_a_signal_changes_nothing_on_any_thread),
+      TEST(watchers_of_ones_own_give_the_default_action_back),
       TEST(one_that_forces_by_its_set_is_not_debounced),
       TEST(what_was_no_default_action_is_given_back_at_the_end),
+      TEST(a_log_that_nobody_reads_keeps_nobody),
       TEST(without_signals_a_stuck_process_is_killed),
       TEST(a_second_signal_ends_a_drain_that_is_stuck_in_hard_time),
       TEST(a_child_that_is_stuck_while_draining_ends),
       TEST(a_child_does_not_inherit_a_shutdown_that_has_not_begun),
       TEST(closing_all_that_is_not_the_uvsigs_leaves_the_shutdown),
       TEST(closing_everything_is_survived),
+      TEST(those_that_are_left_have_all_of_the_spread),
       TEST(a_stream_shut_down_by_its_owner_closes_with_the_peer),
       TEST(a_peer_that_goes_by_itself_was_not_forced_to),
   };
