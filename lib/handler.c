@@ -257,8 +257,15 @@ static void pass_fault(unsigned epoch,
 
 static void (*const handlers[UVSIG__EPOCHS])(int, siginfo_t*, void*);
 
-/* Returns whether anybody watches. */
-static bool catch_watched(int signum, const siginfo_t* info) {
+/* Does somebody want the previous handler to be called? */
+static bool wants_previous(int signum) {
+  return atomic_load(&uvsig__shared.chained[signum]) > 0;
+}
+
+/* Returns whether anybody watches. Then `*is_chained` says whether one of them
+ * wants the previous handler: they say so before they can be found, and take it
+ * back when the handlers that have found them have left. */
+static bool catch_watched(int signum, const siginfo_t* info, bool* is_chained) {
   unsigned generation = reader_enter();
   struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
@@ -270,6 +277,7 @@ static bool catch_watched(int signum, const siginfo_t* info) {
   if (first != NULL && own != NULL && write_own(own, signum))
     for (source = first; source != NULL; source = atomic_load(&source->next))
       ring(source->wakeup);
+  *is_chained = wants_previous(signum);
   reader_leave(generation);
   return first != NULL;
 }
@@ -277,19 +285,14 @@ static bool catch_watched(int signum, const siginfo_t* info) {
 /* write() and send() are cancellation points: a cancelled thread must not end
  * in the middle, counted in and its signal in no pipe. glibc documents this
  * call as async-signal-safe; it sets a field of the thread. */
-static bool catch_all(int signum, const siginfo_t* info) {
+static bool catch_all(int signum, const siginfo_t* info, bool* is_chained) {
   int cancel_state;
   bool is_caught;
 
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-  is_caught = catch_watched(signum, info);
+  is_caught = catch_watched(signum, info, is_chained);
   pthread_setcancelstate(cancel_state, NULL);
   return is_caught;
-}
-
-/* Does somebody want the previous handler to be called? */
-static bool wants_previous(int signum) {
-  return atomic_load(&uvsig__shared.chained[signum]) > 0;
 }
 
 /* Nobody watches, or this handler has been replaced. Somebody who had saved it
@@ -304,49 +307,50 @@ static void pass_on(unsigned epoch,
                     bool was_called) {
   struct sigaction previous;
   struct sigaction current;
+  bool is_chained;
 
-  if (sigaction(signum, NULL, &current) != 0)
-    return;
-  if ((current.sa_flags & SA_SIGINFO) == 0 ||
-      current.sa_sigaction != handlers[epoch]) {
-    if (!was_called)
-      call_previous(epoch, signum, info, context);
-    return;
-  }
-  if (catch_all(signum, info)) {
-    if (!was_called && wants_previous(signum))
-      call_previous(epoch, signum, info, context);
-    return;
-  }
-  previous = uvsig__previous_of(epoch, signum);
-  sigaction(signum, &previous, NULL);
-  /* A start in another thread that found ours there, and so did not install it,
-   * has published its source before it looked. */
-  if (uvsig__is_watched(signum)) {
+  for (;;) {
+    if (sigaction(signum, NULL, &current) != 0)
+      return;
+    if ((current.sa_flags & SA_SIGINFO) == 0 ||
+        current.sa_sigaction != handlers[epoch])
+      break;
+    if (catch_all(signum, info, &is_chained)) {
+      if (!is_chained)
+        return;
+      break;
+    }
+    previous = uvsig__previous_of(epoch, signum);
+    sigaction(signum, &previous, NULL);
+    if (!uvsig__is_watched(signum)) {
+      if (!was_called || !uvsig__is_handler(&previous))
+        raise(signum); /* blocked until the return */
+      return;
+    }
+    /* A start in another thread found ours there, and so did not install it; it
+     * has published its source before it looked. */
     sigaction(signum, &current, NULL);
-    if (!was_called && wants_previous(signum))
-      call_previous(epoch, signum, info, context);
-  } else if (!was_called || !uvsig__is_handler(&previous)) {
-    raise(signum); /* blocked until the return */
   }
+  if (!was_called)
+    call_previous(epoch, signum, info, context);
 }
 
 static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
   bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
-  bool is_chained = is_current && wants_previous(signum);
+  bool was_called = is_current && wants_previous(signum);
+  bool is_chained;
 
   if (is_fault(signum, info)) {
     pass_fault(epoch, signum, info, context);
   } else {
     /* First, so that it sees what it would without us. */
-    if (is_chained)
+    if (was_called)
       call_previous(epoch, signum, info, context);
-    if (!is_current || !catch_all(signum, info))
-      pass_on(epoch, signum, info, context, is_chained);
-    else if (!is_chained && wants_previous(signum))
-      /* It has been started since the look above: it says so before it can be
-       * found, and what it found there is to hear of the signal, too. */
+    if (!is_current || !catch_all(signum, info, &is_chained))
+      pass_on(epoch, signum, info, context, was_called);
+    else if (is_chained && !was_called)
+      /* It has been started since the look above. */
       call_previous(epoch, signum, info, context);
   }
   errno = saved_errno;

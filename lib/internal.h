@@ -363,7 +363,6 @@ void uvsig__source_admit(struct uvsig__source* source,
                          unsigned kind);
 void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_abandon(struct uvsig__source* source);
-void uvsig__source_discard(struct uvsig__source* source);
 void uvsig__source_reset(struct uvsig__source* source);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
 void uvsig__ref_hub(struct uvsig__hub* hub);

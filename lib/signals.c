@@ -202,7 +202,7 @@ static void close_handles(struct uvsig__hub* hub) {
 
 int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   struct uvsig__hub* hub;
-  int signum;
+  struct uvsig__source* source;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
@@ -216,14 +216,9 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   uvsig__stop_itimers(hub);
   hub->closing = true;
   hub->close_cb = cb;
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL)
-      uvsig__source_abandon(hub->sources[signum]);
+  for (source = hub->first; source != NULL; source = source->after)
+    uvsig__source_abandon(source);
   /* From here no handler can reach the fds or the counters. */
-  uvsig__synchronize();
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL)
-      uvsig__source_discard(hub->sources[signum]);
 
   /* In this order: libuv forgets the fd before the number is free again. */
   close_handles(hub);

@@ -34,7 +34,7 @@ unsigned long uvsig__source_pending(const struct uvsig__source* source) {
 /* Settle what is pending as discarded. Nobody watches, and no handler is in
  * flight: what is not in a counter is in the pipe, and is skipped when it is
  * read; whatever comes later comes behind it. */
-void uvsig__source_discard(struct uvsig__source* source) {
+static void discard(struct uvsig__source* source) {
   unsigned long pending = uvsig__source_pending(source);
   unsigned long uncarried;
 
@@ -243,23 +243,33 @@ void uvsig__source_admit(struct uvsig__source* source,
     uvsig__mask_open(source);
 }
 
+/* After watchers have been detached, what they needed goes. */
+static void release(struct uvsig__source* source,
+                    const struct needs* needs,
+                    bool had_handler) {
+  bool is_last = source->first == NULL;
+
+  if (is_last)
+    part(source);
+  /* A watcher's handler must not be running when its memory is the user's. And
+   * the needs go later than the handlers that have found the source: one that
+   * has taken a signal for it looks there whether the chain is to have it. */
+  if (is_last || had_handler)
+    uvsig__synchronize();
+  drop_needs(source, needs);
+  if (is_last)
+    discard(source);
+}
+
 void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w) {
   struct needs needs = {0, 0};
 
   add_needs(source, w->flags, &needs);
   detach(source, w);
-  if (source->first == NULL)
-    part(source);
-  drop_needs(source, &needs);
-  /* Its handler must not be running when its memory is the user's. */
-  if (source->first == NULL || w->handler != NULL)
-    uvsig__synchronize();
-  if (source->first == NULL)
-    uvsig__source_discard(source);
+  release(source, &needs, w->handler != NULL);
 }
 
-/* Stop all watchers. The caller synchronizes, for all sources at once, and
- * discards. */
+/* Stop all watchers. */
 void uvsig__source_abandon(struct uvsig__source* source) {
   struct needs needs = {0, 0};
 
@@ -269,8 +279,7 @@ void uvsig__source_abandon(struct uvsig__source* source) {
     add_needs(source, source->first->flags, &needs);
     detach(source, source->first);
   }
-  part(source);
-  drop_needs(source, &needs);
+  release(source, &needs, false);
 }
 
 /* Does a watcher want the signal unblocked? */

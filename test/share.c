@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -31,18 +32,49 @@ static void on_exit(uv_process_t* process, int64_t status, int signum) {
   uv_close((uv_handle_t*) process, on_handle_closed);
 }
 
-static void spawn(uv_loop_t* loop, uv_process_t* process, const char* seconds) {
-  char name[] = "sleep";
-  char time[16];
-  char* arguments[] = {name, time, NULL};
+static void spawn_program(uv_loop_t* loop,
+                          uv_process_t* process,
+                          char* file,
+                          int input) {
+  char* arguments[] = {file, NULL};
+  uv_stdio_container_t stdio = {.flags = UV_IGNORE};
   uv_process_options_t options;
 
-  snprintf(time, sizeof(time), "%s", seconds);
+  if (input >= 0) {
+    stdio.flags = UV_INHERIT_FD;
+    stdio.data.fd = input;
+  }
   memset(&options, 0, sizeof(options));
-  options.file = "sleep";
+  options.file = file;
   options.args = arguments;
   options.exit_cb = on_exit;
+  options.stdio = &stdio;
+  options.stdio_count = 1;
   CHECK_EQ(uv_spawn(loop, process, &options), 0);
+}
+
+/* A child that ends at once. */
+static void spawn(uv_loop_t* loop, uv_process_t* process) {
+  char file[] = "true";
+
+  spawn_program(loop, process, file, -1);
+}
+
+/* And children that end when they are let go. */
+static int holds[2] = {-1, -1};
+
+static void spawn_held(uv_loop_t* loop, uv_process_t* process) {
+  char file[] = "cat";
+
+  if (holds[1] < 0)
+    CHECK_EQ(pipe2(holds, O_CLOEXEC), 0);
+  spawn_program(loop, process, file, holds[0]);
+}
+
+static void let_go(void) {
+  close(holds[0]);
+  close(holds[1]);
+  holds[1] = -1;
 }
 
 static void watch(struct fixture* fixture, struct recorder* r, int signum) {
@@ -74,7 +106,7 @@ static void watch_first_then_spawn(void) {
 
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
-  spawn(&f.loop, &process, "0");
+  spawn(&f.loop, &process);
   CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_WATCHED);
   run_both(1);
   check_no_zombie();
@@ -86,8 +118,9 @@ static void spawn_first_then_watch(void) {
   uv_process_t process;
 
   fixture_open(&f, NULL);
-  spawn(&f.loop, &process, "0.05");
+  spawn_held(&f.loop, &process);
   watch(&f, &a, SIGCHLD);
+  let_go();
   run_both(1);
   check_no_zombie();
   fixture_close(&f);
@@ -98,11 +131,12 @@ static void stop_while_children_run_leaves_them_to_libuv(void) {
   uv_process_t processes[2];
 
   fixture_open(&f, NULL);
-  spawn(&f.loop, &processes[0], "0.05");
+  spawn_held(&f.loop, &processes[0]);
   watch(&f, &a, SIGCHLD);
-  spawn(&f.loop, &processes[1], "0.05");
+  spawn_held(&f.loop, &processes[1]);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_FOREIGN);
+  let_go();
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   CHECK_EQ(exits, 2);
   CHECK_EQ(a.calls, 0);
@@ -116,8 +150,9 @@ static void close_while_children_run_leaves_them_to_libuv(void) {
 
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
-  spawn(&f.loop, &process, "0.05");
+  spawn_held(&f.loop, &process);
   CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  let_go();
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   CHECK_EQ(exits, 1);
   check_no_zombie();
@@ -130,7 +165,7 @@ static void the_handler_from_before_comes_back(void) {
   install_handler(SIGCHLD, count_foreign);
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
-  spawn(&f.loop, &process, "0");
+  spawn(&f.loop, &process);
   run_both(1);
   run_idle(&f.loop);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
@@ -146,12 +181,14 @@ static void what_an_earlier_watch_found_is_forgotten(void) {
   install_handler(SIGCHLD, count_foreign);
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
-  spawn(&f.loop, &process, "0.05");
+  spawn_held(&f.loop, &process);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  let_go();
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
-  spawn(&f.loop, &process, "0");
+  spawn_held(&f.loop, &process);
   watch(&f, &a, SIGCHLD);
+  let_go();
   run_both(2);
   run_idle(&f.loop);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
@@ -167,7 +204,7 @@ static void watching_again_and_again_works(void) {
   fixture_open(&f, NULL);
   for (i = 1; i <= 5; i++) {
     watch(&f, &a, SIGCHLD);
-    spawn(&f.loop, &process, "0");
+    spawn(&f.loop, &process);
     run_both((unsigned long) i);
     run_idle(&f.loop);
     CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
@@ -188,7 +225,7 @@ static void two_hundred_children_in_a_burst_leave_no_zombie(void) {
   watch(&f, &a, SIGCHLD);
   watch(&g, &b, SIGCHLD);
   for (i = 0; i < n; i++)
-    spawn(&f.loop, &processes[i], "0");
+    spawn(&f.loop, &processes[i]);
   run_both(n);
   CHECK(uvsig_flush(&g.sig) > 0);
   CHECK(b.calls > 0);
@@ -205,7 +242,7 @@ static void a_flood_does_not_lose_the_exit_of_a_child(void) {
   fixture_open(&f, NULL);
   watch(&f, &a, SIGCHLD);
   watch(&f, &b, SIGUSR1);
-  spawn(&f.loop, &process, "0");
+  spawn(&f.loop, &process);
   raise_times(SIGUSR1, scaled(100000));
   /* It has ended, and the loop has not been round. */
   CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
@@ -223,10 +260,11 @@ static void several_loops_spawn_and_watch(void) {
     exits = 0;
     fixture_open(&f, NULL);
     fixture_open(&g, NULL);
-    spawn(&f.loop, &processes[0], "0.05");
+    spawn_held(&f.loop, &processes[0]);
     watch(&f, &a, SIGCHLD);
     watch(&g, &b, SIGCHLD);
-    spawn(&g.loop, &processes[1], "0.05");
+    spawn_held(&g.loop, &processes[1]);
+    let_go();
     while (exits < 2) {
       uv_run(&f.loop, UV_RUN_NOWAIT);
       uv_run(&g.loop, UV_RUN_NOWAIT);
@@ -253,7 +291,7 @@ static void a_watcher_may_wait_for_its_own_children(void) {
   CHECK(own >= 0);
   if (own == 0)
     _exit(7);
-  spawn(&f.loop, &process, "0");
+  spawn(&f.loop, &process);
   run_both(1);
   CHECK_EQ(waitpid(own, &status, 0), own);
   CHECK_EQ(WEXITSTATUS(status), 7);
@@ -285,7 +323,7 @@ static void tearing_down_by_uv_walk_again_and_again_loses_no_exit(void) {
   for (i = 1; i <= 8; i++) {
     fixture_open(&f, NULL);
     watch(&f, &a, SIGCHLD);
-    spawn(&f.loop, &process, "0");
+    spawn(&f.loop, &process);
     while (exits < i)
       CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
     uv_walk(&f.loop, close_one, NULL);
@@ -321,8 +359,8 @@ static void a_watcher_that_comes_and_goes_elsewhere_loses_no_exit(void) {
     skip_test("ThreadSanitizer calls libuv's handler while libuv has its lock");
   CHECK_EQ(uv_loop_init(&loop), 0);
   CHECK_EQ(uv_thread_create(&thread, watch_and_stop, NULL), 0);
-  for (i = 1; i <= scaled(50); i++) {
-    spawn(&loop, &process, "0");
+  for (i = 1; i <= scaled(300); i++) {
+    spawn(&loop, &process);
     CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
     CHECK_EQ(exits, i);
   }
