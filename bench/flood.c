@@ -135,20 +135,67 @@ static void send_end(struct link* link, pid_t to) {
   }
 }
 
-/* Put the calling thread, and what it starts, on one processor: then no other
- * has to be woken, and the scheduler has nothing to decide. */
-static void use_one_processor(void) {
+/* --- Processors ----------------------------------------------------------- */
+
+/* Latencies are of a sender on the first processor and a receiver on the last
+ * one, or of both there: then the scheduler has nothing to decide. */
+enum place { FIRST, LAST, PLACES };
+
+/* Put the calling thread, and what it starts from here on, on a processor. */
+static void use_processor(enum place place) {
 #ifdef CPU_SET
   cpu_set_t set;
-  int last;
+  int step = place == FIRST ? 1 : -1;
+  int at = place == FIRST ? 0 : CPU_SETSIZE - 1;
 
   if (sched_getaffinity(0, sizeof(set), &set) != 0)
     return;
-  for (last = CPU_SETSIZE - 1; last > 0 && !CPU_ISSET(last, &set);)
-    last--;
+  while (!CPU_ISSET(at, &set))
+    at += step;
   CPU_ZERO(&set);
-  CPU_SET(last, &set);
+  CPU_SET(at, &set);
   sched_setaffinity(0, sizeof(set), &set);
+#else
+  (void) place;
+#endif
+}
+
+/* A processor that has nothing to do halts, and to wake it takes longer than
+ * what is measured, on a virtual machine most of all. So it has something to
+ * do, which is whatever else there is to come before. */
+static void keep_awake(pid_t* pids) {
+#ifdef SCHED_IDLE
+  static const struct sched_param param = {0};
+  pid_t parent = getpid();
+  int place;
+
+  for (place = 0; place < PLACES; place++) {
+    pids[place] = fork();
+    check_errno(pids[place], "fork");
+    if (pids[place] == 0) {
+      use_processor((enum place) place);
+      if (sched_setscheduler(0, SCHED_IDLE, &param) == 0)
+        while (getppid() == parent)
+          ;
+      _exit(0);
+    }
+  }
+#else
+  (void) pids;
+#endif
+}
+
+static void let_sleep(const pid_t* pids) {
+#ifdef SCHED_IDLE
+  int place;
+
+  for (place = 0; place < PLACES; place++)
+    kill(pids[place], SIGKILL);
+  for (place = 0; place < PLACES; place++)
+    while (waitpid(pids[place], NULL, 0) < 0 && errno == EINTR)
+      ;
+#else
+  (void) pids;
 #endif
 }
 
@@ -174,6 +221,7 @@ static void send_paced(struct link* link, pid_t to, unsigned long n) {
 static unsigned long paced; /* how many are sent */
 
 static void send_latency(struct link* link, pid_t to) {
+  use_processor(FIRST); /* of those that it has */
   wait_for_go(link);
   send_paced(link, to, WARM + paced);
   send_end(link, to);
@@ -284,13 +332,17 @@ static void latency(const struct bench* bench,
   struct sender sender = {.link = link, .send = send_latency};
   struct receiver receiver = {link, 0, NULL};
   struct side side;
+  pid_t keepers[PLACES];
 
   receiver.latencies = allocate(MOST_TIMES, sizeof(*receiver.latencies));
   paced = bench->repeats;
+  keep_awake(keepers);
   if (bench->n == ONE_PROCESSOR)
-    use_one_processor();
+    use_processor(LAST);
   start_sender(&sender, bench->n != FROM_THREAD);
+  use_processor(LAST);
   receive(peer, &sender, &receiver, SIGUSR1, on_paced, &side);
+  let_sleep(keepers);
   set_latencies(result->figures, &receiver);
   result->sent = bench->repeats;
   result->delivered = receiver.n;
@@ -320,7 +372,7 @@ static void flood(const struct bench* bench,
  {                                                                             \
   .workload = "latency", .variant = variant_,                                  \
   .figures = {"p50", "p99", "p99.9"}, .unit = "us", .measure = latency,        \
-  .needs = CAN_LOOP, .with_floors = true, .n = sender_, .repeats = 400,        \
+  .needs = CAN_LOOP, .with_floors = true, .n = sender_, .repeats = 1000,       \
   .rounds = 3, .against = &uv_signal                                           \
  }
 #define FLOOD(variant_, sender_)                                               \

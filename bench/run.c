@@ -113,9 +113,12 @@ static void run_round(const struct bench* bench,
                       unsigned round,
                       struct result* result) {
   size_t figure;
+  size_t turn;
   size_t i;
 
-  for (i = 0; i < n; i++) {
+  for (turn = 0; turn < n; turn++) {
+    /* Each round begins with another one: who comes after whom matters. */
+    i = (round + turn) % n;
     if (series[i].failed)
       continue;
     series[i].failed = !measure_apart(bench, series[i].peer, result);
