@@ -335,35 +335,36 @@ static bool is_told(const uvsig_watcher_t* w,
   return (w->state & UVSIG__WAIT) == 0 && w->since < end;
 }
 
-static void set_info(uvsig_info_t* info, int signum, uint64_t count) {
+/* What is told of signals whose sender is not known. */
+static void set_info(uvsig_info_t* info, int signum) {
   memset(info, 0, sizeof(*info));
   info->signum = signum;
-  info->count = count > UINT_MAX ? UINT_MAX : (unsigned) count;
   info->flags = UVSIG_INFO_NONE;
 }
 
-/* Enter in the books that `told` of the next `count` signals are delivered.
- * Returns whether `sender` is who sent the one that is told of. */
-static bool settle(struct uvsig__source* source,
+/* Enter in the books that `told` of the next `count` signals are delivered, and
+ * describe them, but for how many each watcher is told of. Where that is one,
+ * and its sender is known, it is the last of them for every watcher. */
+static void settle(struct uvsig__source* source,
                    uint64_t count,
                    uint64_t told,
-                   siginfo_t* sender) {
-  bool is_known;
+                   uvsig_info_t* info) {
+  siginfo_t sender;
+  bool is_known = uvsig__records_take(source,
+                                      (unsigned long) settled(source),
+                                      (unsigned long) count,
+                                      &sender) &&
+                  told == 1;
 
-  if (source->depth == 0) {
-    is_known = false;
-  } else {
-    is_known = uvsig__records_take(source,
-                                   (unsigned long) settled(source),
-                                   (unsigned long) count,
-                                   sender) &&
-               told == 1;
+  if (is_known)
+    uvsig__info_set(info, &sender);
+  else
+    set_info(info, source->signum);
+  if (source->depth > 0)
     source->info_dropped += told - (is_known ? 1 : 0);
-  }
   source->delivered += told;
   source->coalesced += told > 1 ? told : 0;
   source->discarded += count - told;
-  return is_known;
 }
 
 /* Tell the watchers of the next `count` signals, or the first wait of the next
@@ -375,10 +376,8 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   const uvsig_watcher_t* wait = find_wait(source);
   uint64_t before = settled(source);
   uint64_t end = before + count;
-  bool is_known = false;
   uvsig_watcher_t* w;
   uvsig_info_t info;
-  siginfo_t sender;
   uint64_t told;
   int calls = 0;
 
@@ -395,12 +394,8 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
      * which may stop and discard. */
     told = wait != NULL ? 1 : end - (w->since > before ? w->since : before);
     if (calls++ == 0)
-      is_known = settle(source, count, told, &sender);
-    /* Then it is the last of them that each watcher is told of. */
-    if (is_known)
-      uvsig__info_set(&info, &sender);
-    else
-      set_info(&info, source->signum, told);
+      settle(source, count, told, &info);
+    info.count = told > UINT_MAX ? UINT_MAX : (unsigned) told;
     if ((w->state & UVSIG__ONESHOT) != 0) {
       w->state &= ~(unsigned) UVSIG__ONESHOT;
       uvsig__source_leave(source, w);
@@ -409,6 +404,6 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   }
   source->cursors = cursor.outer;
   if (calls == 0)
-    settle(source, count, 0, &sender);
+    settle(source, count, 0, &info);
   return calls;
 }
