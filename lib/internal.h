@@ -129,6 +129,15 @@ struct uvsig__wakeup_fd {
   atomic_ulong missed[UVSIG_NSIG]; /* since the last report */
 };
 
+/* Handles that are closed together, see closing.c. */
+struct uvsig__closing {
+  uv_timer_t last;
+  unsigned turns; /* of the loop, at least */
+  void* owner;
+  bool (*has)(const void* owner, const uv_handle_t* handle);
+  void (*done)(void* owner);
+};
+
 /* What is built on a hub: handles of the same loop, and what a child of fork(2)
  * does to it, as in fork.c. */
 enum { UVSIG__FAMILY = 6 };
@@ -150,9 +159,8 @@ struct uvsig__hub {
   uv_prepare_t prepare; /* notices which thread runs the loop */
   uv_idle_t awake;      /* started: the loop is not to sleep, see dispatch.c */
   uv_timer_t deadline;  /* of the first wait to end, see wait.c */
-  uv_timer_t last;      /* closed after the others, see signals.c */
   unsigned refs;        /* started watchers that keep the loop alive */
-  unsigned open;        /* close callbacks of handles that are to come */
+  struct uvsig__closing ending;
   bool closing;
   bool inherited; /* by the child of a fork, which shares the fds */
   uvsig_close_cb close_cb;
@@ -301,6 +309,15 @@ int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
 void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family);
 void uvsig__release(const uvsig_t* sig, struct uvsig__family* family);
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
+
+bool uvsig__is_of(const struct uvsig__family* family,
+                  const uv_handle_t* handle);
+
+/* closing.c */
+void uvsig__closing_start(struct uvsig__closing* closing,
+                          uv_loop_t* loop,
+                          unsigned turns);
+void uvsig__close_handle(uv_handle_t* handle);
 
 /* itimer.c */
 void uvsig__stop_itimers(struct uvsig__hub* hub);

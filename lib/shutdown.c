@@ -220,7 +220,8 @@ static void free_coordinator(struct uvsig__coordinator* c) {
   free(c);
 }
 
-static void end(struct uvsig__coordinator* c) {
+static void end(void* owner) {
+  struct uvsig__coordinator* c = owner;
   uvsig_shutdown_report_t scratch;
   uvsig_shutdown_t* sd = c->sd;
   uvsig_shutdown_phase_cb phase_cb = c->options.phase_cb;
@@ -247,30 +248,10 @@ static void end(struct uvsig__coordinator* c) {
     uv_stop(loop);
 }
 
-static void on_last_closed(uv_handle_t* handle) {
-  end(handle->data);
-}
+static bool has_handle(const void* owner, const uv_handle_t* handle) {
+  const struct uvsig__coordinator* c = owner;
 
-static void close_last(struct uvsig__coordinator* c, uv_close_cb cb) {
-  uv_timer_init(c->loop, &c->last);
-  c->last.data = c;
-  uv_close((uv_handle_t*) &c->last, cb);
-}
-
-/* libuv closes the last first, and what lingered before these: one more turn,
- * and it is closed as well. */
-static void on_closed(uv_handle_t* handle) {
-  struct uvsig__coordinator* c = handle->data;
-
-  if (--c->handles == 0)
-    close_last(c, on_last_closed);
-}
-
-static void close_handle(struct uvsig__coordinator* c, uv_handle_t* handle) {
-  if (uv_is_closing(handle))
-    return;
-  c->handles++;
-  uv_close(handle, on_closed);
+  return uvsig__is_of(&c->family, handle);
 }
 
 /* Nothing comes in any more: neither signals nor calls. */
@@ -286,16 +267,13 @@ static void wind_up(struct uvsig__coordinator* c) {
     sched_yield();
   uvsig__timer_close(c);
   uvsig__release(c->sd->sig, &c->family);
-  close_handle(c, (uv_handle_t*) &c->async);
-  close_handle(c, (uv_handle_t*) &c->timer);
-  close_handle(c, (uv_handle_t*) &c->idle);
-  close_handle(c, (uv_handle_t*) &c->check);
-  close_handle(c, (uv_handle_t*) &c->watchdog);
-  /* A program that closes whatever uv_walk() finds may have closed them. */
-  if (c->handles == 0) {
-    c->handles = 1;
-    close_last(c, on_closed);
-  }
+  /* What lingered, or was closed by somebody else, is to be closed as well. */
+  uvsig__closing_start(&c->closing, c->loop, 2);
+  uvsig__close_handle((uv_handle_t*) &c->async);
+  uvsig__close_handle((uv_handle_t*) &c->timer);
+  uvsig__close_handle((uv_handle_t*) &c->idle);
+  uvsig__close_handle((uv_handle_t*) &c->check);
+  uvsig__close_handle((uv_handle_t*) &c->watchdog);
 }
 
 static bool is_finished(const struct uvsig__coordinator* c) {
@@ -577,8 +555,11 @@ static void adopt_handles(struct uvsig__coordinator* c) {
   handles[2] = (const uv_handle_t*) &c->idle;
   handles[3] = (const uv_handle_t*) &c->check;
   handles[4] = (const uv_handle_t*) &c->watchdog;
-  handles[5] = (const uv_handle_t*) &c->last;
+  handles[5] = (const uv_handle_t*) &c->closing.last;
   c->family.forked = on_forked;
+  c->closing.owner = c;
+  c->closing.has = has_handle;
+  c->closing.done = end;
   uvsig__adopt(c->sd->sig, &c->family);
 }
 

@@ -135,9 +135,8 @@ struct uvsig__coordinator {
   uv_check_t check; /* ... and look again when the loop has polled, ... */
   bool will_poll;   /* ... all of it since then */
   uv_timer_t watchdog;
-  uv_timer_t last; /* closed after the others */
+  struct uvsig__closing closing;
   struct uvsig__family family;
-  unsigned handles; /* that have still to be closed */
   uvsig_shutdown_close_cb close_cb;
   sigset_t ignored;  /* left so, instead of their default actions */
   bool has_forked;   /* and has no deadline of its own yet */

@@ -137,7 +137,22 @@ free_hub:
 
 /* --- Close ---------------------------------------------------------------- */
 
-static void finish(struct uvsig__hub* hub) {
+static bool has_handle(const void* owner, const uv_handle_t* handle) {
+  const struct uvsig__hub* hub = owner;
+  const struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after)
+    if (handle == (const uv_handle_t*) &source->share)
+      return true;
+  return handle == (const uv_handle_t*) &hub->poll ||
+         handle == (const uv_handle_t*) &hub->prepare ||
+         handle == (const uv_handle_t*) &hub->deadline ||
+         handle == (const uv_handle_t*) &hub->awake ||
+         handle == (const uv_handle_t*) &hub->ending.last;
+}
+
+static void finish(void* owner) {
+  struct uvsig__hub* hub = owner;
   uvsig_close_cb close_cb = hub->close_cb;
   uvsig_t* sig = hub->sig;
   int signum;
@@ -153,51 +168,20 @@ static void finish(struct uvsig__hub* hub) {
     close_cb(sig);
 }
 
-static void on_closed(uv_handle_t* handle) {
-  struct uvsig__hub* hub = handle->data;
-
-  if (--hub->open == 0)
-    finish(hub);
-}
-
-/* Once round is not enough: libuv finishes the handles of a round in the
- * reverse order, so that this one comes before what was closed earlier. */
-static void on_last_closed(uv_handle_t* handle) {
-  struct uvsig__hub* hub = handle->data;
-
-  uv_timer_init(handle->loop, &hub->last);
-  uv_close(handle, on_closed);
-}
-
-static void close_handle(struct uvsig__hub* hub, uv_handle_t* handle) {
-  if (uv_is_closing(handle))
-    return;
-  hub->open++;
-  uv_close(handle, on_closed);
-}
-
-/* A program that closes whatever uv_walk() finds may have closed ours, with a
- * callback of its own or none. Then a handle that it cannot have found tells
- * when they are done. */
 static void close_handles(struct uvsig__hub* hub) {
-  unsigned handles = 4;
-  int signum;
+  struct uvsig__source* source;
 
-  close_handle(hub, (uv_handle_t*) &hub->poll);
-  close_handle(hub, (uv_handle_t*) &hub->prepare);
-  close_handle(hub, (uv_handle_t*) &hub->deadline);
-  close_handle(hub, (uv_handle_t*) &hub->awake);
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL && hub->sources[signum]->has_share) {
-      close_handle(hub, (uv_handle_t*) &hub->sources[signum]->share);
-      handles++;
-    }
-  if (hub->open < handles) {
-    hub->open++;
-    uv_timer_init(hub->sig->loop, &hub->last);
-    hub->last.data = hub;
-    uv_close((uv_handle_t*) &hub->last, on_last_closed);
-  }
+  hub->ending.owner = hub;
+  hub->ending.has = has_handle;
+  hub->ending.done = finish;
+  uvsig__closing_start(&hub->ending, hub->sig->loop, 1);
+  uvsig__close_handle((uv_handle_t*) &hub->poll);
+  uvsig__close_handle((uv_handle_t*) &hub->prepare);
+  uvsig__close_handle((uv_handle_t*) &hub->deadline);
+  uvsig__close_handle((uv_handle_t*) &hub->awake);
+  for (source = hub->first; source != NULL; source = source->after)
+    if (source->has_share)
+      uvsig__close_handle((uv_handle_t*) &source->share);
 }
 
 int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
@@ -254,7 +238,7 @@ void uvsig__release(const uvsig_t* sig, struct uvsig__family* family) {
     *link = family->next;
 }
 
-static bool is_of(const struct uvsig__family* family,
+bool uvsig__is_of(const struct uvsig__family* family,
                   const uv_handle_t* handle) {
   int i;
 
@@ -266,26 +250,15 @@ static bool is_of(const struct uvsig__family* family,
 
 int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
   const struct uvsig__hub* hub;
-  const struct uvsig__source* source;
   const struct uvsig__family* family;
-  int signum;
 
   if (sig == NULL || sig->hub == NULL || handle == NULL)
     return 0;
   hub = sig->hub;
-  for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    source = hub->sources[signum];
-    if (source != NULL && handle == (const uv_handle_t*) &source->share)
-      return 1;
-  }
   for (family = hub->families; family != NULL; family = family->next)
-    if (is_of(family, handle))
+    if (uvsig__is_of(family, handle))
       return 1;
-  return handle == (const uv_handle_t*) &hub->poll ||
-         handle == (const uv_handle_t*) &hub->prepare ||
-         handle == (const uv_handle_t*) &hub->deadline ||
-         handle == (const uv_handle_t*) &hub->awake ||
-         handle == (const uv_handle_t*) &hub->last;
+  return has_handle(hub, handle);
 }
 
 /* --- Stats ---------------------------------------------------------------- */

@@ -73,7 +73,7 @@ static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
     return;
   }
   left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
-  /* Fails for a handle that somebody has closed: see close_handles(). */
+  /* Fails for a handle that somebody has closed: see closing.c. */
   uv_timer_start(
       &hub->deadline, uvsig__on_deadline, left > soonest ? left : soonest, 0);
 }
