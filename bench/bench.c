@@ -145,7 +145,7 @@ void sort(double* values, size_t n) {
 }
 
 double quantile(const double* values, size_t n, double q) {
-  double at = q * (double) (n - 1);
+  double at = n > 0 ? q * (double) (n - 1) : 0;
   size_t below = (size_t) at;
 
   if (n == 0)

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Another thread comes to watch, or stops, at one moment in the middle of the
+ * signal handler. Linked with --wrap, so that what the handler calls there comes
+ * here first.
+ */
+
+#include "harness.h"
+
+#include "../lib/internal.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+static struct fixture f;
+static struct fixture g; /* the other thread's */
+static struct recorder a;
+static struct recorder b;
+
+/* --- Moments -------------------------------------------------------------- */
+
+enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, MOMENTS };
+
+/* What is to be done there, once. */
+static void (*at[MOMENTS])(void);
+static pthread_t raiser;
+
+static void reach(enum moment moment) {
+  void (*fn)(void);
+
+  if (!pthread_equal(pthread_self(), raiser))
+    return;
+  fn = at[moment];
+  at[moment] = NULL;
+  if (fn != NULL)
+    fn();
+}
+
+int __real_pthread_setcancelstate(int state, int* previous);
+int __wrap_pthread_setcancelstate(int state, int* previous);
+int __wrap_pthread_setcancelstate(int state, int* previous) {
+  reach(state == PTHREAD_CANCEL_DISABLE ? BEFORE_LOOK : AFTER_LOOK);
+  return __real_pthread_setcancelstate(state, previous);
+}
+
+int __real_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous) {
+  if (action != NULL)
+    reach(HANDING_ON);
+  return __real_sigaction(signum, action, previous);
+}
+
+/* --- The other thread ----------------------------------------------------- */
+
+enum step { START, STOP, STEPS };
+
+static atomic_bool is_asked[STEPS];
+static atomic_bool is_done[STEPS];
+
+static void wait_for(atomic_bool* what) {
+  while (!atomic_load(what))
+    sched_yield();
+}
+
+static void have_started(void) {
+  atomic_store(&is_asked[START], true);
+  wait_for(&is_done[START]);
+}
+
+static void have_stopped(void) {
+  wait_for(&is_done[STOP]);
+}
+
+/* In the handler, which has found the watcher: stop it. It cannot be done
+ * before the handler has left, but is under way from here on. */
+static void begin_stop(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  unsigned generation = atomic_load(&uvsig__shared.generation);
+
+  (void) w;
+  (void) signum;
+  (void) info;
+  atomic_store(&is_asked[STOP], true);
+  while (atomic_load(&uvsig__shared.generation) == generation)
+    sched_yield();
+}
+
+static void come_and_go(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+  CHECK_EQ(uvsig_watcher_set_handler(&b.w, begin_stop), 0);
+  wait_for(&is_asked[START]);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  wait_for(&is_asked[STOP]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP], true);
+  fixture_close(&g);
+}
+
+static void come_and_stay(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  wait_for(&is_asked[START]);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  run_until(&g.loop, &b.calls, 1);
+  fixture_close(&g);
+}
+
+static void raise_beside(uv_thread_cb other) {
+  uv_thread_t thread;
+
+  raiser = pthread_self();
+  CHECK_EQ(uv_thread_create(&thread, other, NULL), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+}
+
+/* --- Tests ---------------------------------------------------------------- */
+
+/* It may be a watcher of SIGCHLD, whose previous handler is libuv's. */
+static void
+whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  at[BEFORE_LOOK] = have_started;
+  at[AFTER_LOOK] = have_stopped;
+  raise_beside(come_and_go);
+  CHECK_EQ(foreign_calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  fixture_close(&f);
+}
+
+/* Somebody has put our handler back, which gives the signal to the previous
+ * one: who comes at that moment finds ours there, and relies on it. */
+static void a_start_while_a_signal_is_handed_on_takes_it(void) {
+  struct sigaction ours;
+
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  ours = action_of(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  at[HANDING_ON] = have_started;
+  raise_beside(come_and_stay);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(foreign_calls, 0);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(
+          whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops),
+      TEST(a_start_while_a_signal_is_handed_on_takes_it),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
