@@ -262,14 +262,16 @@ static bool wants_previous(int signum) {
   return atomic_load(&uvsig__shared.chained[signum]) > 0;
 }
 
-/* Returns whether anybody watches. Then `*is_chained` says whether one of them
- * wants the previous handler: they say so before they can be found, and take it
- * back when the handlers that have found them have left. */
-static bool catch_watched(int signum, const siginfo_t* info, bool* is_chained) {
+/* Who has been found: nobody, somebody who watches, or among them somebody who
+ * wants the previous handler to be called. */
+enum found { NOBODY, WATCHED, CHAINED };
+
+static enum found catch_watched(int signum, const siginfo_t* info) {
   unsigned generation = reader_enter();
   struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
   struct uvsig__source* source;
+  enum found found = NOBODY;
 
   for (source = first; source != NULL; source = atomic_load(&source->next))
     catch_signal(source, info);
@@ -277,22 +279,25 @@ static bool catch_watched(int signum, const siginfo_t* info, bool* is_chained) {
   if (first != NULL && own != NULL && write_own(own, signum))
     for (source = first; source != NULL; source = atomic_load(&source->next))
       ring(source->wakeup);
-  *is_chained = wants_previous(signum);
+  /* Here, since they say so before they can be found, and take it back when the
+   * handlers that have found them have left. */
+  if (first != NULL)
+    found = wants_previous(signum) ? CHAINED : WATCHED;
   reader_leave(generation);
-  return first != NULL;
+  return found;
 }
 
 /* write() and send() are cancellation points: a cancelled thread must not end
  * in the middle, counted in and its signal in no pipe. glibc documents this
  * call as async-signal-safe; it sets a field of the thread. */
-static bool catch_all(int signum, const siginfo_t* info, bool* is_chained) {
+static enum found catch_all(int signum, const siginfo_t* info) {
   int cancel_state;
-  bool is_caught;
+  enum found found;
 
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-  is_caught = catch_watched(signum, info, is_chained);
+  found = catch_watched(signum, info);
   pthread_setcancelstate(cancel_state, NULL);
-  return is_caught;
+  return found;
 }
 
 /* Nobody watches, or this handler has been replaced. Somebody who had saved it
@@ -307,7 +312,7 @@ static void pass_on(unsigned epoch,
                     bool was_called) {
   struct sigaction previous;
   struct sigaction current;
-  bool is_chained;
+  enum found found;
 
   for (;;) {
     if (sigaction(signum, NULL, &current) != 0)
@@ -315,11 +320,11 @@ static void pass_on(unsigned epoch,
     if ((current.sa_flags & SA_SIGINFO) == 0 ||
         current.sa_sigaction != handlers[epoch])
       break;
-    if (catch_all(signum, info, &is_chained)) {
-      if (!is_chained)
-        return;
+    found = catch_all(signum, info);
+    if (found == WATCHED)
+      return;
+    if (found == CHAINED)
       break;
-    }
     previous = uvsig__previous_of(epoch, signum);
     sigaction(signum, &previous, NULL);
     if (!uvsig__is_watched(signum)) {
@@ -339,7 +344,7 @@ static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
   bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
   bool was_called = is_current && wants_previous(signum);
-  bool is_chained;
+  enum found found;
 
   if (is_fault(signum, info)) {
     pass_fault(epoch, signum, info, context);
@@ -347,9 +352,10 @@ static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
     /* First, so that it sees what it would without us. */
     if (was_called)
       call_previous(epoch, signum, info, context);
-    if (!is_current || !catch_all(signum, info, &is_chained))
+    found = is_current ? catch_all(signum, info) : NOBODY;
+    if (found == NOBODY)
       pass_on(epoch, signum, info, context, was_called);
-    else if (is_chained && !was_called)
+    else if (found == CHAINED && !was_called)
       /* It has been started since the look above. */
       call_previous(epoch, signum, info, context);
   }
