@@ -44,6 +44,14 @@ static int decode_bytes(struct uvsig__hub* hub) {
   return calls;
 }
 
+static ssize_t read_bytes(struct uvsig__hub* hub) {
+  ssize_t n = uvsig__wakeup_read(&hub->wakeup, hub->bytes, sizeof(hub->bytes));
+
+  hub->at = 0;
+  hub->end = n > 0 ? (size_t) n : 0;
+  return n;
+}
+
 /* What the handler could not write. */
 static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
   uint64_t counts[UVSIG_NSIG] = {0};
@@ -157,7 +165,7 @@ static int look_at_counters(struct uvsig__hub* hub) {
  * longer than for the bytes that a turn may read. */
 enum { ROUNDS = 8 };
 
-/* --- Wake-only: no bell while the loop is awake ----------------------------- */
+/* --- Wake-only: the bell is answered last ----------------------------------- */
 
 static bool is_raised(const struct uvsig__hub* hub) {
   const struct uvsig__source* source;
@@ -168,36 +176,47 @@ static bool is_raised(const struct uvsig__hub* hub) {
   return false;
 }
 
-static void on_awake(uv_idle_t* awake) {
-  (void) awake; /* while it is started the loop does not sleep */
-}
-
-/* The bell rings once until it is taken back, which is done last here: what the
- * callbacks raise, and what comes meanwhile, needs no system call. Taken back
- * first and looked second, as everywhere (test/wakeup.pml): what is raised after
- * the look rings. What is found by the look is left for the next turn, so that
- * the loop's other handles have theirs; the bell is taken again without a byte
- * in the pipe, so the loop must not sleep, nor whoever polls its backend
- * (uv_backend_timeout() is 0 then). Neither after a delivery in the prepare
- * phase: who runs the loop once waits for that. */
-static int deliver_awake(struct uvsig__hub* hub) {
+/* The bell rings once until it is taken back (ring()). Until there is nothing
+ * left to deliver, it is not, and its byte stays in the pipe: what comes
+ * meanwhile, such as what the callbacks raise, needs no system call, and after
+ * the last round the byte still wakes the loop, and whoever polls its backend.
+ * Then the bell is taken back, the pipe is emptied, and all is looked at once
+ * more, in this order: for what has come just before the bell was taken back,
+ * and for a bell that has rung since, whose byte may have been read. Who rings
+ * after that look finds the bell taken back, and writes his byte behind the
+ * read. Where the rounds end after a read, the byte is put back.
+ * test/wakeup.pml is a model of this, too.
+ * Between two turns the bell must ring: nobody can know there whether the loop
+ * comes round again, or its thread sleeps in something else until the backend's
+ * fd is readable. */
+static int answer(struct uvsig__hub* hub, ssize_t* n) {
+  bool has_read = false;
   int calls = 0;
   int i;
 
-  hub->overdue = 0;
-  for (i = 0; i < ROUNDS && (i == 0 || is_raised(hub)); i++) {
+  *n = 0;
+  for (i = 0; i < ROUNDS; i++) {
     take_and_warn(hub);
     if (!hub->closing)
       uvsig__report_wakeup_fd(hub);
     calls += deliver_counters(hub);
     if (hub->closing || hub->inherited)
       return calls;
+    if (is_raised(hub))
+      continue;
+    /* Acquire: all that was counted before a ring that is taken back here, or
+     * seen below, is found. Release: a ring that comes later is after this. */
+    atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
+    *n = read_bytes(hub);
+    has_read = true;
+    calls += decode_bytes(hub);
+    if (*n < 0 || (atomic_load_explicit(&hub->wakeup.pending,
+                                        memory_order_acquire) == 0 &&
+                   !is_raised(hub) && !uvsig__wakeup_fd_is_due()))
+      return calls;
   }
-  atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
-  if (is_raised(hub))
-    atomic_exchange_explicit(&hub->wakeup.pending, 1, memory_order_acq_rel);
-  if (!uv_is_closing((uv_handle_t*) &hub->awake))
-    uv_idle_start(&hub->awake, on_awake);
+  if (has_read)
+    uvsig__wakeup_ring(&hub->wakeup);
   return calls;
 }
 
@@ -206,18 +225,18 @@ static int deliver_awake(struct uvsig__hub* hub) {
 static int turn(struct uvsig__hub* hub, ssize_t* n) {
   int calls;
 
+  if (hub->wakeup.wake_only)
+    return answer(hub, n);
   /* What a delivery was called from the middle of. */
   calls = decode_bytes(hub);
   if (hub->closing || hub->inherited)
     return calls;
 
-  *n = uvsig__wakeup_read(&hub->wakeup, hub->bytes, sizeof(hub->bytes));
-  hub->at = 0;
-  hub->end = *n > 0 ? (size_t) *n : 0;
+  *n = read_bytes(hub);
   calls += decode_bytes(hub);
   if (!hub->closing && !hub->inherited &&
       is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
-    calls += hub->wakeup.wake_only ? deliver_awake(hub) : look_at_counters(hub);
+    calls += look_at_counters(hub);
   return calls;
 }
 
@@ -272,21 +291,11 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
-  if (hub->inherited) {
-    uv_idle_stop(&hub->awake);
-    return;
-  }
   /* A dead fd wakes nobody; a loop that runs finds out here. Relaxed: if it is
    * not seen now, it is on the next turn. */
-  if (atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
+  if (!hub->inherited &&
+      atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
     look_at_counters(hub);
-  if (!hub->wakeup.wake_only || hub->closing || hub->inherited)
-    return;
-  /* Relaxed: only a hint; what is not seen has rung, and wakes the loop. */
-  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) != 0)
-    deliver_awake(hub);
-  else
-    uv_idle_stop(&hub->awake);
 }
 
 /* Deliver what is pending. Returns how many callbacks it ran, and in `*n` the

@@ -56,8 +56,9 @@ static void discard_sigpipe(void) {
   sigwait(&set, &signum);
 }
 
-/* Returns 0, UV_EAGAIN when there is no room, or another code. */
-static int write_byte(int fd, bool is_socket, unsigned char byte) {
+/* Returns 0, UV_EAGAIN when there is no room, or another code. Every signal must
+ * be blocked. */
+int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
   ssize_t n;
   int err;
 
@@ -78,7 +79,7 @@ static int write_byte(int fd, bool is_socket, unsigned char byte) {
 
 /* Returns whether the byte went in. */
 static bool send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
-  int err = write_byte(wakeup->write_fd, wakeup->is_socket, byte);
+  int err = uvsig__write_byte(wakeup->write_fd, wakeup->is_socket, byte);
 
   /* Relaxed: a diagnostic, which nothing else depends on. */
   if (err != 0 && err != UV_EAGAIN)
@@ -147,7 +148,7 @@ static void catch_signal(struct uvsig__source* source, const siginfo_t* info) {
 /* Write to the program's own wakeup fd. Returns whether there is something to
  * report: the first failure after a success, or after another failure. */
 static bool write_own(struct uvsig__wakeup_fd* own, int signum) {
-  int err = write_byte(own->fd, own->is_socket, (unsigned char) signum);
+  int err = uvsig__write_byte(own->fd, own->is_socket, (unsigned char) signum);
 
   /* Relaxed: diagnostics; the doorbell that follows publishes them. */
   if (err != 0)

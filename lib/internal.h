@@ -157,7 +157,6 @@ struct uvsig__hub {
 
   uv_poll_t poll;       /* referenced while `refs` is not 0 */
   uv_prepare_t prepare; /* notices which thread runs the loop */
-  uv_idle_t awake;      /* started: the loop is not to sleep, see dispatch.c */
   uv_timer_t deadline;  /* of the first wait to end, see wait.c */
   unsigned refs;        /* started watchers that keep the loop alive */
   struct uvsig__closing ending;
@@ -213,6 +212,7 @@ struct uvsig__shared {
 
 /* handler.c: signal context. */
 extern struct uvsig__shared uvsig__shared;
+int uvsig__write_byte(int fd, bool is_socket, unsigned char byte);
 
 static inline bool uvsig__is_handler(const struct sigaction* action) {
   /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
@@ -298,6 +298,7 @@ void uvsig__wakeup_close(struct uvsig__wakeup* wakeup);
 ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
                            void* buffer,
                            size_t size);
+void uvsig__wakeup_ring(const struct uvsig__wakeup* wakeup);
 bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup);
 
 /* dispatch.c */
@@ -338,6 +339,7 @@ void uvsig__on_deadline(uv_timer_t* timer);
 void uvsig__cancel_waits(struct uvsig__hub* hub);
 
 /* wakeup-fd.c */
+bool uvsig__wakeup_fd_is_due(void);
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub);
 void uvsig__forget_wakeup_fd(void);
 

@@ -69,12 +69,9 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
     return err;
   uv_prepare_init(loop, &hub->prepare);
   uv_timer_init(loop, &hub->deadline);
-  uv_idle_init(loop, &hub->awake);
-  uv_unref((uv_handle_t*) &hub->awake);
   hub->poll.data = hub;
   hub->prepare.data = hub;
   hub->deadline.data = hub;
-  hub->awake.data = hub;
   uv_unref((uv_handle_t*) &hub->poll);
   uv_unref((uv_handle_t*) &hub->prepare);
   uv_prepare_start(&hub->prepare, uvsig__on_prepare);
@@ -147,7 +144,6 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
   return handle == (const uv_handle_t*) &hub->poll ||
          handle == (const uv_handle_t*) &hub->prepare ||
          handle == (const uv_handle_t*) &hub->deadline ||
-         handle == (const uv_handle_t*) &hub->awake ||
          handle == (const uv_handle_t*) &hub->ending.last;
 }
 
@@ -178,7 +174,6 @@ static void close_handles(struct uvsig__hub* hub) {
   uvsig__close_handle((uv_handle_t*) &hub->poll);
   uvsig__close_handle((uv_handle_t*) &hub->prepare);
   uvsig__close_handle((uv_handle_t*) &hub->deadline);
-  uvsig__close_handle((uv_handle_t*) &hub->awake);
   for (source = hub->first; source != NULL; source = source->after)
     if (source->has_share)
       uvsig__close_handle((uv_handle_t*) &source->share);

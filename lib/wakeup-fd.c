@@ -105,13 +105,18 @@ static void report(struct uvsig__hub* hub) {
     uvsig__warn(hub, &warning);
 }
 
+bool uvsig__wakeup_fd_is_due(void) {
+  struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
+
+  /* Relaxed: only a hint. The bell was rung after it was set. */
+  return own != NULL &&
+         atomic_load_explicit(&own->due, memory_order_relaxed) != 0;
+}
+
 /* The handler has rung at every loop that watches the signal; the first one to
  * look reports. */
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
-  struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
-
-  /* Relaxed: only a hint. The bell's byte was written after it was set. */
-  if (own != NULL && atomic_load_explicit(&own->due, memory_order_relaxed) != 0)
+  if (uvsig__wakeup_fd_is_due())
     report(hub);
 }
 

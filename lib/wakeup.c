@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The fd pair that wakes a loop: made, sized, read and closed. Runs in the loop
- * thread; the write is the handler's, in handler.c.
+ * thread; what the handler writes is in handler.c.
  */
 
 #include "internal.h"
@@ -156,6 +156,18 @@ ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
   if (n == 0)
     return UV_EOF;
   return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : UVSIG__ERR(errno);
+}
+
+/* Have a byte in the pipe, so that the loop comes again: it is full otherwise, or
+ * somebody has closed its end, and then no SIGPIPE must come of it. */
+void uvsig__wakeup_ring(const struct uvsig__wakeup* wakeup) {
+  sigset_t all;
+  sigset_t before;
+
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  uvsig__write_byte(wakeup->write_fd, wakeup->is_socket, 0);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup) {

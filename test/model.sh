@@ -43,10 +43,13 @@ larger" explore wakeup -DBUDGET=$budget -DCAPACITY=8
   check "wake-only mode loses nothing, $budget bytes a turn" \
     explore wakeup -DWAKE_ONLY -DBUDGET=$budget
 done
-check "wake-only mode loses nothing while the loop is kept awake" \
-  explore wakeup -DWAKE_ONLY -DAWAKE
-check "one is lost when the loop does not look once more before it sleeps" \
-  errs wakeup -DWAKE_ONLY -DAWAKE -DNO_LOOK
+check "bytes mode loses nothing that is to be reported" explore wakeup -DOWN
+check "wake-only mode loses nothing when the bell is answered last" \
+  explore wakeup -DWAKE_ONLY -DANSWER -DOWN
+check "one is lost when the loop does not look once more behind its read" \
+  errs wakeup -DWAKE_ONLY -DANSWER -DNO_LOOK
+check "one is lost when the rounds end without a byte" \
+  errs wakeup -DWAKE_ONLY -DANSWER -DNO_AGAIN
 check "without the doorbell a signal is lost" errs wakeup -DNO_DOORBELL
 check "without the doorbell one is lost in wake-only mode" \
   errs wakeup -DNO_DOORBELL -DWAKE_ONLY

@@ -9,9 +9,11 @@
 
 #include "../lib/internal.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 static struct fixture f;
 static struct fixture g; /* the other thread's */
@@ -20,7 +22,7 @@ static struct recorder b;
 
 /* --- Moments -------------------------------------------------------------- */
 
-enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, MOMENTS };
+enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, WRITING, MOMENTS };
 
 /* What is to be done there, once. */
 static void (*at[MOMENTS])(void);
@@ -56,6 +58,16 @@ int __wrap_sigaction(int signum,
   if (action != NULL)
     reach(HANDING_ON);
   return __real_sigaction(signum, action, previous);
+}
+
+static int own_fd = -1; /* the program's own wakeup fd */
+
+ssize_t __real_write(int fd, const void* buffer, size_t size);
+ssize_t __wrap_write(int fd, const void* buffer, size_t size);
+ssize_t __wrap_write(int fd, const void* buffer, size_t size) {
+  if (fd == own_fd)
+    reach(WRITING);
+  return __real_write(fd, buffer, size);
 }
 
 /* --- The other thread ----------------------------------------------------- */
@@ -166,11 +178,93 @@ static void a_start_while_a_signal_is_handed_on_takes_it(void) {
   fixture_close(&f);
 }
 
+static unsigned warnings;
+
+static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  CHECK_EQ(warning->kind, UVSIG_WARN_FULL_BUFFER);
+  CHECK_EQ(warning->fd, own_fd);
+  warnings++;
+}
+
+/* In the other thread's handler, which has counted the signal, and not yet
+ * found out that there is no room in the program's own fd. */
+static void come_this_far(void) {
+  atomic_store(&is_done[START], true);
+  wait_for(&is_asked[STOP]);
+}
+
+static void raise_there(void* unused) {
+  (void) unused;
+  raiser = pthread_self();
+  at[WRITING] = come_this_far;
+  wait_for(&is_asked[START]);
+  raise(SIGUSR1);
+  atomic_store(&is_done[STOP], true);
+}
+
+/* The callback of the first signal has the second begin, and the callback of the
+ * second has it end. */
+static void take_part(struct recorder* r) {
+  if (r->calls == 1) {
+    have_started();
+  } else if (r->calls == 2) {
+    atomic_store(&is_asked[STOP], true);
+    have_stopped();
+  }
+}
+
+static void fill(int fd) {
+  char byte = 0;
+
+  while (write(fd, &byte, 1) == 1)
+    ;
+}
+
+/* The bell is silent while the loop delivers: whoever rings it then only to have
+ * something reported is heard, too. */
+static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
+  uvsig_options_t options;
+  uv_thread_t thread;
+  char byte;
+  int fds[2];
+  int turns;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  options.warning_cb = on_warning;
+  fixture_open(&f, &options);
+  CHECK_EQ(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+  fill(fds[1]);
+  /* Room for one page, which is all that an emptied page makes. */
+  for (turns = 0; turns < 4096; turns++)
+    CHECK_EQ(read(fds[0], &byte, 1), 1);
+  while (turns-- > 1)
+    CHECK_EQ(write(fds[1], &byte, 1), 1);
+  own_fd = fds[1];
+  CHECK_EQ(uvsig_set_wakeup_fd(own_fd, 1, NULL), 0);
+  recorder_init(&a, &f.sig);
+  a.then = take_part;
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_thread_create(&thread, raise_there, NULL), 0);
+  raise(SIGUSR1);
+  for (turns = 0; turns < 10; turns++)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(a.signals, 2);
+  CHECK_EQ(warnings, 1);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(fds[0]);
+  close(fds[1]);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(
           whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops),
       TEST(a_start_while_a_signal_is_handed_on_takes_it),
+      TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
   };
 
   harness_init();

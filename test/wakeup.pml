@@ -3,9 +3,10 @@
  * A model of the wakeup protocol for Spin: two handlers at once, a pipe of two
  * bytes, and a loop that sleeps while the pipe is empty. It must never sleep for
  * good with a signal undelivered. The steps are those of lib/handler.c
- * (catch_signal) and lib/dispatch.c (turn, or, with AWAKE, what replaces it in
- * wake-only mode). model.sh runs it, and with NO_DOORBELL, TAKE_FIRST, NO_EMPTY
- * and NO_LOOK, each of which takes a step out and must lose a signal.
+ * (catch_signal, ring) and lib/dispatch.c (turn, or, with ANSWER, what replaces
+ * it in wake-only mode; with OWN a handler also rings when there is something to
+ * report). model.sh runs it, and with NO_DOORBELL, TAKE_FIRST, NO_EMPTY, NO_LOOK
+ * and NO_AGAIN, each of which takes a step out and must lose a signal.
  */
 
 #define HANDLERS 2
@@ -19,12 +20,15 @@
 # define CAPACITY PIPE /* what the loop takes the pipe's size for */
 #endif
 
+#define ROUNDS 2  /* that a turn answers at most */
+
 #define SIGNAL 1
 #define DOORBELL 0
 
 chan pipe = [PIPE] of { byte };
 byte uncarried;
 bool pending;
+bool due; /* something to report of the program's own fd */
 byte finished;
 byte delivered;
 
@@ -42,6 +46,16 @@ inline exchange(value, old) {
   atomic { old = pending; pending = value }
 }
 
+inline ring() {
+  exchange(true, rung);
+#ifndef NO_DOORBELL
+  if
+  :: !rung -> send_byte(DOORBELL, sent)
+  :: else -> skip
+  fi
+#endif
+}
+
 proctype handler() {
   byte i;
   bool sent;
@@ -55,16 +69,15 @@ proctype handler() {
 #endif
     if
     :: sent -> skip
-    :: else ->
-       uncarried++;
-       exchange(true, rung);
-#ifndef NO_DOORBELL
-       if
-       :: !rung -> send_byte(DOORBELL, sent)
-       :: else -> skip
-       fi
-#endif
+    :: else -> uncarried++; ring()
+    fi;
+#ifdef OWN
+    /* write_own() has failed, perhaps. */
+    if
+    :: true -> due = true; ring()
+    :: true -> skip
     fi
+#endif
   }
   finished++;
 }
@@ -82,54 +95,65 @@ inline look() {
   if
   :: seen -> take()
   :: else -> skip
-  fi
-#endif
-}
-
-#ifdef AWAKE
-
-/* deliver_awake(): what is found by the look is left for the next turn, and the
- * loop does not sleep before. */
-inline deliver_awake() {
-  take();
-  exchange(false, seen);
-#ifndef NO_LOOK
-  if
-  :: uncarried > 0 -> exchange(true, seen)
-  :: else -> skip
   fi;
 #endif
-  awake = true
+  due = false
 }
 
+#ifdef ANSWER
+
+/* answer(): the bell is answered last. */
 proctype loop() {
   byte value;
+  byte round;
   bool seen;
-  bool awake;
+  bool has_read;
 
   do
-  :: true ->
-     if /* the prepare phase */
-     :: pending -> deliver_awake()
-     :: else -> awake = false
-     fi;
-     if /* the poll */
-     :: nempty(pipe) ->
-        atomic {
-          do
-          :: nempty(pipe) -> pipe ? value
-          :: else -> break
-          od
-        }
+  :: nempty(pipe) -> /* the poll returns */
+     round = 0;
+     has_read = false;
+     do
+     :: round < ROUNDS ->
+        round++;
+        take();
+        due = false;
         if
-        :: pending -> deliver_awake()
-        :: else -> skip
+        :: uncarried > 0 -> skip
+        :: else ->
+           exchange(false, seen);
+           atomic {
+             do
+             :: nempty(pipe) -> pipe ? value
+             :: else -> break
+             od
+           }
+           has_read = true;
+#ifdef NO_LOOK
+           break
+#else
+           if
+           :: !pending ->
+              if
+              :: uncarried == 0 && !due -> break
+              :: else -> skip
+              fi
+           :: else -> skip
+           fi
+#endif
         fi
-     :: awake && empty(pipe) -> skip
-     :: !awake && finished == HANDLERS && empty(pipe) -> break
-     fi
+     :: round == ROUNDS ->
+#ifndef NO_AGAIN
+        if
+        :: has_read -> send_byte(DOORBELL, seen)
+        :: else -> skip
+        fi;
+#endif
+        break
+     od
+  :: finished == HANDLERS && empty(pipe) -> break
   od
-  assert(delivered == HANDLERS * SIGNALS)
+  assert(delivered == HANDLERS * SIGNALS && !due)
 }
 
 #else
@@ -169,7 +193,7 @@ proctype loop() {
   :: finished == HANDLERS && empty(pipe) -> /* it sleeps for good */
      break
   od
-  assert(delivered == HANDLERS * SIGNALS)
+  assert(delivered == HANDLERS * SIGNALS && !due)
 }
 
 #endif
