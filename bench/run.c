@@ -5,7 +5,7 @@
  *
  * bench/bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]
  *     All of them, or those. Tables go to standard output, CSV files to the
- *     directory.
+ *     directory. 1 is returned where a peer has failed, which is not in them.
  * bench/bench -1 WORKLOAD VARIANT PEER REPEATS
  *     Measure once, in this process, and print nothing: for strace and
  *     callgrind.
@@ -151,12 +151,15 @@ static size_t choose_peers(const struct bench* bench, struct series* series) {
   return n;
 }
 
-static void run_bench(const struct bench* bench,
+/* Returns whether no peer has failed. */
+static bool run_bench(const struct bench* bench,
                       unsigned rounds,
                       struct result* result) {
   struct series* series = allocate(MOST_PEERS, sizeof(*series));
   size_t n = choose_peers(bench, series);
   unsigned round;
+  bool is_whole = true;
+  size_t i;
 
   rounds *= bench->rounds > 0 ? bench->rounds : 1;
   if (rounds > MOST_ROUNDS)
@@ -165,7 +168,10 @@ static void run_bench(const struct bench* bench,
     run_round(bench, series, n, round, result);
   report(bench, series, n, rounds);
   targets_look(bench, series, n, rounds);
+  for (i = 0; i < n; i++)
+    is_whole &= !series[i].failed;
   free(series);
+  return is_whole;
 }
 
 /* --- The command line ----------------------------------------------------- */
@@ -183,12 +189,13 @@ static int run_all(unsigned rounds, char** names) {
   struct result* result = share(sizeof(*result));
   const struct bench* const* set;
   const struct bench* bench;
+  bool is_whole = true;
   unsigned n = 0;
 
   for (set = all_benches; *set != NULL; set++)
     for (bench = *set; bench->workload != NULL; bench++)
       if (is_wanted(bench, names)) {
-        run_bench(bench, rounds, result);
+        is_whole &= run_bench(bench, rounds, result);
         n++;
       }
   if (n == 0) {
@@ -196,7 +203,7 @@ static int run_all(unsigned rounds, char** names) {
     return 2;
   }
   targets_report();
-  return 0;
+  return is_whole ? 0 : 1;
 }
 
 static const struct peer* find_peer(const struct bench* bench,
