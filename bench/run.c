@@ -13,6 +13,8 @@
  *     List the peers that take part.
  * bench/bench -v
  *     List the peers' versions.
+ * bench/bench -w
+ *     List the CSV files that -o writes, without their ends.
  */
 
 #include "bench.h"
@@ -263,11 +265,23 @@ static void list_versions(void) {
       printf("%s %s\n", (*peer)->name, (*peer)->version);
 }
 
+static void list_files(void) {
+  const struct bench* const* set;
+  const struct bench* bench;
+
+  for (set = all_benches; *set != NULL; set++)
+    for (bench = *set; bench->workload != NULL; bench++)
+      if (bench == *set || strcmp(bench->workload, bench[-1].workload) != 0)
+        puts(bench->workload);
+  puts("targets");
+}
+
 static int usage(void) {
   fputs("usage: bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]\n"
         "       bench -1 WORKLOAD VARIANT PEER REPEATS\n"
         "       bench -l WORKLOAD VARIANT\n"
-        "       bench -v\n",
+        "       bench -v\n"
+        "       bench -w\n",
         stderr);
   return 2;
 }
@@ -277,7 +291,7 @@ int main(int argc, char** argv) {
   int mode = 0;
   int option;
 
-  while ((option = getopt(argc, argv, "r:o:1lv")) != -1)
+  while ((option = getopt(argc, argv, "r:o:1lvw")) != -1)
     switch (option) {
     case 'r':
       rounds = (unsigned) atoi(optarg);
@@ -288,6 +302,7 @@ int main(int argc, char** argv) {
     case '1':
     case 'l':
     case 'v':
+    case 'w':
       mode = option;
       break;
     default:
@@ -303,6 +318,8 @@ int main(int argc, char** argv) {
     list_peers(argv);
   else if (mode == 'v' && argc == 0)
     list_versions();
+  else if (mode == 'w' && argc == 0)
+    list_files();
   else
     return usage();
   return 0;

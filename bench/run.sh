@@ -11,7 +11,12 @@ rounds=$2
 source=$(dirname "$0")
 export LC_ALL=C STRACE
 mkdir -p "$directory"
-rm -f "$directory"/*.csv "$directory"/*.svg
+
+# What an earlier run has left, and nothing else: the directory is the user's.
+files=$(bench/bench -w)
+plots=$(sed -n 's/^set output .*"\/\(.*\)\.svg"$/\1/p' "$source/plots.gp")
+for name in $files calls instructions; do rm -f "$directory/$name.csv"; done
+for name in $plots; do rm -f "$directory/$name.svg"; done
 
 machine() {
   echo "## Machine"
