@@ -602,6 +602,34 @@ static void a_second_share_over_another_library_does_not_go_round(void) {
   end_both();
 }
 
+/* With its last handle libuv takes our handler away, which others need. */
+static void check_the_other_loop(bool is_shared_first) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  if (is_shared_first)
+    start_shared(&f, &a);
+  watch(&g, &b, SIGUSR1);
+  if (!is_shared_first)
+    start_shared(&f, &a);
+  uv_walk(&f.loop, close_one, NULL);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  raise(SIGUSR1);
+  run_until(&g.loop, &b.calls, 1);
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&g);
+  CHECK(is_foreign(SIGUSR1));
+}
+
+static void tearing_down_a_share_by_uv_walk_leaves_the_watcher_before(void) {
+  check_the_other_loop(false);
+}
+
+static void tearing_down_a_share_by_uv_walk_leaves_the_watcher_after(void) {
+  check_the_other_loop(true);
+}
+
 static void* raise_until_over(void* unused) {
   while (!over)
     raise(SIGUSR1);
@@ -696,6 +724,8 @@ int main(void) {
       TEST(share_brings_a_signal_back_that_libuv_has_taken),
       TEST(a_oneshot_handle_outlives_a_share),
       TEST(a_second_share_over_another_library_does_not_go_round),
+      TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_before),
+      TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_after),
       TEST(a_share_that_comes_and_goes_leaves_a_watcher_alone),
       TEST(a_child_of_a_fork_dies_by_a_shared_signal),
       TEST(a_child_shares_again_after_uvsig_fork),
