@@ -195,12 +195,12 @@ static void a_previous_handler_may_leave_by_a_jump(void) {
 /* --- Two libraries ------------------------------------------------------------ */
 
 /* Other libraries. Each saves what it finds, calls it, and puts it back. */
-enum { OTHERS = 6 };
+enum { OTHERS = 6, ENDLESS = 100 };
 static struct sigaction saved[OTHERS];
 static int calls_of[OTHERS];
 
 static void call_on(int which, int signum, siginfo_t* info, void* unused) {
-  calls_of[which]++;
+  CHECK(++calls_of[which] < ENDLESS); /* not until the stack is full */
   if ((saved[which].sa_flags & SA_SIGINFO) != 0)
     saved[which].sa_sigaction(signum, info, unused);
   else if (saved[which].sa_handler != SIG_DFL)
@@ -396,6 +396,43 @@ static void others_that_come_and_go_are_always_called(void) {
   fixture_close(&f);
 }
 
+/* Others put back what they found only where nobody has come after them. */
+static void stop_other_unless_covered(void) {
+  if (action_of(SIGUSR1).sa_sigaction == other_0)
+    stop_other();
+}
+
+/* It stays below ours, and saves ours when it comes again. */
+static void come_again_over_ours(void) {
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_and_check(1, 1);
+  stop_other_unless_covered();
+  start_other();
+}
+
+static void check_one_more(void) {
+  raise(SIGUSR1);
+  CHECK(calls_of[0] > 1);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(a.calls, 2);
+  CHECK_EQ(a.signals, 2);
+  fixture_close(&f);
+}
+
+static void the_other_over_ours_over_the_other_does_not_go_round(void) {
+  come_again_over_ours();
+  check_one_more();
+}
+
+static void ours_again_over_the_other_come_again_does_not_go_round(void) {
+  come_again_over_ours();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  check_one_more();
+}
+
 /* There are only so many handlers; when they have all been replaced, who is
  * below is not called any more, rather than for ever. */
 static void coming_back_again_and_again_does_not_go_round(void) {
@@ -537,6 +574,8 @@ int main(void) {
       TEST(a_second_uvsig_over_the_other_does_not_go_round),
       TEST(an_older_handler_of_ours_put_back_still_tells_the_watchers),
       TEST(others_that_come_and_go_are_always_called),
+      TEST(the_other_over_ours_over_the_other_does_not_go_round),
+      TEST(ours_again_over_the_other_come_again_does_not_go_round),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),
