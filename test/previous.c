@@ -23,6 +23,8 @@ static volatile sig_atomic_t calls;
 static volatile sig_atomic_t last_signum;
 static volatile sig_atomic_t last_pid;
 static volatile sig_atomic_t had_context;
+static volatile sig_atomic_t codes[2]; /* of the first calls */
+static volatile sig_atomic_t values[2];
 static volatile sig_atomic_t was_first;
 static int own[2]; /* a wakeup fd: what the library has written by then */
 
@@ -42,6 +44,10 @@ static void plain(int signum) {
 }
 
 static void with_info(int signum, siginfo_t* info, void* context) {
+  if (calls < 2) {
+    codes[calls] = info->si_code;
+    values[calls] = info->si_value.sival_int;
+  }
   note_call(signum);
   last_pid = info->si_pid;
   had_context = context != NULL;
@@ -539,6 +545,71 @@ static void our_handler_put_back_lets_an_ignored_signal_be_ignored(void) {
   fixture_close(&f);
 }
 
+/* It has been started and stopped, and somebody has put ours back. */
+static void put_ours_back(int signum, int flags) {
+  struct sigaction ours;
+
+  install(signum, flags);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, signum);
+  ours = action_of(signum);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(signum, &ours, NULL), 0);
+}
+
+static void queue_value(int signum, int value) {
+  const union sigval sigval = {.sival_int = value};
+
+  CHECK_EQ(sigqueue(getpid(), signum, sigval), 0);
+}
+
+static void check_queued(int call, int value) {
+  CHECK_EQ(codes[call], SI_QUEUE);
+  CHECK_EQ(values[call], value);
+}
+
+static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
+  const int signums[] = {SIGUSR1, SIGRTMIN + 1};
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    calls = 0;
+    put_ours_back(signums[i], SA_SIGINFO);
+    queue_value(signums[i], 42);
+    CHECK_EQ(calls, 1);
+    CHECK_EQ(last_signum, signums[i]);
+    CHECK_EQ(last_pid, getpid());
+    check_queued(0, 42);
+    CHECK(action_of(signums[i]).sa_sigaction == with_info);
+    fixture_close(&f);
+  }
+}
+
+static void our_handler_put_back_lets_a_handler_with_resethand_go(void) {
+  put_ours_back(SIGUSR1, SA_SIGINFO | (int) SA_RESETHAND);
+  queue_value(SIGUSR1, 42);
+  CHECK_EQ(calls, 1);
+  check_queued(0, 42);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
+static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
+  int signum = SIGRTMIN + 1;
+  sigset_t set = set_of(signum);
+
+  put_ours_back(signum, SA_SIGINFO);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  queue_value(signum, 1);
+  queue_value(signum, 2);
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  CHECK_EQ(calls, 2);
+  check_queued(0, 1);
+  check_queued(1, 2);
+  fixture_close(&f);
+}
+
 static void two_uvsig_share_the_previous_action(void) {
   install(SIGUSR1, 0);
   fixture_open(&f, NULL);
@@ -581,6 +652,9 @@ int main(void) {
       TEST(a_child_calls_each_of_them_once),
       TEST(our_handler_put_back_lets_a_deadly_signal_be_deadly),
       TEST(our_handler_put_back_lets_an_ignored_signal_be_ignored),
+      TEST(our_handler_put_back_lets_the_previous_one_see_who_sent_it),
+      TEST(our_handler_put_back_lets_a_handler_with_resethand_go),
+      TEST(our_handler_put_back_keeps_the_order_of_queued_signals),
       TEST(two_uvsig_share_the_previous_action),
   };
 
