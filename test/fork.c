@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct fixture f;
+static struct fixture f, g;
 static struct recorder a, b;
 
 static void watch(struct recorder* r, int signum) {
@@ -431,6 +431,148 @@ static void a_wait_goes_on_in_the_child(void) {
   fixture_close(&f);
 }
 
+/* --- What its watchers want */
+
+static void start_with(struct fixture* fixture,
+                       struct recorder* r,
+                       int signum,
+                       unsigned flags) {
+  recorder_init(r, &fixture->sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&r->w, flags), 0);
+  recorder_start(r, signum);
+}
+
+/* One more signal calls the handler from before so often. */
+static void check_chained(sig_atomic_t expected) {
+  sig_atomic_t before = foreign_calls;
+
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls - before, expected);
+}
+
+static bool is_nocldstop(void) {
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_WATCHED);
+  return (action_of(SIGCHLD).sa_flags & SA_NOCLDSTOP) != 0;
+}
+
+/* In a loop of its own: with and without the chain, one after the other. */
+static void check_own_chains(struct fixture* fixture) {
+  struct recorder plain, chained;
+
+  start_with(fixture, &plain, SIGUSR1, 0);
+  check_chained(0);
+  start_with(fixture, &chained, SIGUSR1, UVSIG_CHAIN);
+  check_chained(1);
+  CHECK_EQ(uvsig_watcher_stop(&chained.w), 0);
+  check_chained(0);
+  uvsig_flush(&fixture->sig);
+  CHECK_EQ(plain.signals, 3);
+  CHECK_EQ(uvsig_watcher_stop(&plain.w), 0);
+  check_chained(1); /* it is back */
+}
+
+static void check_own_stops(struct fixture* fixture) {
+  struct recorder plain, nocldstop;
+
+  start_with(fixture, &nocldstop, SIGCHLD, UVSIG_NOCLDSTOP);
+  CHECK(is_nocldstop());
+  start_with(fixture, &plain, SIGCHLD, 0);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&plain.w), 0);
+  CHECK(is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&nocldstop.w), 0);
+}
+
+static void chain_in_own_loop(void) {
+  fixture_open(&g, NULL);
+  check_own_chains(&g);
+  fixture_close(&g);
+}
+
+static void stop_in_own_loop(void) {
+  fixture_open(&g, NULL);
+  check_own_stops(&g);
+  fixture_close(&g);
+}
+
+/* The parent wants the chain, and to know of stopped children. */
+static void check_wants(void (*in_child)(void)) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  start_with(&f, &a, SIGUSR1, UVSIG_CHAIN);
+  start_with(&f, &b, SIGCHLD, 0);
+  CHECK_EQ(run_forked(in_child), 0);
+  /* And still does. */
+  check_chained(1);
+  CHECK(!is_nocldstop());
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void the_chain_of_a_parent_is_not_for_a_childs_own_loop(void) {
+  check_wants(chain_in_own_loop);
+}
+
+static void the_parents_stopped_children_are_not_for_a_childs_own_loop(void) {
+  check_wants(stop_in_own_loop);
+}
+
+static void keep_then_stop(void) {
+  struct recorder nocldstop;
+
+  join_child();
+  check_chained(1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  check_own_chains(&f);
+  start_with(&f, &nocldstop, SIGCHLD, UVSIG_NOCLDSTOP);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK(is_nocldstop());
+  fixture_close(&f);
+}
+
+static void what_inherited_watchers_want_they_have_after_uvsig_fork(void) {
+  check_wants(keep_then_stop);
+}
+
+/* One stops, one stays: a stop takes nothing back that was never given. */
+static void stop_one_then_join(void) {
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  join_child();
+  check_own_chains(&f);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  check_own_stops(&f);
+  fixture_close(&f);
+}
+
+static void what_a_child_stops_before_uvsig_fork_wants_nothing_after(void) {
+  check_wants(stop_one_then_join);
+}
+
+static void stop_after_own(void) {
+  struct recorder chained, plain;
+
+  fixture_open(&g, NULL);
+  start_with(&g, &chained, SIGUSR1, UVSIG_CHAIN);
+  start_with(&g, &plain, SIGCHLD, 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  fixture_close(&f); /* and with it the other one */
+  check_chained(1);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&chained.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&plain.w), 0);
+  check_own_chains(&g);
+  check_own_stops(&g);
+  fixture_close(&g);
+}
+
+static void what_a_child_closes_leaves_what_its_own_watchers_want(void) {
+  check_wants(stop_after_own);
+}
+
 /* --- Errors ------------------------------------------------------------------------------ */
 
 static void fork_without_descriptors(void) {
@@ -568,6 +710,11 @@ int main(void) {
       TEST(a_fork_in_a_callback_leaves_the_rest_to_the_parent),
       TEST(a_thread_that_does_not_own_the_loop_may_fork),
       TEST(a_wait_goes_on_in_the_child),
+      TEST(the_chain_of_a_parent_is_not_for_a_childs_own_loop),
+      TEST(the_parents_stopped_children_are_not_for_a_childs_own_loop),
+      TEST(what_inherited_watchers_want_they_have_after_uvsig_fork),
+      TEST(what_a_child_stops_before_uvsig_fork_wants_nothing_after),
+      TEST(what_a_child_closes_leaves_what_its_own_watchers_want),
       TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
       TEST(uvsig_fork_is_for_children_once),
       TEST(signals_to_what_vfork_made_are_not_the_parents),
