@@ -573,6 +573,92 @@ static void what_a_child_closes_leaves_what_its_own_watchers_want(void) {
   check_wants(stop_after_own);
 }
 
+/* --- The end of what is inherited */
+
+static bool joins;
+
+static void on_closed(uvsig_t* sig) {
+  (void) sig;
+  f.closed++;
+}
+
+/* A signal has come that libuv has still to tell our handle of: in the child
+ * nobody will, and uv_close() of such a handle waits for it. */
+static void close_inherited(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  if (joins)
+    CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(uvsig_close(&f.sig, on_closed), 0);
+}
+
+static void check_end(void) {
+  enum { ENDLESS = 1000 };
+  int turns = 0;
+
+  while (uv_loop_alive(&f.loop) && turns++ < ENDLESS)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(f.closed, 1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
+}
+
+static void fork_and_close(struct recorder* r) {
+  r->then = NULL;
+  forked = fork();
+  CHECK(forked >= 0);
+  if (forked == 0)
+    close_inherited();
+}
+
+static void check_close_in_callback(void) {
+  int status;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGCHLD);
+  a.then = fork_and_close;
+  raise(SIGCHLD);
+  CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0 || forked == 0);
+  if (forked == 0) {
+    check_end();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(status, 0);
+  fixture_close(&f);
+}
+
+static void a_child_of_a_sigchld_callback_can_close(void) {
+  check_close_in_callback();
+}
+
+static void a_child_of_a_sigchld_callback_can_close_after_uvsig_fork(void) {
+  joins = true;
+  check_close_in_callback();
+}
+
+static void close_and_check_end(void) {
+  close_inherited();
+  check_end();
+}
+
+static void check_close_while_pending(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGCHLD);
+  raise(SIGCHLD);
+  CHECK_EQ(run_forked(close_and_check_end), 0);
+  fixture_close(&f);
+}
+
+static void a_child_can_close_while_sigchld_is_on_its_way(void) {
+  check_close_while_pending();
+}
+
+static void a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way(
+    void) {
+  joins = true;
+  check_close_while_pending();
+}
+
 /* --- Errors ------------------------------------------------------------------------------ */
 
 static void fork_without_descriptors(void) {
@@ -715,6 +801,10 @@ int main(void) {
       TEST(what_inherited_watchers_want_they_have_after_uvsig_fork),
       TEST(what_a_child_stops_before_uvsig_fork_wants_nothing_after),
       TEST(what_a_child_closes_leaves_what_its_own_watchers_want),
+      TEST(a_child_of_a_sigchld_callback_can_close),
+      TEST(a_child_of_a_sigchld_callback_can_close_after_uvsig_fork),
+      TEST(a_child_can_close_while_sigchld_is_on_its_way),
+      TEST(a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way),
       TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
       TEST(uvsig_fork_is_for_children_once),
       TEST(signals_to_what_vfork_made_are_not_the_parents),
