@@ -707,6 +707,31 @@ static void uvsig_fork_is_for_children_once(void) {
   check_parent(SIGUSR1);
 }
 
+static void close_one(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (!uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+static void fork_without_handles(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  fixture_close(&f);
+}
+
+/* Whoever closes all that uv_walk() finds has closed ours, too. */
+static void without_its_handles_uvsig_fork_says_einval(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  uv_walk(&f.loop, close_one, NULL);
+  CHECK_EQ(run_forked(fork_without_handles), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(run_forked(fork_without_handles), 0);
+  fixture_close(&f);
+}
+
 /* --- Children that are none of ours -------------------------------------------------------- */
 
 static char name[] = "sleep";
@@ -807,6 +832,7 @@ int main(void) {
       TEST(a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way),
       TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
       TEST(uvsig_fork_is_for_children_once),
+      TEST(without_its_handles_uvsig_fork_says_einval),
       TEST(signals_to_what_vfork_made_are_not_the_parents),
       TEST(signals_to_what_posix_spawn_made_are_not_the_parents),
       TEST(signals_to_what_uv_spawn_made_are_not_the_parents),
