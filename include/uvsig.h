@@ -211,8 +211,8 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * uvsig_close(). SIGCHLD has libuv's handler in the child, as far as libuv has
  * installed it.
  * Returns: 0
- *   UV_EINVAL  `sig` is NULL, not initialised or closing, or this is no child
- *              that has still to call it
+ *   UV_EINVAL  `sig` is NULL, not initialised or closing, somebody has closed
+ *              its handles, or this is no child that has still to call it
  *   UV_EPERM   not the loop thread
  *   UV_EMFILE, UV_ENFILE and other codes as uvsig_init()
  *   what sigaction(2) refuses

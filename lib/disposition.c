@@ -31,13 +31,12 @@ bool uvsig__is_catchable(int signum) {
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
 static bool replaced[UVSIG_NSIG];   /* somebody may have saved our handler */
-static void (*harmless)(int);       /* libuv's handler; NULL: not seen yet */
 /* What `previous` points to, and one more. */
 static struct uvsig__previous slots[UVSIG_NSIG][UVSIG__EPOCHS + 1];
 
-static void set_handler(struct sigaction* action, int signum) {
+static void set_handler(struct sigaction* action, int signum, unsigned epoch) {
   memset(action, 0, sizeof(*action));
-  uvsig__set_handler(signum, action);
+  uvsig__set_handler(epoch, action);
   /* SA_SIGINFO tells a fault from a kill(). SA_ONSTACK: a stack overflow leaves
    * no room for a handler on the thread's own stack. SA_RESTART: a program that
    * watches signals on a loop wants no EINTR elsewhere, unless it says so. No
@@ -67,10 +66,14 @@ static struct uvsig__previous* find_free_slot(int signum) {
   return slot;
 }
 
+static unsigned epoch_of(int signum) {
+  return atomic_load(&uvsig__shared.epoch[signum]);
+}
+
 static void set_previous(int signum,
+                         unsigned epoch,
                          const struct sigaction* action,
                          bool is_mute) {
-  unsigned epoch = atomic_load(&uvsig__shared.epoch[signum]);
   struct uvsig__previous* slot = find_free_slot(signum);
 
   slot->action = *action;
@@ -84,12 +87,12 @@ static void set_previous(int signum,
 /* The action that the handler passes signals on to, and that the last stop puts
  * back. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  set_previous(signum, action, false);
+  set_previous(signum, epoch_of(signum), action, false);
 }
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__previous_of(atomic_load(&uvsig__shared.epoch[signum]), signum);
+  return uvsig__previous_of(epoch_of(signum), signum);
 }
 
 /* Where the last stop would give a watched signal the one back, have it give the
@@ -117,47 +120,45 @@ static bool has_others(int signum) {
 }
 
 static const struct uvsig__previous* last_previous(int signum) {
-  unsigned epoch = atomic_load(&uvsig__shared.epoch[signum]);
-
-  return atomic_load(&uvsig__shared.previous[signum][epoch]);
+  return atomic_load(&uvsig__shared.previous[signum][epoch_of(signum)]);
 }
 
-/* Was it there before ours, and not called since there are no more handlers? */
-static bool is_below_muted(int signum, const struct sigaction* current) {
+/* Was it there before ours? */
+static bool is_previous(int signum, const struct sigaction* current) {
   const struct uvsig__previous* previous = last_previous(signum);
 
-  return previous != NULL && previous->is_mute &&
-         previous->action.sa_handler == current->sa_handler;
+  return previous != NULL && previous->action.sa_handler == current->sa_handler;
+}
+
+/* And not called since there are no more handlers? */
+static bool is_below_muted(int signum, const struct sigaction* current) {
+  return is_previous(signum, current) && last_previous(signum)->is_mute;
 }
 
 /* share.c has seen libuv's handler, which saves nothing when it replaces
  * ours. */
 void uvsig__set_libuvs(const struct sigaction* action) {
-  harmless = action->sa_handler;
+  atomic_store(&uvsig__shared.libuvs, action->sa_handler);
 }
 
-bool uvsig__is_libuvs(const struct sigaction* action) {
-  return harmless != NULL && action->sa_handler == harmless;
-}
-
-/* May what is there have saved our handler? Not if ours has never been
- * replaced; not what was there before ours; not libuv, which saves nothing.
- * Other sources are a sign that ours has been there. */
-static bool may_hold_ours(int signum, const struct sigaction* current) {
-  const struct uvsig__previous* previous = last_previous(signum);
-
-  return (replaced[signum] || has_others(signum)) &&
-         uvsig__is_handler(current) && !uvsig__is_libuvs(current) &&
-         (previous == NULL ||
-          previous->action.sa_handler != current->sa_handler);
+/* May what is there have saved our handler? Not if ours has never been there;
+ * not libuv, which saves nothing; not what we have put back ourselves. What was
+ * there before ours may have: it may have stopped and started meanwhile. */
+static bool may_hold_ours(int signum,
+                          const struct sigaction* current,
+                          bool was_there) {
+  return (replaced[signum] || was_there) && uvsig__is_handler(current) &&
+         !uvsig__is_libuvs(current) &&
+         !(is_previous(signum, current) &&
+           atomic_load(&uvsig__shared.is_given_back[signum]));
 }
 
 /* Install the handler, and save what was there, unless ours is there already:
  * a second loop's start, or somebody who put us back after the last stop. */
-int uvsig__install(int signum) {
+static int install(int signum, bool was_there) {
   struct sigaction action;
   struct sigaction current;
-  unsigned epoch;
+  unsigned epoch = epoch_of(signum);
   bool is_mute;
 
   if (sigaction(signum, NULL, &current) != 0)
@@ -166,20 +167,36 @@ int uvsig__install(int signum) {
     return 0;
 
   is_mute = is_below_muted(signum, &current);
-  if (may_hold_ours(signum, &current)) {
-    epoch = atomic_load(&uvsig__shared.epoch[signum]);
-    if (epoch + 1 < UVSIG__EPOCHS)
-      atomic_store(&uvsig__shared.epoch[signum], epoch + 1);
-    else
+  if (may_hold_ours(signum, &current, was_there)) {
+    if (epoch + 1 < UVSIG__EPOCHS) {
+      /* What was below the one before now calls it. */
+      if (is_previous(signum, &current))
+        set_previous(signum, epoch, &current, true);
+      epoch++;
+    } else {
       is_mute = true; /* it may be calling the last one */
+    }
   }
   /* Saved before ours can run: it reads it. */
-  set_previous(signum, &current, is_mute);
-  set_handler(&action, signum);
+  set_previous(signum, epoch, &current, is_mute);
+  set_handler(&action, signum, epoch);
   if (sigaction(signum, &action, NULL) != 0)
     return UVSIG__ERR(errno);
+  /* Not before: until now it was the one before that took the signals. One that
+   * comes to the new one before this finds itself installed, and takes it. */
+  atomic_store(&uvsig__shared.epoch[signum], epoch);
+  atomic_store(&uvsig__shared.is_given_back[signum], false);
   replaced[signum] = false;
   return 0;
+}
+
+/* Have ours there again, where something else is, with `previous` below it. */
+void uvsig__retake(int signum, const struct sigaction* previous) {
+  struct sigaction action;
+
+  uvsig__set_previous(signum, previous);
+  set_handler(&action, signum, epoch_of(signum));
+  sigaction(signum, &action, NULL);
 }
 
 /* Put back what was there, unless ours has been replaced: then what is there
@@ -195,6 +212,7 @@ static bool uninstall(int signum) {
     return false;
   }
   previous = uvsig__get_previous(signum);
+  atomic_store(&uvsig__shared.is_given_back[signum], true);
   sigaction(signum, &previous, NULL);
   return true;
 }
@@ -207,7 +225,7 @@ static int refresh(int signum) {
   if (sigaction(signum, NULL, &current) != 0 ||
       !uvsig__is_ours(signum, &current))
     return 0;
-  set_handler(&action, signum);
+  set_handler(&action, signum, epoch_of(signum));
   return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
 }
 
@@ -253,7 +271,7 @@ int uvsig__subscribe(struct uvsig__source* source) {
   if (err == 0) {
     /* Linked first, so that the first signal after the change finds it. */
     link_source(source);
-    err = uvsig__install(source->signum);
+    err = install(source->signum, has_others(source->signum));
     if (err != 0)
       unlink_source(source);
   }
@@ -269,7 +287,7 @@ int uvsig__reinstall(int signum) {
   int err;
 
   uvsig__lock();
-  err = uvsig__install(signum);
+  err = install(signum, true);
   uvsig__unlock();
   return err;
 }
@@ -350,11 +368,14 @@ void uvsig__discard_pending(const struct uvsig__source* source) {
 void uvsig__forget_dispositions(void) {
   int signum;
 
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
+  for (signum = 1; signum < UVSIG_NSIG; signum++) {
     if (uvsig__is_watched(signum)) {
       uninstall(signum);
       atomic_store(&uvsig__shared.sources[signum], NULL);
     }
+    atomic_store(&uvsig__shared.chained[signum], 0);
+  }
+  stop_watchers = 0;
   atomic_store(&uvsig__shared.readers[0], 0);
   atomic_store(&uvsig__shared.readers[1], 0);
 }

@@ -113,10 +113,18 @@ static bool has_watchers(const struct uvsig__hub* hub, int signum) {
   return hub->sources[signum] != NULL && hub->sources[signum]->first != NULL;
 }
 
+static void count_all(struct uvsig__hub* hub, bool is_needed) {
+  struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after)
+    uvsig__source_count(source, is_needed);
+}
+
 static int subscribe_all(struct uvsig__hub* hub) {
   int signum;
   int err = 0;
 
+  count_all(hub, true);
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
     if (has_watchers(hub, signum)) {
       if (hub->sources[signum]->is_shared)
@@ -130,6 +138,7 @@ static int subscribe_all(struct uvsig__hub* hub) {
     if (has_watchers(hub, signum))
       uvsig__unsubscribe(hub->sources[signum]);
   uvsig__synchronize();
+  count_all(hub, false);
   return err;
 }
 
@@ -141,7 +150,7 @@ int uvsig_fork(uvsig_t* sig) {
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
     return err;
-  if (!hub->inherited)
+  if (!hub->inherited || uv_is_closing((uv_handle_t*) &hub->poll))
     return UV_EINVAL;
 
   /* The poll handle keeps its number. Stopped meanwhile: the system's poller
@@ -153,6 +162,7 @@ int uvsig_fork(uvsig_t* sig) {
   if (err != 0)
     return err;
   hub->inherited = false;
+  uvsig__shares_forked(hub);
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (has_watchers(hub, signum) &&

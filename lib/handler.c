@@ -213,20 +213,35 @@ static bool claim_previous(unsigned epoch, int signum) {
   return is_free;
 }
 
+/* Is the previous handler the one that is installed, on top of ours, and called
+ * us? It may have been stopped and started again, and have saved ours then. To
+ * call it would be without end. libuv's does not call anybody. */
+static bool is_on_top(unsigned epoch, int signum) {
+  struct sigaction previous = uvsig__previous_of(epoch, signum);
+  struct sigaction current;
+
+  return uvsig__is_handler(&previous) && !uvsig__is_libuvs(&previous) &&
+         sigaction(signum, NULL, &current) == 0 &&
+         current.sa_handler == previous.sa_handler &&
+         !atomic_load(&uvsig__shared.is_given_back[signum]);
+}
+
 /* Call the previous handler, as the kernel would have, but for the mask, which
- * is full. It may leave by a jump: nothing is held. */
-static void call_previous(unsigned epoch,
+ * is full. It may leave by a jump: nothing is held. Returns whether it was
+ * called. */
+static bool call_previous(unsigned epoch,
                           int signum,
                           siginfo_t* info,
                           void* context) {
   struct sigaction previous = uvsig__previous_of(epoch, signum);
 
   if (!uvsig__is_handler(&previous) || !claim_previous(epoch, signum))
-    return;
+    return false;
   if ((previous.sa_flags & SA_SIGINFO) != 0)
     previous.sa_sigaction(signum, info, context);
   else
     previous.sa_handler(signum);
+  return true;
 }
 
 /* Hand a fault to the previous action. Returning runs the faulting instruction
@@ -312,6 +327,7 @@ static void pass_on(unsigned epoch,
                     void* context,
                     bool was_called) {
   struct sigaction previous;
+  struct sigaction given;
   struct sigaction current;
   enum found found;
 
@@ -327,15 +343,25 @@ static void pass_on(unsigned epoch,
     if (found == CHAINED)
       break;
     previous = uvsig__previous_of(epoch, signum);
-    sigaction(signum, &previous, NULL);
+    given = previous;
+    if (uvsig__is_handler(&previous) &&
+        (previous.sa_flags & (int) SA_RESETHAND) != 0) {
+      given.sa_handler = SIG_DFL;
+      given.sa_flags = 0;
+    }
+    atomic_store(&uvsig__shared.is_given_back[signum], true);
+    sigaction(signum, &given, NULL);
     if (!uvsig__is_watched(signum)) {
-      if (!was_called || !uvsig__is_handler(&previous))
+      if (uvsig__is_handler(&previous) && was_called)
+        return;
+      if (!call_previous(epoch, signum, info, context))
         raise(signum); /* blocked until the return */
       return;
     }
     /* A start in another thread found ours there, and so did not install it; it
      * has published its source before it looked. */
     sigaction(signum, &current, NULL);
+    atomic_store(&uvsig__shared.is_given_back[signum], false);
   }
   if (!was_called)
     call_previous(epoch, signum, info, context);
@@ -351,7 +377,7 @@ static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
     pass_fault(epoch, signum, info, context);
   } else {
     /* First, so that it sees what it would without us. */
-    if (was_called)
+    if (was_called && !is_on_top(epoch, signum))
       call_previous(epoch, signum, info, context);
     found = is_current ? catch_all(signum, info) : NOBODY;
     if (found == NOBODY)
@@ -382,9 +408,8 @@ static void handle_3(int signum, siginfo_t* info, void* context) {
 static void (*const handlers[UVSIG__EPOCHS])(int, siginfo_t*, void*) = {
     handle_0, handle_1, handle_2, handle_3};
 
-/* The handler that is ours now. */
-void uvsig__set_handler(int signum, struct sigaction* action) {
-  action->sa_sigaction = handlers[atomic_load(&uvsig__shared.epoch[signum])];
+void uvsig__set_handler(unsigned epoch, struct sigaction* action) {
+  action->sa_sigaction = handlers[epoch];
 }
 
 bool uvsig__is_ours(int signum, const struct sigaction* action) {

@@ -197,6 +197,8 @@ struct uvsig__previous {
   atomic_int spent; /* it had SA_RESETHAND, and was called */
 };
 
+typedef void (*uvsig__handler_fn)(int);
+
 /* What the handler reads beside the sources: handler.c. */
 struct uvsig__shared {
   _Atomic(struct uvsig__source*) sources[UVSIG_NSIG];
@@ -207,7 +209,9 @@ struct uvsig__shared {
   atomic_uint epoch[UVSIG_NSIG];
   /* What was there before each of them; NULL: it has never been installed. */
   _Atomic(struct uvsig__previous*) previous[UVSIG_NSIG][UVSIG__EPOCHS];
-  atomic_uint chained[UVSIG_NSIG]; /* how many want it to be called */
+  atomic_uint chained[UVSIG_NSIG];       /* how many want it to be called */
+  atomic_bool is_given_back[UVSIG_NSIG]; /* ours is going, or gone */
+  _Atomic(uvsig__handler_fn) libuvs;     /* NULL: not seen yet */
 };
 
 /* handler.c: signal context. */
@@ -219,11 +223,17 @@ static inline bool uvsig__is_handler(const struct sigaction* action) {
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
+static inline bool uvsig__is_libuvs(const struct sigaction* action) {
+  uvsig__handler_fn libuvs = atomic_load(&uvsig__shared.libuvs);
+
+  return libuvs != NULL && action->sa_handler == libuvs;
+}
+
 static inline bool uvsig__is_watched(int signum) {
   return atomic_load(&uvsig__shared.sources[signum]) != NULL;
 }
 
-void uvsig__set_handler(int signum, struct sigaction* action);
+void uvsig__set_handler(unsigned epoch, struct sigaction* action);
 struct sigaction uvsig__previous_of(unsigned epoch, int signum);
 bool uvsig__is_ours(int signum, const struct sigaction* action);
 
@@ -260,8 +270,7 @@ int uvsig__fork_error(void);
 void uvsig__set_previous(int signum, const struct sigaction* action);
 struct sigaction uvsig__get_previous(int signum);
 void uvsig__set_libuvs(const struct sigaction* action);
-bool uvsig__is_libuvs(const struct sigaction* action);
-int uvsig__install(int signum);
+void uvsig__retake(int signum, const struct sigaction* previous);
 void uvsig__forget_dispositions(void);
 void uvsig__synchronize_locked(void);
 
@@ -348,6 +357,7 @@ int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
 void uvsig__forget_shares(void);
 void uvsig__share_remember(int signum);
+void uvsig__shares_forked(struct uvsig__hub* hub);
 
 /* warning.c */
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
@@ -383,6 +393,7 @@ void uvsig__source_admit(struct uvsig__source* source,
 void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_abandon(struct uvsig__source* source);
 void uvsig__source_reset(struct uvsig__source* source);
+void uvsig__source_count(struct uvsig__source* source, bool is_needed);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
 void uvsig__ref_hub(struct uvsig__hub* hub);
 void uvsig__unref_hub(struct uvsig__hub* hub);

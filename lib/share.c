@@ -91,6 +91,17 @@ void uvsig__forget_shares(void) {
       sigaction(signum, &found[signum], NULL);
 }
 
+/* libuv waits with the end of a handle until it has dispatched what it has
+ * caught for it, which in the child of a fork has stayed in the parent's pipe
+ * (libuv, unix/signal.c: uv__signal_loop_fork() makes a new one). */
+void uvsig__shares_forked(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after)
+    if (source->has_share)
+      source->share.dispatched_signals = source->share.caught_signals;
+}
+
 /* The child has signals of its own again: libuv's handler is to be below
  * ours. */
 void uvsig__share_remember(int signum) {
@@ -110,9 +121,14 @@ static void put_back(int signum, struct sigaction* before) {
   const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
   struct sigaction displaced;
 
-  if (uvsig__is_libuvs(before) || before->sa_handler == SIG_DFL)
+  if (uvsig__is_libuvs(before) || before->sa_handler == SIG_DFL) {
+    /* Where all that uv_walk() had found was closed, on one of several loops. */
+    if (uvsig__is_watched(signum)) {
+      uvsig__retake(signum, first);
+      return;
+    }
     *before = *first;
-  else if (uvsig__is_ours(signum, before))
+  } else if (uvsig__is_ours(signum, before))
     uvsig__set_previous(signum, first);
   /* What it has set already: to set it again might take away, for an instant,
    * what another thread has had it install. */

@@ -118,17 +118,38 @@ static void take_needs(struct uvsig__source* source,
   uvsig__count_stop_watchers(source->signum, (int) needs->stops);
 }
 
+static void give_up_needs(struct uvsig__source* source,
+                          const struct needs* needs) {
+  atomic_fetch_sub(&uvsig__shared.chained[source->signum], needs->chains);
+  uvsig__count_stop_watchers(source->signum, -(int) needs->stops);
+}
+
 /* And after the last one. */
 static void drop_needs(struct uvsig__source* source,
                        const struct needs* needs) {
-  atomic_fetch_sub(&uvsig__shared.chained[source->signum], needs->chains);
-  uvsig__count_stop_watchers(source->signum, -(int) needs->stops);
+  /* The child of a fork has counted nothing yet. */
+  if (!source->hub->inherited)
+    give_up_needs(source, needs);
   /* Not before the last watcher of any kind: libuv sets the default action when
    * it stops, for an instant also over ours. */
   if (source->first == NULL && source->is_shared) {
     source->is_shared = false;
     uvsig__share_close(source);
   }
+}
+
+/* In the child of a fork, where it has not been counted, or was in vain: what
+ * the watchers need. */
+void uvsig__source_count(struct uvsig__source* source, bool is_needed) {
+  struct needs needs = {0, 0};
+  const uvsig_watcher_t* w;
+
+  for (w = source->first; w != NULL; w = w->next)
+    add_needs(source, w->flags, &needs);
+  if (is_needed)
+    take_needs(source, &needs);
+  else
+    give_up_needs(source, &needs);
 }
 
 /* Make the source ready for one more watcher, which will be told of what comes
@@ -254,7 +275,7 @@ static void release(struct uvsig__source* source,
   /* A watcher's handler must not be running when its memory is the user's. And
    * the needs go later than the handlers that have found the source: one that
    * has taken a signal for it looks there whether the chain is to have it. */
-  if (is_last || had_handler)
+  if (is_last || had_handler || needs->chains > 0)
     uvsig__synchronize();
   drop_needs(source, needs);
   if (is_last)
