@@ -659,6 +659,89 @@ static void a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way(
   check_close_while_pending();
 }
 
+/* What the child itself is sent by then is in a pipe that libuv has still to
+ * read, with the address of our handle: it must not go before. What the
+ * program's own handle is told of says how far libuv has read. */
+static uv_signal_t beside;
+static unsigned long beside_calls;
+
+static void on_beside(uv_signal_t* unused, int signum) {
+  (void) unused;
+  CHECK_EQ(signum, SIGCHLD);
+  beside_calls++;
+}
+
+static void on_closed_after_beside(uvsig_t* sig) {
+  CHECK_EQ(beside_calls, 1);
+  uv_close((uv_handle_t*) &beside, NULL);
+  on_closed(sig);
+}
+
+static void raise_and_close(struct recorder* r) {
+  r->then = NULL;
+  beside_calls = 0;
+  raise(SIGCHLD);
+  CHECK_EQ(uvsig_close(&f.sig, on_closed_after_beside), 0);
+}
+
+static void fork_raise_and_close(struct recorder* r) {
+  r->then = NULL;
+  forked = fork();
+  CHECK(forked >= 0);
+  if (forked != 0)
+    return;
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  raise(SIGCHLD);
+  CHECK_EQ(uvsig_close(&f.sig, on_closed_after_beside), 0);
+}
+
+static void raise_join_and_close(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  raise(SIGCHLD);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(beside_calls, 1);
+  b.then = raise_and_close;
+  raise(SIGUSR1);
+  check_end();
+}
+
+static void start_beside(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGCHLD);
+  watch(&b, SIGUSR1);
+  CHECK_EQ(uv_signal_init(&f.loop, &beside), 0);
+  CHECK_EQ(uv_signal_start(&beside, on_beside, SIGCHLD), 0);
+}
+
+static void end_beside(void) {
+  uv_close((uv_handle_t*) &beside, NULL);
+  fixture_close(&f);
+}
+
+static void close_in_a_child_waits_for_what_libuv_has_still_to_read(void) {
+  int status;
+
+  start_beside();
+  b.then = fork_raise_and_close;
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  if (forked == 0) {
+    check_end();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(status, 0);
+  end_beside();
+}
+
+static void close_after_uvsig_fork_waits_for_what_libuv_has_still_to_read(
+    void) {
+  start_beside();
+  CHECK_EQ(run_forked(raise_join_and_close), 0);
+  end_beside();
+}
+
 /* --- Errors ------------------------------------------------------------------------------ */
 
 static void fork_without_descriptors(void) {
@@ -830,6 +913,8 @@ int main(void) {
       TEST(a_child_of_a_sigchld_callback_can_close_after_uvsig_fork),
       TEST(a_child_can_close_while_sigchld_is_on_its_way),
       TEST(a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way),
+      TEST(close_in_a_child_waits_for_what_libuv_has_still_to_read),
+      TEST(close_after_uvsig_fork_waits_for_what_libuv_has_still_to_read),
       TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
       TEST(uvsig_fork_is_for_children_once),
       TEST(without_its_handles_uvsig_fork_says_einval),
