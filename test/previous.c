@@ -558,15 +558,26 @@ static void put_ours_back(int signum, int flags) {
   CHECK_EQ(sigaction(signum, &ours, NULL), 0);
 }
 
-static void queue_value(int signum, int value) {
-  const union sigval sigval = {.sival_int = value};
+/* Values up from 42. Unblocking a signal delivers it, also where a tool holds
+ * back what sigqueue() sends. */
+static void queue_values(int signum, int n) {
+  sigset_t set = set_of(signum);
+  union sigval value = {.sival_int = 42};
 
-  CHECK_EQ(sigqueue(getpid(), signum, sigval), 0);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  for (; n > 0; n--, value.sival_int++)
+    CHECK_EQ(sigqueue(getpid(), signum, value), 0);
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
 }
 
-static void check_queued(int call, int value) {
-  CHECK_EQ(codes[call], SI_QUEUE);
-  CHECK_EQ(values[call], value);
+static void check_queued(int n) {
+  int i;
+
+  CHECK_EQ(calls, n);
+  for (i = 0; i < n; i++) {
+    CHECK_EQ(codes[i], SI_QUEUE);
+    CHECK_EQ(values[i], 42 + i);
+  }
 }
 
 static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
@@ -576,11 +587,10 @@ static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
   for (i = 0; i < 2; i++) {
     calls = 0;
     put_ours_back(signums[i], SA_SIGINFO);
-    queue_value(signums[i], 42);
-    CHECK_EQ(calls, 1);
+    queue_values(signums[i], 1);
+    check_queued(1);
     CHECK_EQ(last_signum, signums[i]);
     CHECK_EQ(last_pid, getpid());
-    check_queued(0, 42);
     CHECK(action_of(signums[i]).sa_sigaction == with_info);
     fixture_close(&f);
   }
@@ -588,25 +598,18 @@ static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
 
 static void our_handler_put_back_lets_a_handler_with_resethand_go(void) {
   put_ours_back(SIGUSR1, SA_SIGINFO | (int) SA_RESETHAND);
-  queue_value(SIGUSR1, 42);
-  CHECK_EQ(calls, 1);
-  check_queued(0, 42);
+  queue_values(SIGUSR1, 1);
+  check_queued(1);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
   fixture_close(&f);
 }
 
 static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
-  int signum = SIGRTMIN + 1;
-  sigset_t set = set_of(signum);
-
-  put_ours_back(signum, SA_SIGINFO);
-  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-  queue_value(signum, 1);
-  queue_value(signum, 2);
-  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
-  CHECK_EQ(calls, 2);
-  check_queued(0, 1);
-  check_queued(1, 2);
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer keeps one of several signals of a number");
+  put_ours_back(SIGRTMIN + 1, SA_SIGINFO);
+  queue_values(SIGRTMIN + 1, 2);
+  check_queued(2);
   fixture_close(&f);
 }
 
