@@ -26,8 +26,7 @@ enum {
   CAN_THREADS = 4,  /* a loop in each of several threads, all watching */
   CAN_REALTIME = 8, /* realtime signals */
   CAN_RESTART = 16, /* watchers can be stopped and started */
-  IS_FLOOR = 32,    /* no library, but what none can be faster than */
-  IS_INDIRECT = 64  /* a thread of its own takes part */
+  IS_FLOOR = 32     /* no library, but what none can be faster than */
 };
 
 struct side;

@@ -3,14 +3,21 @@
 #
 # bench/count.sh DIRECTORY: system calls (strace) and instructions (callgrind)
 # for each signal, which do not depend on how busy the machine is. Tables go to
-# standard output, calls.csv and instructions.csv to the directory. Runs in the
-# build directory; make bench calls it.
+# standard output, calls.csv and instructions.csv to the directory. Fails where
+# something could not be counted, after all the rest. Runs in the build directory;
+# make bench calls it.
 
 set -eu
 directory=$1
 program=bench/bench
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+failed=0
+
+fail() {
+  echo "$1 $2: $3 of $4 could not be counted" >&2
+  failed=1
+}
 
 # The system calls between the two marks, getsid(), in a signal's handler and in
 # all. A handler is what comes between the signal's arrival and the return.
@@ -34,33 +41,44 @@ of_calls() {
   printf '\n### %s%s: system calls\n\n| | in the handler | in all |\n' \
     "$1" "${2:+, $2}"
   echo '| --- | --: | --: |'
-  "$program" -l "$1" "$2" | while read -r peer; do
-    counts=$(count_calls "$1" "$2" "$peer" "$3" "$4") || continue
-    echo "| $peer | ${counts%,*} | ${counts#*,} |"
-    echo "$1,\"$2\",\"$peer\",$counts" >>"$directory/calls.csv"
-  done
+  "$program" -l "$1" "$2" >"$tmp/peers"
+  while read -r peer; do
+    if counts=$(count_calls "$1" "$2" "$peer" "$3" "$4"); then
+      echo "| $peer | ${counts%,*} | ${counts#*,} |"
+      echo "$1,\"$2\",\"$peer\",$counts" >>"$directory/calls.csv"
+    else
+      fail "$1" "$2" "system calls" "$peer"
+    fi
+  done <"$tmp/peers"
+}
+
+run_callgrind() {
+  timeout 60 valgrind --tool=callgrind --callgrind-out-file="$tmp/callgrind" \
+    "$program" -1 "$1" "$2" "$3" "$4" 2>"$tmp/log" || return 1
+  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$tmp/log" | grep .
 }
 
 # Twice as many signals less as many, so that what comes before and after them
 # does not count.
 count_instructions() {
-  for n in "$4" $(($4 * 2)); do
-    timeout 60 valgrind --tool=callgrind --callgrind-out-file="$tmp/callgrind" \
-      "$program" -1 "$1" "$2" "$3" "$n" 2>"$tmp/$n" || return 1
-    sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$tmp/$n"
-  done | awk -v n="$5" 'NR == 1 { once = $1 } NR == 2 {
-    printf "%.0f\n", ($1 - once) / n }'
+  once=$(run_callgrind "$1" "$2" "$3" "$4") || return 1
+  twice=$(run_callgrind "$1" "$2" "$3" $(($4 * 2))) || return 1
+  awk -v n="$5" -v once="$once" -v twice="$twice" \
+    'BEGIN { printf "%.0f\n", (twice - once) / n }'
 }
 
 of_instructions() {
   printf '\n### %s%s: instructions\n\n| | of the process |\n| --- | --: |\n' \
     "$1" "${2:+, $2}"
-  "$program" -l "$1" "$2" | while read -r peer; do
-    count=$(count_instructions "$1" "$2" "$peer" "$3" "$4") || continue
-    if test -z "$count"; then continue; fi
-    echo "| $peer | $count |"
-    echo "$1,\"$2\",\"$peer\",$count" >>"$directory/instructions.csv"
-  done
+  "$program" -l "$1" "$2" >"$tmp/peers"
+  while read -r peer; do
+    if count=$(count_instructions "$1" "$2" "$peer" "$3" "$4"); then
+      echo "| $peer | $count |"
+      echo "$1,\"$2\",\"$peer\",$count" >>"$directory/instructions.csv"
+    else
+      fail "$1" "$2" instructions "$peer"
+    fi
+  done <"$tmp/peers"
 }
 
 if "$STRACE" -o "$tmp/trace" true 2>/dev/null; then
@@ -88,3 +106,5 @@ if command -v valgrind >/dev/null; then
 else
   echo "instructions are not counted: valgrind is missing" >&2
 fi
+
+exit "$failed"

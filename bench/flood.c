@@ -25,7 +25,7 @@ enum {
   MOST_TIMES = 1 << 18,
   WARM = 50,           /* signals of latency before those that count */
   PACE_NS = 40000,     /* between the signals of latency */
-  LOST_NS = 50000000,  /* what takes longer is lost */
+  LOST_NS = 50000000,  /* what takes longer is lost, and counts as this */
   FLOOD_NS = 70000000, /* times 15 rounds or more: a second */
   END_NS = 2000000,    /* between the attempts to end a flood */
   PATIENCE_NS = 2000000000
@@ -63,11 +63,20 @@ static void pause_for(uint64_t ns) {
   nanosleep(&time, NULL);
 }
 
-/* Until the receiver is ready. */
-static void wait_for_go(struct link* link) {
+/* A sender whose receiver has gone must end. */
+static bool is_orphan(pid_t to) {
+  return getpid() != to && getppid() != to;
+}
+
+/* Until the receiver is ready. Returns whether it is: it may have failed. */
+static bool wait_for_go(struct link* link, pid_t to) {
   set_timer_slack();
-  while (!atomic_load(&link->go))
+  while (!atomic_load(&link->go)) {
+    if (is_orphan(to))
+      return false;
     pause_for(100000);
+  }
+  return true;
 }
 
 /* --- The sender: a process or a thread ------------------------------------ */
@@ -117,11 +126,6 @@ static void join_sender(struct sender* sender) {
   else
     while (waitpid(sender->pid, NULL, 0) < 0 && errno == EINTR)
       ;
-}
-
-/* A sender whose receiver has gone must end. */
-static bool is_orphan(pid_t to) {
-  return getpid() != to && getppid() != to;
 }
 
 /* The last signal, another one, which ends the receiver's loop. Again and
@@ -222,7 +226,8 @@ static unsigned long paced; /* how many are sent */
 
 static void send_latency(struct link* link, pid_t to) {
   use_processor(FIRST); /* of those that it has */
-  wait_for_go(link);
+  if (!wait_for_go(link, to))
+    return;
   send_paced(link, to, WARM + paced);
   send_end(link, to);
 }
@@ -251,7 +256,8 @@ static void send_flood(struct link* link, pid_t to) {
   uint64_t end;
   uint64_t time;
 
-  wait_for_go(link);
+  if (!wait_for_go(link, to))
+    return;
   end = now() + FLOOD_NS;
   while (number < MOST_TIMES && (time = now()) < end) {
     atomic_store(&link->times[number], time);
@@ -343,9 +349,12 @@ static void latency(const struct bench* bench,
   use_processor(LAST);
   receive(peer, &sender, &receiver, SIGUSR1, on_paced, &side);
   let_sleep(keepers);
-  set_latencies(result->figures, &receiver);
   result->sent = bench->repeats;
   result->delivered = receiver.n;
+  /* Who loses the slowest must not look faster for it. */
+  while (receiver.n < bench->repeats)
+    receiver.latencies[receiver.n++] = LOST_NS;
+  set_latencies(result->figures, &receiver);
 }
 
 static void flood(const struct bench* bench,

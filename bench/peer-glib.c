@@ -59,7 +59,7 @@ const struct peer peer_glib = {
     .name = "GLib",
     .version = TEXT(GLIB_MAJOR_VERSION) "." TEXT(GLIB_MINOR_VERSION) "." TEXT(
         GLIB_MICRO_VERSION),
-    .flags = CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_RESTART | IS_INDIRECT,
+    .flags = CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_RESTART,
     .open = open_loop,
     .prepare = prepare,
     .start = start,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * libevent's evsignal: a handler that writes the signal's number to a
- * socketpair.
+ * libevent's evsignal: a handler that writes the signal's number to a pipe.
  */
 
 #include "bench.h"

@@ -5,7 +5,7 @@
  *
  * bench/bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]
  *     All of them, or those. Tables go to standard output, CSV files to the
- *     directory.
+ *     directory. 1 is returned where a peer has failed, which is not in them.
  * bench/bench -1 WORKLOAD VARIANT PEER REPEATS
  *     Measure once, in this process, and print nothing: for strace and
  *     callgrind.
@@ -13,6 +13,8 @@
  *     List the peers that take part.
  * bench/bench -v
  *     List the peers' versions.
+ * bench/bench -w
+ *     List the CSV files that -o writes, without their ends.
  */
 
 #include "bench.h"
@@ -151,12 +153,15 @@ static size_t choose_peers(const struct bench* bench, struct series* series) {
   return n;
 }
 
-static void run_bench(const struct bench* bench,
+/* Returns whether no peer has failed. */
+static bool run_bench(const struct bench* bench,
                       unsigned rounds,
                       struct result* result) {
   struct series* series = allocate(MOST_PEERS, sizeof(*series));
   size_t n = choose_peers(bench, series);
   unsigned round;
+  bool is_whole = true;
+  size_t i;
 
   rounds *= bench->rounds > 0 ? bench->rounds : 1;
   if (rounds > MOST_ROUNDS)
@@ -165,7 +170,10 @@ static void run_bench(const struct bench* bench,
     run_round(bench, series, n, round, result);
   report(bench, series, n, rounds);
   targets_look(bench, series, n, rounds);
+  for (i = 0; i < n; i++)
+    is_whole &= !series[i].failed;
   free(series);
+  return is_whole;
 }
 
 /* --- The command line ----------------------------------------------------- */
@@ -183,12 +191,13 @@ static int run_all(unsigned rounds, char** names) {
   struct result* result = share(sizeof(*result));
   const struct bench* const* set;
   const struct bench* bench;
+  bool is_whole = true;
   unsigned n = 0;
 
   for (set = all_benches; *set != NULL; set++)
     for (bench = *set; bench->workload != NULL; bench++)
       if (is_wanted(bench, names)) {
-        run_bench(bench, rounds, result);
+        is_whole &= run_bench(bench, rounds, result);
         n++;
       }
   if (n == 0) {
@@ -196,7 +205,7 @@ static int run_all(unsigned rounds, char** names) {
     return 2;
   }
   targets_report();
-  return 0;
+  return is_whole ? 0 : 1;
 }
 
 static const struct peer* find_peer(const struct bench* bench,
@@ -256,11 +265,23 @@ static void list_versions(void) {
       printf("%s %s\n", (*peer)->name, (*peer)->version);
 }
 
+static void list_files(void) {
+  const struct bench* const* set;
+  const struct bench* bench;
+
+  for (set = all_benches; *set != NULL; set++)
+    for (bench = *set; bench->workload != NULL; bench++)
+      if (bench == *set || strcmp(bench->workload, bench[-1].workload) != 0)
+        puts(bench->workload);
+  puts("targets");
+}
+
 static int usage(void) {
   fputs("usage: bench [-r ROUNDS] [-o DIRECTORY] [WORKLOAD...]\n"
         "       bench -1 WORKLOAD VARIANT PEER REPEATS\n"
         "       bench -l WORKLOAD VARIANT\n"
-        "       bench -v\n",
+        "       bench -v\n"
+        "       bench -w\n",
         stderr);
   return 2;
 }
@@ -270,7 +291,7 @@ int main(int argc, char** argv) {
   int mode = 0;
   int option;
 
-  while ((option = getopt(argc, argv, "r:o:1lv")) != -1)
+  while ((option = getopt(argc, argv, "r:o:1lvw")) != -1)
     switch (option) {
     case 'r':
       rounds = (unsigned) atoi(optarg);
@@ -281,6 +302,7 @@ int main(int argc, char** argv) {
     case '1':
     case 'l':
     case 'v':
+    case 'w':
       mode = option;
       break;
     default:
@@ -296,6 +318,8 @@ int main(int argc, char** argv) {
     list_peers(argv);
   else if (mode == 'v' && argc == 0)
     list_versions();
+  else if (mode == 'w' && argc == 0)
+    list_files();
   else
     return usage();
   return 0;

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # bench/run.sh DIRECTORY ROUNDS: count, measure, plot. Tables go to standard
-# output and to tables.md in the directory, with CSV files and plots. Runs in
-# the build directory; make bench calls it, with STRACE, GNUPLOT, CC and CFLAGS.
+# output and to tables.md in the directory, with CSV files and plots. Fails where
+# something could not be measured, after all the rest. Runs in the build
+# directory; make bench calls it, with STRACE, GNUPLOT, CC and CFLAGS.
 
 set -eu
 directory=$1
@@ -11,7 +12,12 @@ rounds=$2
 source=$(dirname "$0")
 export LC_ALL=C STRACE
 mkdir -p "$directory"
-rm -f "$directory"/*.csv "$directory"/*.svg
+
+# What an earlier run has left, and nothing else: the directory is the user's.
+files=$(bench/bench -w)
+plots=$(sed -n 's/^set output .*"\/\(.*\)\.svg"$/\1/p' "$source/plots.gp")
+for name in $files calls instructions; do rm -f "$directory/$name.csv"; done
+for name in $plots; do rm -f "$directory/$name.svg"; done
 
 machine() {
   echo "## Machine"
@@ -32,29 +38,40 @@ machine() {
 
 # The last table is that of the targets: one is of the system calls.
 calls_target() {
-  if test ! -e "$directory/calls.csv"; then return; fi
-  awk -F, '$1 == "start-stop" && $2 == "\"further\"" &&
-      $3 == "\"uvsig bytes\"" { print $5 }' "$directory/calls.csv" |
-    while read -r calls; do
-      reached=no
-      mark='**no**'
-      if test "$calls" = 0; then reached=yes mark=yes; fi
-      what="start and stop of a further watcher: system calls"
-      echo "| $what | - | 0 | $calls | - | $mark | - |"
-      echo "\"$what\",\"\",0,$calls,,,,$reached" >>"$directory/targets.csv"
-    done
+  calls=
+  if test -e "$directory/calls.csv"; then
+    calls=$(awk -F, '$1 == "start-stop" && $2 == "\"further\"" &&
+        $3 == "\"uvsig bytes\"" { print $5 }' "$directory/calls.csv")
+  fi
+  reached=no
+  mark='**no**'
+  if test "$calls" = 0; then reached=yes mark=yes; fi
+  what="start and stop of a further watcher: system calls"
+  echo "| $what | - | 0 | ${calls:-not measured} | - | $mark | - |"
+  echo "\"$what\",\"\",0,$calls,,,,$reached,0,0" >>"$directory/targets.csv"
 }
 
+# A pipe's status is that of its last command, so how the first has ended is in a
+# file: it is empty where something went wrong.
+ended=$(mktemp)
+trap 'rm -f "$ended"' EXIT
 {
+  failed=
   machine
   echo
   echo "## Counts for each signal, or each start and stop, or open and close"
-  "$source/count.sh" "$directory"
+  "$source/count.sh" "$directory" || failed=yes
   echo
   echo "## Times"
-  bench/bench -r "$rounds" -o "$directory"
-  calls_target
+  bench/bench -r "$rounds" -o "$directory" || failed=yes
+  # It is written last: without it there is no table of the targets.
+  if test -e "$directory/targets.csv"; then calls_target; fi
+  test -n "$failed" || echo well >"$ended"
 } | tee "$directory/tables.md"
+if test ! -s "$ended"; then
+  echo "not all could be measured: $directory has what could" >&2
+  exit 1
+fi
 
 if command -v "$GNUPLOT" >/dev/null; then
   "$GNUPLOT" -e "directory='$directory'" "$source/plots.gp"

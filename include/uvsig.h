@@ -88,7 +88,7 @@ typedef enum {
   UVSIG_MODE_BYTES = 0,
   /* The byte only wakes the loop: one callback per signal number with its
    * count, in ascending order. A burst costs one system call, and what a
-   * callback raises costs none. */
+   * watcher's callback raises costs none. */
   UVSIG_MODE_WAKE_ONLY
 } uvsig_mode_t;
 
@@ -408,8 +408,8 @@ UVSIG_EXTERN int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags);
 
 /* Called in signal context, on whichever thread the signal interrupts, and on
  * several at once: only what is async-signal-safe (signal-safety(7)) may be
- * done, and it must return, or end the process. Almost every signal is blocked
- * meanwhile. */
+ * done, fork(2) excepted, and it must return, or end the process. Almost every
+ * signal is blocked meanwhile. */
 typedef void (*uvsig_handler_cb)(uvsig_watcher_t* w,
                                  int signum,
                                  const siginfo_t* info);

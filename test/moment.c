@@ -26,12 +26,13 @@ enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, WRITING, MOMENTS };
 
 /* What is to be done there, once. */
 static void (*at[MOMENTS])(void);
-static pthread_t raiser;
+/* By this thread. */
+static _Thread_local bool is_raiser;
 
 static void reach(enum moment moment) {
   void (*fn)(void);
 
-  if (!pthread_equal(pthread_self(), raiser))
+  if (!is_raiser)
     return;
   fn = at[moment];
   at[moment] = NULL;
@@ -133,7 +134,7 @@ static void come_and_stay(void* unused) {
 static void raise_beside(uv_thread_cb other) {
   uv_thread_t thread;
 
-  raiser = pthread_self();
+  is_raiser = true;
   CHECK_EQ(uv_thread_create(&thread, other, NULL), 0);
   raise(SIGUSR1);
   CHECK_EQ(uv_thread_join(&thread), 0);
@@ -196,7 +197,7 @@ static void come_this_far(void) {
 
 static void raise_there(void* unused) {
   (void) unused;
-  raiser = pthread_self();
+  is_raiser = true;
   at[WRITING] = come_this_far;
   wait_for(&is_asked[START]);
   raise(SIGUSR1);
