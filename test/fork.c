@@ -431,7 +431,7 @@ static void a_wait_goes_on_in_the_child(void) {
   fixture_close(&f);
 }
 
-/* --- What its watchers want */
+/* --- What its watchers want ----------------------------------------------- */
 
 static void start_with(struct fixture* fixture,
                        struct recorder* r,
@@ -573,7 +573,7 @@ static void what_a_child_closes_leaves_what_its_own_watchers_want(void) {
   check_wants(stop_after_own);
 }
 
-/* --- The end of what is inherited */
+/* --- The end of what is inherited ----------------------------------------- */
 
 static bool joins;
 
