@@ -33,6 +33,19 @@ static unsigned next(unsigned* state) {
   return *state >> 16;
 }
 
+/* The previous handler of two of the signals. */
+enum { HANDLED_1 = 1, HANDLED_2 = 4 };
+static atomic_ulong previous_calls;
+
+static void count_previous(int signum) {
+  (void) signum;
+  atomic_fetch_add(&previous_calls, 1);
+}
+
+static bool is_handled(uintptr_t which) {
+  return which == HANDLED_1 || which == HANDLED_2;
+}
+
 /* --- Senders -------------------------------------------------------------------- */
 
 static pthread_t loop_threads[LOOPS];
@@ -213,6 +226,14 @@ static void start_wait(struct worker* worker) {
   worker->is_waiting = true;
 }
 
+static atomic_ulong handled;
+
+static void on_handler(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  CHECK_EQ(info->si_signo, signum);
+  CHECK(w->handler == on_handler);
+  atomic_fetch_add(&handled, 1);
+}
+
 static void act(struct worker* worker) {
   unsigned which = next(&worker->state) % WATCHERS;
   uvsig_watcher_t* w = &worker->watchers[which];
@@ -238,6 +259,11 @@ static void act(struct worker* worker) {
     CHECK_EQ(uvsig_watcher_stop(w), 0);
     CHECK_EQ(uvsig_watcher_is_active(w), 0);
     CHECK_EQ(uvsig_watcher_set_flags(w, flags[next(&worker->state) % 4]), 0);
+    /* Of one signal one watcher may have one. */
+    if (which == 0)
+      CHECK_EQ(uvsig_watcher_set_handler(
+                   w, next(&worker->state) % 2 ? on_handler : NULL),
+               0);
     break;
   case 6:
     CHECK(uvsig_flush(&worker->f.sig) >= 0);
@@ -284,7 +310,10 @@ static void random_storms_balance_the_books(void) {
   signals[3] = SIGRTMIN;
   signals[4] = SIGRTMAX - 1; /* the last one is valgrind's */
   for (i = 0; i < SIGNALS; i++)
-    CHECK_EQ(uvsig_ignore(signals[i]), UVSIG_DEFAULT);
+    if (is_handled(i))
+      install_handler(signals[i], count_previous);
+    else
+      CHECK_EQ(uvsig_ignore(signals[i]), UVSIG_DEFAULT);
   for (i = 0; i < LOOPS; i++) {
     workers[i].state = seed + (unsigned) i;
     CHECK_EQ(uv_loop_init(&workers[i].f.loop), 0);
@@ -308,17 +337,25 @@ static void random_storms_balance_the_books(void) {
     caught += workers[i].caught;
   }
   for (i = 0; i < SIGNALS; i++) {
-    CHECK_EQ(uvsig_getsignal(signals[i]), UVSIG_IGNORED);
+    if (is_handled(i))
+      CHECK(action_of(signals[i]).sa_handler == count_previous);
+    else
+      CHECK_EQ(uvsig_getsignal(signals[i]), UVSIG_IGNORED);
     total += sent[i];
   }
+  /* Once for each signal at most, whoever wants it. */
+  CHECK(previous_calls <= sent[HANDLED_1] + sent[HANDLED_2]);
   /* Each uvsig_t catches for itself. */
   CHECK(caught <= (uint64_t) total * LOOPS);
-  printf("# %u s: %lu rounds, %lu sent, %llu caught, %lu callbacks\n",
+  printf("# %u s: %lu rounds, %lu sent, %llu caught, %lu callbacks, "
+         "%lu calls of previous handlers, %lu of watchers' handlers\n",
          seconds,
          rounds,
          total,
          (unsigned long long) caught,
-         calls);
+         calls,
+         (unsigned long) previous_calls,
+         (unsigned long) handled);
   fflush(stdout);
 }
 

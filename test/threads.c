@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOPS = 4 };
+enum { LOOPS = 8 };
 
 static struct fixture f;
 static struct recorder a, b;
@@ -119,7 +119,8 @@ static void every_loop_gets_what_is_sent_to_each_thread(void) {
 
 /* --- libuv's pool --------------------------------------------------------- */
 
-enum { WORKS = 8 };
+enum { WORKS = 8, POOL = 4 };
+static uv_barrier_t all_of_the_pool;
 
 static uv_thread_t loop_thread;
 static unsigned long pool_signals;
@@ -140,6 +141,8 @@ static void raise_in_pool(uv_work_t* work) {
 
   (void) work;
   CHECK(!uv_thread_equal(&self, &loop_thread));
+  /* So that each of the threads has its share of the work. */
+  uv_barrier_wait(&all_of_the_pool);
   CHECK_EQ(uvsig_pthread_kill(self, SIGUSR1), 0);
 }
 
@@ -153,6 +156,8 @@ static void what_a_thread_of_libuvs_pool_catches_arrives_on_the_loops(void) {
   uvsig_watcher_t watcher;
   int i;
 
+  CHECK_EQ(setenv("UV_THREADPOOL_SIZE", "4", 1), 0);
+  CHECK_EQ(uv_barrier_init(&all_of_the_pool, POOL), 0);
   loop_thread = uv_thread_self();
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_watcher_init(&f.sig, &watcher), 0);
@@ -162,6 +167,7 @@ static void what_a_thread_of_libuvs_pool_catches_arrives_on_the_loops(void) {
   run_until(&f.loop, &pool_signals, WORKS);
   CHECK_EQ(uvsig_watcher_stop(&watcher), 0);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  uv_barrier_destroy(&all_of_the_pool);
   fixture_close(&f);
 }
 
