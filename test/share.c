@@ -602,6 +602,31 @@ static void a_second_share_over_another_library_does_not_go_round(void) {
   end_both();
 }
 
+/* It is over libuv's when ours comes, and must not be taken for that. It does
+ * not stop while it is covered, and saves ours when it starts again. */
+static void another_library_over_libuv_is_not_taken_for_libuv(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_other(SIGUSR1);
+  start_shared(&f, &a);
+  start_shared(&f, &b);
+  start_other(SIGUSR1);
+  check_other_and_both_watchers(SIGUSR1);
+  end_both();
+}
+
+static void a_share_again_over_another_library_does_not_go_round(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_shared(&f, &a);
+  start_other(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_shared(&f, &a);
+  start_shared(&f, &b);
+  check_other_and_both_watchers(SIGUSR1);
+  end_both();
+}
+
 /* With its last handle libuv takes our handler away, which others need. */
 static void check_the_other_loop(bool is_shared_first) {
   install_handler(SIGUSR1, count_foreign);
@@ -724,6 +749,8 @@ int main(void) {
       TEST(share_brings_a_signal_back_that_libuv_has_taken),
       TEST(a_oneshot_handle_outlives_a_share),
       TEST(a_second_share_over_another_library_does_not_go_round),
+      TEST(another_library_over_libuv_is_not_taken_for_libuv),
+      TEST(a_share_again_over_another_library_does_not_go_round),
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_before),
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_after),
       TEST(a_share_that_comes_and_goes_leaves_a_watcher_alone),
