@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct fixture f;
+static struct fixture f, g;
 static struct recorder a, b;
 
 static void watch(struct recorder* r, int signum) {
@@ -431,6 +431,317 @@ static void a_wait_goes_on_in_the_child(void) {
   fixture_close(&f);
 }
 
+/* --- What its watchers want ----------------------------------------------- */
+
+static void start_with(struct fixture* fixture,
+                       struct recorder* r,
+                       int signum,
+                       unsigned flags) {
+  recorder_init(r, &fixture->sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&r->w, flags), 0);
+  recorder_start(r, signum);
+}
+
+/* One more signal calls the handler from before so often. */
+static void check_chained(sig_atomic_t expected) {
+  sig_atomic_t before = foreign_calls;
+
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls - before, expected);
+}
+
+static bool is_nocldstop(void) {
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_WATCHED);
+  return (action_of(SIGCHLD).sa_flags & SA_NOCLDSTOP) != 0;
+}
+
+/* In a loop of its own: with and without the chain, one after the other. */
+static void check_own_chains(struct fixture* fixture) {
+  struct recorder plain, chained;
+
+  start_with(fixture, &plain, SIGUSR1, 0);
+  check_chained(0);
+  start_with(fixture, &chained, SIGUSR1, UVSIG_CHAIN);
+  check_chained(1);
+  CHECK_EQ(uvsig_watcher_stop(&chained.w), 0);
+  check_chained(0);
+  uvsig_flush(&fixture->sig);
+  CHECK_EQ(plain.signals, 3);
+  CHECK_EQ(uvsig_watcher_stop(&plain.w), 0);
+  check_chained(1); /* it is back */
+}
+
+static void check_own_stops(struct fixture* fixture) {
+  struct recorder plain, nocldstop;
+
+  start_with(fixture, &nocldstop, SIGCHLD, UVSIG_NOCLDSTOP);
+  CHECK(is_nocldstop());
+  start_with(fixture, &plain, SIGCHLD, 0);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&plain.w), 0);
+  CHECK(is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&nocldstop.w), 0);
+}
+
+static void chain_in_own_loop(void) {
+  fixture_open(&g, NULL);
+  check_own_chains(&g);
+  fixture_close(&g);
+}
+
+static void stop_in_own_loop(void) {
+  fixture_open(&g, NULL);
+  check_own_stops(&g);
+  fixture_close(&g);
+}
+
+/* The parent wants the chain, and to know of stopped children. */
+static void check_wants(void (*in_child)(void)) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  start_with(&f, &a, SIGUSR1, UVSIG_CHAIN);
+  start_with(&f, &b, SIGCHLD, 0);
+  CHECK_EQ(run_forked(in_child), 0);
+  /* And still does. */
+  check_chained(1);
+  CHECK(!is_nocldstop());
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void the_chain_of_a_parent_is_not_for_a_childs_own_loop(void) {
+  check_wants(chain_in_own_loop);
+}
+
+static void the_parents_stopped_children_are_not_for_a_childs_own_loop(void) {
+  check_wants(stop_in_own_loop);
+}
+
+static void keep_then_stop(void) {
+  struct recorder nocldstop;
+
+  join_child();
+  check_chained(1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  check_own_chains(&f);
+  start_with(&f, &nocldstop, SIGCHLD, UVSIG_NOCLDSTOP);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK(is_nocldstop());
+  fixture_close(&f);
+}
+
+static void what_inherited_watchers_want_they_have_after_uvsig_fork(void) {
+  check_wants(keep_then_stop);
+}
+
+/* One stops, one stays: a stop takes nothing back that was never given. */
+static void stop_one_then_join(void) {
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  join_child();
+  check_own_chains(&f);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  check_own_stops(&f);
+  fixture_close(&f);
+}
+
+static void what_a_child_stops_before_uvsig_fork_wants_nothing_after(void) {
+  check_wants(stop_one_then_join);
+}
+
+static void stop_after_own(void) {
+  struct recorder chained, plain;
+
+  fixture_open(&g, NULL);
+  start_with(&g, &chained, SIGUSR1, UVSIG_CHAIN);
+  start_with(&g, &plain, SIGCHLD, 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  fixture_close(&f); /* and with it the other one */
+  check_chained(1);
+  CHECK(!is_nocldstop());
+  CHECK_EQ(uvsig_watcher_stop(&chained.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&plain.w), 0);
+  check_own_chains(&g);
+  check_own_stops(&g);
+  fixture_close(&g);
+}
+
+static void what_a_child_closes_leaves_what_its_own_watchers_want(void) {
+  check_wants(stop_after_own);
+}
+
+/* --- The end of what is inherited ----------------------------------------- */
+
+static bool joins;
+
+static void on_closed(uvsig_t* sig) {
+  (void) sig;
+  f.closed++;
+}
+
+/* A signal has come that libuv has still to tell our handle of: in the child
+ * nobody will, and uv_close() of such a handle waits for it. */
+static void close_inherited(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  if (joins)
+    CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(uvsig_close(&f.sig, on_closed), 0);
+}
+
+static void check_end(void) {
+  enum { ENDLESS = 1000 };
+  int turns = 0;
+
+  while (uv_loop_alive(&f.loop) && turns++ < ENDLESS)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(f.closed, 1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
+}
+
+static void fork_and_close(struct recorder* r) {
+  r->then = NULL;
+  forked = fork();
+  CHECK(forked >= 0);
+  if (forked == 0)
+    close_inherited();
+}
+
+static void check_close_in_callback(void) {
+  int status;
+
+  fixture_open(&f, NULL);
+  watch(&a, SIGCHLD);
+  a.then = fork_and_close;
+  raise(SIGCHLD);
+  CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0 || forked == 0);
+  if (forked == 0) {
+    check_end();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(status, 0);
+  fixture_close(&f);
+}
+
+static void a_child_of_a_sigchld_callback_can_close(void) {
+  check_close_in_callback();
+}
+
+static void a_child_of_a_sigchld_callback_can_close_after_uvsig_fork(void) {
+  joins = true;
+  check_close_in_callback();
+}
+
+static void close_and_check_end(void) {
+  close_inherited();
+  check_end();
+}
+
+static void check_close_while_pending(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGCHLD);
+  raise(SIGCHLD);
+  CHECK_EQ(run_forked(close_and_check_end), 0);
+  fixture_close(&f);
+}
+
+static void a_child_can_close_while_sigchld_is_on_its_way(void) {
+  check_close_while_pending();
+}
+
+static void a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way(
+    void) {
+  joins = true;
+  check_close_while_pending();
+}
+
+/* What the child itself is sent by then is in a pipe that libuv has still to
+ * read, with the address of our handle: it must not go before. What the
+ * program's own handle is told of says how far libuv has read. */
+static uv_signal_t beside;
+static unsigned long beside_calls;
+
+static void on_beside(uv_signal_t* unused, int signum) {
+  (void) unused;
+  CHECK_EQ(signum, SIGCHLD);
+  beside_calls++;
+}
+
+static void on_closed_after_beside(uvsig_t* sig) {
+  CHECK_EQ(beside_calls, 1);
+  uv_close((uv_handle_t*) &beside, NULL);
+  on_closed(sig);
+}
+
+static void raise_and_close(struct recorder* r) {
+  r->then = NULL;
+  beside_calls = 0;
+  raise(SIGCHLD);
+  CHECK_EQ(uvsig_close(&f.sig, on_closed_after_beside), 0);
+}
+
+static void fork_raise_and_close(struct recorder* r) {
+  r->then = NULL;
+  forked = fork();
+  CHECK(forked >= 0);
+  if (forked != 0)
+    return;
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  raise(SIGCHLD);
+  CHECK_EQ(uvsig_close(&f.sig, on_closed_after_beside), 0);
+}
+
+static void raise_join_and_close(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  raise(SIGCHLD);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(beside_calls, 1);
+  b.then = raise_and_close;
+  raise(SIGUSR1);
+  check_end();
+}
+
+static void start_beside(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGCHLD);
+  watch(&b, SIGUSR1);
+  CHECK_EQ(uv_signal_init(&f.loop, &beside), 0);
+  CHECK_EQ(uv_signal_start(&beside, on_beside, SIGCHLD), 0);
+}
+
+static void end_beside(void) {
+  uv_close((uv_handle_t*) &beside, NULL);
+  fixture_close(&f);
+}
+
+static void close_in_a_child_waits_for_what_libuv_has_still_to_read(void) {
+  int status;
+
+  start_beside();
+  b.then = fork_raise_and_close;
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  if (forked == 0) {
+    check_end();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(status, 0);
+  end_beside();
+}
+
+static void close_after_uvsig_fork_waits_for_what_libuv_has_still_to_read(
+    void) {
+  start_beside();
+  CHECK_EQ(run_forked(raise_join_and_close), 0);
+  end_beside();
+}
+
 /* --- Errors ------------------------------------------------------------------------------ */
 
 static void fork_without_descriptors(void) {
@@ -477,6 +788,31 @@ static void uvsig_fork_is_for_children_once(void) {
   CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
   CHECK_EQ(run_forked(fork_twice), 0);
   check_parent(SIGUSR1);
+}
+
+static void close_one(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (!uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+static void fork_without_handles(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EINVAL);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  fixture_close(&f);
+}
+
+/* Whoever closes all that uv_walk() finds has closed ours, too. */
+static void without_its_handles_uvsig_fork_says_einval(void) {
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  uv_walk(&f.loop, close_one, NULL);
+  CHECK_EQ(run_forked(fork_without_handles), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(run_forked(fork_without_handles), 0);
+  fixture_close(&f);
 }
 
 /* --- Children that are none of ours -------------------------------------------------------- */
@@ -568,8 +904,20 @@ int main(void) {
       TEST(a_fork_in_a_callback_leaves_the_rest_to_the_parent),
       TEST(a_thread_that_does_not_own_the_loop_may_fork),
       TEST(a_wait_goes_on_in_the_child),
+      TEST(the_chain_of_a_parent_is_not_for_a_childs_own_loop),
+      TEST(the_parents_stopped_children_are_not_for_a_childs_own_loop),
+      TEST(what_inherited_watchers_want_they_have_after_uvsig_fork),
+      TEST(what_a_child_stops_before_uvsig_fork_wants_nothing_after),
+      TEST(what_a_child_closes_leaves_what_its_own_watchers_want),
+      TEST(a_child_of_a_sigchld_callback_can_close),
+      TEST(a_child_of_a_sigchld_callback_can_close_after_uvsig_fork),
+      TEST(a_child_can_close_while_sigchld_is_on_its_way),
+      TEST(a_child_can_close_after_uvsig_fork_while_sigchld_is_on_its_way),
+      TEST(close_in_a_child_waits_for_what_libuv_has_still_to_read),
+      TEST(close_after_uvsig_fork_waits_for_what_libuv_has_still_to_read),
       TEST(without_descriptors_uvsig_fork_says_emfile_and_works_later),
       TEST(uvsig_fork_is_for_children_once),
+      TEST(without_its_handles_uvsig_fork_says_einval),
       TEST(signals_to_what_vfork_made_are_not_the_parents),
       TEST(signals_to_what_posix_spawn_made_are_not_the_parents),
       TEST(signals_to_what_uv_spawn_made_are_not_the_parents),

@@ -23,6 +23,8 @@ static volatile sig_atomic_t calls;
 static volatile sig_atomic_t last_signum;
 static volatile sig_atomic_t last_pid;
 static volatile sig_atomic_t had_context;
+static volatile sig_atomic_t codes[2]; /* of the first calls */
+static volatile sig_atomic_t values[2];
 static volatile sig_atomic_t was_first;
 static int own[2]; /* a wakeup fd: what the library has written by then */
 
@@ -42,6 +44,10 @@ static void plain(int signum) {
 }
 
 static void with_info(int signum, siginfo_t* info, void* context) {
+  if (calls < 2) {
+    codes[calls] = info->si_code;
+    values[calls] = info->si_value.sival_int;
+  }
   note_call(signum);
   last_pid = info->si_pid;
   had_context = context != NULL;
@@ -195,12 +201,12 @@ static void a_previous_handler_may_leave_by_a_jump(void) {
 /* --- Two libraries ------------------------------------------------------------ */
 
 /* Other libraries. Each saves what it finds, calls it, and puts it back. */
-enum { OTHERS = 6 };
+enum { OTHERS = 6, ENDLESS = 100 };
 static struct sigaction saved[OTHERS];
 static int calls_of[OTHERS];
 
 static void call_on(int which, int signum, siginfo_t* info, void* unused) {
-  calls_of[which]++;
+  CHECK(++calls_of[which] < ENDLESS); /* not until the stack is full */
   if ((saved[which].sa_flags & SA_SIGINFO) != 0)
     saved[which].sa_sigaction(signum, info, unused);
   else if (saved[which].sa_handler != SIG_DFL)
@@ -396,6 +402,50 @@ static void others_that_come_and_go_are_always_called(void) {
   fixture_close(&f);
 }
 
+/* Others put back what they found only where nobody has come after them. */
+static void stop_other_unless_covered(void) {
+  if (action_of(SIGUSR1).sa_sigaction == other_0)
+    stop_other();
+}
+
+/* It stays below ours, and saves ours when it comes again. */
+static void come_again_over_ours(void) {
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_and_check(1, 1);
+  stop_other_unless_covered();
+  start_other();
+}
+
+static void check_one_more(void) {
+  raise(SIGUSR1);
+  CHECK(calls_of[0] > 1);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(a.calls, 2);
+  CHECK_EQ(a.signals, 2);
+  fixture_close(&f);
+}
+
+static void the_other_over_ours_over_the_other_does_not_go_round(void) {
+  come_again_over_ours();
+  check_one_more();
+}
+
+static void ours_again_over_the_other_come_again_does_not_go_round(void) {
+  come_again_over_ours();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  check_one_more();
+}
+
+/* What it puts back is ours, which has it below, with ours as its previous. */
+static void the_other_gone_again_from_over_ours_does_not_go_round(void) {
+  come_again_over_ours();
+  stop_other_unless_covered();
+  check_one_more();
+}
+
 /* There are only so many handlers; when they have all been replaced, who is
  * below is not called any more, rather than for ever. */
 static void coming_back_again_and_again_does_not_go_round(void) {
@@ -502,6 +552,74 @@ static void our_handler_put_back_lets_an_ignored_signal_be_ignored(void) {
   fixture_close(&f);
 }
 
+/* It has been started and stopped, and somebody has put ours back. */
+static void put_ours_back(int signum, int flags) {
+  struct sigaction ours;
+
+  install(signum, flags);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, signum);
+  ours = action_of(signum);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(signum, &ours, NULL), 0);
+}
+
+/* Values up from 42. Unblocking a signal delivers it, also where a tool holds
+ * back what sigqueue() sends. */
+static void queue_values(int signum, int n) {
+  sigset_t set = set_of(signum);
+  union sigval value = {.sival_int = 42};
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  for (; n > 0; n--, value.sival_int++)
+    CHECK_EQ(sigqueue(getpid(), signum, value), 0);
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+}
+
+static void check_queued(int n) {
+  int i;
+
+  CHECK_EQ(calls, n);
+  for (i = 0; i < n; i++) {
+    CHECK_EQ(codes[i], SI_QUEUE);
+    CHECK_EQ(values[i], 42 + i);
+  }
+}
+
+static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
+  const int signums[] = {SIGUSR1, SIGRTMIN + 1};
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    calls = 0;
+    put_ours_back(signums[i], SA_SIGINFO);
+    queue_values(signums[i], 1);
+    check_queued(1);
+    CHECK_EQ(last_signum, signums[i]);
+    CHECK_EQ(last_pid, getpid());
+    CHECK(action_of(signums[i]).sa_sigaction == with_info);
+    fixture_close(&f);
+  }
+}
+
+static void our_handler_put_back_lets_a_handler_with_resethand_go(void) {
+  put_ours_back(SIGUSR1, SA_SIGINFO | (int) SA_RESETHAND);
+  queue_values(SIGUSR1, 1);
+  check_queued(1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
+static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer keeps one of several signals of a number");
+  put_ours_back(SIGRTMIN + 1, SA_SIGINFO);
+  queue_values(SIGRTMIN + 1, 2);
+  check_queued(2);
+  fixture_close(&f);
+}
+
 static void two_uvsig_share_the_previous_action(void) {
   install(SIGUSR1, 0);
   fixture_open(&f, NULL);
@@ -537,11 +655,17 @@ int main(void) {
       TEST(a_second_uvsig_over_the_other_does_not_go_round),
       TEST(an_older_handler_of_ours_put_back_still_tells_the_watchers),
       TEST(others_that_come_and_go_are_always_called),
+      TEST(the_other_over_ours_over_the_other_does_not_go_round),
+      TEST(ours_again_over_the_other_come_again_does_not_go_round),
+      TEST(the_other_gone_again_from_over_ours_does_not_go_round),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),
       TEST(our_handler_put_back_lets_a_deadly_signal_be_deadly),
       TEST(our_handler_put_back_lets_an_ignored_signal_be_ignored),
+      TEST(our_handler_put_back_lets_the_previous_one_see_who_sent_it),
+      TEST(our_handler_put_back_lets_a_handler_with_resethand_go),
+      TEST(our_handler_put_back_keeps_the_order_of_queued_signals),
       TEST(two_uvsig_share_the_previous_action),
   };
 

@@ -101,6 +101,38 @@ static bool is_foreign(int signum) {
   return action.sa_handler == count_foreign;
 }
 
+/* Another library: it saves what it finds, and calls it. */
+enum { ENDLESS = 100 };
+static struct sigaction saved;
+static volatile sig_atomic_t other_calls;
+
+static void call_saved(int signum, siginfo_t* info, void* context) {
+  CHECK(++other_calls < ENDLESS); /* rather than until the stack is full */
+  if ((saved.sa_flags & SA_SIGINFO) != 0)
+    saved.sa_sigaction(signum, info, context);
+  else if (saved.sa_handler != SIG_DFL)
+    saved.sa_handler(signum);
+}
+
+static void start_other(int signum) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = call_saved;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, &saved), 0);
+}
+
+/* However often ours has been called on the way, there was one signal. */
+static void check_other_and_both_watchers(int signum) {
+  raise(signum);
+  CHECK(other_calls > 0);
+  run_idle(&f.loop);
+  CHECK_EQ(a.signals, 1);
+  CHECK_EQ(b.signals, 1);
+}
+
 static void watch_first_then_spawn(void) {
   uv_process_t process;
 
@@ -332,6 +364,16 @@ static void tearing_down_by_uv_walk_again_and_again_loses_no_exit(void) {
   check_no_zombie();
 }
 
+/* What shares comes back on top of the other one, which holds ours. */
+static void a_second_watcher_over_another_library_does_not_go_round(void) {
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  start_other(SIGCHLD);
+  watch(&f, &b, SIGCHLD);
+  check_other_and_both_watchers(SIGCHLD);
+  fixture_close(&f);
+}
+
 /* One thread watches and stops, the other one has children. */
 static atomic_bool over;
 
@@ -549,6 +591,70 @@ static void a_oneshot_handle_outlives_a_share(void) {
   end_both();
 }
 
+static void a_second_share_over_another_library_does_not_go_round(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_shared(&f, &a);
+  start_other(SIGUSR1);
+  start_shared(&f, &b);
+  check_other_and_both_watchers(SIGUSR1);
+  CHECK(handle_calls > 0);
+  end_both();
+}
+
+/* It is over libuv's when ours comes, and must not be taken for that. It does
+ * not stop while it is covered, and saves ours when it starts again. */
+static void another_library_over_libuv_is_not_taken_for_libuv(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_other(SIGUSR1);
+  start_shared(&f, &a);
+  start_shared(&f, &b);
+  start_other(SIGUSR1);
+  check_other_and_both_watchers(SIGUSR1);
+  end_both();
+}
+
+static void a_share_again_over_another_library_does_not_go_round(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_shared(&f, &a);
+  start_other(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_shared(&f, &a);
+  start_shared(&f, &b);
+  check_other_and_both_watchers(SIGUSR1);
+  end_both();
+}
+
+/* With its last handle libuv takes our handler away, which others need. */
+static void check_the_other_loop(bool is_shared_first) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  if (is_shared_first)
+    start_shared(&f, &a);
+  watch(&g, &b, SIGUSR1);
+  if (!is_shared_first)
+    start_shared(&f, &a);
+  uv_walk(&f.loop, close_one, NULL);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  raise(SIGUSR1);
+  run_until(&g.loop, &b.calls, 1);
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&g);
+  CHECK(is_foreign(SIGUSR1));
+}
+
+static void tearing_down_a_share_by_uv_walk_leaves_the_watcher_before(void) {
+  check_the_other_loop(false);
+}
+
+static void tearing_down_a_share_by_uv_walk_leaves_the_watcher_after(void) {
+  check_the_other_loop(true);
+}
+
 static void* raise_until_over(void* unused) {
   while (!over)
     raise(SIGUSR1);
@@ -631,6 +737,7 @@ int main(void) {
       TEST(a_watcher_may_wait_for_its_own_children),
       TEST(a_program_may_close_all_that_uv_walk_finds),
       TEST(tearing_down_by_uv_walk_again_and_again_loses_no_exit),
+      TEST(a_second_watcher_over_another_library_does_not_go_round),
       TEST(a_watcher_that_comes_and_goes_elsewhere_loses_no_exit),
       TEST(a_watcher_is_told_of_stopped_children),
       TEST(nocldstop_keeps_stopped_children_to_themselves),
@@ -641,6 +748,11 @@ int main(void) {
       TEST(a_handler_that_replaced_ours_survives_the_end_of_a_share),
       TEST(share_brings_a_signal_back_that_libuv_has_taken),
       TEST(a_oneshot_handle_outlives_a_share),
+      TEST(a_second_share_over_another_library_does_not_go_round),
+      TEST(another_library_over_libuv_is_not_taken_for_libuv),
+      TEST(a_share_again_over_another_library_does_not_go_round),
+      TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_before),
+      TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_after),
       TEST(a_share_that_comes_and_goes_leaves_a_watcher_alone),
       TEST(a_child_of_a_fork_dies_by_a_shared_signal),
       TEST(a_child_shares_again_after_uvsig_fork),
