@@ -73,6 +73,7 @@ static void inherit(struct uvsig__hub* hub) {
     if (source == NULL)
       continue;
     uvsig__source_reset(source);
+    uvsig__share_inherit(source);
     uvsig__mask_forget(source, &mask);
   }
 }
@@ -162,7 +163,6 @@ int uvsig_fork(uvsig_t* sig) {
   if (err != 0)
     return err;
   hub->inherited = false;
-  uvsig__shares_forked(hub);
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (has_watchers(hub, signum) &&

@@ -54,6 +54,10 @@ void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from) {
       info->band = from->si_band;
 #endif
   }
+  /* The kernel had no room to queue it, and sent it without saying who did
+   * (signal(7) on RLIMIT_SIGPENDING; Linux, collect_signal()). */
+  if (from->si_code == SI_USER && from->si_pid == 0 && from->si_uid == 0)
+    info->flags = UVSIG_INFO_NONE;
   if (has_sender) {
     info->pid = from->si_pid;
     info->uid = from->si_uid;

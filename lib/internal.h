@@ -223,6 +223,10 @@ static inline bool uvsig__is_handler(const struct sigaction* action) {
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
+static inline bool uvsig__knows_libuvs(void) {
+  return atomic_load(&uvsig__shared.libuvs) != NULL;
+}
+
 static inline bool uvsig__is_libuvs(const struct sigaction* action) {
   uvsig__handler_fn libuvs = atomic_load(&uvsig__shared.libuvs);
 
@@ -357,7 +361,7 @@ int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
 void uvsig__forget_shares(void);
 void uvsig__share_remember(int signum);
-void uvsig__shares_forked(struct uvsig__hub* hub);
+void uvsig__share_inherit(struct uvsig__source* source);
 
 /* warning.c */
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);

@@ -25,6 +25,28 @@ static bool is_same(const struct sigaction* a, const struct sigaction* b) {
   return a->sa_handler == b->sa_handler;
 }
 
+/* libuv has one handler for all signals, and does not say which: see what it
+ * installs for a signal that nobody uses, and that nobody would miss. */
+static void learn(uv_signal_t* handle) {
+  static const int unused[] = {SIGURG, SIGWINCH, SIGCONT};
+  struct sigaction action;
+  size_t i;
+
+  for (i = 0; i < sizeof(unused) / sizeof(*unused) && !uvsig__knows_libuvs();
+       i++) {
+    if (sigaction(unused[i], NULL, &action) != 0 ||
+        action.sa_handler != SIG_DFL ||
+        uv_signal_start(handle, ignore, unused[i]) != 0)
+      continue;
+    if (sigaction(unused[i], NULL, &action) == 0 &&
+        uvsig__is_handler(&action)) {
+      libuvs = action;
+      uvsig__set_libuvs(&action);
+    }
+    uv_signal_stop(handle);
+  }
+}
+
 static int start_handle(struct uvsig__source* source) {
   struct uvsig__hub* hub = source->hub;
   int err;
@@ -39,6 +61,8 @@ static int start_handle(struct uvsig__source* source) {
   }
   if (uv_is_closing((uv_handle_t*) &source->share))
     return UV_EINVAL; /* by somebody who closes all that uv_walk() finds */
+  if (!uvsig__knows_libuvs())
+    learn(&source->share);
   return uv_signal_start(&source->share, ignore, source->signum);
 }
 
@@ -60,10 +84,6 @@ int uvsig__share_open(struct uvsig__source* source) {
   if (err == 0) {
     opened[signum]++;
     sigaction(signum, NULL, &after);
-    if (!uvsig__is_ours(signum, &after)) {
-      libuvs = after;
-      uvsig__set_libuvs(&after);
-    }
     if (!is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;
@@ -91,15 +111,11 @@ void uvsig__forget_shares(void) {
       sigaction(signum, &found[signum], NULL);
 }
 
-/* libuv waits with the end of a handle until it has dispatched what it has
- * caught for it, which in the child of a fork has stayed in the parent's pipe
- * (libuv, unix/signal.c: uv__signal_loop_fork() makes a new one). */
-void uvsig__shares_forked(struct uvsig__hub* hub) {
-  struct uvsig__source* source;
-
-  for (source = hub->first; source != NULL; source = source->after)
-    if (source->has_share)
-      source->share.dispatched_signals = source->share.caught_signals;
+/* In the child of a fork. libuv waits with the end of a handle until it has
+ * dispatched what it has caught for it, which is in the parent's pipe. */
+void uvsig__share_inherit(struct uvsig__source* source) {
+  if (source->has_share)
+    source->share.dispatched_signals = source->share.caught_signals;
 }
 
 /* The child has signals of its own again: libuv's handler is to be below

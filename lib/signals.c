@@ -193,8 +193,6 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
     return UV_EBUSY;
 
   uvsig__stop_itimers(hub);
-  if (hub->inherited)
-    uvsig__shares_forked(hub);
   hub->closing = true;
   hub->close_cb = cb;
   for (source = hub->first; source != NULL; source = source->after)
