@@ -439,13 +439,6 @@ static void ours_again_over_the_other_come_again_does_not_go_round(void) {
   check_one_more();
 }
 
-/* What it puts back is ours, which has it below, with ours as its previous. */
-static void the_other_gone_again_from_over_ours_does_not_go_round(void) {
-  come_again_over_ours();
-  stop_other_unless_covered();
-  check_one_more();
-}
-
 /* There are only so many handlers; when they have all been replaced, who is
  * below is not called any more, rather than for ever. */
 static void coming_back_again_and_again_does_not_go_round(void) {
@@ -657,7 +650,6 @@ int main(void) {
       TEST(others_that_come_and_go_are_always_called),
       TEST(the_other_over_ours_over_the_other_does_not_go_round),
       TEST(ours_again_over_the_other_come_again_does_not_go_round),
-      TEST(the_other_gone_again_from_over_ours_does_not_go_round),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),
