@@ -270,8 +270,9 @@ UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
 /* --- Watchers ------------------------------------------------------------- */
 
 /* No sender is known: of this struct only signum, count and flags count. So it
- * is where count is above 1, and where more signals were waiting than the
- * option info_depth keeps the senders of. */
+ * is where count is above 1, where more signals were waiting than the option
+ * info_depth keeps the senders of, and where the kernel itself had no room to
+ * keep who sent a standard signal (RLIMIT_SIGPENDING, getrlimit(2)). */
 #define UVSIG_INFO_NONE 1u
 
 /* What a callback is told of the signals that it stands for. Valid during the

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -564,10 +565,30 @@ static void without_time_stamps_there_is_no_latency(void) {
   fixture_close(&f);
 }
 
+#ifdef RLIMIT_SIGPENDING
+/* Then the kernel says that it was process 0, of root. */
+static void where_the_kernel_does_not_know_the_sender_there_is_none(void) {
+  const struct rlimit none = {0, 0};
+
+  open_with(UVSIG_MODE_BYTES, 64);
+  listen_to(&a, &f, SIGUSR1);
+  CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(a.last.count, 1);
+  CHECK_EQ(a.last.flags, UVSIG_INFO_NONE);
+  CHECK_EQ(a.last.pid, 0);
+  fixture_close(&f);
+}
+#endif
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_callback_names_the_sender_in_bytes_mode),
       TEST(a_callback_names_the_sender_in_wake_only_mode),
+#ifdef RLIMIT_SIGPENDING
+      TEST(where_the_kernel_does_not_know_the_sender_there_is_none),
+#endif
       TEST(every_watcher_and_every_loop_is_told_the_sender),
       TEST(a_child_that_ended_is_named_with_its_status),
       TEST(realtime_signals_keep_order_and_value_within_the_room),
