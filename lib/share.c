@@ -25,6 +25,11 @@ static bool is_same(const struct sigaction* a, const struct sigaction* b) {
   return a->sa_handler == b->sa_handler;
 }
 
+static void know(const struct sigaction* action) {
+  libuvs = *action;
+  uvsig__set_libuvs(action);
+}
+
 /* libuv has one handler for all signals, and does not say which: see what it
  * installs for a signal that nobody uses, and that nobody would miss. */
 static void learn(uv_signal_t* handle) {
@@ -38,11 +43,8 @@ static void learn(uv_signal_t* handle) {
         action.sa_handler != SIG_DFL ||
         uv_signal_start(handle, ignore, unused[i]) != 0)
       continue;
-    if (sigaction(unused[i], NULL, &action) == 0 &&
-        uvsig__is_handler(&action)) {
-      libuvs = action;
-      uvsig__set_libuvs(&action);
-    }
+    if (sigaction(unused[i], NULL, &action) == 0 && uvsig__is_handler(&action))
+      know(&action);
     uv_signal_stop(handle);
   }
 }
@@ -84,6 +86,9 @@ int uvsig__share_open(struct uvsig__source* source) {
   if (err == 0) {
     opened[signum]++;
     sigaction(signum, NULL, &after);
+    /* Where those were all in use: most likely. */
+    if (!uvsig__knows_libuvs() && !uvsig__is_ours(signum, &after))
+      know(&after);
     if (!is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;

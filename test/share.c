@@ -159,6 +159,25 @@ static void spawn_first_then_watch(void) {
   CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
 }
 
+/* What libuv's handler is, is learnt from one of these, if it is not in use. */
+static void use_signals_that_nobody_uses(void) {
+  install_handler(SIGURG, count_foreign);
+  install_handler(SIGWINCH, count_foreign);
+  install_handler(SIGCONT, count_foreign);
+}
+
+static void watch_first_with_no_unused_signal(void) {
+  use_signals_that_nobody_uses();
+  watch_first_then_spawn();
+  CHECK(is_foreign(SIGURG));
+}
+
+static void spawn_first_with_no_unused_signal(void) {
+  use_signals_that_nobody_uses();
+  spawn_first_then_watch();
+  CHECK(is_foreign(SIGCONT));
+}
+
 static void stop_while_children_run_leaves_them_to_libuv(void) {
   uv_process_t processes[2];
 
@@ -726,6 +745,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(watch_first_then_spawn),
       TEST(spawn_first_then_watch),
+      TEST(watch_first_with_no_unused_signal),
+      TEST(spawn_first_with_no_unused_signal),
       TEST(stop_while_children_run_leaves_them_to_libuv),
       TEST(close_while_children_run_leaves_them_to_libuv),
       TEST(the_handler_from_before_comes_back),
