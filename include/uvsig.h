@@ -748,7 +748,8 @@ struct uvsig_wait_s {
  * `set`; with a limit, it may be empty.
  * `seconds`: from now on; 0: what has been caught when the loop looks next;
  * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
- * late the loop is; what was caught later and before the loop came is, too.
+ * late the loop is; what was caught later and before the loop came is, too. Of
+ * several whose time is over, the one that was over first is told first.
  * The loop is kept alive until the callback.
  * Returns: 0
  *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or

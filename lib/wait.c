@@ -91,16 +91,19 @@ static void on_signal(uvsig_watcher_t* w,
     set_timer(hub, 0);
 }
 
-/* The first wait that was over at `now`, and not started after `last`. */
+/* Of the waits that were over at `now`, and not started after `last`, the one
+ * that was over first. */
 static struct uvsig__wait* find_over(const struct uvsig__hub* hub,
                                      uint64_t now,
                                      uint64_t last) {
   struct uvsig__wait* wait;
+  struct uvsig__wait* first = NULL;
 
   for (wait = hub->waits; wait != NULL; wait = wait->next)
-    if (wait->deadline <= now && wait->number <= last)
-      return wait;
-  return NULL;
+    if (wait->deadline <= now && wait->number <= last &&
+        (first == NULL || wait->deadline < first->deadline))
+      first = wait;
+  return first;
 }
 
 void uvsig__on_deadline(uv_timer_t* timer) {

@@ -275,6 +275,13 @@ void raise_times(int signum, unsigned times) {
     CHECK_EQ(uvsig_raise_signal(signum), 0);
 }
 
+void let_pass(uint64_t milliseconds) {
+  uint64_t end = uv_hrtime() + milliseconds * 1000 * 1000;
+
+  while (uv_hrtime() < end)
+    ;
+}
+
 /* --- Loops ---------------------------------------------------------------- */
 
 static void on_closed(uvsig_t* sig) {

@@ -139,4 +139,7 @@ void check_books(const uvsig_t* sig,
 
 void raise_times(int signum, unsigned times);
 
+/* Be busy for that long: it is time itself that the case is about. */
+void let_pass(uint64_t milliseconds);
+
 #endif /* HARNESS_H */
