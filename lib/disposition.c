@@ -72,13 +72,11 @@ static unsigned epoch_of(int signum) {
 
 static void set_previous(int signum,
                          unsigned epoch,
-                         const struct sigaction* action,
-                         bool is_mute) {
+                         const struct sigaction* action) {
   struct uvsig__previous* slot = find_free_slot(signum);
 
   slot->action = *action;
-  slot->is_mute = is_mute;
-  atomic_store(&slot->spent, 0);
+  atomic_store(&slot->call, UVSIG__CALL_LEFT);
   atomic_store(&uvsig__shared.previous[signum][epoch], slot);
   /* A handler may be reading the one before, whose slot is free now. */
   uvsig__synchronize_locked();
@@ -87,7 +85,7 @@ static void set_previous(int signum,
 /* The action that the handler passes signals on to, and that the last stop puts
  * back. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  set_previous(signum, epoch_of(signum), action, false);
+  set_previous(signum, epoch_of(signum), action);
 }
 
 /* What would be there without the library. */
@@ -119,20 +117,12 @@ static bool has_others(int signum) {
   return first != NULL && atomic_load(&first->next) != NULL;
 }
 
-static const struct uvsig__previous* last_previous(int signum) {
-  return atomic_load(&uvsig__shared.previous[signum][epoch_of(signum)]);
-}
-
 /* Was it there before ours? */
 static bool is_previous(int signum, const struct sigaction* current) {
-  const struct uvsig__previous* previous = last_previous(signum);
+  const struct uvsig__previous* previous =
+      atomic_load(&uvsig__shared.previous[signum][epoch_of(signum)]);
 
   return previous != NULL && previous->action.sa_handler == current->sa_handler;
-}
-
-/* And not called since there are no more handlers? */
-static bool is_below_muted(int signum, const struct sigaction* current) {
-  return is_previous(signum, current) && last_previous(signum)->is_mute;
 }
 
 /* share.c has seen libuv's handler, which saves nothing when it replaces
@@ -159,31 +149,21 @@ static int install(int signum, bool was_there) {
   struct sigaction action;
   struct sigaction current;
   unsigned epoch = epoch_of(signum);
-  bool is_mute;
 
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
-  if (uvsig__is_ours(signum, &current))
+  if (uvsig__is_ours(signum, &current)) {
+    uvsig__change_call(epoch, signum, UVSIG__CALL_GIVEN, UVSIG__CALL_LEFT);
     return 0;
-
-  is_mute = is_below_muted(signum, &current);
-  if (may_hold_ours(signum, &current, was_there)) {
-    if (epoch + 1 < UVSIG__EPOCHS) {
-      /* What was below the one before now calls it. */
-      if (is_previous(signum, &current))
-        set_previous(signum, epoch, &current, true);
-      epoch++;
-    } else {
-      is_mute = true; /* it may be calling the last one */
-    }
   }
+
+  if (may_hold_ours(signum, &current, was_there) && epoch + 1 < UVSIG__EPOCHS)
+    epoch++;
   /* Saved before ours can run: it reads it. */
-  set_previous(signum, epoch, &current, is_mute);
+  set_previous(signum, epoch, &current);
   set_handler(&action, signum, epoch);
   if (sigaction(signum, &action, NULL) != 0)
     return UVSIG__ERR(errno);
-  /* Not before: until now it was the one before that took the signals. One that
-   * comes to the new one before this finds itself installed, and takes it. */
   atomic_store(&uvsig__shared.epoch[signum], epoch);
   atomic_store(&uvsig__shared.is_given_back[signum], false);
   replaced[signum] = false;
@@ -211,6 +191,9 @@ static bool uninstall(int signum) {
     replaced[signum] = true;
     return false;
   }
+  /* Before the look: a handler in another thread is not to call it, too. */
+  uvsig__change_call(
+      epoch_of(signum), signum, UVSIG__CALL_LEFT, UVSIG__CALL_GIVEN);
   previous = uvsig__get_previous(signum);
   atomic_store(&uvsig__shared.is_given_back[signum], true);
   sigaction(signum, &previous, NULL);

@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -190,7 +191,7 @@ struct sigaction uvsig__previous_of(unsigned epoch, int signum) {
       atomic_load(&uvsig__shared.previous[signum][epoch]);
   struct sigaction action;
 
-  if (previous != NULL && atomic_load(&previous->spent) == 0) {
+  if (previous != NULL && atomic_load(&previous->call) != UVSIG__CALL_MADE) {
     action = previous->action;
   } else {
     memset(&action, 0, sizeof(action));
@@ -200,47 +201,126 @@ struct sigaction uvsig__previous_of(unsigned epoch, int signum) {
   return action;
 }
 
-/* May it be called now? With SA_RESETHAND it may be once. */
-static bool claim_previous(unsigned epoch, int signum) {
+/* Returns whether so, which it is where there is no SA_RESETHAND. */
+bool uvsig__change_call(unsigned epoch, int signum, int from, int to) {
   unsigned generation = reader_enter();
   struct uvsig__previous* previous =
       atomic_load(&uvsig__shared.previous[signum][epoch]);
-  bool is_free = previous != NULL && !previous->is_mute &&
-                 ((previous->action.sa_flags & (int) SA_RESETHAND) == 0 ||
-                  atomic_exchange(&previous->spent, 1) == 0);
+  bool is_so = previous != NULL &&
+               ((previous->action.sa_flags & (int) SA_RESETHAND) == 0 ||
+                atomic_compare_exchange_strong(&previous->call, &from, to));
 
   reader_leave(generation);
-  return is_free;
+  return is_so;
 }
 
-/* Is the previous handler the one that is installed, on top of ours, and called
- * us? It may have been stopped and started again, and have saved ours then. To
- * call it would be without end. libuv's does not call anybody. */
-static bool is_on_top(unsigned epoch, int signum) {
-  struct sigaction previous = uvsig__previous_of(epoch, signum);
-  struct sigaction current;
+/* Which of our handlers have called their previous ones, bit by bit, that have
+ * not returned: kept at the end of the siginfo_t that they pass on, which no
+ * system uses (Linux has 48 of 128 bytes; the BSDs and macOS spare ones). So it
+ * is of this one signal, and gone with it, also where a handler leaves by a jump:
+ * the kernel writes the rest as zeros (Linux since 4.20). Each copy of the library
+ * in the process has its own. */
+struct calls {
+  const void* whose;
+  unsigned long epochs;
+};
 
-  return uvsig__is_handler(&previous) && !uvsig__is_libuvs(&previous) &&
-         sigaction(signum, NULL, &current) == 0 &&
-         current.sa_handler == previous.sa_handler &&
+enum { COPIES = 2 };
+
+_Static_assert(offsetof(siginfo_t, si_value) + sizeof(union sigval) <=
+                   sizeof(siginfo_t) - COPIES * sizeof(struct calls),
+               "there must be room in siginfo_t");
+
+/* Ours, or where it may be. */
+static unsigned char* place_of_calls(siginfo_t* info, struct calls* calls) {
+  unsigned char* end = (unsigned char*) (info + 1);
+  unsigned char* at = end;
+  int i;
+
+  for (i = 0; i < COPIES; i++) {
+    at -= sizeof(*calls);
+    memcpy(calls, at, sizeof(*calls));
+    if (calls->whose == &uvsig__shared)
+      return at;
+    if (calls->whose == NULL)
+      break;
+  }
+  calls->whose = &uvsig__shared;
+  calls->epochs = 0;
+  return at;
+}
+
+static unsigned long calls_of(siginfo_t* info) {
+  struct calls calls;
+
+  place_of_calls(info, &calls);
+  return calls.epochs;
+}
+
+/* To call it again would be without end, or once too often: it is installed, on
+ * top of ours, and called us; or a newer handler of ours has called it. The one
+ * that is installed may have been stopped and started again, and have saved ours
+ * then. libuv's does not call anybody. */
+static bool is_running(int signum,
+                       const struct sigaction* previous,
+                       unsigned long calls) {
+  struct sigaction other;
+  unsigned epoch;
+
+  if (uvsig__is_libuvs(previous))
+    return false;
+  for (epoch = 0; epoch < UVSIG__EPOCHS; epoch++)
+    if ((calls & 1ul << epoch) != 0) {
+      other = uvsig__previous_of(epoch, signum);
+      if (other.sa_handler == previous->sa_handler)
+        return true;
+    }
+  return sigaction(signum, NULL, &other) == 0 &&
+         other.sa_handler == previous->sa_handler &&
          !atomic_load(&uvsig__shared.is_given_back[signum]);
 }
 
+/* The handler to call after the one of this epoch. Ours that somebody calls who
+ * was called by us passes on downwards only, so there is an end to it. */
+static bool find_previous(unsigned* epoch,
+                          int signum,
+                          unsigned long calls,
+                          struct sigaction* previous) {
+  do {
+    if ((calls & ((2ul << *epoch) - 1)) != 0)
+      continue; /* this one has called on already, or one below */
+    *previous = uvsig__previous_of(*epoch, signum);
+    if (!uvsig__is_handler(previous))
+      return false;
+    if (!is_running(signum, previous, calls))
+      return true;
+  } while ((*epoch)-- > 0);
+  return false;
+}
+
 /* Call the previous handler, as the kernel would have, but for the mask, which
- * is full. It may leave by a jump: nothing is held. Returns whether it was
+ * is full. It may leave by a jump: nothing is held. Returns whether somebody was
  * called. */
 static bool call_previous(unsigned epoch,
                           int signum,
                           siginfo_t* info,
                           void* context) {
-  struct sigaction previous = uvsig__previous_of(epoch, signum);
+  struct sigaction previous;
+  struct calls calls;
+  struct calls before;
+  unsigned char* place = place_of_calls(info, &calls);
 
-  if (!uvsig__is_handler(&previous) || !claim_previous(epoch, signum))
+  if (!find_previous(&epoch, signum, calls.epochs, &previous) ||
+      !uvsig__change_call(epoch, signum, UVSIG__CALL_LEFT, UVSIG__CALL_MADE))
     return false;
+  memcpy(&before, place, sizeof(before));
+  calls.epochs |= 1ul << epoch;
+  memcpy(place, &calls, sizeof(calls));
   if ((previous.sa_flags & SA_SIGINFO) != 0)
     previous.sa_sigaction(signum, info, context);
   else
     previous.sa_handler(signum);
+  memcpy(place, &before, sizeof(before));
   return true;
 }
 
@@ -264,6 +344,7 @@ static void pass_fault(unsigned epoch,
     previous.sa_handler = SIG_DFL;
     previous.sa_flags = 0;
   }
+  atomic_store(&uvsig__shared.is_given_back[signum], true);
   sigaction(signum, &previous, NULL);
   if (is_called)
     call_previous(epoch, signum, info, context);
@@ -316,18 +397,56 @@ static enum found catch_all(int signum, const siginfo_t* info) {
   return found;
 }
 
-/* Nobody watches, or this handler has been replaced. Somebody who had saved it
- * as their previous one has put it back: then the signal is for the previous
- * action, which gets its place back, unless it is watched again. Or calls it,
- * as the one before: then that is who is to be called, unless it has been. Or
- * the handler was slow, and the previous action is back. */
+/* Give the previous action its place back, unless somebody watches. Returns
+ * whether it has it. */
+static bool make_way(unsigned epoch,
+                     int signum,
+                     const struct sigaction* ours,
+                     const struct sigaction* previous) {
+  struct sigaction given = *previous;
+
+  if (uvsig__is_watched(signum))
+    return false;
+  uvsig__change_call(epoch, signum, UVSIG__CALL_GIVEN, UVSIG__CALL_LEFT);
+  if (uvsig__is_handler(previous) &&
+      (previous->sa_flags & (int) SA_RESETHAND) != 0) {
+    given.sa_handler = SIG_DFL;
+    given.sa_flags = 0;
+  }
+  atomic_store(&uvsig__shared.is_given_back[signum], true);
+  sigaction(signum, &given, NULL);
+  if (!uvsig__is_watched(signum))
+    return true;
+  /* A start in another thread found ours there, and so did not install it; it
+   * has published its source before it looked. */
+  sigaction(signum, ours, NULL);
+  atomic_store(&uvsig__shared.is_given_back[signum], false);
+  return false;
+}
+
+/* Has the kernel the previous handler back? */
+static bool is_back(unsigned epoch,
+                    int signum,
+                    const struct sigaction* current) {
+  struct sigaction previous = uvsig__previous_of(epoch, signum);
+
+  return uvsig__is_handler(&previous) &&
+         current->sa_handler == previous.sa_handler &&
+         atomic_load(&uvsig__shared.is_given_back[signum]);
+}
+
+/* Nobody watches. Somebody who had saved this handler as their previous one has
+ * put it back: then the signal is for the previous action, which gets its place
+ * back, unless it is watched again. Or calls it, as the one before: then that is
+ * who is to be called, unless it has been. Or the handler was slow, and the
+ * previous one is back: the same, but with SA_RESETHAND its one call is the
+ * kernel's to make. */
 static void pass_on(unsigned epoch,
                     int signum,
                     siginfo_t* info,
                     void* context,
                     bool was_called) {
   struct sigaction previous;
-  struct sigaction given;
   struct sigaction current;
   enum found found;
 
@@ -337,55 +456,60 @@ static void pass_on(unsigned epoch,
     if ((current.sa_flags & SA_SIGINFO) == 0 ||
         current.sa_sigaction != handlers[epoch])
       break;
-    found = catch_all(signum, info);
-    if (found == WATCHED)
-      return;
-    if (found == CHAINED)
-      break;
     previous = uvsig__previous_of(epoch, signum);
-    given = previous;
-    if (uvsig__is_handler(&previous) &&
-        (previous.sa_flags & (int) SA_RESETHAND) != 0) {
-      given.sa_handler = SIG_DFL;
-      given.sa_flags = 0;
-    }
-    atomic_store(&uvsig__shared.is_given_back[signum], true);
-    sigaction(signum, &given, NULL);
-    if (!uvsig__is_watched(signum)) {
+    if (make_way(epoch, signum, &current, &previous)) {
       if (uvsig__is_handler(&previous) && was_called)
         return;
       if (!call_previous(epoch, signum, info, context))
         raise(signum); /* blocked until the return */
       return;
     }
-    /* A start in another thread found ours there, and so did not install it; it
-     * has published its source before it looked. */
-    sigaction(signum, &current, NULL);
-    atomic_store(&uvsig__shared.is_given_back[signum], false);
+    found = catch_all(signum, info);
+    if (found == WATCHED)
+      return;
+    if (found == CHAINED)
+      break;
   }
-  if (!was_called)
+  if (!was_called && !call_previous(epoch, signum, info, context) &&
+      is_back(epoch, signum, &current))
+    raise(signum);
+}
+
+/* The signal is ours: nobody of us has it yet. */
+static void take(unsigned epoch, int signum, siginfo_t* info, void* context) {
+  bool was_called = false;
+  enum found found;
+
+  /* First, so that it sees what it would without us. */
+  if (wants_previous(signum)) {
+    call_previous(epoch, signum, info, context);
+    was_called = true;
+  }
+  found = catch_all(signum, info);
+  if (found == NOBODY)
+    pass_on(epoch, signum, info, context, was_called);
+  else if (found == CHAINED && !was_called)
+    /* It has been started since the look above. */
     call_previous(epoch, signum, info, context);
 }
 
 static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
-  bool is_current = epoch == atomic_load(&uvsig__shared.epoch[signum]);
-  bool was_called = is_current && wants_previous(signum);
-  enum found found;
+  siginfo_t unknown;
 
-  if (is_fault(signum, info)) {
-    pass_fault(epoch, signum, info, context);
-  } else {
-    /* First, so that it sees what it would without us. */
-    if (was_called && !is_on_top(epoch, signum))
-      call_previous(epoch, signum, info, context);
-    found = is_current ? catch_all(signum, info) : NOBODY;
-    if (found == NOBODY)
-      pass_on(epoch, signum, info, context, was_called);
-    else if (found == CHAINED && !was_called)
-      /* It has been started since the look above. */
-      call_previous(epoch, signum, info, context);
+  if (info == NULL) {
+    /* From somebody on top of ours who does not know more. */
+    memset(&unknown, 0, sizeof(unknown));
+    unknown.si_signo = signum;
+    info = &unknown;
   }
+  if (is_fault(signum, info))
+    pass_fault(epoch, signum, info, context);
+  else if (calls_of(info) != 0)
+    /* A newer one has it, and has called somebody who calls on. */
+    call_previous(epoch, signum, info, context);
+  else
+    take(epoch, signum, info, context);
   errno = saved_errno;
 }
 

@@ -186,15 +186,19 @@ struct uvsig__hub {
 
 /* Whoever replaces our handler may save it, and call it as their previous one.
  * If we then come on top of them, and call them as ours, they must not find us
- * again: so there are several handlers, and one that has been replaced is never
- * installed again, but passes on to what was there before it. */
+ * again: so there are several handlers, and the one that has been replaced is not
+ * installed again, but passes on to what was there before it. Where there are no
+ * more, the last one is, and what was below it is lost. */
 enum { UVSIG__EPOCHS = 4 };
+
+/* Whose is the one call of a handler with SA_RESETHAND? Ours to make; or made; or
+ * the kernel's, since it has its place back. */
+enum { UVSIG__CALL_LEFT, UVSIG__CALL_MADE, UVSIG__CALL_GIVEN };
 
 /* An action that was there before ours. */
 struct uvsig__previous {
   struct sigaction action;
-  bool is_mute;     /* not to be called: it may be calling ours */
-  atomic_int spent; /* it had SA_RESETHAND, and was called */
+  atomic_int call; /* with SA_RESETHAND, one of the above */
 };
 
 typedef void (*uvsig__handler_fn)(int);
@@ -239,6 +243,7 @@ static inline bool uvsig__is_watched(int signum) {
 
 void uvsig__set_handler(unsigned epoch, struct sigaction* action);
 struct sigaction uvsig__previous_of(unsigned epoch, int signum);
+bool uvsig__change_call(unsigned epoch, int signum, int from, int to);
 bool uvsig__is_ours(int signum, const struct sigaction* action);
 
 /* Zero a public struct, all but what is the user's. */

@@ -19,6 +19,7 @@ static struct fixture f;
 static struct fixture g; /* the other thread's */
 static struct recorder a;
 static struct recorder b;
+static struct recorder c;
 
 /* --- Moments -------------------------------------------------------------- */
 
@@ -73,7 +74,7 @@ ssize_t __wrap_write(int fd, const void* buffer, size_t size) {
 
 /* --- The other thread ----------------------------------------------------- */
 
-enum step { START, STOP, STEPS };
+enum step { READY, START, STOP, STEPS };
 
 static atomic_bool is_asked[STEPS];
 static atomic_bool is_done[STEPS];
@@ -92,8 +93,9 @@ static void have_stopped(void) {
   wait_for(&is_done[STOP]);
 }
 
-/* In the handler, which has found the watcher: stop it. It cannot be done
- * before the handler has left, but is under way from here on. */
+/* In the handler, which has found a watcher: have the other thread stop one. It
+ * cannot be done before the handler has left, if that may have found it, but is
+ * under way from here on. */
 static void begin_stop(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   unsigned generation = atomic_load(&uvsig__shared.generation);
 
@@ -101,7 +103,8 @@ static void begin_stop(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   (void) signum;
   (void) info;
   atomic_store(&is_asked[STOP], true);
-  while (atomic_load(&uvsig__shared.generation) == generation)
+  while (atomic_load(&uvsig__shared.generation) == generation &&
+         !atomic_load(&is_done[STOP]))
     sched_yield();
 }
 
@@ -111,6 +114,7 @@ static void come_and_go(void* unused) {
   recorder_init(&b, &g.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
   CHECK_EQ(uvsig_watcher_set_handler(&b.w, begin_stop), 0);
+  atomic_store(&is_done[READY], true);
   wait_for(&is_asked[START]);
   recorder_start(&b, SIGUSR1);
   atomic_store(&is_done[START], true);
@@ -124,6 +128,7 @@ static void come_and_stay(void* unused) {
   (void) unused;
   fixture_open(&g, NULL);
   recorder_init(&b, &g.sig);
+  atomic_store(&is_done[READY], true);
   wait_for(&is_asked[START]);
   recorder_start(&b, SIGUSR1);
   atomic_store(&is_done[START], true);
@@ -131,13 +136,48 @@ static void come_and_stay(void* unused) {
   fixture_close(&g);
 }
 
-static void raise_beside(uv_thread_cb other) {
+/* There is a plain watcher already, and the one that comes stops itself. */
+static void come_for_once(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  recorder_init(&c, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&c.w, UVSIG_CHAIN), 0);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  recorder_start_oneshot(&c, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  wait_for(&is_asked[STOP]);
+  run_until(&g.loop, &c.calls, 1);
+  atomic_store(&is_done[STOP], true);
+  fixture_close(&g);
+}
+
+static void have_one_there(void* unused) {
+  (void) unused;
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  raise(SIGUSR1);
+  atomic_store(&is_done[START], true);
+}
+
+static void do_beside(uv_thread_cb other, void (*what)(void)) {
   uv_thread_t thread;
 
   is_raiser = true;
   CHECK_EQ(uv_thread_create(&thread, other, NULL), 0);
-  raise(SIGUSR1);
+  wait_for(&is_done[READY]);
+  what();
   CHECK_EQ(uv_thread_join(&thread), 0);
+}
+
+static void raise_one(void) {
+  raise(SIGUSR1);
+}
+
+static void raise_beside(uv_thread_cb other) {
+  do_beside(other, raise_one);
 }
 
 /* --- Tests ---------------------------------------------------------------- */
@@ -156,6 +196,77 @@ whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops(void) {
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  fixture_close(&f);
+}
+
+static void a_chain_that_ends_with_its_delivery_is_called_to_the_end(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  /* The handler comes to the other thread's first, and then to this one. */
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, begin_stop), 0);
+  recorder_start(&a, SIGUSR1);
+  at[BEFORE_LOOK] = have_started;
+  raise_beside(come_for_once);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(c.signals, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static struct sigaction below;
+
+/* Another library's handler, which calls ours when it is done. */
+static void start_and_call_below(int signum, siginfo_t* info, void* context) {
+  have_started();
+  below.sa_sigaction(signum, info, context);
+}
+
+/* The start puts a newer handler of ours on top, which this signal has not
+ * met. */
+static void a_start_while_a_signal_is_in_a_handler_on_top_of_ours(void) {
+  struct sigaction action;
+
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  recorder_start(&a, SIGUSR1);
+  below = action_of(SIGUSR1);
+  action = below;
+  action.sa_sigaction = start_and_call_below;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  raise_beside(come_and_stay);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(foreign_calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void stop_and_raise(void) {
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(foreign_calls, 0);
+  raise(SIGUSR1);
+}
+
+/* With SA_RESETHAND the previous handler has one call, and the last stop has just
+ * left that to the kernel. */
+static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
+  struct sigaction action;
+
+  install_handler(SIGUSR1, count_foreign);
+  action = action_of(SIGUSR1);
+  action.sa_flags |= (int) SA_RESETHAND;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  recorder_start(&a, SIGUSR1);
+  at[HANDING_ON] = have_started;
+  do_beside(have_one_there, stop_and_raise);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
   fixture_close(&f);
 }
 
@@ -264,6 +375,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(
           whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops),
+      TEST(a_chain_that_ends_with_its_delivery_is_called_to_the_end),
+      TEST(a_start_while_a_signal_is_in_a_handler_on_top_of_ours),
+      TEST(a_signal_while_the_last_stop_gives_back_takes_no_call),
       TEST(a_start_while_a_signal_is_handed_on_takes_it),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
   };

@@ -174,9 +174,10 @@ static void a_handler_with_resethand_that_was_not_called_comes_back(void) {
 
 static sigjmp_buf context;
 
-static void jump(int signum) {
-  (void) signum;
-  siglongjmp(context, 1);
+static void jump_once(int signum) {
+  note_call(signum);
+  if (calls == 1)
+    siglongjmp(context, 1);
 }
 
 /* It never comes back to the library's handler: nobody must wait for that. */
@@ -184,17 +185,19 @@ static void a_previous_handler_may_leave_by_a_jump(void) {
   struct sigaction action;
 
   memset(&action, 0, sizeof(action));
-  action.sa_handler = jump;
+  action.sa_handler = jump_once;
   sigemptyset(&action.sa_mask);
   CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
   fixture_open(&f, NULL);
   start_chained(&a, SIGUSR1);
-  if (sigsetjmp(context, 1) == 0) {
+  if (sigsetjmp(context, 1) == 0)
     raise(SIGUSR1);
-    CHECK(false);
-  }
+  CHECK_EQ(calls, 1);
+  /* Nor is the next one, in the same place of the stack, taken for that. */
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 2);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  check_books(&f.sig, SIGUSR1, 0, 0);
+  check_books(&f.sig, SIGUSR1, 0, 1);
   fixture_close(&f);
 }
 
@@ -419,10 +422,7 @@ static void come_again_over_ours(void) {
 }
 
 static void check_one_more(void) {
-  raise(SIGUSR1);
-  CHECK(calls_of[0] > 1);
-  uvsig_flush(&f.sig);
-  CHECK_EQ(a.calls, 2);
+  raise_and_check(2, 2);
   CHECK_EQ(a.signals, 2);
   fixture_close(&f);
 }
@@ -439,9 +439,40 @@ static void ours_again_over_the_other_come_again_does_not_go_round(void) {
   check_one_more();
 }
 
-/* There are only so many handlers; when they have all been replaced, who is
- * below is not called any more, rather than for ever. */
+/* What it puts back is ours, which has it below, with ours as its previous. */
+static void the_other_gone_again_from_over_ours_does_not_go_round(void) {
+  come_again_over_ours();
+  stop_other_unless_covered();
+  check_one_more();
+}
+
+/* Of a handler that was there before both. */
+static void come_again_over_ours_over_both(void) {
+  start_again_over_the_other();
+  stop_other_unless_covered();
+  start_other();
+}
+
+static void who_is_below_the_other_is_called_when_it_has_come_again(void) {
+  come_again_over_ours_over_both();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
+static void who_is_below_the_other_is_called_when_it_has_gone_again(void) {
+  come_again_over_ours_over_both();
+  stop_other_unless_covered();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
+/* There are only so many handlers; when they have all been replaced, the last
+ * one has what came last below it, and the one before that is not called any
+ * more. */
 static void coming_back_again_and_again_does_not_go_round(void) {
+  enum { LAST = UVSIG__EPOCHS - 2 };
   int i;
   int j;
 
@@ -456,12 +487,68 @@ static void coming_back_again_and_again_does_not_go_round(void) {
     calls = 0;
     raise(SIGUSR1);
     run_until(&f.loop, &a.calls, 1);
-    /* All of them once, as long as there are handlers. */
     for (j = 0; j <= i; j++)
-      CHECK_EQ(calls_of[j], i < UVSIG__EPOCHS - 1 ? 1 : calls_of[j] > 0);
-    CHECK_EQ(calls, i < UVSIG__EPOCHS - 1 ? 1 : calls > 0);
+      CHECK_EQ(calls_of[j], j < LAST || j == i);
+    CHECK_EQ(calls, 1);
     CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   }
+  fixture_close(&f);
+}
+
+static struct sigaction below;
+
+/* What another copy of the library would leave there. */
+static void mark_and_call(int signum, siginfo_t* info, void* unused) {
+  const struct {
+    const void* whose;
+    unsigned long epochs;
+  } mark = {&below, 1};
+  void* place = (char*) (info + 1) - sizeof(mark);
+
+  memcpy(place, &mark, sizeof(mark));
+  below.sa_sigaction(signum, info, unused);
+  CHECK_EQ(memcmp(place, &mark, sizeof(mark)), 0);
+}
+
+static void another_copy_of_the_library_on_top_is_no_newer_handler(void) {
+  struct sigaction action;
+
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  below = action_of(SIGUSR1);
+  action = below;
+  action.sa_sigaction = mark_and_call;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  raise_and_check(1, 1);
+  /* And ours is known beside it. */
+  saved[0] = below;
+  raise_and_check(2, 2);
+  CHECK_EQ(a.signals, 2);
+  fixture_close(&f);
+}
+
+static void tell_nothing(int signum) {
+  below.sa_sigaction(signum, NULL, NULL);
+}
+
+static void record_unknown(uvsig_watcher_t* w,
+                           int signum,
+                           const uvsig_info_t* info) {
+  CHECK_EQ(info->flags, UVSIG_INFO_NONE);
+  record(w, signum, info);
+}
+
+static void a_handler_on_top_that_passes_no_siginfo_on_is_survived(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record_unknown, SIGUSR1), 0);
+  below = action_of(SIGUSR1);
+  install_handler(SIGUSR1, tell_nothing);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 1);
   fixture_close(&f);
 }
 
@@ -650,7 +737,12 @@ int main(void) {
       TEST(others_that_come_and_go_are_always_called),
       TEST(the_other_over_ours_over_the_other_does_not_go_round),
       TEST(ours_again_over_the_other_come_again_does_not_go_round),
+      TEST(the_other_gone_again_from_over_ours_does_not_go_round),
+      TEST(who_is_below_the_other_is_called_when_it_has_come_again),
+      TEST(who_is_below_the_other_is_called_when_it_has_gone_again),
       TEST(coming_back_again_and_again_does_not_go_round),
+      TEST(another_copy_of_the_library_on_top_is_no_newer_handler),
+      TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),
       TEST(our_handler_put_back_lets_a_deadly_signal_be_deadly),
