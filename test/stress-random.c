@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads that raise, send, watch, start, stop, flush, open and close at
- * random: no crash, no signal to the wrong one, and books that balance at the
- * end. The seed is printed; TEST_SEED sets it, and TEST_SECONDS how long it
- * goes on.
+ * Threads that raise, send, watch, start, stop, flush, open, close and fork at
+ * random, also beside libuv's own handles of the same signals: no crash, no
+ * signal to the wrong one, children that are as if the library were not there,
+ * and books that balance at the end. The seed is printed; TEST_SEED sets it, and
+ * TEST_SECONDS how long it goes on.
  */
 
 #include "harness.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LOOPS = 3, SENDERS = 3, WATCHERS = 12, SIGNALS = 5 };
@@ -20,6 +22,7 @@ static int signals[SIGNALS]; /* with realtime ones */
 static atomic_bool over;
 static atomic_ulong sent[SIGNALS];
 static unsigned seed;
+static bool is_shared; /* with handles of libuv's */
 
 static unsigned setting(const char* name, unsigned otherwise) {
   const char* text = getenv(name);
@@ -81,6 +84,38 @@ static void* send_at_random(void* argument) {
   return NULL;
 }
 
+/* --- Children ------------------------------------------------------------------- */
+
+static unsigned long forks;
+
+/* In a child that has not called uvsig_fork(): some of the signals have a
+ * previous handler, and the others are ignored. */
+static bool is_as_without_the_library(void) {
+  unsigned long before = previous_calls;
+  int i;
+
+  for (i = 0; i < SIGNALS; i++)
+    raise(signals[i]);
+  return previous_calls - before == 2;
+}
+
+static void* fork_at_random(void* unused) {
+  int status;
+  pid_t child;
+
+  (void) unused;
+  while (!over) {
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+      _exit(is_as_without_the_library() ? 0 : 1);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    forks++;
+  }
+  return NULL;
+}
+
 /* --- Loops ------------------------------------------------------------------------ */
 
 struct worker {
@@ -91,6 +126,7 @@ struct worker {
   bool is_started[WATCHERS];
   uvsig_wait_t wait;
   bool is_waiting;
+  uv_signal_t handle;
   /* Started first and never stopped: told of all but what the waits take. */
   uvsig_watcher_t witnesses[SIGNALS];
   uint64_t witnessed[SIGNALS];
@@ -234,13 +270,40 @@ static void on_handler(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   atomic_fetch_add(&handled, 1);
 }
 
+static atomic_ulong handle_calls;
+
+static void on_handle(uv_signal_t* handle, int signum) {
+  CHECK_EQ(handle->signum, signum);
+  atomic_fetch_add(&handle_calls, 1);
+}
+
+static void start_or_stop_handle(struct worker* worker) {
+  int signum = signals[next(&worker->state) % SIGNALS];
+
+  switch (next(&worker->state) % 3) {
+  case 0:
+    CHECK_EQ(uv_signal_start(&worker->handle, on_handle, signum), 0);
+    break;
+  case 1:
+    CHECK_EQ(uv_signal_start_oneshot(&worker->handle, on_handle, signum), 0);
+    break;
+  default:
+    CHECK_EQ(uv_signal_stop(&worker->handle), 0);
+  }
+}
+
+static unsigned random_flags(struct worker* worker) {
+  static const unsigned all = UVSIG_KEEP_MASK | UVSIG_CHAIN | UVSIG_SHARE;
+  unsigned flags = next(&worker->state) & all;
+
+  return is_shared ? flags : flags & ~UVSIG_SHARE;
+}
+
 static void act(struct worker* worker) {
   unsigned which = next(&worker->state) % WATCHERS;
   uvsig_watcher_t* w = &worker->watchers[which];
-  static const unsigned flags[] = {
-      0, UVSIG_KEEP_MASK, UVSIG_CHAIN, UVSIG_CHAIN | UVSIG_KEEP_MASK};
 
-  switch (next(&worker->state) % 8) {
+  switch (next(&worker->state) % (is_shared ? 9 : 8)) {
   case 0:
   case 1:
   case 2:
@@ -258,7 +321,7 @@ static void act(struct worker* worker) {
   case 5:
     CHECK_EQ(uvsig_watcher_stop(w), 0);
     CHECK_EQ(uvsig_watcher_is_active(w), 0);
-    CHECK_EQ(uvsig_watcher_set_flags(w, flags[next(&worker->state) % 4]), 0);
+    CHECK_EQ(uvsig_watcher_set_flags(w, random_flags(worker)), 0);
     /* Of one signal one watcher may have one. */
     if (which == 0)
       CHECK_EQ(uvsig_watcher_set_handler(
@@ -268,8 +331,11 @@ static void act(struct worker* worker) {
   case 6:
     CHECK(uvsig_flush(&worker->f.sig) >= 0);
     break;
-  default:
+  case 7:
     start_wait(worker);
+    break;
+  default:
+    start_or_stop_handle(worker);
   }
 }
 
@@ -277,6 +343,8 @@ static void* run_worker(void* argument) {
   struct worker* worker = argument;
   unsigned i;
 
+  CHECK_EQ(uv_signal_init(&worker->f.loop, &worker->handle), 0);
+  uv_unref((uv_handle_t*) &worker->handle);
   while (!over) {
     open_worker(worker);
     for (i = 0; i < 200 && !over; i++) {
@@ -288,18 +356,41 @@ static void* run_worker(void* argument) {
       uv_run(&worker->f.loop, UV_RUN_ONCE);
     worker->rounds++;
   }
+  uv_close((uv_handle_t*) &worker->handle, NULL);
+  uv_run(&worker->f.loop, UV_RUN_DEFAULT);
   return NULL;
 }
 
-static void random_storms_balance_the_books(void) {
-  unsigned seconds = setting("TEST_SECONDS", 3);
-  pthread_t senders[SENDERS];
-  unsigned long rounds = 0;
-  unsigned long calls = 0;
-  unsigned long total = 0;
-  uint64_t caught = 0;
-  uint64_t end;
-  uintptr_t i;
+/* libuv's handler is installed before everything, and stays as long as the
+ * storm: it puts it there and takes it away without a look at what is there. */
+struct keeper {
+  struct fixture f;
+  struct recorder recorders[SIGNALS];
+};
+
+static void keeper_open(struct keeper* keeper) {
+  int i;
+
+  fixture_open(&keeper->f, NULL);
+  for (i = 0; i < SIGNALS; i++) {
+    recorder_init(&keeper->recorders[i], &keeper->f.sig);
+    CHECK_EQ(uvsig_watcher_set_flags(&keeper->recorders[i].w, UVSIG_SHARE), 0);
+    recorder_start(&keeper->recorders[i], signals[i]);
+  }
+}
+
+static void watch_storm(struct keeper* keeper, unsigned seconds) {
+  uint64_t end = uv_hrtime() + (uint64_t) seconds * 1000 * 1000 * 1000;
+
+  while (uv_hrtime() < end) {
+    usleep(10 * 1000); /* signals interrupt it */
+    if (is_shared)
+      uv_run(&keeper->f.loop, UV_RUN_NOWAIT);
+  }
+}
+
+static void set_up(void) {
+  int i;
 
   seed = setting("TEST_SEED", (unsigned) uv_hrtime() % 1000000);
   printf("# TEST_SEED=%u\n", seed);
@@ -310,10 +401,26 @@ static void random_storms_balance_the_books(void) {
   signals[3] = SIGRTMIN;
   signals[4] = SIGRTMAX - 1; /* the last one is valgrind's */
   for (i = 0; i < SIGNALS; i++)
-    if (is_handled(i))
+    if (is_handled((uintptr_t) i))
       install_handler(signals[i], count_previous);
     else
       CHECK_EQ(uvsig_ignore(signals[i]), UVSIG_DEFAULT);
+}
+
+static void storm(void) {
+  unsigned seconds = setting("TEST_SECONDS", 2);
+  static struct keeper keeper;
+  pthread_t senders[SENDERS];
+  pthread_t forker;
+  unsigned long rounds = 0;
+  unsigned long calls = 0;
+  unsigned long total = 0;
+  uint64_t caught = 0;
+  uintptr_t i;
+
+  set_up();
+  if (is_shared)
+    keeper_open(&keeper);
   for (i = 0; i < LOOPS; i++) {
     workers[i].state = seed + (unsigned) i;
     CHECK_EQ(uv_loop_init(&workers[i].f.loop), 0);
@@ -322,11 +429,10 @@ static void random_storms_balance_the_books(void) {
   }
   for (i = 0; i < SENDERS; i++)
     CHECK_EQ(pthread_create(&senders[i], NULL, send_at_random, (void*) i), 0);
-  /* Signals interrupt it. */
-  end = uv_hrtime() + (uint64_t) seconds * 1000 * 1000 * 1000;
-  while (uv_hrtime() < end)
-    usleep(10 * 1000);
+  CHECK_EQ(pthread_create(&forker, NULL, fork_at_random, NULL), 0);
+  watch_storm(&keeper, seconds);
   over = true;
+  CHECK_EQ(pthread_join(forker, NULL), 0);
   for (i = 0; i < SENDERS; i++)
     CHECK_EQ(pthread_join(senders[i], NULL), 0);
   for (i = 0; i < LOOPS; i++) {
@@ -336,6 +442,8 @@ static void random_storms_balance_the_books(void) {
     calls += workers[i].calls;
     caught += workers[i].caught;
   }
+  if (is_shared)
+    fixture_close(&keeper.f);
   for (i = 0; i < SIGNALS; i++) {
     if (is_handled(i))
       CHECK(action_of(signals[i]).sa_handler == count_previous);
@@ -347,21 +455,35 @@ static void random_storms_balance_the_books(void) {
   CHECK(previous_calls <= sent[HANDLED_1] + sent[HANDLED_2]);
   /* Each uvsig_t catches for itself. */
   CHECK(caught <= (uint64_t) total * LOOPS);
+  CHECK(forks > 0);
   printf("# %u s: %lu rounds, %lu sent, %llu caught, %lu callbacks, "
-         "%lu calls of previous handlers, %lu of watchers' handlers\n",
+         "%lu calls of previous handlers, %lu of watchers' handlers, "
+         "%lu of libuv's handles, %lu forks\n",
          seconds,
          rounds,
          total,
          (unsigned long long) caught,
          calls,
          (unsigned long) previous_calls,
-         (unsigned long) handled);
+         (unsigned long) handled,
+         (unsigned long) handle_calls,
+         forks);
   fflush(stdout);
+}
+
+static void random_storms_balance_the_books(void) {
+  storm();
+}
+
+static void random_storms_beside_libuvs_handles_balance_the_books(void) {
+  is_shared = true;
+  storm();
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(random_storms_balance_the_books),
+      TEST(random_storms_beside_libuvs_handles_balance_the_books),
   };
 
   harness_init();
