@@ -9,6 +9,7 @@
 
 #include "harness.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <stdatomic.h>
@@ -109,7 +110,9 @@ static void* fork_at_random(void* unused) {
     CHECK(child >= 0);
     if (child == 0)
       _exit(is_as_without_the_library() ? 0 : 1);
-    CHECK_EQ(waitpid(child, &status, 0), child);
+    /* The previous handler interrupts it. */
+    while (waitpid(child, &status, 0) == -1)
+      CHECK_EQ(errno, EINTR);
     CHECK_EQ(status, 0);
     forks++;
   }
