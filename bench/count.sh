@@ -36,20 +36,26 @@ count_calls() {
   ' "$tmp/trace"
 }
 
-# of_calls WORKLOAD VARIANT REPEATS SIGNALS: for each peer.
+# rows COUNT FILE WHAT WORKLOAD VARIANT REPEATS SIGNALS: for each peer what the
+# function COUNT says of it, as a row of a table and a line of the file.
+rows() {
+  "$program" -l "$4" "$5" >"$tmp/peers"
+  while read -r peer; do
+    if counts=$("$1" "$4" "$5" "$peer" "$6" "$7"); then
+      echo "| $peer | $(echo "$counts" | sed 's/,/ | /') |"
+      echo "$4,\"$5\",\"$peer\",$counts" >>"$directory/$2"
+    else
+      fail "$4" "$5" "$3" "$peer"
+    fi
+  done <"$tmp/peers"
+}
+
+# of_calls WORKLOAD VARIANT REPEATS SIGNALS
 of_calls() {
   printf '\n### %s%s: system calls\n\n| | in the handler | in all |\n' \
     "$1" "${2:+, $2}"
   echo '| --- | --: | --: |'
-  "$program" -l "$1" "$2" >"$tmp/peers"
-  while read -r peer; do
-    if counts=$(count_calls "$1" "$2" "$peer" "$3" "$4"); then
-      echo "| $peer | ${counts%,*} | ${counts#*,} |"
-      echo "$1,\"$2\",\"$peer\",$counts" >>"$directory/calls.csv"
-    else
-      fail "$1" "$2" "system calls" "$peer"
-    fi
-  done <"$tmp/peers"
+  rows count_calls calls.csv "system calls" "$@"
 }
 
 run_callgrind() {
@@ -70,15 +76,7 @@ count_instructions() {
 of_instructions() {
   printf '\n### %s%s: instructions\n\n| | of the process |\n| --- | --: |\n' \
     "$1" "${2:+, $2}"
-  "$program" -l "$1" "$2" >"$tmp/peers"
-  while read -r peer; do
-    if count=$(count_instructions "$1" "$2" "$peer" "$3" "$4"); then
-      echo "| $peer | $count |"
-      echo "$1,\"$2\",\"$peer\",$count" >>"$directory/instructions.csv"
-    else
-      fail "$1" "$2" instructions "$peer"
-    fi
-  done <"$tmp/peers"
+  rows count_instructions instructions.csv instructions "$@"
 }
 
 if "$STRACE" -o "$tmp/trace" true 2>/dev/null; then

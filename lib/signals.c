@@ -197,9 +197,9 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   hub->close_cb = cb;
   for (source = hub->first; source != NULL; source = source->after)
     uvsig__source_abandon(source);
-  /* From here no handler can reach the fds or the counters. */
 
-  /* In this order: libuv forgets the fd before the number is free again. */
+  /* No handler can reach the fds or the counters any more. In this order: libuv
+   * forgets the fd before the number is free again. */
   close_handles(hub);
   uvsig__wakeup_close(&hub->wakeup);
   return 0;
