@@ -150,6 +150,7 @@ static int install(int signum, bool was_there) {
   struct sigaction current;
   unsigned epoch = epoch_of(signum);
 
+  atomic_fetch_add(&uvsig__shared.changes[signum], 1);
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(signum, &current)) {
@@ -186,6 +187,7 @@ static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
 
+  atomic_fetch_add(&uvsig__shared.changes[signum], 1);
   if (sigaction(signum, NULL, &current) != 0 ||
       !uvsig__is_ours(signum, &current)) {
     replaced[signum] = true;

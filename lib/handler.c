@@ -397,15 +397,18 @@ static enum found catch_all(int signum, const siginfo_t* info) {
   return found;
 }
 
-/* Give the previous action its place back, unless somebody watches. Returns
- * whether it has it. */
+/* Give the previous action its place back, unless somebody watches, or has since
+ * the look that found ours there: a start would have put it there, and a stop
+ * taken it away. Returns whether it has it. */
 static bool make_way(unsigned epoch,
                      int signum,
+                     unsigned changes,
                      const struct sigaction* ours,
                      const struct sigaction* previous) {
   struct sigaction given = *previous;
 
-  if (uvsig__is_watched(signum))
+  if (uvsig__is_watched(signum) ||
+      atomic_load(&uvsig__shared.changes[signum]) != changes)
     return false;
   uvsig__change_call(epoch, signum, UVSIG__CALL_GIVEN, UVSIG__CALL_LEFT);
   if (uvsig__is_handler(previous) &&
@@ -448,16 +451,18 @@ static void pass_on(unsigned epoch,
                     bool was_called) {
   struct sigaction previous;
   struct sigaction current;
+  unsigned changes;
   enum found found;
 
   for (;;) {
+    changes = atomic_load(&uvsig__shared.changes[signum]);
     if (sigaction(signum, NULL, &current) != 0)
       return;
     if ((current.sa_flags & SA_SIGINFO) == 0 ||
         current.sa_sigaction != handlers[epoch])
       break;
     previous = uvsig__previous_of(epoch, signum);
-    if (make_way(epoch, signum, &current, &previous)) {
+    if (make_way(epoch, signum, changes, &current, &previous)) {
       if (uvsig__is_handler(&previous) && was_called)
         return;
       if (!call_previous(epoch, signum, info, context))

@@ -209,6 +209,8 @@ struct uvsig__shared {
   atomic_uint generation;  /* which of `readers` a new handler counts in */
   atomic_ulong readers[2]; /* handlers that are reading */
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
+  /* How often a first start or a last stop has looked what is installed. */
+  atomic_uint changes[UVSIG_NSIG];
   /* Which of the handlers is ours now, of those below. */
   atomic_uint epoch[UVSIG_NSIG];
   /* What was there before each of them; NULL: it has never been installed. */

@@ -23,7 +23,14 @@ static struct recorder c;
 
 /* --- Moments -------------------------------------------------------------- */
 
-enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, WRITING, MOMENTS };
+enum moment {
+  BEFORE_LOOK,
+  AFTER_LOOK,
+  HAS_ASKED,
+  HANDING_ON,
+  WRITING,
+  MOMENTS
+};
 
 /* What is to be done there, once. */
 static void (*at[MOMENTS])(void);
@@ -57,9 +64,14 @@ int __wrap_sigaction(int signum,
 int __wrap_sigaction(int signum,
                      const struct sigaction* action,
                      struct sigaction* previous) {
+  int result;
+
   if (action != NULL)
     reach(HANDING_ON);
-  return __real_sigaction(signum, action, previous);
+  result = __real_sigaction(signum, action, previous);
+  if (action == NULL)
+    reach(HAS_ASKED);
+  return result;
 }
 
 static int own_fd = -1; /* the program's own wakeup fd */
@@ -74,7 +86,7 @@ ssize_t __wrap_write(int fd, const void* buffer, size_t size) {
 
 /* --- The other thread ----------------------------------------------------- */
 
-enum step { READY, START, STOP, STEPS };
+enum step { READY, START, STOP, START_AGAIN, STOP_AGAIN, STEPS };
 
 static atomic_bool is_asked[STEPS];
 static atomic_bool is_done[STEPS];
@@ -84,9 +96,21 @@ static void wait_for(atomic_bool* what) {
     sched_yield();
 }
 
+static void have(enum step step) {
+  atomic_store(&is_asked[step], true);
+  wait_for(&is_done[step]);
+}
+
 static void have_started(void) {
-  atomic_store(&is_asked[START], true);
-  wait_for(&is_done[START]);
+  have(START);
+}
+
+static void have_started_again(void) {
+  have(START_AGAIN);
+}
+
+static void have_stopped_again(void) {
+  have(STOP_AGAIN);
 }
 
 static void have_stopped(void) {
@@ -151,6 +175,28 @@ static void come_for_once(void* unused) {
   wait_for(&is_asked[STOP]);
   run_until(&g.loop, &c.calls, 1);
   atomic_store(&is_done[STOP], true);
+  fixture_close(&g);
+}
+
+static void ask_to_stop(void) {
+  have(STOP);
+}
+
+static void come_and_go_twice(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[STOP]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP], true);
+  wait_for(&is_asked[START_AGAIN]);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START_AGAIN], true);
+  wait_for(&is_asked[STOP_AGAIN]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP_AGAIN], true);
   fixture_close(&g);
 }
 
@@ -290,6 +336,18 @@ static void a_start_while_a_signal_is_handed_on_takes_it(void) {
   fixture_close(&f);
 }
 
+/* Ours was there because it was watched, and nobody has put it back: the signal
+ * is not for the previous action, which is to die of it. */
+static void a_signal_that_is_slower_than_a_stop_a_start_and_a_stop_is_harmless(
+    void) {
+  at[BEFORE_LOOK] = ask_to_stop;
+  at[AFTER_LOOK] = have_started_again;
+  at[HAS_ASKED] = have_stopped_again;
+  raise_beside(come_and_go_twice);
+  CHECK(atomic_load(&is_done[STOP_AGAIN]));
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
 static unsigned warnings;
 
 static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
@@ -379,6 +437,7 @@ int main(void) {
       TEST(a_start_while_a_signal_is_in_a_handler_on_top_of_ours),
       TEST(a_signal_while_the_last_stop_gives_back_takes_no_call),
       TEST(a_start_while_a_signal_is_handed_on_takes_it),
+      TEST(a_signal_that_is_slower_than_a_stop_a_start_and_a_stop_is_harmless),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
   };
 

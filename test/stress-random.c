@@ -89,12 +89,15 @@ static void* send_at_random(void* argument) {
 
 static unsigned long forks;
 
-/* In a child that has not called uvsig_fork(): some of the signals have a
+/* In a child that has not called uvsig_fork(): two of the signals have a
  * previous handler, and the others are ignored. */
 static bool is_as_without_the_library(void) {
   unsigned long before = previous_calls;
   int i;
 
+  /* It may call no handler in a child of several threads. */
+  if (under_thread_sanitizer())
+    return true;
   for (i = 0; i < SIGNALS; i++)
     raise(signals[i]);
   return previous_calls - before == 2;
