@@ -469,7 +469,7 @@ static void a_last_signal_does_not_meet_the_previous_action(void) {
   uv_barrier_wait(&barrier);
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
-  for (i = 0; i < scaled(20000); i++) {
+  for (i = 0; i < scaled(20000) && has_time(); i++) {
     start(&t, 1e-6 * (1 + i % 20), 1e-6 * (1 + i % 7));
     CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
   }
