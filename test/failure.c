@@ -313,10 +313,13 @@ static void shutdown_init_that_sigaction_refuses_says_why(void) {
 }
 
 static void shut_down_without_a_thread(void) {
+  uvsig_shutdown_options_t options;
   uvsig_shutdown_t sd;
 
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = 600 * 1000; /* it is not about time */
   fixture_open(&f, NULL);
-  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
   no_thread = true;
   raise(SIGTERM);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);

@@ -47,6 +47,16 @@ int open_fds(void) {
   return count;
 }
 
+static unsigned deadline(void) {
+  return setting("TEST_DEADLINE", DEADLINE);
+}
+
+static uint64_t began; /* of this child */
+
+bool has_time(void) {
+  return uv_hrtime() - began < (uint64_t) deadline() * 1000000000 / 4;
+}
+
 static void reset_signals(void) {
   struct sigaction action;
   sigset_t set;
@@ -74,6 +84,7 @@ static void be_child(test_fn fn) {
   uv_loop_t loop;
   int fds;
 
+  began = uv_hrtime();
 #ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* if somebody ends the parent */
 #endif
@@ -96,7 +107,7 @@ static bool wait_for_end(int fd) {
   int n;
 
   do
-    n = poll(&pollfd, 1, (int) setting("TEST_DEADLINE", DEADLINE) * 1000);
+    n = poll(&pollfd, 1, (int) deadline() * 1000);
   while (n < 0 && errno == EINTR);
   return n == 1;
 }

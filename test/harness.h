@@ -50,6 +50,9 @@ bool under_thread_sanitizer(void);
 /* What a test does `n` times, divided where TEST_SCALE says that this machine
  * is slow (valgrind); at least 1. */
 unsigned scaled(unsigned n);
+/* And whether it goes on: for a quarter of the deadline, so that a machine that
+ * is slow for once does less instead of meeting it. */
+bool has_time(void);
 
 int open_fds(void);
 

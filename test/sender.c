@@ -68,6 +68,15 @@ static void send_value(int value) {
   CHECK_EQ(uvsig_sigqueue(getpid(), SIGRTMIN, sigval), 0);
 }
 
+static void await_caught(uint64_t count) {
+  uvsig_stats_t stats;
+
+  do {
+    usleep(100); /* ThreadSanitizer holds a signal back until such a call */
+    uvsig_stats(&f.sig, SIGRTMIN, &stats);
+  } while (stats.caught < count);
+}
+
 static uint64_t dropped(int signum) {
   uvsig_stats_t stats;
 
@@ -410,6 +419,29 @@ static void send_sequence(pid_t to, int sender, unsigned n) {
   }
 }
 
+/* Several threads catch the same signal at once. */
+static pthread_t catchers[3];
+static unsigned catcher_count;
+static atomic_bool over;
+
+static void* stay(void* unused) {
+  while (!over)
+    usleep(100);
+  return unused;
+}
+
+static void start_catchers(void) {
+  while (catcher_count < 3)
+    CHECK_EQ(pthread_create(&catchers[catcher_count++], NULL, stay, NULL), 0);
+  unordered = true;
+}
+
+static void end_catchers(void) {
+  over = true;
+  while (catcher_count > 0)
+    CHECK_EQ(pthread_join(catchers[--catcher_count], NULL), 0);
+}
+
 static void check_storm(uvsig_mode_t mode, size_t buffer_size) {
   unsigned n = scaled(4000);
   uvsig_options_t options;
@@ -446,25 +478,28 @@ static void check_storm(uvsig_mode_t mode, size_t buffer_size) {
       i++;
     }
   }
+  /* What they have still to catch is caught now. */
+  end_catchers();
   if (under_thread_sanitizer())
     run_idle(&f.loop);
   else
     run_until(&f.loop, &a.signals, SENDERS * n);
-  all = a.signals;
   CHECK(mode == UVSIG_MODE_WAKE_ONLY || told_of > 0);
   uvsig_stats(&f.sig, SIGRTMIN, &stats);
+  all = a.signals;
   CHECK_EQ(stats.delivered, all);
   CHECK_EQ(stats.info_dropped, all - told_of);
   check_books(&f.sig, SIGRTMIN, all, 0);
 
-  /* Recovered: now each one is named again. */
+  /* Recovered: now each one is named again; where a thread was so slow that its
+   * record came too late, when the loop has been round all of them. */
   before = told_of;
   a.then = NULL;
-  for (i = 0; i < 10; i++) {
+  for (i = unordered ? -64 : 0; i < 10; i++) {
     send_value(i);
-    run_until(&f.loop, &a.signals, all + (unsigned) i + 1);
-    CHECK_EQ(a.last.flags, 0);
-    CHECK_EQ(a.last.value.sival_int, i);
+    run_until(&f.loop, &a.signals, a.signals + 1);
+    CHECK(i < 0 || a.last.flags == 0);
+    CHECK(i < 0 || a.last.value.sival_int == i);
   }
   printf("# %lu signals, %lu with their sender\n", all, before);
   fflush(stdout);
@@ -480,26 +515,9 @@ static void eight_senders_are_never_mistaken_in_wake_only_mode(void) {
   check_storm(UVSIG_MODE_WAKE_ONLY, 0);
 }
 
-/* Several threads catch the same signal at once. */
-static atomic_bool over;
-
-static void* stay(void* unused) {
-  while (!over)
-    usleep(100);
-  return unused;
-}
-
 static void senders_are_not_mistaken_when_threads_catch_at_once(void) {
-  pthread_t threads[3];
-  int i;
-
-  for (i = 0; i < 3; i++)
-    CHECK_EQ(pthread_create(&threads[i], NULL, stay, NULL), 0);
-  unordered = true;
+  start_catchers();
   check_storm(UVSIG_MODE_BYTES, 0);
-  over = true;
-  for (i = 0; i < 3; i++)
-    CHECK_EQ(pthread_join(threads[i], NULL), 0);
 }
 
 /* --- Time stamps --------------------------------------------------------------------------- */
@@ -516,6 +534,7 @@ static void time_stamps_tell_the_longest_latency(void) {
   listen_to(&a, &f, SIGRTMIN);
   begin = uv_hrtime();
   send_value(1);
+  await_caught(1);
   let_pass(20);
   run_until(&f.loop, &a.calls, 1);
   uvsig_stats(&f.sig, SIGRTMIN, &stats);
@@ -540,6 +559,7 @@ static void a_count_has_the_latency_of_the_first_that_was_kept(void) {
   fixture_open(&f, &options);
   listen_to(&a, &f, SIGRTMIN);
   send_value(0);
+  await_caught(1);
   let_pass(20);
   for (i = 1; i < 200; i++)
     send_value(i);

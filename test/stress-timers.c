@@ -46,10 +46,11 @@ static void timers_that_two_other_signals_arm_are_all_delivered(void) {
   watch(&usr1, SIGUSR1);
   watch(&alrm, SIGALRM);
   prof.then = usr1.then = arm;
-  for (i = 1; i <= n; i++) {
+  for (i = 1; i <= n && has_time(); i++) {
     CHECK_EQ(kill(getpid(), i % 2 == 0 ? SIGPROF : SIGUSR1), 0);
     run_until(&f.loop, &alrm.signals, i);
   }
+  n = i - 1;
   CHECK_EQ(prof.signals + usr1.signals, n);
   report(n);
 }
@@ -61,13 +62,13 @@ static void timers_that_expire_beside_another_signal_are_all_delivered(void) {
   fixture_open(&f, NULL);
   watch(&usr1, SIGUSR1);
   watch(&alrm, SIGALRM);
-  for (i = 1; i <= n; i++) {
+  for (i = 1; i <= n && has_time(); i++) {
     arm(NULL);
     CHECK_EQ(kill(getpid(), SIGUSR1), 0);
     run_until(&f.loop, &alrm.signals, i);
     run_until(&f.loop, &usr1.signals, i);
   }
-  report(n);
+  report(i - 1);
 }
 
 int main(void) {

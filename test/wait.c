@@ -324,28 +324,34 @@ static void a_wait_with_a_limit_is_never_early(void) {
   fixture_close(&f);
 }
 
-/* So that the last to start is over 20 milliseconds before the next one. Each is
- * late instead where the machine has been elsewhere in between: then again. */
-static void start_in_disorder(void) {
+/* So that the last to start is over first, and each next one later by what is
+ * returned, in milliseconds. Where the machine has been elsewhere in between,
+ * they may be over in the order of their starts: then again, further apart. */
+static unsigned start_in_disorder(void) {
+  unsigned apart = 20;
   uint64_t begin;
 
-  for (;;) {
+  for (;; apart *= 2) {
     begin = uv_hrtime();
-    start(&w, SIGUSR1, 0.06);
-    start(&y, SIGUSR2, 0.04);
-    start(&x, 0, 0.02);
-    if (uv_hrtime() - begin < 20 * 1000 * 1000)
+    start(&w, SIGUSR1, 3 * apart / 1e3);
+    start(&y, SIGUSR2, 2 * apart / 1e3);
+    start(&x, 0, apart / 1e3);
+    if (uv_hrtime() - begin < (uint64_t) apart * 1000 * 1000)
       break;
     CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   }
   order = 0;
+  return apart;
 }
 
-static void check_order(uint64_t late_by) {
+static void check_order(bool is_late) {
+  unsigned apart;
+
   fixture_open(&f, NULL);
   w.then = x.then = y.then = note_order;
-  start_in_disorder();
-  let_pass(late_by);
+  apart = start_in_disorder();
+  if (is_late)
+    let_pass(3 * apart + 10);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   CHECK_EQ(x.status, 1);
   CHECK_EQ(y.status, 2);
@@ -354,11 +360,11 @@ static void check_order(uint64_t late_by) {
 }
 
 static void the_first_to_end_comes_first_whoever_started_first(void) {
-  check_order(0);
+  check_order(false);
 }
 
 static void the_first_to_end_comes_first_however_late_the_loop_is(void) {
-  check_order(70);
+  check_order(true);
 }
 
 static void what_is_taken_in_time_does_not_time_out(void) {
