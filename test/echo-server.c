@@ -244,6 +244,8 @@ static void what_came_before_the_signal_is_answered(void) {
     send_text(idle[i], "another\n");
     fresh[i] = connect_client[i]();
     send_text(fresh[i], "hello\n");
+    wait_delivered(idle[i]);
+    wait_delivered(fresh[i]);
   }
   program_signal(&server, SIGTERM);
   program_signal(&server, SIGCONT);

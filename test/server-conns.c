@@ -11,10 +11,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_LINUX_SOCKIOS_H
-# include <linux/sockios.h>
-#endif
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -317,30 +313,6 @@ int client_connect_to(const char* path) {
 
 void client_send(int fd, const char* text) {
   CHECK_EQ(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t) strlen(text));
-}
-
-/* Until then it is still with the system, which hands it on when it can. */
-static bool is_on_its_way(int fd) {
-#ifdef SIOCOUTQ
-  struct sockaddr_storage address;
-  socklen_t size = sizeof(address);
-  int count;
-
-  CHECK_EQ(getsockname(fd, (struct sockaddr*) &address, &size), 0);
-  if (address.ss_family != AF_INET)
-    return false;
-  CHECK_EQ(ioctl(fd, SIOCOUTQ, &count), 0);
-  return count > 0;
-#else
-  (void) fd;
-  return false;
-#endif
-}
-
-void client_deliver(int fd, const char* text) {
-  client_send(fd, text);
-  while (is_on_its_way(fd))
-    uv_sleep(1);
 }
 
 void client_expect(int fd, const char* text) {

@@ -164,9 +164,6 @@ void server_exits_at_once(int code);
 int client_connect(void);
 int client_connect_to(const char* path);
 void client_send(int fd, const char* text);
-/* The same over TCP, and it is where the server finds it when it looks. Over a
- * UNIX socket it always is. */
-void client_deliver(int fd, const char* text);
 void client_expect(int fd, const char* text);
 /* The server has closed it, and has not reset it; it is closed here too. */
 void client_expect_end(int fd);

@@ -91,7 +91,8 @@ static void check_backlog(int (*connect_one)(void), bool signal_first) {
       clients[i] = connect_one();
     }
     CHECK(clients[i] >= 0);
-    client_deliver(clients[i], "g");
+    client_send(clients[i], "g");
+    wait_delivered(clients[i]);
   }
   if (!signal_first) {
     server_signal(SIGTERM);
