@@ -534,6 +534,46 @@ static void a_stream_shut_down_by_its_owner_closes_with_the_peer(void) {
   close_loop(&f.loop);
 }
 
+/* One lingers, so that a timer is about to look; then another one. */
+static void a_loop_that_is_late_forces_nobody_that_lingers(void) {
+  static uvsig_shutdown_connection_t two[2];
+  uv_pipe_t streams[2];
+  int fds[2][2];
+  int i;
+
+  set_options(LONG_MS, LONG_MS);
+  options.linger_ms = 50;
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds[i]), 0);
+    CHECK_EQ(uv_pipe_init(&f.loop, &streams[i], 0), 0);
+    CHECK_EQ(uv_pipe_open(&streams[i], fds[i][0]), 0);
+    CHECK_EQ(uvsig_shutdown_add_connection(&sd, &two[i], on_event), 0);
+    CHECK_EQ(uvsig_shutdown_connection_busy(&two[i]), 0);
+  }
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(uvsig_shutdown_linger(
+                 &two[i], (uv_stream_t*) &streams[i], on_stream_closed),
+             0);
+    if (i == 0)
+      uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  let_pass(100);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed_streams, 2);
+  CHECK_EQ(sd.report.closed, 2);
+  CHECK_EQ(sd.report.clean, 1);
+  for (i = 0; i < 2; i++)
+    close(fds[i][1]);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 static char much[1 << 20];
 
 static void on_forced(uvsig_shutdown_connection_t* c,
@@ -589,6 +629,7 @@ int main(void) {
       TEST(closing_everything_is_survived),
       TEST(those_that_are_left_have_all_of_the_spread),
       TEST(a_stream_shut_down_by_its_owner_closes_with_the_peer),
+      TEST(a_loop_that_is_late_forces_nobody_that_lingers),
       TEST(a_peer_that_goes_by_itself_was_not_forced_to),
   };
 
