@@ -271,15 +271,20 @@ static int start(void) {
 int main(int argc, char** argv) {
   static const struct option longopts[] = {
       {"config", required_argument, NULL, 'c'},
+      {"grace", required_argument, NULL, 'g'},    /* seconds, 10 */
       {"log", required_argument, NULL, 'l'},      /* standard error */
       {"pid-file", required_argument, NULL, 'p'}, /* none */
       {NULL, 0, NULL, 0}};
   uvsig_shutdown_options_t options;
   int status = 0, c;
 
+  uvsig_shutdown_options_init(&options);
+  options.phase_cb = on_phase;
   while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1)
     if (c == 'c')
       config_path = optarg;
+    else if (c == 'g')
+      options.grace_ms = 1000 * (unsigned) strtoul(optarg, NULL, 10);
     else if (c == 'l')
       log_path = optarg;
     else if (c == 'p')
@@ -287,13 +292,12 @@ int main(int argc, char** argv) {
     else
       return 2;
   if (config_path == NULL || optind < argc) {
-    fputs("Usage: daemon --config=FILE [--log=FILE] [--pid-file=FILE]\n",
+    fputs("Usage: daemon --config=FILE [--grace=SECONDS] [--log=FILE] "
+          "[--pid-file=FILE]\n",
           stderr);
     return 2;
   }
 
-  uvsig_shutdown_options_init(&options);
-  options.phase_cb = on_phase;
   loop = uv_default_loop();
   if (failed(uv_timer_init(loop, &timer), "uv_timer_init") ||
       start_signals(&options))

@@ -166,7 +166,9 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
   return 0;
 }
 
-/* Returns when to come again. */
+/* When the loop has polled: however late it is, what has come in time is seen
+ * first, of a connection that began to linger since the poll at the next time.
+ * Returns when to come again. */
 uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_LINGER];
@@ -197,8 +199,10 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
     }
     if ((at->state & UVSIG__CONN_BROKEN) != 0 ||
         (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
-        now >= at->deadline)
+        (now >= at->deadline && (at->state & UVSIG__CONN_SEEN) != 0))
       uvsig__linger_close(c, at);
+    else
+      at->state |= UVSIG__CONN_SEEN;
   }
   all->linger_at = list->next == list ? UVSIG__NEVER : now + all->linger_ns;
   if (all->linger_ns < LATEST)

@@ -398,7 +398,7 @@ static void renew_deadline(struct uvsig__coordinator* c) {
 
 static void look(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t spread = UVSIG__NEVER;
-  uint64_t linger;
+  uint64_t linger = c->connections.linger_at;
 
   /* From inside of a callback, through uvsig_flush(). */
   if (c->is_advancing) {
@@ -408,9 +408,13 @@ static void look(struct uvsig__coordinator* c, bool has_polled) {
   c->is_advancing = true;
   if (c->has_forked)
     renew_deadline(c);
-  if (has_polled)
+  if (has_polled) {
     take_turn(c);
-  linger = uvsig__linger_tick(c, uvsig__now());
+    linger = uvsig__linger_tick(c, uvsig__now());
+  } else if (linger <= uvsig__now()) { /* libuv runs timers before it polls */
+    linger = UVSIG__NEVER;
+    uvsig__look_again(c);
+  }
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
     spread = uvsig__connections_tick(c, uvsig__now());
   while (step(c))

@@ -90,7 +90,8 @@ enum {
   UVSIG__CONN_LINGERS = 32, /* closed by uvsig_shutdown_linger() ... */
   UVSIG__CONN_SENT = 64,    /* ... and all has been written, */
   UVSIG__CONN_BROKEN = 128, /* or could not be; */
-  UVSIG__CONN_SHUT = 256    /* its owner had closed it for writing */
+  UVSIG__CONN_SHUT = 256,   /* its owner had closed it for writing */
+  UVSIG__CONN_SEEN = 512    /* the loop has looked at it since it lingers */
 };
 
 /* Where it is. */

@@ -16,7 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BURST = 5, AT_ONCE = 4, DEBOUNCE_MS = 200 };
+enum { BURST = 5, AT_ONCE = 4, DEBOUNCE_MS = 200, MOST_TRIES = 50 };
+
+/* Long enough for any machine: what needs no time does not take it. */
+#define GRACE "--grace=3600"
 
 static struct program daemon_;
 static char folder[] = "/tmp/uvsig-daemon-XXXXXX";
@@ -33,17 +36,27 @@ static void write_file(const char* path, const char* text) {
   CHECK_EQ(fclose(file), 0);
 }
 
-/* The whole file as text, empty if there is none. */
+/* The whole file as text, empty if there is none. A log may be long: the daemon
+ * works while the test stands still. */
 static const char* read_file(const char* path) {
-  static char text[65536];
+  static char* text;
+  static size_t size;
   FILE* file = fopen(path, "re");
-  size_t n = 0;
+  size_t filled = 0;
+  size_t n;
 
-  if (file != NULL) {
-    n = fread(text, 1, sizeof(text) - 1, file);
+  do {
+    if (filled + 1 >= size) {
+      size += 65536;
+      text = realloc(text, size);
+      CHECK(text != NULL);
+    }
+    n = file != NULL ? fread(text + filled, 1, size - filled - 1, file) : 0;
+    filled += n;
+  } while (n > 0);
+  if (file != NULL)
     fclose(file);
-  }
-  text[n] = '\0';
+  text[filled] = '\0';
   return text;
 }
 
@@ -82,7 +95,7 @@ static void wait_for_text(const char* path, const char* text) {
 /* Its log is standard error, and here its output. */
 static void launch(const char* const environment[]) {
   program_start_2to1(&daemon_,
-                     LIST("examples/daemon", config_option, pid_option),
+                     LIST("examples/daemon", config_option, pid_option, GRACE),
                      environment);
 }
 
@@ -137,17 +150,36 @@ static void work_is_done_again_and_again(void) {
   terminate();
 }
 
-/* The second signal forces; nobody waits for the thread pool. */
-static void work_that_does_not_end_in_time_is_named(void) {
+/* The second signal forces; nobody waits for the thread pool. False: the machine
+ * was so slow that the hard deadline has ended the process first. */
+static bool names_its_work(void) {
+  const char* line;
+  int status;
+
   start("interval_ms = 1\nwork_ms = 3600000\nmessage = never\n");
   program_line(&daemon_, "work begins");
   program_signal(&daemon_, SIGTERM);
   CHECK_STR(program_line(&daemon_, ""), "SIGTERM: finishing");
   uv_sleep(DEBOUNCE_MS + 50); /* what comes before does not count */
   program_signal(&daemon_, SIGTERM);
-  CHECK_STR(program_line(&daemon_, ""), "SIGTERM: not finished: work");
-  program_output_ends(&daemon_);
-  check_status(program_finish(&daemon_));
+  line = program_line_or_end(&daemon_, "");
+  if (line != NULL) {
+    CHECK_STR(line, "SIGTERM: not finished: work");
+    program_output_ends(&daemon_);
+  }
+  status = program_finish(&daemon_);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM)
+    return false;
+  CHECK(line != NULL);
+  check_status(status);
+  return true;
+}
+
+static void work_that_does_not_end_in_time_is_named(void) {
+  unsigned tries = 0;
+
+  while (!names_its_work())
+    CHECK(++tries < MOST_TRIES);
 }
 
 /* --- Reload --------------------------------------------------------------- */
@@ -272,8 +304,9 @@ static void a_shutdown_waits_for_a_reload_and_begins_none(void) {
 static void start_with_log(const char* configuration) {
   unlink(log_path);
   configure(configuration);
-  program_start(
-      &daemon_, LIST("examples/daemon", config_option, log_option), NULL);
+  program_start(&daemon_,
+                LIST("examples/daemon", config_option, log_option, GRACE),
+                NULL);
   wait_for_text(log_path, "ready: hello\n");
 }
 
@@ -407,7 +440,9 @@ static void of_several_at_once_one_runs(void) {
   for (round = 0; round < scaled(5); round++) {
     for (i = 0; i < AT_ONCE; i++)
       program_start_2to1(
-          &all[i], LIST("examples/daemon", config_option, pid_option), NULL);
+          &all[i],
+          LIST("examples/daemon", config_option, pid_option, GRACE),
+          NULL);
     for (i = 0, ready = 0; i < AT_ONCE; i++) {
       if (strncmp(program_line(&all[i], ""), "ready: ", 7) != 0) {
         status = program_finish(&all[i]);
@@ -628,9 +663,9 @@ static void the_watchdog_hears_from_the_loop(void) {
   start_notifying(notify_path, "WATCHDOG_USEC=100000");
   hear_until(fd, "WATCHDOG=1", 5);
   CHECK_EQ(count_heard("READY=1"), 1);
+  close(fd); /* or it would wait for us, with some ten messages on their way */
   program_line(&daemon_, "ready: ");
   terminate();
-  close(fd);
   unlink(notify_path);
 }
 

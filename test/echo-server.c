@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEBOUNCE_MS = 200, SEVERAL = 20, MUCH = 100000 };
+enum { DEBOUNCE_MS = 200, SEVERAL = 20, MUCH = 100000, MOST_TRIES = 50 };
 
 static struct program server;
 static unsigned port;
@@ -244,6 +244,8 @@ static void what_came_before_the_signal_is_answered(void) {
     send_text(idle[i], "another\n");
     fresh[i] = connect_client[i]();
     send_text(fresh[i], "hello\n");
+    wait_delivered(idle[i]);
+    wait_delivered(fresh[i]);
   }
   program_signal(&server, SIGTERM);
   program_signal(&server, SIGCONT);
@@ -299,19 +301,57 @@ static void fill(int fd) {
   }
 }
 
-static void check_deaf(int (*connect_deaf)(void)) {
-  uint64_t time;
+/* The hard deadline is to be met by the loop; where the machine is so slow that
+ * it ends the process, which says no more, false. */
+static bool ends_by_time(uint64_t begin) {
+  const char* line = program_line_or_end(&server, "");
+  int status;
+
+  if (line != NULL) {
+    CHECK_STR(line, "SIGTERM: finishing");
+    line = program_line_or_end(&server, "");
+  }
+  if (line != NULL) {
+    CHECK_STR(line, "time is up");
+    CHECK((uv_hrtime() - begin) / 1000000 >= 300);
+    line = program_line_or_end(&server, "");
+  }
+  if (line != NULL) {
+    CHECK_STR(line, "0 closed, 1 forced");
+    program_output_ends(&server);
+  }
+  status = program_finish(&server);
+  if (line == NULL) {
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+    return false;
+  }
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+  CHECK_EQ(access(path, F_OK), -1);
+  return true;
+}
+
+static bool is_deaf_in_vain(int (*connect_deaf)(void)) {
+  uint64_t begin;
+  bool ends;
   int deaf;
 
   start_with("--grace=300", "--hard=200");
   deaf = connect_deaf();
   fill(deaf);
-  time = uv_hrtime();
-  drain(SIGTERM);
-  CHECK_STR(program_line(&server, ""), "time is up");
-  CHECK((uv_hrtime() - time) / 1000000 >= 300);
-  ends_by(SIGTERM, "0 closed, 1 forced");
+  begin = uv_hrtime();
+  program_signal(&server, SIGTERM);
+  ends = ends_by_time(begin);
   close(deaf);
+  return ends;
+}
+
+static void check_deaf(int (*connect_deaf)(void)) {
+  unsigned tries = 0;
+
+  while (!is_deaf_in_vain(connect_deaf))
+    CHECK(++tries < MOST_TRIES);
 }
 
 static void a_client_that_never_reads_does_not_outlast_the_deadline(void) {

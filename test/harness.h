@@ -59,6 +59,10 @@ int open_fds(void);
 /* A plain child of fork(), without what run_child() prepares: it runs `fn`, and
  * its wait status is returned. */
 int run_forked(void (*fn)(void));
+/* The same for `fn` that a deadline of a shutdown, which is to take some of
+ * these milliseconds, may end too soon where the machine lets it stand still,
+ * with 128 + SIGTERM: then once more, with longer ones, but not for ever. */
+int run_in_time(void (*fn)(unsigned ms));
 /* A child that runs `send` with this process's pid, and has ended at return. */
 pid_t send_from_child(void (*send)(pid_t to));
 
@@ -144,5 +148,9 @@ void raise_times(int signum, unsigned times);
 
 /* Be busy for that long: it is time itself that the case is about. */
 void let_pass(uint64_t milliseconds);
+
+/* Until the system has handed on what was sent on this TCP socket: then it is
+ * there when the other side looks. Harmless for other sockets. */
+void wait_delivered(int fd);
 
 #endif /* HARNESS_H */

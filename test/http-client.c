@@ -130,10 +130,10 @@ static void open_one(connection_t* connection, int receive_buffer) {
           fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer)) !=
           0)
     die("SO_RCVBUF");
+  connection->sent_at = now_ms();
   if (connect(fd, (struct sockaddr*) &address, sizeof(address)) != 0)
     die("connect");
   connection->fd = fd;
-  connection->sent_at = now_ms();
 }
 
 static void end(connection_t* connection, int reset) {
@@ -173,20 +173,24 @@ static int make_request(char* request, size_t room) {
 }
 
 /* Sent before the signal, it is there when the server looks. Sent after it, but
- * promptly, the server has not seen the connection idle for long. */
-static void promise(connection_t* connection) {
-  int64_t now = now_ms();
-
-  connection->promised =
-      signalled_at == 0 || now - connection->sent_at < PROMPT_MS;
-  connection->sent_at = now;
-}
-
+ * promptly, the server has not seen the connection idle for long: from before
+ * the last time until after this one, for this process may stand still, too.
+ * What belongs to a request that has not been promised is not, either. */
 static void send_bytes(connection_t* connection,
                        const char* bytes,
-                       size_t size) {
-  if (send(connection->fd, bytes, size, MSG_NOSIGNAL) != (ssize_t) size)
-    end(connection, errno == ECONNRESET);
+                       size_t size,
+                       int belongs) {
+  int64_t before = now_ms();
+  int sent = send(connection->fd, bytes, size, MSG_NOSIGNAL) == (ssize_t) size;
+  int error = errno;
+
+  if (!belongs)
+    connection->promised = 1;
+  if (signalled_at != 0 && now_ms() - connection->sent_at >= PROMPT_MS)
+    connection->promised = 0;
+  connection->sent_at = before;
+  if (!sent)
+    end(connection, error == ECONNRESET);
 }
 
 /* Ask for the next path. */
@@ -194,11 +198,10 @@ static void ask(connection_t* connection) {
   char request[512];
   int size = make_request(request, sizeof(request));
 
-  promise(connection);
   connection->state = WAITING;
   connection->left = -1;
   connection->head_size = 0;
-  send_bytes(connection, request, (size_t) size);
+  send_bytes(connection, request, (size_t) size, 0);
 }
 
 /* A line of the header, without its name; NULL: it is not there. */
@@ -392,17 +395,14 @@ static void be_slow(void) {
   connection_t* connection = &connections[0];
   char request[512];
   int size = make_request(request, sizeof(request));
-  int i, promised = 1;
+  int i;
 
   connection->state = WAITING;
   connection->left = -1;
   for (i = 0; i < size && connection->state != CLOSED; i++) {
     if (i == size / 4)
       send_signal();
-    promise(connection);
-    promised &= connection->promised;
-    connection->promised = promised;
-    send_bytes(connection, request + i, 1);
+    send_bytes(connection, request + i, 1, i > 0);
     read_all(BYTE_MS);
   }
   while (read_all(1000) > 0)

@@ -25,7 +25,7 @@
 #define REQUEST "GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 #define NEVER   "what nobody says"
 
-enum { WORKERS = 4, MOST_WORKERS = 32 };
+enum { WORKERS = 4, MOST_WORKERS = 32, MOST_TRIES = 10 };
 
 static struct program p;
 static unsigned port;
@@ -127,6 +127,26 @@ static void check_death_by(int signum) {
   status = program_finish(&p);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), signum);
+}
+
+/* The same where somebody has to be killed. It has a second for that, and where
+ * the machine is too slow, its hard deadline ends it, or it gives up a worker
+ * that has been killed and is about to go: then the test is done again, though
+ * not for ever. */
+static bool is_too_slow_to_die_by(int signum) {
+  static unsigned tries;
+  unsigned left;
+  int status;
+
+  CHECK(hear(NEVER) == NULL);
+  status = program_wait(&p);
+  left = program_end(&p);
+  if (count > 0 || left > 0 || !WIFSIGNALED(status)) {
+    CHECK(++tries < MOST_TRIES);
+    return true;
+  }
+  CHECK_EQ(WTERMSIG(status), signum);
+  return false;
 }
 
 /* --- Its clients ------------------------------------------------------------- */
@@ -294,7 +314,7 @@ static void replace_all(void) {
 /* --- Tests ------------------------------------------------------------------------ */
 
 static void four_workers_serve(void) {
-  start("--grace=10");
+  start("--grace=1000");
   check_all_serve();
   program_signal(&p, SIGTERM);
   check_death_by(SIGTERM);
@@ -303,7 +323,7 @@ static void four_workers_serve(void) {
 static void a_worker_that_dies_is_replaced(void) {
   pid_t killed;
 
-  start("--grace=10");
+  start("--grace=1000");
   killed = workers[1];
   signal_worker(killed, SIGKILL);
   expect("Worker "); /* has gone */
@@ -314,26 +334,32 @@ static void a_worker_that_dies_is_replaced(void) {
   check_death_by(SIGINT);
 }
 
-static void sigusr1_goes_to_all_workers(void) {
+/* What the workers say of themselves; of each, if `each` is not 0, so many. */
+static unsigned long sum_requests(unsigned long each) {
   unsigned long requests;
   unsigned long sum = 0;
   unsigned said = 0;
   const char* line;
   int pid;
 
-  start("--grace=10");
-  check_all_serve();
-  program_signal(&p, SIGUSR1);
   while (said < WORKERS) {
     line = hear("Worker ");
     CHECK(line != NULL);
     CHECK_EQ(sscanf(line, "Worker %d: %lu requests", &pid, &requests), 2);
     CHECK(is_worker(pid));
-    CHECK_EQ(requests, 1);
+    if (each != 0)
+      CHECK_EQ(requests, each);
     sum += requests;
     said++;
   }
-  CHECK_EQ(sum, WORKERS);
+  return sum;
+}
+
+static void sigusr1_goes_to_all_workers(void) {
+  start("--grace=1000");
+  check_all_serve();
+  program_signal(&p, SIGUSR1);
+  CHECK_EQ(sum_requests(1), WORKERS);
   program_signal(&p, SIGTERM);
   check_death_by(SIGTERM);
 }
@@ -392,7 +418,7 @@ static void sigterm_answers_what_is_under_way_and_ends_all(void) {
 static void sighup_replaces_all_workers_under_load(void) {
   unsigned i;
 
-  start("--grace=60");
+  start("--grace=1000");
   start_load();
   for (i = 0; i < 10; i++) {
     wait_for_answers(200);
@@ -413,21 +439,36 @@ static void sighup_replaces_all_workers_under_load(void) {
   CHECK_EQ(gone, 13 * WORKERS);
 }
 
+/* Answers of this generation, so that the next one has clients to take over. */
+static void wait_for_load_of(struct program* client) {
+  do {
+    if (program_has_ended(client))
+      return;
+    program_signal(&p, SIGUSR1);
+  } while (sum_requests(0) == 0);
+}
+
+/* It asks until it is told to end, and waits for an answer however long. */
 static void sighup_replaces_all_workers_under_wrk(void) {
+  static const char wait[] = "--timeout=600s";
   struct program wrk;
   char url[64];
   const char* line;
-  unsigned replaced = 0;
   double rate = 0;
+  unsigned i;
   int status;
 
-  start("--grace=60");
+  start("--grace=1000");
   snprintf(url, sizeof(url), "http://127.0.0.1:%u/", port);
-  program_start_2to1(&wrk, LIST("wrk", "-t2", "-c50", "-d3s", url), NULL);
-  while (!program_has_ended(&wrk)) {
+  program_start_2to1(
+      &wrk, LIST("wrk", "-t2", "-c50", "-d600s", wait, url), NULL);
+  for (i = 0; i < 5; i++) {
+    wait_for_load_of(&wrk);
     replace_all();
-    replaced++;
   }
+  wait_for_load_of(&wrk);
+  if (!program_has_ended(&wrk))
+    program_signal(&wrk, SIGINT);
   while ((line = program_line_or_end(&wrk, "")) != NULL) {
     fprintf(stderr, "wrk: %s\n", line);
     CHECK(strstr(line, "Socket errors") == NULL);
@@ -439,8 +480,6 @@ static void sighup_replaces_all_workers_under_wrk(void) {
     skip_test("no wrk here");
   CHECK_EQ(status, 0);
   CHECK(rate > 0);
-  fprintf(stderr, "replaced %u times\n", replaced);
-  CHECK(replaced > 1);
   check_all_serve();
   program_signal(&p, SIGTERM);
   check_death_by(SIGTERM);
@@ -453,7 +492,7 @@ static void an_idle_connection_outlives_its_worker_by_one_answer(void) {
   int fd;
   int i;
 
-  start("--grace=60");
+  start("--grace=1000");
   fd = connect_to(port);
   pid = ask(fd, &last);
   CHECK(is_worker(pid));
@@ -475,20 +514,22 @@ static void an_idle_connection_outlives_its_worker_by_one_answer(void) {
 static void a_stuck_worker_is_killed_at_the_deadline(void) {
   uint64_t since;
 
-  start("--grace=1");
-  stop_worker(workers[2]);
-  since = uv_hrtime();
-  program_signal(&p, SIGTERM);
-  check_death_by(SIGTERM);
+  do {
+    start("--grace=1");
+    stop_worker(workers[2]);
+    since = uv_hrtime();
+    program_signal(&p, SIGTERM);
+  } while (is_too_slow_to_die_by(SIGTERM));
   CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
 }
 
 static void a_stuck_worker_is_killed_when_it_is_replaced(void) {
-  start("--grace=0");
-  stop_worker(workers[0]);
-  replace_all();
-  program_signal(&p, SIGTERM);
-  check_death_by(SIGTERM);
+  do {
+    start("--grace=0");
+    stop_worker(workers[0]);
+    replace_all();
+    program_signal(&p, SIGTERM);
+  } while (is_too_slow_to_die_by(SIGTERM));
 }
 
 /* A reload that is not finished, and the client that it waits for, do not hold
@@ -517,7 +558,7 @@ static void sigterm_ends_also_what_is_being_replaced(void) {
 static void workers_do_not_outlive_their_parent(void) {
   int status;
 
-  start("--grace=10");
+  start("--grace=1000");
   program_signal(&p, SIGKILL);
   CHECK(hear(NEVER) == NULL);
   status = program_finish(&p);
@@ -569,7 +610,7 @@ static void find_library_path(pid_t pid) {
 static void make_copy(void) {
   char path[64];
 
-  start("--grace=10");
+  start("--grace=1000");
   CHECK(mkdtemp(folder) != NULL);
   snprintf(copy, sizeof(copy), "%s/prefork", folder);
   snprintf(path, sizeof(path), "/proc/%d/exe", p.pid);
@@ -589,7 +630,7 @@ static void a_release_that_does_not_start_replaces_nobody(void) {
   int fd;
 
   make_copy();
-  start_with(LIST(copy, "--workers=1", "--grace=10"), LIST(library_path));
+  start_with(LIST(copy, "--workers=1", "--grace=1000"), LIST(library_path));
   start_load();
   snprintf(good, sizeof(good), "%s/good", folder);
   CHECK_EQ(rename(copy, good), 0);

@@ -215,6 +215,7 @@ int server_listen_at(const char* path) {
   CHECK_EQ(uv_pipe_bind(&listener.pipe, path), 0);
   return add_and_listen();
 }
+
 static long answer_all(void) {
   struct conn* conn;
   struct conn* next;

@@ -38,7 +38,8 @@ struct conn {
 enum {
   SERVER_BIG = 16 * 1024 * 1024,
   SERVER_NAMES = 64,
-  SERVER_PATIENCE = 120 /* seconds */
+  SERVER_PATIENCE = 120,    /* seconds */
+  SERVER_LONG = 3600 * 1000 /* milliseconds: for what must not take long */
 };
 
 struct server {
@@ -120,7 +121,8 @@ enum {
 extern pid_t server_pid;
 extern struct server_end ended;
 
-/* The defaults, and long enough a debounce to be the same on any machine. */
+/* The defaults, but that no time is over before the test is: debounce, grace,
+ * hard and linger are long. What is to pass the test makes short. */
 void server_init(void);
 void server_start(void (*serve)(void));
 void server_signal(int signum);
@@ -141,9 +143,13 @@ char server_hear(void);
 void server_await(char letter);
 /* For so many milliseconds nothing is said. */
 void server_silent(unsigned ms);
-/* The same, and D after them; or, for a shutdown that its hard deadline ends by
- * the report, true: the machine was so slow that it ended the process first,
- * and the test is to do it all again, though not for ever. */
+/* Wait for these letters; or, where deadlines are short, true: the machine was so
+ * slow that one of them has ended the process by then, and the test is to do it
+ * all again, though not for ever. */
+bool server_is_cut_off(const char* letters);
+/* The same for the whole of a shutdown that its hard deadline is to end: these
+ * letters, D, the report and the end of the process, which server_dies() then
+ * looks at. */
 bool server_is_overdue(const char* letters);
 /* The end of it, D included if nobody has waited for it: `ended` is set. Its
  * wait status is returned. */

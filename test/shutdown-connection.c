@@ -92,6 +92,7 @@ static void check_backlog(int (*connect_one)(void), bool signal_first) {
     }
     CHECK(clients[i] >= 0);
     client_send(clients[i], "g");
+    wait_delivered(clients[i]);
   }
   if (!signal_first) {
     server_signal(SIGTERM);
@@ -211,21 +212,31 @@ static void idle_ones_are_closed_and_busy_ones_after_their_response(void) {
   CHECK_EQ(ended.order[2], 'c');
 }
 
+/* Where the machine is so slow that the grace is over before the loop has come
+ * to what is to be done in it, the test is done again with twice as much. */
+enum { MOST_GRACE_MS = 10000 };
+
 static void a_busy_one_is_forced_at_the_end_of_the_grace(void) {
-  prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
-  server.options.grace_ms = 100;
-  server.options.hard_ms = LONG;
-  start_with_clients(2);
-  client_send(clients[1], "s");
-  server_ask_until(SERVER_BUSY, 1);
-  server_signal(SIGTERM);
-  server_expect("df");
-  client_expect_end(clients[0]);
-  client_expect_end(clients[1]);
-  server_dies(SIGTERM);
+  unsigned grace_ms = 100;
+
+  for (;;) {
+    prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
+    server.options.grace_ms = grace_ms;
+    start_with_clients(2);
+    client_send(clients[1], "s");
+    server_ask_until(SERVER_BUSY, 1);
+    server_signal(SIGTERM);
+    server_expect("df");
+    client_expect_end(clients[0]);
+    client_expect_end(clients[1]);
+    server_dies(SIGTERM);
+    CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= grace_ms - 1);
+    if (ended.told[UVSIG_SHUTDOWN_CONNECTION_CLOSE] > 0)
+      break;
+    CHECK((grace_ms *= 2) < MOST_GRACE_MS);
+  }
   check_counts(1, 1, 0);
   check_told(2, 1, 1);
-  CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= 99);
 }
 
 static void do_nothing(struct conn* conn, uvsig_shutdown_event_t event) {
@@ -240,7 +251,8 @@ static void one_that_closes_for_nothing_is_open_at_the_end(void) {
     server.options.hard_ms = 50;
     server.on_event = do_nothing;
     start_with_clients(2);
-    client_send(clients[1], "k");
+    client_send(clients[1], "s");
+    server_ask_until(SERVER_BUSY, 1);
     server_signal(SIGTERM);
   } while (server_is_overdue("df") && close_clients(2));
   server_dies(SIGTERM);
@@ -341,19 +353,24 @@ static void idle_ones_are_closed_one_by_one_longest_idle_first(void) {
 
 /* With all of spread_ms one of them, at most, would be closed in time. */
 static void the_spread_takes_no_longer_than_the_grace(void) {
+  unsigned grace_ms = 500;
   int i;
 
-  prepare(UVSIG_SHUTDOWN_IDLE_SPREAD);
-  server.options.spread_ms = LONG;
-  server.options.grace_ms = 500;
-  start_with_clients(CLIENTS);
-  server_signal(SIGTERM);
-  for (i = 0; i < CLIENTS; i++)
-    client_expect_end(clients[i]);
-  server_await('D');
-  server_dies(SIGTERM);
-  CHECK(ended.told[UVSIG_SHUTDOWN_CONNECTION_CLOSE] >= 2);
-  CHECK_EQ(ended.report.closed + ended.report.forced, CLIENTS);
+  for (;;) {
+    prepare(UVSIG_SHUTDOWN_IDLE_SPREAD);
+    server.options.spread_ms = LONG;
+    server.options.grace_ms = grace_ms;
+    start_with_clients(CLIENTS);
+    server_signal(SIGTERM);
+    for (i = 0; i < CLIENTS; i++)
+      client_expect_end(clients[i]);
+    server_await('D');
+    server_dies(SIGTERM);
+    CHECK_EQ(ended.report.closed + ended.report.forced, CLIENTS);
+    if (ended.told[UVSIG_SHUTDOWN_CONNECTION_CLOSE] >= 2)
+      break;
+    CHECK((grace_ms *= 2) < MOST_GRACE_MS);
+  }
 }
 
 static void one_that_becomes_idle_during_the_spread_is_closed_then(void) {

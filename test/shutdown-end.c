@@ -265,6 +265,8 @@ static void run_loop(void* argument) {
   s->thread = uv_thread_self();
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.grace_ms = LONG;
+  options.hard_ms = LONG;
   options.phase_cb = count_phase;
   CHECK_EQ(uv_loop_init(&s->loop), 0);
   CHECK_EQ(uvsig_init(&s->loop, &s->sig, NULL), 0);
@@ -525,6 +527,11 @@ static long give_up(int question) {
   return uvsig_shutdown_close(&server.sd, on_given_up);
 }
 
+static void give_up_when_draining(uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    CHECK_EQ(give_up('c'), 0);
+}
+
 static void serve_until_given_up(void) {
   server_open();
   CHECK_EQ(uvsig_shutdown_hold(&server.sd, &server.hold, "job"), 0);
@@ -535,10 +542,8 @@ static void serve_until_given_up(void) {
   _exit(7);
 }
 
-static void after_close_no_deadline_ends_the_process(void) {
+static void a_drain_may_be_given_up(void) {
   server_init();
-  server.options.grace_ms = 1000;
-  server.options.hard_ms = 10;
   server.on_question = give_up;
   server_start(serve_until_given_up);
   server_expect("r");
@@ -546,7 +551,25 @@ static void after_close_no_deadline_ends_the_process(void) {
   server_expect("d");
   CHECK_EQ(server_ask('c'), 0);
   server_expect("c");
-  server_silent(1200); /* the deadline is over by then */
+  server_wake();
+  server_exits_at_once(7);
+}
+
+/* In the phase's own callback, or time might be over before. */
+static void after_close_no_deadline_ends_the_process(void) {
+  unsigned grace_ms = 0;
+
+  do {
+    grace_ms += 100;
+    server_init();
+    server.options.grace_ms = grace_ms;
+    server.options.hard_ms = 10;
+    server.on_phase = give_up_when_draining;
+    server_start(serve_until_given_up);
+    server_expect("r");
+    server_signal(SIGTERM);
+  } while (server_is_cut_off("dc"));
+  server_silent(grace_ms + 200); /* the deadline is over by then */
   server_wake();
   server_exits_at_once(7);
 }
@@ -569,6 +592,7 @@ int main(void) {
       TEST(close_gives_the_dispositions_back_and_the_loop_is_empty),
       TEST(close_forgets_what_was_registered_and_leaves_it_as_it_is),
       TEST(after_close_another_one_may_begin),
+      TEST(a_drain_may_be_given_up),
       TEST(after_close_no_deadline_ends_the_process),
   };
 
