@@ -1061,11 +1061,11 @@ are_connected() { # how many
 # wrk asks at once when it has an answer, so all that it sends is promised one.
 # It counts as a read error a response that is cut, a reset, and an end without
 # a response, also after a response without Connection: close: there must be
-# none, but where wrk stood still for so long that its connections were closed as
-# idle: then once more. It comes back after a Connection: close, and then there is no listener:
-# what connect(2) says to that it counts as a connect or a write error, and goes
-# on trying, so these may be any number. A timeout would be a response of more
-# than 2 seconds, which a slow machine may take.
+# none, but where wrk stood still for so long that its connections were closed
+# as idle: then once more. It comes back after a Connection: close, and then
+# there is no listener: what connect(2) says to that it counts as a connect or a
+# write error, and goes on trying, so these may be any number. A timeout would be
+# a response of more than 2 seconds, which a slow machine may take.
 cuts_no_response_of_wrk() {
   if ! command -v "$WRK" >/dev/null; then
     skip="wrk is missing"
