@@ -284,9 +284,7 @@ static void our_handler_put_back_after_stop_hands_on_to_the_previous(void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
-  ours = action_of(SIGUSR1);
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  ours = stop_and_put_back(&a);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
   raise(SIGUSR1);
   CHECK_EQ(foreign_calls, 1);

@@ -303,6 +303,15 @@ void check_str(const char* file,
                  expected);
 }
 
+struct sigaction stop_and_put_back(struct recorder* r) {
+  int signum = r->w.signum;
+  struct sigaction ours = action_of(signum);
+
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+  CHECK_EQ(sigaction(signum, &ours, NULL), 0);
+  return ours;
+}
+
 void check_books(const uvsig_t* sig,
                  int signum,
                  uint64_t delivered,

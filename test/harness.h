@@ -138,6 +138,10 @@ void recorder_start(struct recorder* r, int signum);
 void recorder_start_oneshot(struct recorder* r, int signum);
 void record(uvsig_watcher_t* w, int signum, const uvsig_info_t* info);
 
+/* Stop it, and put the library's handler back, as somebody would who has saved
+ * it meanwhile. Returns that. */
+struct sigaction stop_and_put_back(struct recorder* r);
+
 /* The books of one signal, at rest: caught is delivered and discarded. */
 void check_books(const uvsig_t* sig,
                  int signum,

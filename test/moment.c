@@ -319,15 +319,11 @@ static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
 /* Somebody has put our handler back, which gives the signal to the previous
  * one: who comes at that moment finds ours there, and relies on it. */
 static void a_start_while_a_signal_is_handed_on_takes_it(void) {
-  struct sigaction ours;
-
   install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
-  ours = action_of(SIGUSR1);
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  stop_and_put_back(&a);
   at[HANDING_ON] = have_started;
   raise_beside(come_and_stay);
   CHECK_EQ(b.signals, 1);

@@ -553,16 +553,12 @@ static void a_handler_on_top_that_passes_no_siginfo_on_is_survived(void) {
 }
 
 static void put_spent_back(void) {
-  struct sigaction ours;
-
   install(SIGUSR1, SA_RESETHAND);
   fixture_open(&f, NULL);
   start_chained(&a, SIGUSR1);
-  ours = action_of(SIGUSR1);
   raise(SIGUSR1);
   CHECK_EQ(calls, 1);
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  stop_and_put_back(&a);
   raise(SIGUSR1);
 }
 
@@ -607,14 +603,10 @@ static void a_child_calls_each_of_them_once(void) {
 }
 
 static void die_by_put_back(void) {
-  struct sigaction ours;
-
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
-  ours = action_of(SIGUSR1);
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  stop_and_put_back(&a);
   raise(SIGUSR1);
 }
 
@@ -634,15 +626,11 @@ static void our_handler_put_back_lets_an_ignored_signal_be_ignored(void) {
 
 /* It has been started and stopped, and somebody has put ours back. */
 static void put_ours_back(int signum, int flags) {
-  struct sigaction ours;
-
   install(signum, flags);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, signum);
-  ours = action_of(signum);
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK_EQ(sigaction(signum, &ours, NULL), 0);
+  stop_and_put_back(&a);
 }
 
 /* Values up from 42. Unblocking a signal delivers it, also where a tool holds
