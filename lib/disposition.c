@@ -31,6 +31,9 @@ bool uvsig__is_catchable(int signum) {
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
 static bool replaced[UVSIG_NSIG];   /* somebody may have saved our handler */
+/* Which of our handlers is, or was last, installed, and the newest of them. */
+static unsigned epochs[UVSIG_NSIG];
+static unsigned newest[UVSIG_NSIG];
 /* What `previous` points to, and one more. */
 static struct uvsig__previous slots[UVSIG_NSIG][UVSIG__EPOCHS + 1];
 
@@ -66,8 +69,14 @@ static struct uvsig__previous* find_free_slot(int signum) {
   return slot;
 }
 
-static unsigned epoch_of(int signum) {
-  return atomic_load(&uvsig__shared.epoch[signum]);
+/* What is installed: is it ours? It may be an older one, which somebody has put
+ * back: then that is the one from here on. */
+bool uvsig__is_ours(int signum, const struct sigaction* action) {
+  int epoch = uvsig__epoch_of(action);
+
+  if (epoch >= 0)
+    epochs[signum] = (unsigned) epoch;
+  return epoch >= 0;
 }
 
 static void set_previous(int signum,
@@ -85,12 +94,26 @@ static void set_previous(int signum,
 /* The action that the handler passes signals on to, and that the last stop puts
  * back. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  set_previous(signum, epoch_of(signum), action);
+  set_previous(signum, epochs[signum], action);
+}
+
+/* The same of all our handlers, also while somebody else's is on top of them. */
+void uvsig__replace_previous(int signum,
+                             const struct sigaction* from,
+                             const struct sigaction* to) {
+  struct uvsig__previous* previous;
+  unsigned epoch;
+
+  for (epoch = 0; epoch < UVSIG__EPOCHS; epoch++) {
+    previous = atomic_load(&uvsig__shared.previous[signum][epoch]);
+    if (previous != NULL && previous->action.sa_handler == from->sa_handler)
+      set_previous(signum, epoch, to);
+  }
 }
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__previous_of(epoch_of(signum), signum);
+  return uvsig__previous_of(epochs[signum], signum);
 }
 
 /* Where the last stop would give a watched signal the one back, have it give the
@@ -120,7 +143,7 @@ static bool has_others(int signum) {
 /* Was it there before ours? */
 static bool is_previous(int signum, const struct sigaction* current) {
   const struct uvsig__previous* previous =
-      atomic_load(&uvsig__shared.previous[signum][epoch_of(signum)]);
+      atomic_load(&uvsig__shared.previous[signum][epochs[signum]]);
 
   return previous != NULL && previous->action.sa_handler == current->sa_handler;
 }
@@ -148,24 +171,29 @@ static bool may_hold_ours(int signum,
 static int install(int signum, bool was_there) {
   struct sigaction action;
   struct sigaction current;
-  unsigned epoch = epoch_of(signum);
+  unsigned epoch;
 
   atomic_fetch_add(&uvsig__shared.changes[signum], 1);
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(signum, &current)) {
-    uvsig__change_call(epoch, signum, UVSIG__CALL_GIVEN, UVSIG__CALL_LEFT);
+    uvsig__change_call(
+        epochs[signum], signum, UVSIG__CALL_GIVEN, UVSIG__CALL_LEFT);
     return 0;
   }
 
-  if (may_hold_ours(signum, &current, was_there) && epoch + 1 < UVSIG__EPOCHS)
-    epoch++;
+  epoch = epochs[signum];
+  if (may_hold_ours(signum, &current, was_there))
+    epoch = newest[signum] + 1 < UVSIG__EPOCHS ? newest[signum] + 1
+                                               : newest[signum];
   /* Saved before ours can run: it reads it. */
   set_previous(signum, epoch, &current);
   set_handler(&action, signum, epoch);
   if (sigaction(signum, &action, NULL) != 0)
     return UVSIG__ERR(errno);
-  atomic_store(&uvsig__shared.epoch[signum], epoch);
+  epochs[signum] = epoch;
+  if (newest[signum] < epoch)
+    newest[signum] = epoch;
   atomic_store(&uvsig__shared.is_given_back[signum], false);
   replaced[signum] = false;
   return 0;
@@ -176,7 +204,7 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
   struct sigaction action;
 
   uvsig__set_previous(signum, previous);
-  set_handler(&action, signum, epoch_of(signum));
+  set_handler(&action, signum, epochs[signum]);
   sigaction(signum, &action, NULL);
 }
 
@@ -195,7 +223,7 @@ static bool uninstall(int signum) {
   }
   /* Before the look: a handler in another thread is not to call it, too. */
   uvsig__change_call(
-      epoch_of(signum), signum, UVSIG__CALL_LEFT, UVSIG__CALL_GIVEN);
+      epochs[signum], signum, UVSIG__CALL_LEFT, UVSIG__CALL_GIVEN);
   previous = uvsig__get_previous(signum);
   atomic_store(&uvsig__shared.is_given_back[signum], true);
   sigaction(signum, &previous, NULL);
@@ -210,7 +238,7 @@ static int refresh(int signum) {
   if (sigaction(signum, NULL, &current) != 0 ||
       !uvsig__is_ours(signum, &current))
     return 0;
-  set_handler(&action, signum, epoch_of(signum));
+  set_handler(&action, signum, epochs[signum]);
   return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
 }
 

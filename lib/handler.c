@@ -216,16 +216,20 @@ bool uvsig__change_call(unsigned epoch, int signum, int from, int to) {
 
 /* Which of our handlers have called their previous ones, bit by bit, that have
  * not returned: kept at the end of the siginfo_t that they pass on, which no
- * system uses (Linux has 48 of 128 bytes; the BSDs and macOS spare ones). So it
- * is of this one signal, and gone with it, also where a handler leaves by a jump:
- * the kernel writes the rest as zeros (Linux since 4.20). Each copy of the library
- * in the process has its own. */
+ * system uses. So it is of this one signal, and gone with it, also where a
+ * handler leaves by a jump: the kernel writes the rest as zeros (Linux since
+ * 4.20). Each copy of the library in the process has its own, as far as there is
+ * room: Linux uses 48 bytes of 128, the BSDs and macOS have fewer to spare. */
 struct calls {
   const void* whose;
   unsigned long epochs;
 };
 
+#ifdef __linux__
+enum { COPIES = 5 };
+#else
 enum { COPIES = 2 };
+#endif
 
 _Static_assert(offsetof(siginfo_t, si_value) + sizeof(union sigval) <=
                    sizeof(siginfo_t) - COPIES * sizeof(struct calls),
@@ -280,15 +284,16 @@ static bool is_running(int signum,
          !atomic_load(&uvsig__shared.is_given_back[signum]);
 }
 
-/* The handler to call after the one of this epoch. Ours that somebody calls who
- * was called by us passes on downwards only, so there is an end to it. */
+/* The handler to call after the one of this epoch. Ours that is called again by
+ * whom it has called passes on further below, and each calls once: so there is an
+ * end to it. */
 static bool find_previous(unsigned* epoch,
                           int signum,
                           unsigned long calls,
                           struct sigaction* previous) {
   do {
-    if ((calls & ((2ul << *epoch) - 1)) != 0)
-      continue; /* this one has called on already, or one below */
+    if ((calls & 1ul << *epoch) != 0)
+      continue;
     *previous = uvsig__previous_of(*epoch, signum);
     if (!uvsig__is_handler(previous))
       return false;
@@ -458,8 +463,7 @@ static void pass_on(unsigned epoch,
     changes = atomic_load(&uvsig__shared.changes[signum]);
     if (sigaction(signum, NULL, &current) != 0)
       return;
-    if ((current.sa_flags & SA_SIGINFO) == 0 ||
-        current.sa_sigaction != handlers[epoch])
+    if (uvsig__epoch_of(&current) != (int) epoch)
       break;
     previous = uvsig__previous_of(epoch, signum);
     if (make_way(epoch, signum, changes, &current, &previous)) {
@@ -541,8 +545,12 @@ void uvsig__set_handler(unsigned epoch, struct sigaction* action) {
   action->sa_sigaction = handlers[epoch];
 }
 
-bool uvsig__is_ours(int signum, const struct sigaction* action) {
-  return (action->sa_flags & SA_SIGINFO) != 0 &&
-         action->sa_sigaction ==
-             handlers[atomic_load(&uvsig__shared.epoch[signum])];
+int uvsig__epoch_of(const struct sigaction* action) {
+  int epoch;
+
+  if ((action->sa_flags & SA_SIGINFO) != 0)
+    for (epoch = 0; epoch < UVSIG__EPOCHS; epoch++)
+      if (action->sa_sigaction == handlers[epoch])
+        return epoch;
+  return -1;
 }

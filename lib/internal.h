@@ -211,8 +211,6 @@ struct uvsig__shared {
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
   /* How often a first start or a last stop has looked what is installed. */
   atomic_uint changes[UVSIG_NSIG];
-  /* Which of the handlers is ours now, of those below. */
-  atomic_uint epoch[UVSIG_NSIG];
   /* What was there before each of them; NULL: it has never been installed. */
   _Atomic(struct uvsig__previous*) previous[UVSIG_NSIG][UVSIG__EPOCHS];
   atomic_uint chained[UVSIG_NSIG];       /* how many want it to be called */
@@ -246,7 +244,7 @@ static inline bool uvsig__is_watched(int signum) {
 void uvsig__set_handler(unsigned epoch, struct sigaction* action);
 struct sigaction uvsig__previous_of(unsigned epoch, int signum);
 bool uvsig__change_call(unsigned epoch, int signum, int from, int to);
-bool uvsig__is_ours(int signum, const struct sigaction* action);
+int uvsig__epoch_of(const struct sigaction* action);
 
 /* Zero a public struct, all but what is the user's. */
 #define UVSIG__RESET(at)                                                       \
@@ -278,7 +276,11 @@ void uvsig__unlock(void);
 int uvsig__fork_error(void);
 
 /* disposition.c: under uvsig__lock(). */
+bool uvsig__is_ours(int signum, const struct sigaction* action);
 void uvsig__set_previous(int signum, const struct sigaction* action);
+void uvsig__replace_previous(int signum,
+                             const struct sigaction* from,
+                             const struct sigaction* to);
 struct sigaction uvsig__get_previous(int signum);
 void uvsig__set_libuvs(const struct sigaction* action);
 void uvsig__retake(int signum, const struct sigaction* previous);

@@ -103,6 +103,13 @@ int uvsig__share_open(struct uvsig__source* source) {
   return err;
 }
 
+/* libuv's handler is out of action, also below ours that somebody has replaced:
+ * `first` was there before it. */
+static void give_up_libuvs(int signum, const struct sigaction* first) {
+  if (uvsig__knows_libuvs())
+    uvsig__replace_previous(signum, &libuvs, first);
+}
+
 /* In the child of a fork: what libuv has only because of us is as before. Not
  * SIGCHLD, whose default action is harmless: there uv_spawn() goes on to rely
  * on libuv's handler. */
@@ -110,10 +117,15 @@ void uvsig__forget_shares(void) {
   struct sigaction current;
   int signum;
 
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (signum != SIGCHLD && has_found[signum] &&
-        sigaction(signum, NULL, &current) == 0 && uvsig__is_libuvs(&current))
+  for (signum = 1; signum < UVSIG_NSIG; signum++) {
+    if (signum == SIGCHLD || !has_found[signum] ||
+        sigaction(signum, NULL, &current) != 0)
+      continue;
+    if (uvsig__is_libuvs(&current))
       sigaction(signum, &found[signum], NULL);
+    else
+      give_up_libuvs(signum, &found[signum]);
+  }
 }
 
 /* In the child of a fork. libuv waits with the end of a handle until it has
@@ -126,12 +138,18 @@ void uvsig__share_inherit(struct uvsig__source* source) {
 /* The child has signals of its own again: libuv's handler is to be below
  * ours. */
 void uvsig__share_remember(int signum) {
+  const struct sigaction none = {.sa_handler = SIG_DFL};
+  const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
   struct sigaction current;
 
   uvsig__lock();
-  if (libuvs.sa_handler != NULL && sigaction(signum, NULL, &current) == 0 &&
-      !uvsig__is_ours(signum, &current))
-    sigaction(signum, &libuvs, NULL);
+  if (uvsig__knows_libuvs() && sigaction(signum, NULL, &current) == 0) {
+    if (is_same(&current, first))
+      sigaction(signum, &libuvs, NULL);
+    else if (has_found[signum])
+      /* Somebody else is on top of ours. */
+      uvsig__replace_previous(signum, first, &libuvs);
+  }
   uvsig__unlock();
 }
 
@@ -149,8 +167,9 @@ static void put_back(int signum, struct sigaction* before) {
       return;
     }
     *before = *first;
-  } else if (uvsig__is_ours(signum, before))
-    uvsig__set_previous(signum, first);
+  } else {
+    give_up_libuvs(signum, first);
+  }
   /* What it has set already: to set it again might take away, for an instant,
    * what another thread has had it install. */
   if (before->sa_handler == SIG_DFL)
@@ -179,8 +198,8 @@ void uvsig__share_close(struct uvsig__source* source) {
   sigaction(signum, NULL, &after);
   if (uvsig__is_libuvs(&after)) {
     /* There are one-shot handles left, for which it has installed it anew. */
-    if (uvsig__is_ours(signum, &before)) {
-      uvsig__set_previous(signum, &after);
+    if (uvsig__is_handler(&before) && !uvsig__is_libuvs(&before)) {
+      uvsig__replace_previous(signum, &after, &after);
       sigaction(signum, &before, NULL);
     }
   } else if (!is_same(&before, &after) ||
