@@ -165,7 +165,7 @@ static int look_at_counters(struct uvsig__hub* hub) {
  * longer than for the bytes that a turn may read. */
 enum { ROUNDS = 8 };
 
-/* --- Wake-only: the bell is answered last ----------------------------------- */
+/* --- Wake-only: the bell is answered last --------------------------------- */
 
 static bool is_raised(const struct uvsig__hub* hub) {
   const struct uvsig__source* source;

@@ -97,7 +97,8 @@ void uvsig__set_previous(int signum, const struct sigaction* action) {
   set_previous(signum, epochs[signum], action);
 }
 
-/* The same of all our handlers, also while somebody else's is on top of them. */
+/* The same of all our handlers, also while somebody else's is on top of
+ * them. */
 void uvsig__replace_previous(int signum,
                              const struct sigaction* from,
                              const struct sigaction* to) {
@@ -116,8 +117,9 @@ struct sigaction uvsig__get_previous(int signum) {
   return uvsig__previous_of(epochs[signum], signum);
 }
 
-/* Where the last stop would give a watched signal the one back, have it give the
- * other, without an instant in between. Takes the lock. Returns whether so. */
+/* Where the last stop would give a watched signal the one back, have it give
+ * the other, without an instant in between. Takes the lock. Returns whether
+ * so. */
 bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int)) {
   struct sigaction previous;
   bool is_so;

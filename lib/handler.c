@@ -57,8 +57,8 @@ static void discard_sigpipe(void) {
   sigwait(&set, &signum);
 }
 
-/* Returns 0, UV_EAGAIN when there is no room, or another code. Every signal must
- * be blocked. */
+/* Returns 0, UV_EAGAIN when there is no room, or another code. Every signal
+ * must be blocked. */
 int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
   ssize_t n;
   int err;
@@ -218,8 +218,9 @@ bool uvsig__change_call(unsigned epoch, int signum, int from, int to) {
  * not returned: kept at the end of the siginfo_t that they pass on, which no
  * system uses. So it is of this one signal, and gone with it, also where a
  * handler leaves by a jump: the kernel writes the rest as zeros (Linux since
- * 4.20). Each copy of the library in the process has its own, as far as there is
- * room: Linux uses 48 bytes of 128, the BSDs and macOS have fewer to spare. */
+ * 4.20). Each copy of the library in the process has its own, as far as there
+ * is room: Linux uses 48 bytes of 128, the BSDs and macOS have fewer to
+ * spare. */
 struct calls {
   const void* whose;
   unsigned long epochs;
@@ -263,8 +264,8 @@ static unsigned long calls_of(siginfo_t* info) {
 
 /* To call it again would be without end, or once too often: it is installed, on
  * top of ours, and called us; or a newer handler of ours has called it. The one
- * that is installed may have been stopped and started again, and have saved ours
- * then. libuv's does not call anybody. */
+ * that is installed may have been stopped and started again, and have saved
+ * ours then. libuv's does not call anybody. */
 static bool is_running(int signum,
                        const struct sigaction* previous,
                        unsigned long calls) {
@@ -285,8 +286,8 @@ static bool is_running(int signum,
 }
 
 /* The handler to call after the one of this epoch. Ours that is called again by
- * whom it has called passes on further below, and each calls once: so there is an
- * end to it. */
+ * whom it has called passes on further below, and each calls once: so there is
+ * an end to it. */
 static bool find_previous(unsigned* epoch,
                           int signum,
                           unsigned long calls,
@@ -304,8 +305,8 @@ static bool find_previous(unsigned* epoch,
 }
 
 /* Call the previous handler, as the kernel would have, but for the mask, which
- * is full. It may leave by a jump: nothing is held. Returns whether somebody was
- * called. */
+ * is full. It may leave by a jump: nothing is held. Returns whether somebody
+ * was called. */
 static bool call_previous(unsigned epoch,
                           int signum,
                           siginfo_t* info,
@@ -402,9 +403,9 @@ static enum found catch_all(int signum, const siginfo_t* info) {
   return found;
 }
 
-/* Give the previous action its place back, unless somebody watches, or has since
- * the look that found ours there: a start would have put it there, and a stop
- * taken it away. Returns whether it has it. */
+/* Give the previous action its place back, unless somebody watches, or has
+ * since the look that found ours there: a start would have put it there, and a
+ * stop taken it away. Returns whether it has it. */
 static bool make_way(unsigned epoch,
                      int signum,
                      unsigned changes,
@@ -445,8 +446,8 @@ static bool is_back(unsigned epoch,
 
 /* Nobody watches. Somebody who had saved this handler as their previous one has
  * put it back: then the signal is for the previous action, which gets its place
- * back, unless it is watched again. Or calls it, as the one before: then that is
- * who is to be called, unless it has been. Or the handler was slow, and the
+ * back, unless it is watched again. Or calls it, as the one before: then that
+ * is who is to be called, unless it has been. Or the handler was slow, and the
  * previous one is back: the same, but with SA_RESETHAND its one call is the
  * kernel's to make. */
 static void pass_on(unsigned epoch,

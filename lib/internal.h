@@ -186,13 +186,13 @@ struct uvsig__hub {
 
 /* Whoever replaces our handler may save it, and call it as their previous one.
  * If we then come on top of them, and call them as ours, they must not find us
- * again: so there are several handlers, and the one that has been replaced is not
- * installed again, but passes on to what was there before it. Where there are no
- * more, the last one is, and what was below it is lost. */
+ * again: so there are several handlers, and the one that has been replaced is
+ * not installed again, but passes on to what was there before it. Where there
+ * are no more, the last one is, and what was below it is lost. */
 enum { UVSIG__EPOCHS = 4 };
 
-/* Whose is the one call of a handler with SA_RESETHAND? Ours to make; or made; or
- * the kernel's, since it has its place back. */
+/* Whose is the one call of a handler with SA_RESETHAND? Ours to make; or made;
+ * or the kernel's, since it has its place back. */
 enum { UVSIG__CALL_LEFT, UVSIG__CALL_MADE, UVSIG__CALL_GIVEN };
 
 /* An action that was there before ours. */

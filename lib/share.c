@@ -161,7 +161,8 @@ static void put_back(int signum, struct sigaction* before) {
   struct sigaction displaced;
 
   if (uvsig__is_libuvs(before) || before->sa_handler == SIG_DFL) {
-    /* Where all that uv_walk() had found was closed, on one of several loops. */
+    /* Where all that uv_walk() had found was closed, on one of several
+     * loops. */
     if (uvsig__is_watched(signum)) {
       uvsig__retake(signum, first);
       return;

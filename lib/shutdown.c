@@ -652,8 +652,8 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   return 0;
 }
 
-/* As exit() would, but not where a thread keeps the stream: one that is still at
- * work must not keep the process. */
+/* As exit() would, but not where a thread keeps the stream: one that is still
+ * at work must not keep the process. */
 static void flush(void) {
   if (ftrylockfile(stdout) == 0) {
     fflush(stdout);

@@ -158,8 +158,8 @@ ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
   return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : UVSIG__ERR(errno);
 }
 
-/* Have a byte in the pipe, so that the loop comes again: it is full otherwise, or
- * somebody has closed its end, and then no SIGPIPE must come of it. */
+/* Have a byte in the pipe, so that the loop comes again: it is full otherwise,
+ * or somebody has closed its end, and then no SIGPIPE must come of it. */
 void uvsig__wakeup_ring(const struct uvsig__wakeup* wakeup) {
   sigset_t all;
   sigset_t before;

@@ -79,7 +79,8 @@ static void count_ticks_anew(uv_prepare_t* prepare) {
   ticks = 0;
 }
 
-/* And it does not come back for nothing: only a tick of the timer ends a sleep. */
+/* And it does not come back for nothing: only a tick of the timer ends a
+ * sleep. */
 static void a_loop_that_is_run_once_sleeps_after_a_delivery(void) {
   uv_timer_t timer;
   uv_prepare_t prepare;

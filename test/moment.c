@@ -296,8 +296,8 @@ static void stop_and_raise(void) {
   raise(SIGUSR1);
 }
 
-/* With SA_RESETHAND the previous handler has one call, and the last stop has just
- * left that to the kernel. */
+/* With SA_RESETHAND the previous handler has one call, and the last stop has
+ * just left that to the kernel. */
 static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
   struct sigaction action;
 
@@ -369,8 +369,8 @@ static void raise_there(void* unused) {
   atomic_store(&is_done[STOP], true);
 }
 
-/* The callback of the first signal has the second begin, and the callback of the
- * second has it end. */
+/* The callback of the first signal has the second begin, and the callback of
+ * the second has it end. */
 static void take_part(struct recorder* r) {
   if (r->calls == 1) {
     have_started();
@@ -387,8 +387,8 @@ static void fill(int fd) {
     ;
 }
 
-/* The bell is silent while the loop delivers: whoever rings it then only to have
- * something reported is heard, too. */
+/* The bell is silent while the loop delivers: whoever rings it then only to
+ * have something reported is heard, too. */
 static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
   uvsig_options_t options;
   uv_thread_t thread;

@@ -208,8 +208,26 @@ enum { OTHERS = 6, ENDLESS = 100 };
 static struct sigaction saved[OTHERS];
 static int calls_of[OTHERS];
 
+/* What other copies of the library would leave in the siginfo_t, as many as it
+ * allows for. */
+#ifdef __linux__
+enum { COPIES = 4 };
+#else
+enum { COPIES = 1 };
+#endif
+static struct {
+  const void* whose;
+  unsigned long epochs;
+} marks[COPIES];
+
+static void* place_of_marks(siginfo_t* info) {
+  return (char*) (info + 1) - sizeof(marks);
+}
+
 static void call_on(int which, int signum, siginfo_t* info, void* unused) {
   CHECK(++calls_of[which] < ENDLESS); /* not until the stack is full */
+  if (marks[0].whose != NULL)
+    CHECK_EQ(memcmp(place_of_marks(info), marks, sizeof(marks)), 0);
   if ((saved[which].sa_flags & SA_SIGINFO) != 0)
     saved[which].sa_sigaction(signum, info, unused);
   else if (saved[which].sa_handler != SIG_DFL)
@@ -383,6 +401,26 @@ static void an_older_handler_of_ours_put_back_still_tells_the_watchers(void) {
   fixture_close(&f);
 }
 
+/* And it is ours in everything else. */
+static void an_older_handler_of_ours_put_back_is_ours(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  recorder_start(&a, SIGUSR1);
+  stop_other();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 1), 0);
+  CHECK((action_of(SIGUSR1).sa_flags & SA_RESTART) == 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
+  fixture_close(&f);
+}
+
 /* Who has gone again can hold nothing: no handler is used up. */
 static void others_that_come_and_go_are_always_called(void) {
   int i;
@@ -497,20 +535,19 @@ static void coming_back_again_and_again_does_not_go_round(void) {
 
 static struct sigaction below;
 
-/* What another copy of the library would leave there. */
 static void mark_and_call(int signum, siginfo_t* info, void* unused) {
-  const struct {
-    const void* whose;
-    unsigned long epochs;
-  } mark = {&below, 1};
-  void* place = (char*) (info + 1) - sizeof(mark);
+  int i;
 
-  memcpy(place, &mark, sizeof(mark));
+  for (i = 0; i < COPIES; i++) {
+    marks[i].whose = &marks[i];
+    marks[i].epochs = 1;
+  }
+  memcpy(place_of_marks(info), marks, sizeof(marks));
   below.sa_sigaction(signum, info, unused);
-  CHECK_EQ(memcmp(place, &mark, sizeof(mark)), 0);
+  CHECK_EQ(memcmp(place_of_marks(info), marks, sizeof(marks)), 0);
 }
 
-static void another_copy_of_the_library_on_top_is_no_newer_handler(void) {
+static void other_copies_of_the_library_on_top_are_no_newer_handlers(void) {
   struct sigaction action;
 
   start_other();
@@ -722,6 +759,7 @@ int main(void) {
       TEST(ours_over_the_other_over_ours_does_not_go_round),
       TEST(a_second_uvsig_over_the_other_does_not_go_round),
       TEST(an_older_handler_of_ours_put_back_still_tells_the_watchers),
+      TEST(an_older_handler_of_ours_put_back_is_ours),
       TEST(others_that_come_and_go_are_always_called),
       TEST(the_other_over_ours_over_the_other_does_not_go_round),
       TEST(ours_again_over_the_other_come_again_does_not_go_round),
@@ -729,7 +767,7 @@ int main(void) {
       TEST(who_is_below_the_other_is_called_when_it_has_come_again),
       TEST(who_is_below_the_other_is_called_when_it_has_gone_again),
       TEST(coming_back_again_and_again_does_not_go_round),
-      TEST(another_copy_of_the_library_on_top_is_no_newer_handler),
+      TEST(other_copies_of_the_library_on_top_are_no_newer_handlers),
       TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),

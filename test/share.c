@@ -114,6 +114,10 @@ static void call_saved(int signum, siginfo_t* info, void* context) {
     saved.sa_handler(signum);
 }
 
+static void stop_other(int signum) {
+  CHECK_EQ(sigaction(signum, &saved, NULL), 0);
+}
+
 static void start_other(int signum) {
   struct sigaction action;
 
@@ -592,6 +596,38 @@ static void a_handler_that_replaced_ours_survives_the_end_of_a_share(void) {
   fixture_close(&f);
 }
 
+/* It holds ours, which goes on to what was there before libuv's. */
+static void below_another_library_is_what_was_there_before_the_share(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  start_shared(&f, &a);
+  start_other(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(other_calls, 1);
+  CHECK_EQ(foreign_calls, 1);
+  stop_other(SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls, 2);
+  CHECK(is_foreign(SIGUSR1));
+  fixture_close(&f);
+}
+
+static void below_another_library_a_shared_sigchld_is_given_back(void) {
+  install_handler(SIGCHLD, count_foreign);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  start_other(SIGCHLD);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGCHLD);
+  CHECK_EQ(foreign_calls, 1);
+  stop_other(SIGCHLD);
+  raise(SIGCHLD);
+  CHECK_EQ(foreign_calls, 2);
+  CHECK(is_foreign(SIGCHLD));
+  fixture_close(&f);
+}
+
 /* Without asking, libuv has taken the signal away; then somebody asks. */
 static void share_brings_a_signal_back_that_libuv_has_taken(void) {
   fixture_open(&f, NULL);
@@ -727,6 +763,43 @@ static void a_child_of_a_fork_dies_by_a_shared_signal(void) {
   fixture_close(&f);
 }
 
+static void raise_in_child(bool is_forked) {
+  int status;
+  pid_t child = fork();
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    if (is_forked) {
+      CHECK_EQ(uv_loop_fork(&f.loop), 0);
+      CHECK_EQ(uvsig_fork(&f.sig), 0);
+      check_both(1);
+      CHECK_EQ(foreign_calls, 0);
+    } else {
+      raise(SIGUSR1);
+      CHECK_EQ(foreign_calls, 1);
+    }
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+}
+
+/* On top of ours, in the parent and so in the child, is another library. */
+static void a_child_below_another_library_tells_libuvs_handles_nothing(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  start_shared(&f, &a);
+  start_handle();
+  start_other(SIGUSR1);
+  raise_in_child(false);
+  run_idle(&f.loop);
+  CHECK_EQ(handle_calls, 0);
+  CHECK_EQ(other_calls, 0);
+  raise_in_child(true);
+  check_both(1);
+  end_both();
+}
+
 static void a_child_shares_again_after_uvsig_fork(void) {
   int status;
   pid_t child;
@@ -775,6 +848,8 @@ int main(void) {
       TEST(uv_signal_first_then_share),
       TEST(share_joins_a_watcher_without_and_leaves_it),
       TEST(a_handler_that_replaced_ours_survives_the_end_of_a_share),
+      TEST(below_another_library_is_what_was_there_before_the_share),
+      TEST(below_another_library_a_shared_sigchld_is_given_back),
       TEST(share_brings_a_signal_back_that_libuv_has_taken),
       TEST(a_oneshot_handle_outlives_a_share),
       TEST(a_second_share_over_another_library_does_not_go_round),
@@ -784,6 +859,7 @@ int main(void) {
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_after),
       TEST(a_share_that_comes_and_goes_leaves_a_watcher_alone),
       TEST(a_child_of_a_fork_dies_by_a_shared_signal),
+      TEST(a_child_below_another_library_tells_libuvs_handles_nothing),
       TEST(a_child_shares_again_after_uvsig_fork),
   };
 
