@@ -93,14 +93,17 @@ static unsigned long forks;
  * previous handler, and the others are ignored. */
 static bool is_as_without_the_library(void) {
   unsigned long before = previous_calls;
-  int i;
+  unsigned long expected = 0;
+  uintptr_t i;
 
   /* It may call no handler in a child of several threads. */
   if (under_thread_sanitizer())
     return true;
   for (i = 0; i < SIGNALS; i++)
-    raise(signals[i]);
-  return previous_calls - before == 2;
+    /* The kernel's queue may be full. */
+    if (raise(signals[i]) == 0 && is_handled(i))
+      expected++;
+  return previous_calls - before == expected;
 }
 
 static void* fork_at_random(void* unused) {
