@@ -516,7 +516,7 @@ static void handle(unsigned epoch, int signum, siginfo_t* info, void* context) {
   if (is_fault(signum, info))
     pass_fault(epoch, signum, info, context);
   else if (calls_of(info) != 0)
-    /* A newer one has it, and has called somebody who calls on. */
+    /* One of ours has it, and has called somebody who calls on. */
     call_previous(epoch, signum, info, context);
   else
     take(epoch, signum, info, context);

@@ -296,15 +296,19 @@ static void stop_and_raise(void) {
   raise(SIGUSR1);
 }
 
-/* With SA_RESETHAND the previous handler has one call, and the last stop has
- * just left that to the kernel. */
-static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
+static void install_once(void) {
   struct sigaction action;
 
   install_handler(SIGUSR1, count_foreign);
   action = action_of(SIGUSR1);
   action.sa_flags |= (int) SA_RESETHAND;
   CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+}
+
+/* With SA_RESETHAND the previous handler has one call, and the last stop has
+ * just left that to the kernel. */
+static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
+  install_once();
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
@@ -314,6 +318,22 @@ static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
   CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
   fixture_close(&f);
+}
+
+static void raise_into_a_stop(void) {
+  at[BEFORE_LOOK] = ask_to_stop;
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls, 1);
+  have_started_again();
+  have_stopped_again();
+}
+
+/* It finds nobody, and the one call is the kernel's to make. */
+static void a_signal_that_is_slower_than_the_last_stop_has_the_call(void) {
+  install_once();
+  do_beside(come_and_go_twice, raise_into_a_stop);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
 }
 
 /* Somebody has put our handler back, which gives the signal to the previous
@@ -432,6 +452,7 @@ int main(void) {
       TEST(a_chain_that_ends_with_its_delivery_is_called_to_the_end),
       TEST(a_start_while_a_signal_is_in_a_handler_on_top_of_ours),
       TEST(a_signal_while_the_last_stop_gives_back_takes_no_call),
+      TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
       TEST(a_start_while_a_signal_is_handed_on_takes_it),
       TEST(a_signal_that_is_slower_than_a_stop_a_start_and_a_stop_is_harmless),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),

@@ -716,6 +716,17 @@ static void our_handler_put_back_lets_a_handler_with_resethand_go(void) {
   fixture_close(&f);
 }
 
+/* The kernel had its one call back, and has it no more. */
+static void our_handler_put_back_and_watched_again_calls_once(void) {
+  put_ours_back(SIGUSR1, (int) SA_RESETHAND);
+  start_chained(&a, SIGUSR1);
+  raise_times(SIGUSR1, 2);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 2);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
 static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
   if (under_thread_sanitizer())
     skip_test("ThreadSanitizer keeps one of several signals of a number");
@@ -775,6 +786,7 @@ int main(void) {
       TEST(our_handler_put_back_lets_an_ignored_signal_be_ignored),
       TEST(our_handler_put_back_lets_the_previous_one_see_who_sent_it),
       TEST(our_handler_put_back_lets_a_handler_with_resethand_go),
+      TEST(our_handler_put_back_and_watched_again_calls_once),
       TEST(our_handler_put_back_keeps_the_order_of_queued_signals),
       TEST(two_uvsig_share_the_previous_action),
   };

@@ -597,35 +597,30 @@ static void a_handler_that_replaced_ours_survives_the_end_of_a_share(void) {
 }
 
 /* It holds ours, which goes on to what was there before libuv's. */
-static void below_another_library_is_what_was_there_before_the_share(void) {
-  install_handler(SIGUSR1, count_foreign);
+static void check_given_back_below_another(int signum, unsigned flags) {
+  install_handler(signum, count_foreign);
   fixture_open(&f, NULL);
-  start_shared(&f, &a);
-  start_other(SIGUSR1);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, flags), 0);
+  recorder_start(&a, signum);
+  start_other(signum);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  raise(SIGUSR1);
+  raise(signum);
   CHECK_EQ(other_calls, 1);
   CHECK_EQ(foreign_calls, 1);
-  stop_other(SIGUSR1);
-  raise(SIGUSR1);
+  stop_other(signum);
+  raise(signum);
   CHECK_EQ(foreign_calls, 2);
-  CHECK(is_foreign(SIGUSR1));
+  CHECK(is_foreign(signum));
   fixture_close(&f);
 }
 
+static void below_another_library_is_what_was_there_before_the_share(void) {
+  check_given_back_below_another(SIGUSR1, UVSIG_SHARE);
+}
+
 static void below_another_library_a_shared_sigchld_is_given_back(void) {
-  install_handler(SIGCHLD, count_foreign);
-  fixture_open(&f, NULL);
-  watch(&f, &a, SIGCHLD);
-  start_other(SIGCHLD);
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  raise(SIGCHLD);
-  CHECK_EQ(foreign_calls, 1);
-  stop_other(SIGCHLD);
-  raise(SIGCHLD);
-  CHECK_EQ(foreign_calls, 2);
-  CHECK(is_foreign(SIGCHLD));
-  fixture_close(&f);
+  check_given_back_below_another(SIGCHLD, 0);
 }
 
 /* Without asking, libuv has taken the signal away; then somebody asks. */
