@@ -4,7 +4,7 @@
  * callback, in the loop thread. Of each there is one, and it has one owner.
  */
 
-#include "internal.h"
+#include "../internal.h"
 
 #include <errno.h>
 #include <limits.h>

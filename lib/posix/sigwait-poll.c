@@ -7,7 +7,7 @@
  * any thread; the handler in signal context.
  */
 
-#include "internal.h"
+#include "../internal.h"
 
 #ifndef HAVE_SIGTIMEDWAIT
 

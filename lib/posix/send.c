@@ -3,7 +3,7 @@
  * Sending signals. Runs anywhere, also in signal context.
  */
 
-#include "internal.h"
+#include "../internal.h"
 
 #include <errno.h>
 #ifdef HAVE_PIDFD_SEND_SIGNAL

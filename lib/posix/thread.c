@@ -4,7 +4,7 @@
  * the one that makes it (POSIX, pthread_create()). Runs in any thread.
  */
 
-#include "internal.h"
+#include "../internal.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
  * signal context.
  */
 
-#include "internal.h"
+#include "../internal.h"
 
 #include <errno.h>
 #include <string.h>
