@@ -13,20 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-/* libc leaves the numbers that it keeps for itself out of a full set. */
-bool uvsig__is_valid(int signum) {
-  sigset_t valid;
-
-  if (signum <= 0 || signum >= UVSIG_NSIG)
-    return false;
-  sigfillset(&valid);
-  return sigismember(&valid, signum) == 1;
-}
-
-bool uvsig__is_catchable(int signum) {
-  return uvsig__is_valid(signum) && signum != SIGKILL && signum != SIGSTOP;
-}
-
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */

@@ -1,60 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The library's lock, and what a fork does to the library. The lock is held
- * from before a fork until after it, with every signal blocked, so that the
- * child starts with nothing half done, and catches nothing before it has the
- * dispositions back. Runs in any thread; uvsig_fork() in the loop thread of a
- * child.
+ * What a fork does to the library: the child's hook gives everything back, and
+ * uvsig_fork() starts again. The hook runs in the child before fork() returns,
+ * uvsig_fork() in the child's loop thread.
  */
 
 #include "internal.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int cancel_state; /* of the thread that holds the lock */
-
-/* --- The lock ------------------------------------------------------------- */
-
-/* A thread that is cancelled with the lock would keep it for ever. */
-static void lock_now(void) {
-  int state;
-
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-  pthread_mutex_lock(&lock);
-  cancel_state = state;
-}
-
-void uvsig__unlock(void) {
-  int state = cancel_state;
-
-  pthread_mutex_unlock(&lock);
-  pthread_setcancelstate(state, NULL);
-}
-
-/* --- Around a fork -------------------------------------------------------- */
-
-static sigset_t mask; /* of the thread that forks; under the lock */
-
-static void before_fork(void) {
-  sigset_t all;
-  sigset_t previous;
-
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &previous);
-  lock_now();
-  mask = previous;
-}
-
-/* The mask is the lock's: it is put back last. */
-static void end_fork(void) {
-  sigset_t previous = mask;
-
-  uvsig__unlock();
-  pthread_sigmask(SIG_SETMASK, &previous, NULL);
-}
-
 /* Empty what the parent had, caught or read. A delivery that the fork was in
  * the middle of ends. */
-static void inherit(struct uvsig__hub* hub) {
+static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   struct uvsig__source* source;
   struct uvsig__family* family;
   int signum;
@@ -74,41 +29,22 @@ static void inherit(struct uvsig__hub* hub) {
       continue;
     uvsig__source_reset(source);
     uvsig__share_inherit(source);
-    uvsig__mask_forget(source, &mask);
+    uvsig__mask_forget(source, mask);
   }
 }
 
 /* Until uvsig_fork(), the child is as if the library had never been there. Only
  * what may be called in a signal handler may be called here (POSIX, fork()). */
-static void begin_child(void) {
+void uvsig__begin_child(sigset_t* mask) {
+  struct uvsig__hub* hub;
+
   uvsig__forget_dispositions();
   uvsig__forget_shares();
-  uvsig__forget_wakeup_fd();
+  uvsig__forget_wakeup_fd(mask);
   uvsig__forget_itimers();
-  uvsig__for_each_hub(inherit);
-  end_fork();
+  for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
+    inherit(hub, mask);
 }
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int error;
-
-static void prepare_for_forks(void) {
-  error = UVSIG__ERR(pthread_atfork(before_fork, end_fork, begin_child));
-}
-
-/* Before it is locked for the first time: a child of a fork in between would
- * never get it. */
-void uvsig__lock(void) {
-  pthread_once(&once, prepare_for_forks);
-  lock_now();
-}
-
-/* Without handlers for forks nothing may be watched. */
-int uvsig__fork_error(void) {
-  return error;
-}
-
-/* --- In the child --------------------------------------------------------- */
 
 static bool has_watchers(const struct uvsig__hub* hub, int signum) {
   return hub->sources[signum] != NULL && hub->sources[signum]->first != NULL;

@@ -106,7 +106,7 @@ struct uvsig__source {
   bool has_share;    /* it has been initialised */
 
   /* The mask that start changed; under uvsig__lock(). */
-  unsigned long mask_thread; /* whose it is, or 0: see owner.c */
+  unsigned long mask_thread; /* whose it is, or 0: see hub.c */
   bool was_blocked;          /* in that thread, before */
 
   struct uvsig__record records[];
@@ -153,7 +153,7 @@ struct uvsig__hub {
   uvsig_t* sig;
   struct uvsig__hub* next; /* all hubs; under uvsig__lock() */
   struct uvsig__wakeup wakeup;
-  atomic_ulong owner; /* a thread's number, see owner.c */
+  atomic_ulong owner; /* a thread's number, see hub.c */
 
   uv_poll_t poll;       /* referenced while `refs` is not 0 */
   uv_prepare_t prepare; /* notices which thread runs the loop */
@@ -270,10 +270,18 @@ int uvsig__deadline(double seconds, uint64_t* deadline);
 /* info.c */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 
-/* fork.c */
+/* signum.c */
+bool uvsig__is_valid(int signum);
+bool uvsig__is_catchable(int signum);
+
+/* lock.c */
+extern void (*uvsig__child_hook)(sigset_t* mask);
 void uvsig__lock(void);
 void uvsig__unlock(void);
 int uvsig__fork_error(void);
+
+/* fork.c */
+void uvsig__begin_child(sigset_t* mask);
 
 /* disposition.c: under uvsig__lock(). */
 bool uvsig__is_ours(int signum, const struct sigaction* action);
@@ -290,8 +298,6 @@ void uvsig__synchronize_locked(void);
 /* disposition.c: these take it. */
 void uvsig__count_stop_watchers(int signum, int difference);
 bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int));
-bool uvsig__is_valid(int signum);
-bool uvsig__is_catchable(int signum);
 int uvsig__subscribe(struct uvsig__source* source);
 int uvsig__reinstall(int signum);
 void uvsig__unsubscribe(struct uvsig__source* source);
@@ -303,13 +309,13 @@ void uvsig__mask_open(struct uvsig__source* source);
 void uvsig__mask_restore(struct uvsig__source* source);
 void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask);
 
-/* owner.c */
+/* hub.c */
+extern struct uvsig__hub* uvsig__hubs;
 unsigned long uvsig__self(void);
 void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
-void uvsig__enlist(struct uvsig__hub* hub);
+void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask));
 void uvsig__delist(struct uvsig__hub* hub);
-void uvsig__for_each_hub(void (*fn)(struct uvsig__hub* hub));
 void uvsig__own_or_disown(struct uvsig__hub* hub);
 
 /* wakeup.c */
@@ -328,11 +334,11 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events);
 void uvsig__on_prepare(uv_prepare_t* prepare);
 int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
 
-/* signals.c */
+int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
+void uvsig__ref_hub(struct uvsig__hub* hub);
+void uvsig__unref_hub(struct uvsig__hub* hub);
 void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family);
 void uvsig__release(const uvsig_t* sig, struct uvsig__family* family);
-int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
-
 bool uvsig__is_of(const struct uvsig__family* family,
                   const uv_handle_t* handle);
 
@@ -363,7 +369,7 @@ void uvsig__cancel_waits(struct uvsig__hub* hub);
 /* wakeup-fd.c */
 bool uvsig__wakeup_fd_is_due(void);
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub);
-void uvsig__forget_wakeup_fd(void);
+void uvsig__forget_wakeup_fd(sigset_t* mask);
 
 /* share.c */
 int uvsig__share_open(struct uvsig__source* source);
@@ -408,8 +414,6 @@ void uvsig__source_abandon(struct uvsig__source* source);
 void uvsig__source_reset(struct uvsig__source* source);
 void uvsig__source_count(struct uvsig__source* source, bool is_needed);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
-void uvsig__ref_hub(struct uvsig__hub* hub);
-void uvsig__unref_hub(struct uvsig__hub* hub);
 
 /* watcher.c */
 int uvsig__watcher_start_wait(uvsig_watcher_t* w,

@@ -190,17 +190,6 @@ static void part(struct uvsig__source* source) {
 
 /* --- The list of watchers ------------------------------------------------- */
 
-/* The poll handle is referenced while there is a watcher that wants it. */
-void uvsig__ref_hub(struct uvsig__hub* hub) {
-  if (hub->refs++ == 0)
-    uv_ref((uv_handle_t*) &hub->poll);
-}
-
-void uvsig__unref_hub(struct uvsig__hub* hub) {
-  if (--hub->refs == 0)
-    uv_unref((uv_handle_t*) &hub->poll);
-}
-
 /* Behind the last one of its kind: waits come before the others. */
 static void insert(struct uvsig__source* source, uvsig_watcher_t* w) {
   uvsig_watcher_t* next = NULL;

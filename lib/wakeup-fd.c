@@ -32,6 +32,13 @@ static int check_fd(int fd, bool* is_socket) {
   return 0;
 }
 
+/* In the child of a fork, before it returns: the other end is the parent's. */
+void uvsig__forget_wakeup_fd(sigset_t* mask) {
+  (void) mask;
+  slots[current].fd = -1;
+  atomic_store(&uvsig__shared.wakeup_fd, NULL);
+}
+
 int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   struct uvsig__wakeup_fd* next;
   bool is_socket = false;
@@ -45,6 +52,9 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   }
 
   uvsig__lock();
+  /* Once there is a uvsig_t, its hook does this, too. */
+  if (uvsig__child_hook == NULL)
+    uvsig__child_hook = uvsig__forget_wakeup_fd;
   if (old_fd != NULL)
     *old_fd = slots[current].fd;
   current ^= 1;
@@ -61,12 +71,6 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   uvsig__synchronize_locked();
   uvsig__unlock();
   return 0;
-}
-
-/* In the child of a fork, before it returns: the other end is the parent's. */
-void uvsig__forget_wakeup_fd(void) {
-  slots[current].fd = -1;
-  atomic_store(&uvsig__shared.wakeup_fd, NULL);
 }
 
 /* Move what is to be reported to `warning` and `counts`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * uvsig_t: its life from init to close, and its books. Runs in the loop thread.
+ * uvsig_t: its life from init to close, and its counts. Runs in the loop thread.
  */
 
 #include "internal.h"
@@ -8,16 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The hub of an open uvsig_t that the calling thread may use. */
-int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
-  if (sig == NULL || sig->hub == NULL)
-    return UV_EINVAL;
-  *hub = sig->hub;
-  if (!uvsig__owns(*hub))
-    return UV_EPERM;
-  return (*hub)->closing ? UV_EINVAL : 0;
-}
 
 /* --- Init ----------------------------------------------------------------- */
 
@@ -118,7 +108,7 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   if (err != 0)
     goto close_wakeup;
 
-  uvsig__enlist(hub);
+  uvsig__enlist(hub, uvsig__begin_child);
   hub->sig = sig;
   sig->loop = loop;
   sig->hub = hub;
@@ -211,36 +201,6 @@ int uvsig_is_loop_thread(const uvsig_t* sig) {
   struct uvsig__hub* hub;
 
   return uvsig__hub_of(sig, &hub) == 0;
-}
-
-/* They stay somebody else's to close. */
-void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family) {
-  struct uvsig__hub* hub = sig->hub;
-
-  family->next = hub->families;
-  hub->families = family;
-}
-
-void uvsig__release(const uvsig_t* sig, struct uvsig__family* family) {
-  struct uvsig__hub* hub = sig->hub;
-  struct uvsig__family** link;
-
-  if (hub == NULL)
-    return;
-  for (link = &hub->families; *link != NULL && *link != family;)
-    link = &(*link)->next;
-  if (*link != NULL)
-    *link = family->next;
-}
-
-bool uvsig__is_of(const struct uvsig__family* family,
-                  const uv_handle_t* handle) {
-  int i;
-
-  for (i = 0; i < UVSIG__FAMILY; i++)
-    if (family->handles[i] == handle)
-      return true;
-  return false;
 }
 
 int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {

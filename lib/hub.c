@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which thread a loop belongs to: the one that made the uvsig_t, then the one
- * that runs the loop, and, when that has ended, the next one that asks. Runs in
- * any thread.
+ * The signals of one loop, and who may use them. A loop belongs to the thread
+ * that made the uvsig_t, then to the one that runs the loop, and, when that
+ * thread has ended, to the next one that asks. Runs in any thread.
  */
 
 #include "internal.h"
+
+/* --- Which thread it belongs to -------------------------------------------- */
 
 /* Threads are numbered, since pthread ids are used again. 0: no thread. */
 static atomic_ulong last_id;
@@ -14,7 +16,7 @@ static _Thread_local unsigned long own_id;
 static pthread_key_t end_of_thread;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static struct uvsig__hub* hubs; /* under uvsig__lock() */
+struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
 /* A thread ends: its loops are anybody's. */
 static void disown(void* unused) {
@@ -22,7 +24,7 @@ static void disown(void* unused) {
 
   (void) unused;
   uvsig__lock();
-  for (hub = hubs; hub != NULL; hub = hub->next)
+  for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
     /* Release: what this thread did happens before what the next one does. */
     if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id)
       atomic_store_explicit(&hub->owner, 0, memory_order_release);
@@ -66,19 +68,13 @@ bool uvsig__owns(struct uvsig__hub* hub) {
       &hub->owner, &owner, id, memory_order_acquire, memory_order_relaxed);
 }
 
-void uvsig__enlist(struct uvsig__hub* hub) {
+/* The hook of the highest module is given, so that a static link has it. */
+void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask)) {
   uvsig__lock();
-  hub->next = hubs;
-  hubs = hub;
+  uvsig__child_hook = child_hook;
+  hub->next = uvsig__hubs;
+  uvsig__hubs = hub;
   uvsig__unlock();
-}
-
-/* Under uvsig__lock(). */
-void uvsig__for_each_hub(void (*fn)(struct uvsig__hub* hub)) {
-  struct uvsig__hub* hub;
-
-  for (hub = hubs; hub != NULL; hub = hub->next)
-    fn(hub);
 }
 
 /* In the child of a fork: a loop of another thread of the parent's is
@@ -92,8 +88,61 @@ void uvsig__delist(struct uvsig__hub* hub) {
   struct uvsig__hub** link;
 
   uvsig__lock();
-  for (link = &hubs; *link != hub; link = &(*link)->next)
+  for (link = &uvsig__hubs; *link != hub; link = &(*link)->next)
     ;
   *link = hub->next;
   uvsig__unlock();
+}
+
+/* The hub of an open uvsig_t that the calling thread may use. */
+int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
+  if (sig == NULL || sig->hub == NULL)
+    return UV_EINVAL;
+  *hub = sig->hub;
+  if (!uvsig__owns(*hub))
+    return UV_EPERM;
+  return (*hub)->closing ? UV_EINVAL : 0;
+}
+
+/* --- What is built on it ---------------------------------------------------- */
+
+/* The poll handle is referenced while there is a watcher that wants it. */
+void uvsig__ref_hub(struct uvsig__hub* hub) {
+  if (hub->refs++ == 0)
+    uv_ref((uv_handle_t*) &hub->poll);
+}
+
+void uvsig__unref_hub(struct uvsig__hub* hub) {
+  if (--hub->refs == 0)
+    uv_unref((uv_handle_t*) &hub->poll);
+}
+
+/* They stay somebody else's to close. */
+void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family) {
+  struct uvsig__hub* hub = sig->hub;
+
+  family->next = hub->families;
+  hub->families = family;
+}
+
+void uvsig__release(const uvsig_t* sig, struct uvsig__family* family) {
+  struct uvsig__hub* hub = sig->hub;
+  struct uvsig__family** link;
+
+  if (hub == NULL)
+    return;
+  for (link = &hub->families; *link != NULL && *link != family;)
+    link = &(*link)->next;
+  if (*link != NULL)
+    *link = family->next;
+}
+
+bool uvsig__is_of(const struct uvsig__family* family,
+                  const uv_handle_t* handle) {
+  int i;
+
+  for (i = 0; i < UVSIG__FAMILY; i++)
+    if (family->handles[i] == handle)
+      return true;
+  return false;
 }
