@@ -185,7 +185,7 @@ static bool is_raised(const struct uvsig__hub* hub) {
  * and for a bell that has rung since, whose byte may have been read. Who rings
  * after that look finds the bell taken back, and writes his byte behind the
  * read. Where the rounds end after a read, the byte is put back.
- * test/wakeup.pml is a model of this, too.
+ * test/scripts/wakeup.pml is a model of this, too.
  * Between two turns the bell must ring: nobody can know there whether the loop
  * comes round again, or its thread sleeps in something else until the backend's
  * fd is readable. */

@@ -322,7 +322,7 @@ static void wait_briefly(unsigned round) {
  * call has returned. Two generations: new handlers count in the other one, so
  * that a storm cannot keep the awaited one above 0. Two rounds: a handler that
  * read the generation, and was delayed before it counted itself in, may be in
- * either. test/readers.pml is a model of this. */
+ * either. test/scripts/readers.pml is a model of this. */
 void uvsig__synchronize_locked(void) {
   unsigned generation;
   unsigned round;

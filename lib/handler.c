@@ -93,7 +93,7 @@ static void ring(struct uvsig__wakeup* wakeup) {
    * the loop's exchange before it takes the counters, so by the order of the
    * two exchanges either the loop takes this one too, or it is rung for again.
    * If the bell does not fit, the pipe is full, and the loop will read it and
-   * look when it is empty. test/wakeup.pml is a model of this. Acquire and
+   * look when it is empty. test/scripts/wakeup.pml is a model of this. Acquire and
    * release: an exchange that finds 1 is part of the release sequence that the
    * loop acquires. */
   if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) == 0)

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the system refuses: memory, a handle, a disposition. Linked with
+ * --wrap, so that the calls of the library come here first.
+ */
+
+#include "../lib/harness.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static struct fixture f;
+static struct recorder a;
+
+static bool no_memory;
+static bool no_poll;
+static bool no_async;
+static bool no_action;
+static bool no_thread;
+static bool no_pidfd;
+
+void* __real_calloc(size_t count, size_t size);
+void* __wrap_calloc(size_t count, size_t size);
+void* __wrap_calloc(size_t count, size_t size) {
+  return no_memory ? NULL : __real_calloc(count, size);
+}
+
+int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
+int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
+int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd) {
+  return no_poll ? UV_ENOSPC : __real_uv_poll_init(loop, handle, fd);
+}
+
+int __real_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb);
+int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb);
+int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb) {
+  return no_async ? UV_EMFILE : __real_uv_async_init(loop, handle, cb);
+}
+
+int __real_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous) {
+  if (no_action && action != NULL) {
+    errno = EACCES;
+    return -1;
+  }
+  return __real_sigaction(signum, action, previous);
+}
+
+int __real_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
+int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
+int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
+  return no_thread ? UV_EAGAIN : __real_uv_thread_create(tid, entry, arg);
+}
+
+/* The library calls one of the two: the wrapper where libc has it. */
+int __wrap_pidfd_send_signal(int pidfd,
+                             int signum,
+                             siginfo_t* info,
+                             unsigned flags);
+int __wrap_pidfd_send_signal(int pidfd,
+                             int signum,
+                             siginfo_t* info,
+                             unsigned flags) {
+  (void) pidfd;
+  (void) signum;
+  (void) info;
+  (void) flags;
+  CHECK(no_pidfd);
+  errno = ENOSYS;
+  return -1;
+}
+
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+  (void) number;
+  CHECK(no_pidfd);
+  errno = ENOSYS;
+  return -1;
+}
+
+static void check_failing_init(bool* failure, int expected) {
+  uv_loop_t loop;
+  uvsig_t sig;
+  uvsig_t before;
+  int fds;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  memset(&sig, 0x5a, sizeof(sig));
+  before = sig;
+  fds = open_fds();
+  *failure = true;
+  CHECK_EQ(uvsig_init(&loop, &sig, NULL), expected);
+  *failure = false;
+  CHECK_EQ(memcmp(&sig, &before, sizeof(sig)), 0);
+  CHECK_EQ(open_fds(), fds);
+  close_loop(&loop);
+}
+
+static void init_without_memory_says_enomem_and_leaves_nothing(void) {
+  check_failing_init(&no_memory, UV_ENOMEM);
+}
+
+static void init_without_a_poll_handle_says_why_and_leaves_nothing(void) {
+  check_failing_init(&no_poll, UV_ENOSPC);
+}
+
+/* A started watcher that is to be re-targeted goes on as it was. */
+static void check_failing_start(bool* failure, int expected) {
+  struct recorder fresh;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&fresh, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  *failure = true;
+  CHECK_EQ(uvsig_watcher_start(&fresh.w, record, SIGUSR2), expected);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR2), expected);
+  CHECK_EQ(uvsig_watcher_start_oneshot(&a.w, record, SIGUSR2), expected);
+  *failure = false;
+  CHECK_EQ(uvsig_watcher_is_active(&fresh.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  CHECK_EQ(a.w.signum, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 2);
+  check_books(&f.sig, 0, 2, 0);
+  /* And it works once there is what was missing. */
+  recorder_start(&fresh, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&f.loop, &fresh.calls, 1);
+  fixture_close(&f);
+}
+
+static void start_without_memory_says_enomem_and_keeps_the_old_watch(void) {
+  check_failing_start(&no_memory, UV_ENOMEM);
+}
+
+static void start_that_sigaction_refuses_says_why_and_keeps_the_old_watch(
+    void) {
+  check_failing_start(&no_action, UV_EACCES);
+}
+
+static void siginterrupt_that_sigaction_refuses_says_why_and_forgets(void) {
+  struct sigaction action;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  no_action = true;
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 1), UV_EACCES);
+  no_action = false;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(sigaction(SIGUSR1, NULL, &action), 0);
+  CHECK((action.sa_flags & SA_RESTART) != 0);
+  fixture_close(&f);
+}
+
+static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
+  (void) req;
+  (void) status;
+  (void) info;
+  CHECK(false);
+}
+
+static void check_failing_wait(bool* failure, int expected) {
+  uvsig_wait_t wait;
+  uvsig_wait_t before;
+  sigset_t set;
+
+  fixture_open(&f, NULL);
+  memset(&wait, 0x5a, sizeof(wait));
+  before = wait;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigaddset(&set, SIGUSR2);
+  *failure = true;
+  CHECK_EQ(uvsig_wait_start(&f.sig, &wait, &set, 0, on_wait), expected);
+  *failure = false;
+  CHECK_EQ(memcmp(&wait, &before, sizeof(wait)), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+}
+
+static void wait_start_without_memory_says_enomem_and_calls_nobody(void) {
+  check_failing_wait(&no_memory, UV_ENOMEM);
+}
+
+static void wait_start_that_sigaction_refuses_says_why_and_calls_nobody(void) {
+  check_failing_wait(&no_action, UV_EACCES);
+}
+
+static void on_tick(uvsig_itimer_t* t, unsigned expirations) {
+  (void) t;
+  (void) expirations;
+  CHECK(false);
+}
+
+/* The timer that was armed goes on. */
+static void check_failing_itimer(bool* failure, int expected) {
+  uvsig_itimerval_t value;
+  uvsig_itimer_t timer;
+
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 1000, 7, NULL), 0);
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_itimer_init(&f.sig, &timer, UVSIG_ITIMER_REAL), 0);
+  *failure = true;
+  CHECK_EQ(uvsig_itimer_start(&timer, on_tick, 1, 0), expected);
+  *failure = false;
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 0);
+  CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
+  CHECK(value.seconds > 500 && value.interval == 7);
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 0, 0, NULL), 0);
+  fixture_close(&f);
+}
+
+static void itimer_start_without_memory_says_enomem_and_keeps_the_old(void) {
+  check_failing_itimer(&no_memory, UV_ENOMEM);
+}
+
+static void itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old(
+    void) {
+  check_failing_itimer(&no_action, UV_EACCES);
+}
+
+static void check_not_run(void* argument) {
+  (void) argument;
+  CHECK(false);
+}
+
+static void thread_create_that_libuv_refuses_says_why_and_keeps_the_mask(void) {
+  uv_thread_t thread;
+  sigset_t mask;
+
+  no_thread = true;
+  CHECK_EQ(uvsig_thread_create(&thread, check_not_run, NULL), UV_EAGAIN);
+  no_thread = false;
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+  CHECK_EQ(sigismember(&mask, SIGUSR1), 0);
+}
+
+static void threadpool_prime_without_memory_says_enomem(void) {
+  uv_loop_t loop;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  no_memory = true;
+  CHECK_EQ(uvsig_threadpool_prime(&loop), UV_ENOMEM);
+  no_memory = false;
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  close_loop(&loop);
+}
+
+/* As Linux before 5.1. */
+static void pidfd_send_signal_that_the_kernel_does_not_have_says_enosys(void) {
+  no_pidfd = true;
+  CHECK_EQ(uvsig_pidfd_send_signal(0, SIGUSR1, NULL, 0), UV_ENOSYS);
+  no_pidfd = false;
+}
+
+static void ignore_and_default_that_sigaction_refuses_say_why(void) {
+  no_action = true;
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UV_EACCES);
+  CHECK_EQ(uvsig_default(SIGUSR1), UV_EACCES);
+  no_action = false;
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+/* --- Shutdown ------------------------------------------------------------- */
+
+static void check_failing_shutdown(bool* failure, int expected) {
+  uvsig_shutdown_t sd;
+  uvsig_shutdown_t before;
+  struct sigaction untouched = action_of(SIGTERM);
+  struct sigaction action;
+
+  fixture_open(&f, NULL);
+  memset(&sd, 0x5a, sizeof(sd));
+  before = sd;
+  *failure = true;
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), expected);
+  *failure = false;
+  CHECK_EQ(memcmp(&sd, &before, sizeof(sd)), 0);
+  action = action_of(SIGTERM);
+  CHECK(action.sa_handler == untouched.sa_handler);
+  /* And it works once there is what was missing. */
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
+static void shutdown_init_without_memory_says_enomem(void) {
+  check_failing_shutdown(&no_memory, UV_ENOMEM);
+}
+
+static void shutdown_init_without_an_async_handle_says_why(void) {
+  check_failing_shutdown(&no_async, UV_EMFILE);
+}
+
+static void shutdown_init_that_sigaction_refuses_says_why(void) {
+  check_failing_shutdown(&no_action, UV_EACCES);
+}
+
+static void shut_down_without_a_thread(void) {
+  uvsig_shutdown_options_t options;
+  uvsig_shutdown_t sd;
+
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = 600 * 1000; /* it is not about time */
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  no_thread = true;
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(sd.report.clean, 1);
+  fixture_close(&f);
+  exit(uvsig_shutdown_exit(&sd));
+}
+
+static void a_shutdown_without_a_deadline_thread_goes_on(void) {
+  int status = run_forked(shut_down_without_a_thread);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+}
+
+/* A watcher whose start has failed must not be called by the handler. */
+static void on_handler(uvsig_watcher_t* w,
+                       int signum,
+                       const siginfo_t* info) {
+  (void) w;
+  (void) signum;
+  (void) info;
+}
+
+static void a_failed_start_leaves_no_handler_behind(void) {
+  struct recorder b;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, on_handler), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_EACCES);
+  no_action = false;
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&b.w, on_handler), 0);
+  CHECK_EQ(uvsig_watcher_start(&b.w, record, SIGUSR1), 0);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(init_without_memory_says_enomem_and_leaves_nothing),
+      TEST(init_without_a_poll_handle_says_why_and_leaves_nothing),
+      TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
+      TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),
+      TEST(siginterrupt_that_sigaction_refuses_says_why_and_forgets),
+      TEST(wait_start_without_memory_says_enomem_and_calls_nobody),
+      TEST(wait_start_that_sigaction_refuses_says_why_and_calls_nobody),
+      TEST(itimer_start_without_memory_says_enomem_and_keeps_the_old),
+      TEST(itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old),
+      TEST(thread_create_that_libuv_refuses_says_why_and_keeps_the_mask),
+      TEST(threadpool_prime_without_memory_says_enomem),
+      TEST(pidfd_send_signal_that_the_kernel_does_not_have_says_enosys),
+      TEST(ignore_and_default_that_sigaction_refuses_say_why),
+      TEST(shutdown_init_without_memory_says_enomem),
+      TEST(shutdown_init_without_an_async_handle_says_why),
+      TEST(shutdown_init_that_sigaction_refuses_says_why),
+      TEST(a_shutdown_without_a_deadline_thread_goes_on),
+      TEST(a_failed_start_leaves_no_handler_behind),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

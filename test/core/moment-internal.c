@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Another thread comes to watch, or stops, at one moment in the middle of the
+ * signal handler. Linked with --wrap, so that what the handler calls there comes
+ * here first.
+ */
+
+#include "../lib/harness.h"
+
+#include "../../lib/internal.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+static struct fixture f;
+static struct fixture g; /* the other thread's */
+static struct recorder a;
+static struct recorder b;
+static struct recorder c;
+
+/* --- Moments -------------------------------------------------------------- */
+
+enum moment {
+  BEFORE_LOOK,
+  AFTER_LOOK,
+  HAS_ASKED,
+  HANDING_ON,
+  WRITING,
+  MOMENTS
+};
+
+/* What is to be done there, once. */
+static void (*at[MOMENTS])(void);
+/* By this thread. */
+static _Thread_local bool is_raiser;
+
+static void reach(enum moment moment) {
+  void (*fn)(void);
+
+  if (!is_raiser)
+    return;
+  fn = at[moment];
+  at[moment] = NULL;
+  if (fn != NULL)
+    fn();
+}
+
+int __real_pthread_setcancelstate(int state, int* previous);
+int __wrap_pthread_setcancelstate(int state, int* previous);
+int __wrap_pthread_setcancelstate(int state, int* previous) {
+  reach(state == PTHREAD_CANCEL_DISABLE ? BEFORE_LOOK : AFTER_LOOK);
+  return __real_pthread_setcancelstate(state, previous);
+}
+
+int __real_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous) {
+  int result;
+
+  if (action != NULL)
+    reach(HANDING_ON);
+  result = __real_sigaction(signum, action, previous);
+  if (action == NULL)
+    reach(HAS_ASKED);
+  return result;
+}
+
+static int own_fd = -1; /* the program's own wakeup fd */
+
+ssize_t __real_write(int fd, const void* buffer, size_t size);
+ssize_t __wrap_write(int fd, const void* buffer, size_t size);
+ssize_t __wrap_write(int fd, const void* buffer, size_t size) {
+  if (fd == own_fd)
+    reach(WRITING);
+  return __real_write(fd, buffer, size);
+}
+
+/* --- The other thread ----------------------------------------------------- */
+
+enum step { READY, START, STOP, START_AGAIN, STOP_AGAIN, STEPS };
+
+static atomic_bool is_asked[STEPS];
+static atomic_bool is_done[STEPS];
+
+static void wait_for(atomic_bool* what) {
+  while (!atomic_load(what))
+    sched_yield();
+}
+
+static void have(enum step step) {
+  atomic_store(&is_asked[step], true);
+  wait_for(&is_done[step]);
+}
+
+static void have_started(void) {
+  have(START);
+}
+
+static void have_started_again(void) {
+  have(START_AGAIN);
+}
+
+static void have_stopped_again(void) {
+  have(STOP_AGAIN);
+}
+
+static void have_stopped(void) {
+  wait_for(&is_done[STOP]);
+}
+
+/* In the handler, which has found a watcher: have the other thread stop one. It
+ * cannot be done before the handler has left, if that may have found it, but is
+ * under way from here on. */
+static void begin_stop(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  unsigned generation = atomic_load(&uvsig__shared.generation);
+
+  (void) w;
+  (void) signum;
+  (void) info;
+  atomic_store(&is_asked[STOP], true);
+  while (atomic_load(&uvsig__shared.generation) == generation &&
+         !atomic_load(&is_done[STOP]))
+    sched_yield();
+}
+
+static void come_and_go(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+  CHECK_EQ(uvsig_watcher_set_handler(&b.w, begin_stop), 0);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  wait_for(&is_asked[STOP]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP], true);
+  fixture_close(&g);
+}
+
+static void come_and_stay(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  run_until(&g.loop, &b.calls, 1);
+  fixture_close(&g);
+}
+
+/* There is a plain watcher already, and the one that comes stops itself. */
+static void come_for_once(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  recorder_init(&c, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&c.w, UVSIG_CHAIN), 0);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  recorder_start_oneshot(&c, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  wait_for(&is_asked[STOP]);
+  run_until(&g.loop, &c.calls, 1);
+  atomic_store(&is_done[STOP], true);
+  fixture_close(&g);
+}
+
+static void ask_to_stop(void) {
+  have(STOP);
+}
+
+static void come_and_go_twice(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[STOP]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP], true);
+  wait_for(&is_asked[START_AGAIN]);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START_AGAIN], true);
+  wait_for(&is_asked[STOP_AGAIN]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP_AGAIN], true);
+  fixture_close(&g);
+}
+
+static void have_one_there(void* unused) {
+  (void) unused;
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  raise(SIGUSR1);
+  atomic_store(&is_done[START], true);
+}
+
+static void do_beside(uv_thread_cb other, void (*what)(void)) {
+  uv_thread_t thread;
+
+  is_raiser = true;
+  CHECK_EQ(uv_thread_create(&thread, other, NULL), 0);
+  wait_for(&is_done[READY]);
+  what();
+  CHECK_EQ(uv_thread_join(&thread), 0);
+}
+
+static void raise_one(void) {
+  raise(SIGUSR1);
+}
+
+static void raise_beside(uv_thread_cb other) {
+  do_beside(other, raise_one);
+}
+
+/* --- Tests ---------------------------------------------------------------- */
+
+/* It may be a watcher of SIGCHLD, whose previous handler is libuv's. */
+static void
+whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  at[BEFORE_LOOK] = have_started;
+  at[AFTER_LOOK] = have_stopped;
+  raise_beside(come_and_go);
+  CHECK_EQ(foreign_calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  fixture_close(&f);
+}
+
+static void a_chain_that_ends_with_its_delivery_is_called_to_the_end(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  /* The handler comes to the other thread's first, and then to this one. */
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, begin_stop), 0);
+  recorder_start(&a, SIGUSR1);
+  at[BEFORE_LOOK] = have_started;
+  raise_beside(come_for_once);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(c.signals, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static struct sigaction below;
+
+/* Another library's handler, which calls ours when it is done. */
+static void start_and_call_below(int signum, siginfo_t* info, void* context) {
+  have_started();
+  below.sa_sigaction(signum, info, context);
+}
+
+/* The start puts a newer handler of ours on top, which this signal has not
+ * met. */
+static void a_start_while_a_signal_is_in_a_handler_on_top_of_ours(void) {
+  struct sigaction action;
+
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  recorder_start(&a, SIGUSR1);
+  below = action_of(SIGUSR1);
+  action = below;
+  action.sa_sigaction = start_and_call_below;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  raise_beside(come_and_stay);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(foreign_calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void stop_and_raise(void) {
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(foreign_calls, 0);
+  raise(SIGUSR1);
+}
+
+static void install_once(void) {
+  struct sigaction action;
+
+  install_handler(SIGUSR1, count_foreign);
+  action = action_of(SIGUSR1);
+  action.sa_flags |= (int) SA_RESETHAND;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+}
+
+/* With SA_RESETHAND the previous handler has one call, and the last stop has
+ * just left that to the kernel. */
+static void a_signal_while_the_last_stop_gives_back_takes_no_call(void) {
+  install_once();
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  recorder_start(&a, SIGUSR1);
+  at[HANDING_ON] = have_started;
+  do_beside(have_one_there, stop_and_raise);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
+static void raise_into_a_stop(void) {
+  at[BEFORE_LOOK] = ask_to_stop;
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls, 1);
+  have_started_again();
+  have_stopped_again();
+}
+
+/* It finds nobody, and the one call is the kernel's to make. */
+static void a_signal_that_is_slower_than_the_last_stop_has_the_call(void) {
+  install_once();
+  do_beside(come_and_go_twice, raise_into_a_stop);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+/* Somebody has put our handler back, which gives the signal to the previous
+ * one: who comes at that moment finds ours there, and relies on it. */
+static void a_start_while_a_signal_is_handed_on_takes_it(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  stop_and_put_back(&a);
+  at[HANDING_ON] = have_started;
+  raise_beside(come_and_stay);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(foreign_calls, 0);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  fixture_close(&f);
+}
+
+/* Ours was there because it was watched, and nobody has put it back: the signal
+ * is not for the previous action, which is to die of it. */
+static void a_signal_that_is_slower_than_a_stop_a_start_and_a_stop_is_harmless(
+    void) {
+  at[BEFORE_LOOK] = ask_to_stop;
+  at[AFTER_LOOK] = have_started_again;
+  at[HAS_ASKED] = have_stopped_again;
+  raise_beside(come_and_go_twice);
+  CHECK(atomic_load(&is_done[STOP_AGAIN]));
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static unsigned warnings;
+
+static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  CHECK_EQ(warning->kind, UVSIG_WARN_FULL_BUFFER);
+  CHECK_EQ(warning->fd, own_fd);
+  warnings++;
+}
+
+/* In the other thread's handler, which has counted the signal, and not yet
+ * found out that there is no room in the program's own fd. */
+static void come_this_far(void) {
+  atomic_store(&is_done[START], true);
+  wait_for(&is_asked[STOP]);
+}
+
+static void raise_there(void* unused) {
+  (void) unused;
+  is_raiser = true;
+  at[WRITING] = come_this_far;
+  wait_for(&is_asked[START]);
+  raise(SIGUSR1);
+  atomic_store(&is_done[STOP], true);
+}
+
+/* The callback of the first signal has the second begin, and the callback of
+ * the second has it end. */
+static void take_part(struct recorder* r) {
+  if (r->calls == 1) {
+    have_started();
+  } else if (r->calls == 2) {
+    atomic_store(&is_asked[STOP], true);
+    have_stopped();
+  }
+}
+
+static void fill(int fd) {
+  char byte = 0;
+
+  while (write(fd, &byte, 1) == 1)
+    ;
+}
+
+/* The bell is silent while the loop delivers: whoever rings it then only to
+ * have something reported is heard, too. */
+static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
+  uvsig_options_t options;
+  uv_thread_t thread;
+  char byte;
+  int fds[2];
+  int turns;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  options.warning_cb = on_warning;
+  fixture_open(&f, &options);
+  CHECK_EQ(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+  fill(fds[1]);
+  /* Room for one page, which is all that an emptied page makes. */
+  for (turns = 0; turns < 4096; turns++)
+    CHECK_EQ(read(fds[0], &byte, 1), 1);
+  while (turns-- > 1)
+    CHECK_EQ(write(fds[1], &byte, 1), 1);
+  own_fd = fds[1];
+  CHECK_EQ(uvsig_set_wakeup_fd(own_fd, 1, NULL), 0);
+  recorder_init(&a, &f.sig);
+  a.then = take_part;
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_thread_create(&thread, raise_there, NULL), 0);
+  raise(SIGUSR1);
+  for (turns = 0; turns < 10; turns++)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(a.signals, 2);
+  CHECK_EQ(warnings, 1);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(fds[0]);
+  close(fds[1]);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(
+          whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops),
+      TEST(a_chain_that_ends_with_its_delivery_is_called_to_the_end),
+      TEST(a_start_while_a_signal_is_in_a_handler_on_top_of_ours),
+      TEST(a_signal_while_the_last_stop_gives_back_takes_no_call),
+      TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
+      TEST(a_start_while_a_signal_is_handed_on_takes_it),
+      TEST(a_signal_that_is_slower_than_a_stop_a_start_and_a_stop_is_harmless),
+      TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

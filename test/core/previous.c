@@ -1,0 +1,796 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handler that was there before: called too, called once, put back by
+ * somebody else, in whichever order two libraries come and go.
+ */
+
+#include "../lib/harness.h"
+#include "../../lib/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fixture f, g;
+static struct recorder a, b;
+
+/* --- The previous handler ------------------------------------------------- */
+
+static volatile sig_atomic_t calls;
+static volatile sig_atomic_t last_signum;
+static volatile sig_atomic_t last_pid;
+static volatile sig_atomic_t had_context;
+static volatile sig_atomic_t codes[2]; /* of the first calls */
+static volatile sig_atomic_t values[2];
+static volatile sig_atomic_t was_first;
+static int own[2]; /* a wakeup fd: what the library has written by then */
+
+static void note_call(int signum) {
+  int saved_errno = errno;
+  char byte;
+
+  calls++;
+  last_signum = signum;
+  if (own[0] > 0)
+    was_first = read(own[0], &byte, 1) == -1;
+  errno = saved_errno;
+}
+
+static void plain(int signum) {
+  note_call(signum);
+}
+
+static void with_info(int signum, siginfo_t* info, void* context) {
+  if (calls < 2) {
+    codes[calls] = info->si_code;
+    values[calls] = info->si_value.sival_int;
+  }
+  note_call(signum);
+  last_pid = info->si_pid;
+  had_context = context != NULL;
+}
+
+static void install(int signum, int flags) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  if ((flags & SA_SIGINFO) != 0)
+    action.sa_sigaction = with_info;
+  else
+    action.sa_handler = plain;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, NULL), 0);
+}
+
+static void start_chained(struct recorder* r, int signum) {
+  recorder_init(r, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&r->w, UVSIG_CHAIN), 0);
+  recorder_start(r, signum);
+}
+
+/* --- Chaining --------------------------------------------------------------- */
+
+static void chain_calls_the_previous_handler_first_and_like_the_kernel(void) {
+  CHECK_EQ(pipe2(own, O_NONBLOCK | O_CLOEXEC), 0);
+  install(SIGUSR1, SA_SIGINFO);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  CHECK_EQ(uvsig_set_wakeup_fd(own[1], 1, NULL), 0);
+  CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(was_first, 1);
+  CHECK_EQ(last_signum, SIGUSR1);
+  CHECK_EQ(last_pid, getpid());
+  CHECK_EQ(had_context, 1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
+  fixture_close(&f);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 2);
+  close(own[0]);
+  close(own[1]);
+}
+
+static void chain_calls_a_handler_without_siginfo(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(last_signum, SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void without_chain_the_previous_handler_is_not_called(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(calls, 0);
+  fixture_close(&f);
+}
+
+static void chain_lasts_as_long_as_one_such_watcher(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  recorder_init(&b, &f.sig);
+  recorder_start(&b, SIGUSR1);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  /* Re-targeted, it is gone from here, too. */
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&a, SIGUSR2);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
+static void chain_has_nothing_to_call_for_default_and_ignore(void) {
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_ignore(SIGUSR2), UVSIG_DEFAULT);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+  recorder_start(&b, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&f.loop, &b.calls, 1);
+  fixture_close(&f);
+}
+
+static void a_handler_with_resethand_is_called_once_and_gone_after_stop(void) {
+  install(SIGUSR1, SA_RESETHAND);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_times(SIGUSR1, 3);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 3);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static void a_handler_with_resethand_that_was_not_called_comes_back(void) {
+  install(SIGUSR1, SA_RESETHAND);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  fixture_close(&f);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  CHECK((action_of(SIGUSR1).sa_flags & (int) SA_RESETHAND) != 0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+}
+
+static sigjmp_buf context;
+
+static void jump_once(int signum) {
+  note_call(signum);
+  if (calls == 1)
+    siglongjmp(context, 1);
+}
+
+/* It never comes back to the library's handler: nobody must wait for that. */
+static void a_previous_handler_may_leave_by_a_jump(void) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = jump_once;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  if (sigsetjmp(context, 1) == 0)
+    raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  /* Nor is the next one, in the same place of the stack, taken for that. */
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  check_books(&f.sig, SIGUSR1, 0, 1);
+  fixture_close(&f);
+}
+
+/* --- Two libraries ------------------------------------------------------------ */
+
+/* Other libraries. Each saves what it finds, calls it, and puts it back. */
+enum { OTHERS = 6, ENDLESS = 100 };
+static struct sigaction saved[OTHERS];
+static int calls_of[OTHERS];
+
+/* What other copies of the library would leave in the siginfo_t, as many as it
+ * allows for. */
+#ifdef __linux__
+enum { COPIES = 4 };
+#else
+enum { COPIES = 1 };
+#endif
+static struct {
+  const void* whose;
+  unsigned long epochs;
+} marks[COPIES];
+
+static void* place_of_marks(siginfo_t* info) {
+  return (char*) (info + 1) - sizeof(marks);
+}
+
+static void call_on(int which, int signum, siginfo_t* info, void* unused) {
+  CHECK(++calls_of[which] < ENDLESS); /* not until the stack is full */
+  if (marks[0].whose != NULL)
+    CHECK_EQ(memcmp(place_of_marks(info), marks, sizeof(marks)), 0);
+  if ((saved[which].sa_flags & SA_SIGINFO) != 0)
+    saved[which].sa_sigaction(signum, info, unused);
+  else if (saved[which].sa_handler != SIG_DFL)
+    saved[which].sa_handler(signum);
+}
+
+#define OTHER(n)                                                               \
+ static void other_##n(int signum, siginfo_t* info, void* unused) {            \
+  call_on(n, signum, info, unused);                                            \
+ }
+OTHER(0)
+OTHER(1)
+OTHER(2)
+OTHER(3)
+OTHER(4)
+OTHER(5)
+
+static void start_one_of(int which) {
+  static void (*const others[OTHERS])(int, siginfo_t*, void*) = {
+      other_0, other_1, other_2, other_3, other_4, other_5};
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = others[which];
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGUSR1, &action, &saved[which]), 0);
+}
+
+static void start_other(void) {
+  start_one_of(0);
+}
+
+static void stop_other(void) {
+  CHECK_EQ(sigaction(SIGUSR1, &saved[0], NULL), 0);
+}
+
+static uint64_t replaced(void) {
+  uvsig_stats_t stats;
+
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  return stats.replaced;
+}
+
+static void raise_and_check(int expected_other, unsigned long expected_ours) {
+  raise(SIGUSR1);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(calls_of[0], expected_other);
+  CHECK_EQ(a.calls, expected_ours);
+}
+
+static void ours_first_and_first_to_go(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  /* The other one goes on, and calls who was there before us. */
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 2);
+  /* Its own stop puts ours back, which nobody watches any more. */
+  stop_other();
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 3);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+static void ours_first_and_last_to_go(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  stop_other();
+  raise_and_check(0, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 0);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+static void ours_second_and_first_to_go(void) {
+  install(SIGUSR1, 0);
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check(2, 1);
+  stop_other();
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+/* It puts back what it found, over ours: that is its right to do. */
+static void ours_second_and_last_to_go(void) {
+  install(SIGUSR1, 0);
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  stop_other();
+  raise_and_check(0, 0);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+/* We come back on top of the other one, which holds ours as its previous. */
+static void start_again_over_the_other(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+}
+
+static void ours_over_the_other_over_ours_does_not_go_round(void) {
+  start_again_over_the_other();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 2);
+  /* It puts our first handler back, which has a place to pass on to. */
+  stop_other();
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 3);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+  fixture_close(&f);
+}
+
+static void a_second_uvsig_over_the_other_does_not_go_round(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  run_until(&g.loop, &b.calls, 1);
+  fixture_close(&f);
+  fixture_close(&g);
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[0], 2);
+  CHECK_EQ(calls, 2);
+}
+
+/* It puts our first handler back, though the second one was there: what is
+ * watched is told all the same. */
+static void an_older_handler_of_ours_put_back_still_tells_the_watchers(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  stop_other();
+  raise_and_check(0, 1);
+  raise_and_check(0, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  fixture_close(&f);
+}
+
+/* And it is ours in everything else. */
+static void an_older_handler_of_ours_put_back_is_ours(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  recorder_start(&a, SIGUSR1);
+  stop_other();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 1), 0);
+  CHECK((action_of(SIGUSR1).sa_flags & SA_RESTART) == 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(replaced(), 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
+  fixture_close(&f);
+}
+
+/* Who has gone again can hold nothing: no handler is used up. */
+static void others_that_come_and_go_are_always_called(void) {
+  int i;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  for (i = 1; i <= 10; i++) {
+    start_chained(&a, SIGUSR1);
+    start_other();
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    stop_other();
+    raise(SIGUSR1); /* ours, put back, makes way */
+    CHECK_EQ(calls, 2 * i - 1);
+    start_chained(&a, SIGUSR1);
+    raise(SIGUSR1);
+    CHECK_EQ(calls, 2 * i);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    CHECK(action_of(SIGUSR1).sa_handler == plain);
+  }
+  fixture_close(&f);
+}
+
+/* Others put back what they found only where nobody has come after them. */
+static void stop_other_unless_covered(void) {
+  if (action_of(SIGUSR1).sa_sigaction == other_0)
+    stop_other();
+}
+
+/* It stays below ours, and saves ours when it comes again. */
+static void come_again_over_ours(void) {
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise_and_check(1, 1);
+  stop_other_unless_covered();
+  start_other();
+}
+
+static void check_one_more(void) {
+  raise_and_check(2, 2);
+  CHECK_EQ(a.signals, 2);
+  fixture_close(&f);
+}
+
+static void the_other_over_ours_over_the_other_does_not_go_round(void) {
+  come_again_over_ours();
+  check_one_more();
+}
+
+static void ours_again_over_the_other_come_again_does_not_go_round(void) {
+  come_again_over_ours();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, SIGUSR1);
+  check_one_more();
+}
+
+/* What it puts back is ours, which has it below, with ours as its previous. */
+static void the_other_gone_again_from_over_ours_does_not_go_round(void) {
+  come_again_over_ours();
+  stop_other_unless_covered();
+  check_one_more();
+}
+
+/* Of a handler that was there before both. */
+static void come_again_over_ours_over_both(void) {
+  start_again_over_the_other();
+  stop_other_unless_covered();
+  start_other();
+}
+
+static void who_is_below_the_other_is_called_when_it_has_come_again(void) {
+  come_again_over_ours_over_both();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
+static void who_is_below_the_other_is_called_when_it_has_gone_again(void) {
+  come_again_over_ours_over_both();
+  stop_other_unless_covered();
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
+/* There are only so many handlers; when they have all been replaced, the last
+ * one has what came last below it, and the one before that is not called any
+ * more. */
+static void coming_back_again_and_again_does_not_go_round(void) {
+  enum { LAST = UVSIG__EPOCHS - 2 };
+  int i;
+  int j;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  for (i = 0; i < OTHERS; i++) {
+    start_chained(&a, SIGUSR1);
+    start_one_of(i);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    start_chained(&a, SIGUSR1);
+    memset(calls_of, 0, sizeof(calls_of));
+    calls = 0;
+    raise(SIGUSR1);
+    run_until(&f.loop, &a.calls, 1);
+    for (j = 0; j <= i; j++)
+      CHECK_EQ(calls_of[j], j < LAST || j == i);
+    CHECK_EQ(calls, 1);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  }
+  fixture_close(&f);
+}
+
+static struct sigaction below;
+
+static void mark_and_call(int signum, siginfo_t* info, void* unused) {
+  int i;
+
+  for (i = 0; i < COPIES; i++) {
+    marks[i].whose = &marks[i];
+    marks[i].epochs = 1;
+  }
+  memcpy(place_of_marks(info), marks, sizeof(marks));
+  below.sa_sigaction(signum, info, unused);
+  CHECK_EQ(memcmp(place_of_marks(info), marks, sizeof(marks)), 0);
+}
+
+static void other_copies_of_the_library_on_top_are_no_newer_handlers(void) {
+  struct sigaction action;
+
+  start_other();
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  below = action_of(SIGUSR1);
+  action = below;
+  action.sa_sigaction = mark_and_call;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  raise_and_check(1, 1);
+  /* And ours is known beside it. */
+  saved[0] = below;
+  raise_and_check(2, 2);
+  CHECK_EQ(a.signals, 2);
+  fixture_close(&f);
+}
+
+static void tell_nothing(int signum) {
+  below.sa_sigaction(signum, NULL, NULL);
+}
+
+static void record_unknown(uvsig_watcher_t* w,
+                           int signum,
+                           const uvsig_info_t* info) {
+  CHECK_EQ(info->flags, UVSIG_INFO_NONE);
+  record(w, signum, info);
+}
+
+static void a_handler_on_top_that_passes_no_siginfo_on_is_survived(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record_unknown, SIGUSR1), 0);
+  below = action_of(SIGUSR1);
+  install_handler(SIGUSR1, tell_nothing);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void put_spent_back(void) {
+  install(SIGUSR1, SA_RESETHAND);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  stop_and_put_back(&a);
+  raise(SIGUSR1);
+}
+
+static void resethand_is_over_for_who_puts_ours_back_too(void) {
+  int status = run_child(put_spent_back);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+}
+
+static void raise_in_child(void) {
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[0], 1);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  raise_and_check(2, 1);
+  CHECK_EQ(calls, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check(3, 1);
+  CHECK_EQ(calls, 3);
+}
+
+static void a_child_calls_each_of_them_once(void) {
+  int status;
+  pid_t child;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    raise_in_child();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  raise_and_check(1, 1);
+  fixture_close(&f);
+}
+
+static void die_by_put_back(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  stop_and_put_back(&a);
+  raise(SIGUSR1);
+}
+
+static void our_handler_put_back_lets_a_deadly_signal_be_deadly(void) {
+  int status = run_child(die_by_put_back);
+
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+}
+
+static void our_handler_put_back_lets_an_ignored_signal_be_ignored(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
+  die_by_put_back();
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
+  fixture_close(&f);
+}
+
+/* It has been started and stopped, and somebody has put ours back. */
+static void put_ours_back(int signum, int flags) {
+  install(signum, flags);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, signum);
+  stop_and_put_back(&a);
+}
+
+/* Values up from 42. Unblocking a signal delivers it, also where a tool holds
+ * back what sigqueue() sends. */
+static void queue_values(int signum, int n) {
+  sigset_t set = set_of(signum);
+  union sigval value = {.sival_int = 42};
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  for (; n > 0; n--, value.sival_int++)
+    CHECK_EQ(sigqueue(getpid(), signum, value), 0);
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+}
+
+static void check_queued(int n) {
+  int i;
+
+  CHECK_EQ(calls, n);
+  for (i = 0; i < n; i++) {
+    CHECK_EQ(codes[i], SI_QUEUE);
+    CHECK_EQ(values[i], 42 + i);
+  }
+}
+
+static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
+  const int signums[] = {SIGUSR1, SIGRTMIN + 1};
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    calls = 0;
+    put_ours_back(signums[i], SA_SIGINFO);
+    queue_values(signums[i], 1);
+    check_queued(1);
+    CHECK_EQ(last_signum, signums[i]);
+    CHECK_EQ(last_pid, getpid());
+    CHECK(action_of(signums[i]).sa_sigaction == with_info);
+    fixture_close(&f);
+  }
+}
+
+static void our_handler_put_back_lets_a_handler_with_resethand_go(void) {
+  put_ours_back(SIGUSR1, SA_SIGINFO | (int) SA_RESETHAND);
+  queue_values(SIGUSR1, 1);
+  check_queued(1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
+/* The kernel had its one call back, and has it no more. */
+static void our_handler_put_back_and_watched_again_calls_once(void) {
+  put_ours_back(SIGUSR1, (int) SA_RESETHAND);
+  start_chained(&a, SIGUSR1);
+  raise_times(SIGUSR1, 2);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 2);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer keeps one of several signals of a number");
+  put_ours_back(SIGRTMIN + 1, SA_SIGINFO);
+  queue_values(SIGRTMIN + 1, 2);
+  check_queued(2);
+  fixture_close(&f);
+}
+
+static void two_uvsig_share_the_previous_action(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_chained(&a, SIGUSR1);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1); /* nobody wants the chain any more */
+  run_until(&g.loop, &b.calls, 2);
+  fixture_close(&g);
+  CHECK(action_of(SIGUSR1).sa_handler == plain);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(chain_calls_the_previous_handler_first_and_like_the_kernel),
+      TEST(chain_calls_a_handler_without_siginfo),
+      TEST(without_chain_the_previous_handler_is_not_called),
+      TEST(chain_lasts_as_long_as_one_such_watcher),
+      TEST(chain_has_nothing_to_call_for_default_and_ignore),
+      TEST(a_handler_with_resethand_is_called_once_and_gone_after_stop),
+      TEST(a_handler_with_resethand_that_was_not_called_comes_back),
+      TEST(a_previous_handler_may_leave_by_a_jump),
+      TEST(ours_first_and_first_to_go),
+      TEST(ours_first_and_last_to_go),
+      TEST(ours_second_and_first_to_go),
+      TEST(ours_second_and_last_to_go),
+      TEST(ours_over_the_other_over_ours_does_not_go_round),
+      TEST(a_second_uvsig_over_the_other_does_not_go_round),
+      TEST(an_older_handler_of_ours_put_back_still_tells_the_watchers),
+      TEST(an_older_handler_of_ours_put_back_is_ours),
+      TEST(others_that_come_and_go_are_always_called),
+      TEST(the_other_over_ours_over_the_other_does_not_go_round),
+      TEST(ours_again_over_the_other_come_again_does_not_go_round),
+      TEST(the_other_gone_again_from_over_ours_does_not_go_round),
+      TEST(who_is_below_the_other_is_called_when_it_has_come_again),
+      TEST(who_is_below_the_other_is_called_when_it_has_gone_again),
+      TEST(coming_back_again_and_again_does_not_go_round),
+      TEST(other_copies_of_the_library_on_top_are_no_newer_handlers),
+      TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
+      TEST(resethand_is_over_for_who_puts_ours_back_too),
+      TEST(a_child_calls_each_of_them_once),
+      TEST(our_handler_put_back_lets_a_deadly_signal_be_deadly),
+      TEST(our_handler_put_back_lets_an_ignored_signal_be_ignored),
+      TEST(our_handler_put_back_lets_the_previous_one_see_who_sent_it),
+      TEST(our_handler_put_back_lets_a_handler_with_resethand_go),
+      TEST(our_handler_put_back_and_watched_again_calls_once),
+      TEST(our_handler_put_back_keeps_the_order_of_queued_signals),
+      TEST(two_uvsig_share_the_previous_action),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * examples/echo-server from outside: clients over TCP and through a UNIX socket,
+ * busy, idle and deaf ones, and how each of them and the server end.
+ */
+
+#include "../lib/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { DEBOUNCE_MS = 200, SEVERAL = 20, MUCH = 100000, MOST_TRIES = 50 };
+
+static struct program server;
+static unsigned port;
+static char folder[] = "/tmp/uvsig-echo-XXXXXX";
+static char path[64];
+
+/* --- Server and clients --------------------------------------------------- */
+
+static void start_with(const char* grace, const char* hard) {
+  char pipe_option[80];
+
+  unlink(path); /* of a test that failed */
+  snprintf(pipe_option, sizeof(pipe_option), "--pipe=%s", path);
+  program_start_2to1(
+      &server,
+      LIST("examples/echo-server", "--port=0", pipe_option, grace, hard),
+      NULL);
+  port = program_port(&server, "Serving on ");
+  program_line(&server, "Serving on /");
+}
+
+/* The longest times, for what must not take that long. */
+static void start(void) {
+  start_with("--grace=65535", "--hard=65535");
+}
+
+static int over_tcp(void) {
+  return connect_to(port);
+}
+
+static int through_pipe(void) {
+  return connect_to_path(path);
+}
+
+static int (*const connect_client[])(void) = {over_tcp, through_pipe};
+
+static void exchange(int fd, const char* text) {
+  send_text(fd, text);
+  expect_text(fd, text);
+}
+
+static void drain(int signum) {
+  char line[64];
+
+  program_signal(&server, signum);
+  snprintf(line, sizeof(line), "%s: finishing", uvsig_signal_name(signum));
+  program_line(&server, line);
+}
+
+/* `report`: the end of the last line. There is no complaint after it. */
+static void ends_by(int signum, const char* report) {
+  const char* line = program_line(&server, "");
+  int status;
+
+  CHECK(strlen(line) >= strlen(report));
+  CHECK_STR(line + strlen(line) - strlen(report), report);
+  program_output_ends(&server);
+  status = program_finish(&server);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), signum);
+  CHECK_EQ(access(path, F_OK), -1);
+  CHECK_EQ(errno, ENOENT);
+}
+
+/* --- Serving -------------------------------------------------------------- */
+
+static void each_of_several_clients_gets_its_own_lines(void) {
+  unsigned several = scaled(SEVERAL) < 4 ? 4 : scaled(SEVERAL);
+  int fds[SEVERAL];
+  char text[64];
+  unsigned i;
+
+  start();
+  for (i = 0; i < several; i++)
+    fds[i] = connect_client[i % 2]();
+  for (i = 0; i < several; i++) {
+    snprintf(text, sizeof(text), "this is %u\nand ", i);
+    send_text(fds[i], text);
+  }
+  for (i = several; i-- > 0;) {
+    snprintf(text, sizeof(text), "this is %u\nand ", i);
+    expect_text(fds[i], text);
+    exchange(fds[i], "that\n\n");
+  }
+  for (i = 0; i < several; i++)
+    close(fds[i]);
+  drain(SIGTERM);
+  ends_by(SIGTERM, ", 0 forced");
+}
+
+static void a_client_that_ends_its_input_gets_the_rest_and_the_end(void) {
+  unsigned i;
+  int fd;
+
+  start();
+  for (i = 0; i < 2; i++) {
+    fd = connect_client[i]();
+    send_text(fd, "one\ntwo");
+    CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+    expect_text(fd, "one\ntwo");
+    expect_end(fd);
+  }
+  drain(SIGTERM);
+  ends_by(SIGTERM, ", 0 forced");
+}
+
+static void a_client_that_hangs_up_harms_no_other(void) {
+  struct linger reset = {1, 0};
+  unsigned i;
+  int fd;
+  int other;
+
+  start();
+  other = over_tcp();
+  for (i = 0; i < 10; i++) {
+    fd = connect_client[i % 2]();
+    send_text(fd, "nobody reads this");
+    if (i >= 5)
+      expect_text(fd, "nobody");
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    close(fd);
+    exchange(other, "still here\n");
+  }
+  drain(SIGTERM);
+  expect_end(other);
+  ends_by(SIGTERM, ", 0 forced");
+}
+
+/* --- Finishing ------------------------------------------------------------ */
+
+static void without_clients_it_ends_by_the_signal(void) {
+  start();
+  drain(SIGTERM);
+  ends_by(SIGTERM, "0 closed, 0 forced");
+  start();
+  drain(SIGINT);
+  ends_by(SIGINT, "0 closed, 0 forced");
+}
+
+static void a_line_under_way_is_answered_whole(void) {
+  int fds[2];
+  unsigned i;
+
+  start();
+  for (i = 0; i < 2; i++) {
+    fds[i] = connect_client[i]();
+    exchange(fds[i], "hel");
+  }
+  drain(SIGTERM);
+  for (i = 0; i < 2; i++) {
+    exchange(fds[i], "l");
+    send_text(fds[i], "o\nworld\n");
+    expect_text(fds[i], "o\n");
+    expect_end(fds[i]);
+  }
+  ends_by(SIGTERM, "2 closed, 0 forced");
+}
+
+/* More than goes at once, to a client that does not read before the server is
+ * about to end, and sends more than is answered. */
+static void a_long_line_under_way_is_answered_whole(void) {
+  static char text[MUCH + 1];
+  int small = 4096;
+  size_t left;
+  ssize_t n;
+  int fd;
+
+  start();
+  fd = over_tcp();
+  CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+  memset(text, 'x', MUCH);
+  send_text(fd, text);
+  expect_text(fd, "x");
+  drain(SIGTERM);
+  send_text(fd, "\n");
+  send_text(fd, text); /* which nobody reads: to close now would be a reset */
+  for (left = MUCH - 1; left > 0; left -= (size_t) n) {
+    wait_readable(fd);
+    n = recv(fd, text, left, 0);
+    CHECK(n > 0);
+  }
+  expect_text(fd, "\n");
+  expect_end(fd);
+  ends_by(SIGTERM, "1 closed, 0 forced");
+}
+
+static void idle_clients_see_the_end_while_a_busy_one_does_not(void) {
+  int idle[2];
+  int silent[2];
+  unsigned i;
+  int busy;
+
+  start();
+  busy = over_tcp();
+  exchange(busy, "wait ");
+  for (i = 0; i < 2; i++) {
+    idle[i] = connect_client[i]();
+    exchange(idle[i], "a line\n");
+    silent[i] = connect_client[i](); /* has never sent anything */
+  }
+  drain(SIGTERM);
+  for (i = 0; i < 2; i++) {
+    expect_end(idle[i]);
+    expect_end(silent[i]);
+  }
+  CHECK(!program_has_ended(&server));
+  exchange(busy, "for me\n");
+  expect_end(busy);
+  ends_by(SIGTERM, "5 closed, 0 forced");
+}
+
+/* While the server is stopped: a line of a client that was idle, then the
+ * signal; and a client that is not accepted yet. */
+static void what_came_before_the_signal_is_answered(void) {
+  int idle[2];
+  int fresh[2];
+  unsigned i;
+
+  start();
+  for (i = 0; i < 2; i++) {
+    idle[i] = connect_client[i]();
+    exchange(idle[i], "a line\n");
+  }
+  program_signal(&server, SIGSTOP);
+  for (i = 0; i < 2; i++) {
+    send_text(idle[i], "another\n");
+    fresh[i] = connect_client[i]();
+    send_text(fresh[i], "hello\n");
+    wait_delivered(idle[i]);
+    wait_delivered(fresh[i]);
+  }
+  program_signal(&server, SIGTERM);
+  program_signal(&server, SIGCONT);
+  for (i = 0; i < 2; i++) {
+    expect_text(idle[i], "another\n");
+    expect_end(idle[i]);
+    expect_text(fresh[i], "hello\n");
+    expect_end(fresh[i]);
+  }
+  program_line(&server, "SIGTERM: finishing");
+  ends_by(SIGTERM, "4 closed, 0 forced");
+}
+
+static bool refused(void* data) {
+  int fd = try_connect(port);
+
+  (void) data;
+  if (fd >= 0)
+    close(fd);
+  return fd == UV_ECONNREFUSED;
+}
+
+static void while_it_finishes_others_are_refused(void) {
+  int busy;
+
+  start();
+  busy = over_tcp();
+  exchange(busy, "wait ");
+  drain(SIGTERM);
+  wait_until(refused, NULL, "a client to be refused");
+  CHECK_EQ(try_connect_path(path), UV_ENOENT);
+  exchange(busy, "for me\n");
+  expect_end(busy);
+  ends_by(SIGTERM, ", 0 forced");
+}
+
+/* --- Forcing -------------------------------------------------------------- */
+
+/* Send until nothing goes any more: the answers wait in the server. */
+static void fill(int fd) {
+  static char text[65536];
+  unsigned in_vain = 0;
+
+  memset(text, 'x', sizeof(text));
+  while (in_vain < 20) {
+    if (send(fd, text, sizeof(text), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
+      in_vain = 0;
+    } else {
+      CHECK(errno == EAGAIN || errno == EWOULDBLOCK);
+      in_vain++;
+      uv_sleep(5);
+    }
+  }
+}
+
+/* The hard deadline is to be met by the loop; where the machine is so slow that
+ * it ends the process, which says no more, false. */
+static bool ends_by_time(uint64_t begin) {
+  const char* line = program_line_or_end(&server, "");
+  int status;
+
+  if (line != NULL) {
+    CHECK_STR(line, "SIGTERM: finishing");
+    line = program_line_or_end(&server, "");
+  }
+  if (line != NULL) {
+    CHECK_STR(line, "time is up");
+    CHECK((uv_hrtime() - begin) / 1000000 >= 300);
+    line = program_line_or_end(&server, "");
+  }
+  if (line != NULL) {
+    CHECK_STR(line, "0 closed, 1 forced");
+    program_output_ends(&server);
+  }
+  status = program_finish(&server);
+  if (line == NULL) {
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+    return false;
+  }
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+  CHECK_EQ(access(path, F_OK), -1);
+  return true;
+}
+
+static bool is_deaf_in_vain(int (*connect_deaf)(void)) {
+  uint64_t begin;
+  bool ends;
+  int deaf;
+
+  start_with("--grace=300", "--hard=200");
+  deaf = connect_deaf();
+  fill(deaf);
+  begin = uv_hrtime();
+  program_signal(&server, SIGTERM);
+  ends = ends_by_time(begin);
+  close(deaf);
+  return ends;
+}
+
+static void check_deaf(int (*connect_deaf)(void)) {
+  unsigned tries = 0;
+
+  while (!is_deaf_in_vain(connect_deaf))
+    CHECK(++tries < MOST_TRIES);
+}
+
+static void a_client_that_never_reads_does_not_outlast_the_deadline(void) {
+  check_deaf(over_tcp);
+}
+
+static void nor_does_one_of_the_unix_socket(void) {
+  check_deaf(through_pipe);
+}
+
+static void a_client_that_never_ends_its_line_sees_the_end(void) {
+  int busy;
+
+  start_with("--grace=300", "--hard=65535");
+  busy = over_tcp();
+  exchange(busy, "and then, and then");
+  drain(SIGTERM);
+  CHECK_STR(program_line(&server, ""), "time is up");
+  expect_end(busy);
+  ends_by(SIGTERM, "0 closed, 1 forced");
+}
+
+static void a_second_signal_forces(void) {
+  uint64_t time;
+  int busy;
+
+  start();
+  busy = over_tcp();
+  exchange(busy, "and then, and then");
+  time = uv_hrtime();
+  drain(SIGTERM);
+  uv_sleep(DEBOUNCE_MS + 50); /* what comes before does not count */
+  program_signal(&server, SIGINT);
+  CHECK_STR(program_line(&server, ""), "time is up");
+  CHECK((uv_hrtime() - time) / 1000000 < 65535); /* not the grace's end */
+  expect_end(busy);
+  ends_by(SIGTERM, "0 closed, 1 forced");
+}
+
+/* --- Starting ------------------------------------------------------------- */
+
+static void fails_with(int status, const char* option, const char* message) {
+  int actual;
+
+  program_start_2to1(
+      &server, LIST("examples/echo-server", "--port=0", option), NULL);
+  CHECK(strstr(program_line(&server, "echo-server: "), message) != NULL);
+  actual = program_finish(&server);
+  CHECK(WIFEXITED(actual));
+  CHECK_EQ(WEXITSTATUS(actual), status);
+}
+
+static void it_says_why_it_cannot_start(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  socklen_t size = sizeof(address);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  char option[80];
+  int file;
+
+  CHECK(fd >= 0);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK_EQ(bind(fd, (struct sockaddr*) &address, size), 0);
+  CHECK_EQ(listen(fd, 1), 0);
+  CHECK_EQ(getsockname(fd, (struct sockaddr*) &address, &size), 0);
+  snprintf(option, sizeof(option), "--port=%d", ntohs(address.sin_port));
+  fails_with(1, option, "already in use");
+  close(fd);
+
+  /* It does not remove a file that is not its own. */
+  file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  CHECK(file >= 0);
+  close(file);
+  snprintf(option, sizeof(option), "--pipe=%s", path);
+  fails_with(1, option, path);
+  CHECK_EQ(unlink(path), 0);
+
+  fails_with(2, "--port=65536", "'65536'");
+  fails_with(2, "--grace=-1", "'-1'");
+  fails_with(2, "--hard=1s", "'1s'");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(each_of_several_clients_gets_its_own_lines),
+      TEST(a_client_that_ends_its_input_gets_the_rest_and_the_end),
+      TEST(a_client_that_hangs_up_harms_no_other),
+      TEST(without_clients_it_ends_by_the_signal),
+      TEST(a_line_under_way_is_answered_whole),
+      TEST(a_long_line_under_way_is_answered_whole),
+      TEST(idle_clients_see_the_end_while_a_busy_one_does_not),
+      TEST(what_came_before_the_signal_is_answered),
+      TEST(while_it_finishes_others_are_refused),
+      TEST(a_client_that_never_reads_does_not_outlast_the_deadline),
+      TEST(nor_does_one_of_the_unix_socket),
+      TEST(a_client_that_never_ends_its_line_sees_the_end),
+      TEST(a_second_signal_forces),
+      TEST(it_says_why_it_cannot_start),
+  };
+  int failures;
+
+  harness_init();
+  if (mkdtemp(folder) == NULL) {
+    perror(folder);
+    return 1;
+  }
+  snprintf(path, sizeof(path), "%s/socket", folder);
+  failures = cmocka_run_group_tests(tests, NULL, NULL);
+  unlink(path); /* of a test that failed */
+  rmdir(folder);
+  return failures;
+}

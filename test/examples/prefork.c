@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The prefork example from outside: its workers serve, are replaced when they
+ * die and when it is told to, without a request that fails, and end with it.
+ * Which are there is known from what it prints; that they serve, from their
+ * answers, each of which names a worker.
+ */
+
+#include "../lib/program.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PREFORK "examples/prefork"
+#define REQUEST "GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+#define NEVER   "what nobody says"
+
+enum { WORKERS = 4, MOST_WORKERS = 32, MOST_TRIES = 10 };
+
+static struct program p;
+static unsigned port;
+
+/* --- Its workers ------------------------------------------------------------ */
+
+static pid_t workers[MOST_WORKERS]; /* that serve, or have served */
+static unsigned count;
+static unsigned gone; /* how many have ended, of all that were started */
+
+static bool is_worker(pid_t pid) {
+  unsigned i;
+
+  for (i = 0; i < count; i++)
+    if (workers[i] == pid)
+      return true;
+  return false;
+}
+
+/* Take the next line that begins with `prefix`, and those before it. */
+static const char* hear(const char* prefix) {
+  const char* line;
+  char what[16];
+  unsigned i;
+  int pid;
+
+  do {
+    line = program_line_or_end(&p, "");
+    if (line == NULL)
+      return NULL;
+    if (sscanf(line, "Worker %d %15s", &pid, what) != 2)
+      continue;
+    if (strcmp(what, "serves") == 0) {
+      CHECK(!is_worker(pid));
+      CHECK(count < MOST_WORKERS);
+      workers[count++] = pid;
+    } else if (strcmp(what, "has") == 0) {
+      gone++;
+      for (i = 0; i < count; i++)
+        if (workers[i] == pid)
+          workers[i] = workers[--count];
+    }
+  } while (strncmp(line, prefix, strlen(prefix)) != 0);
+  return line;
+}
+
+static void expect(const char* prefix) {
+  if (hear(prefix) == NULL)
+    check_failed(__FILE__, __LINE__, "no line \"%s...\"", prefix);
+}
+
+static void start_with(const char* const argv[],
+                       const char* const environment[]) {
+  const char* line;
+
+  program_start(&p, argv, environment);
+  count = gone = 0;
+  line = hear("Serving on 127.0.0.1:");
+  CHECK(line != NULL);
+  CHECK_EQ(sscanf(line, "Serving on 127.0.0.1:%u", &port), 1);
+}
+
+static void start(const char* grace) {
+  start_with(LIST(PREFORK, "--workers=4", grace), NULL);
+  CHECK_EQ(count, WORKERS);
+}
+
+static void signal_worker(pid_t pid, int signum) {
+  CHECK(is_worker(pid));
+  CHECK_EQ(kill(pid, signum), 0);
+}
+
+static bool is_stopped(void* pid) {
+  char path[64];
+  char text[512] = "";
+  char* end;
+  FILE* file;
+
+  snprintf(path, sizeof(path), "/proc/%d/stat", *(pid_t*) pid);
+  file = fopen(path, "re");
+  CHECK(file != NULL);
+  CHECK(fgets(text, sizeof(text), file) != NULL);
+  fclose(file);
+  end = strrchr(text, ')');
+  return end != NULL && end[2] == 'T';
+}
+
+static void stop_worker(pid_t pid) {
+  signal_worker(pid, SIGSTOP);
+  wait_until(is_stopped, &pid, "a worker stops");
+}
+
+/* The end of the program, of all that has its output, and of the workers. */
+static void check_death_by(int signum) {
+  int status;
+
+  CHECK(hear(NEVER) == NULL);
+  CHECK_EQ(count, 0);
+  status = program_finish(&p);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), signum);
+}
+
+/* The same where somebody has to be killed. It has a second for that, and where
+ * the machine is too slow, its hard deadline ends it, or it gives up a worker
+ * that has been killed and is about to go: then the test is done again, though
+ * not for ever. */
+static bool is_too_slow_to_die_by(int signum) {
+  static unsigned tries;
+  unsigned left;
+  int status;
+
+  CHECK(hear(NEVER) == NULL);
+  status = program_wait(&p);
+  left = program_end(&p);
+  if (count > 0 || left > 0 || !WIFSIGNALED(status)) {
+    CHECK(++tries < MOST_TRIES);
+    return true;
+  }
+  CHECK_EQ(WTERMSIG(status), signum);
+  return false;
+}
+
+/* --- Its clients ------------------------------------------------------------- */
+
+/* Ask on a connection. Returns the pid of who answers, or -1 if nobody does;
+ * and whether that was the last answer. */
+static pid_t ask_rest(int fd, const char* request, bool* last) {
+  static const char ok[] = "HTTP/1.1 200 OK\r\n";
+  size_t filled = 0;
+  char buffer[512];
+  const char* body;
+  ssize_t n;
+
+  *last = true;
+  if (send(fd, request, strlen(request), MSG_NOSIGNAL) !=
+      (ssize_t) strlen(request))
+    return -1;
+  do {
+    wait_readable(fd);
+    n = recv(fd, buffer + filled, sizeof(buffer) - 1 - filled, 0);
+    if (n <= 0)
+      return -1;
+    filled += (size_t) n;
+    buffer[filled] = '\0';
+    body = strstr(buffer, "\r\n\r\n");
+  } while (body == NULL || strchr(body, '\0') - body < 4 + 11);
+  *last = strstr(buffer, "Connection: close\r\n") != NULL;
+  return strncmp(buffer, ok, strlen(ok)) == 0 ? atoi(body + 4) : -1;
+}
+
+static pid_t ask(int fd, bool* last) {
+  return ask_rest(fd, REQUEST, last);
+}
+
+static pid_t ask_anew(void) {
+  int fd = connect_to(port);
+  bool last;
+  pid_t pid = ask(fd, &last);
+
+  CHECK(!last);
+  close(fd);
+  return pid;
+}
+
+/* Who answers while the others cannot? */
+static void check_serves(pid_t pid) {
+  unsigned i;
+
+  for (i = 0; i < count; i++)
+    if (workers[i] != pid)
+      stop_worker(workers[i]);
+  CHECK_EQ(ask_anew(), pid);
+  for (i = 0; i < count; i++)
+    if (workers[i] != pid)
+      signal_worker(workers[i], SIGCONT);
+}
+
+static void check_all_serve(void) {
+  unsigned i;
+
+  CHECK_EQ(count, WORKERS);
+  for (i = 0; i < count; i++)
+    check_serves(workers[i]);
+}
+
+/* --- Load ----------------------------------------------------------------------- */
+
+/* Clients that ask until they are told to stop. Each asks on a connection as
+ * long as it may, at most `most` times, and pauses now and then: a connection
+ * that is idle for a moment is what a replacement could cut. */
+static struct load {
+  pthread_t thread;
+  unsigned most;
+} loads[4];
+
+static atomic_uint answers, lasts, failures;
+static atomic_bool enough;
+
+static void complain(const char* what, int err) {
+  fprintf(stderr, "%s: %s\n", what, err != 0 ? uv_strerror(err) : "cut");
+  atomic_fetch_add(&failures, 1);
+}
+
+static void* be_client(void* arg) {
+  const struct load* load = arg;
+  unsigned asked;
+  bool last;
+  int fd;
+
+  while (!atomic_load(&enough)) {
+    fd = try_connect(port);
+    if (fd < 0) {
+      complain("connect", fd);
+      continue;
+    }
+    last = false;
+    for (asked = 0; !last && asked < load->most; asked++) {
+      if (atomic_load(&enough))
+        break;
+      if (ask(fd, &last) > 0)
+        atomic_fetch_add(&answers, 1);
+      else
+        complain("request", 0);
+      if (asked % 16 == 15)
+        uv_sleep(asked / 16 % 8);
+    }
+    if (last)
+      atomic_fetch_add(&lasts, 1);
+    close(fd);
+  }
+  return NULL;
+}
+
+static void start_load(void) {
+  static const unsigned most[] = {1, 100, 1000000, 1000000};
+  size_t i;
+
+  for (i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+    loads[i].most = most[i];
+    CHECK_EQ(pthread_create(&loads[i].thread, NULL, be_client, &loads[i]), 0);
+  }
+}
+
+/* Wait until the load has had `n` more answers. */
+static unsigned goal;
+
+static bool has_had_enough(void* data) {
+  (void) data;
+  return atomic_load(&answers) >= goal || atomic_load(&failures) > 0;
+}
+
+static void wait_for_answers(unsigned n) {
+  goal = atomic_load(&answers) + n;
+  wait_until(has_had_enough, NULL, "clients are answered");
+}
+
+static void stop_load(void) {
+  size_t i;
+
+  atomic_store(&enough, true);
+  for (i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
+    CHECK_EQ(pthread_join(loads[i].thread, NULL), 0);
+  fprintf(stderr,
+          "%u answers, %u of them the last of a connection, %u failures\n",
+          atomic_load(&answers),
+          atomic_load(&lasts),
+          atomic_load(&failures));
+  CHECK_EQ(atomic_load(&failures), 0);
+}
+
+/* All are others now, and as many as before. */
+static void replace_all(void) {
+  pid_t before[WORKERS];
+  unsigned i;
+
+  CHECK_EQ(count, WORKERS);
+  memcpy(before, workers, sizeof(before));
+  program_signal(&p, SIGHUP);
+  expect("Replaced");
+  CHECK_EQ(count, WORKERS);
+  for (i = 0; i < WORKERS; i++)
+    CHECK(!is_worker(before[i]));
+}
+
+/* --- Tests ------------------------------------------------------------------------ */
+
+static void four_workers_serve(void) {
+  start("--grace=1000");
+  check_all_serve();
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+static void a_worker_that_dies_is_replaced(void) {
+  pid_t killed;
+
+  start("--grace=1000");
+  killed = workers[1];
+  signal_worker(killed, SIGKILL);
+  expect("Worker "); /* has gone */
+  CHECK(!is_worker(killed));
+  expect("Worker "); /* serves */
+  check_all_serve();
+  program_signal(&p, SIGINT);
+  check_death_by(SIGINT);
+}
+
+/* What the workers say of themselves; of each, if `each` is not 0, so many. */
+static unsigned long sum_requests(unsigned long each) {
+  unsigned long requests;
+  unsigned long sum = 0;
+  unsigned said = 0;
+  const char* line;
+  int pid;
+
+  while (said < WORKERS) {
+    line = hear("Worker ");
+    CHECK(line != NULL);
+    CHECK_EQ(sscanf(line, "Worker %d: %lu requests", &pid, &requests), 2);
+    CHECK(is_worker(pid));
+    if (each != 0)
+      CHECK_EQ(requests, each);
+    sum += requests;
+    said++;
+  }
+  return sum;
+}
+
+static void sigusr1_goes_to_all_workers(void) {
+  start("--grace=1000");
+  check_all_serve();
+  program_signal(&p, SIGUSR1);
+  CHECK_EQ(sum_requests(1), WORKERS);
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+/* Run the arguments with a SIGTERM that waits to be unblocked. */
+static int be_early(char** argv) {
+  sigset_t set = set_of(SIGTERM);
+
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  raise(SIGTERM);
+  execvp(argv[0], argv);
+  return 126;
+}
+
+static void sigterm_before_there_is_a_listener_ends_it_as_ever(void) {
+  program_start_2to1(&p, LIST("test/examples/prefork", "early", PREFORK), NULL);
+  CHECK(hear("") == NULL); /* it neither serves nor complains */
+  check_death_by(SIGTERM);
+}
+
+static bool is_refused(void* data) {
+  int fd = try_connect(port);
+
+  (void) data;
+  if (fd >= 0)
+    close(fd);
+  return fd == UV_ECONNREFUSED;
+}
+
+/* The half of a request that has come is waited for, and idle clients are not.
+ */
+static void sigterm_answers_what_is_under_way_and_ends_all(void) {
+  int busy, idle, silent;
+  bool last;
+
+  start("--grace=1000");
+  idle = connect_to(port);
+  CHECK(is_worker(ask(idle, &last)));
+  CHECK(!last);
+  silent = connect_to(port);
+  busy = connect_to(port);
+  CHECK(is_worker(ask(busy, &last)));
+  send_text(busy, "GET / HTTP/1.1\r\n");
+  /* The worker has read it when it has read what came later, at the latest. */
+  check_all_serve();
+  program_signal(&p, SIGTERM);
+  expect_end(idle);
+  expect_end(silent);
+  wait_until(is_refused, NULL, "the listener is closed");
+  CHECK(ask_rest(busy, "Host: here\r\n\r\n", &last) > 0);
+  CHECK(last);
+  expect_end(busy);
+  check_death_by(SIGTERM);
+}
+
+static void sighup_replaces_all_workers_under_load(void) {
+  unsigned i;
+
+  start("--grace=1000");
+  start_load();
+  for (i = 0; i < 10; i++) {
+    wait_for_answers(200);
+    replace_all();
+  }
+  /* One that is pending begins when the one that runs is finished. */
+  program_signal(&p, SIGHUP);
+  expect("Worker ");
+  program_signal(&p, SIGHUP);
+  expect("Replaced");
+  expect("Replaced");
+  wait_for_answers(200);
+  stop_load();
+  CHECK(atomic_load(&lasts) > 0);
+  check_all_serve();
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+  CHECK_EQ(gone, 13 * WORKERS);
+}
+
+/* Answers of this generation, so that the next one has clients to take over. */
+static void wait_for_load_of(struct program* client) {
+  do {
+    if (program_has_ended(client))
+      return;
+    program_signal(&p, SIGUSR1);
+  } while (sum_requests(0) == 0);
+}
+
+/* It asks until it is told to end, and waits for an answer however long. */
+static void sighup_replaces_all_workers_under_wrk(void) {
+  static const char wait[] = "--timeout=600s";
+  struct program wrk;
+  char url[64];
+  const char* line;
+  double rate = 0;
+  unsigned i;
+  int status;
+
+  start("--grace=1000");
+  snprintf(url, sizeof(url), "http://127.0.0.1:%u/", port);
+  program_start_2to1(
+      &wrk, LIST("wrk", "-t2", "-c50", "-d600s", wait, url), NULL);
+  for (i = 0; i < 5; i++) {
+    wait_for_load_of(&wrk);
+    replace_all();
+  }
+  wait_for_load_of(&wrk);
+  if (!program_has_ended(&wrk))
+    program_signal(&wrk, SIGINT);
+  while ((line = program_line_or_end(&wrk, "")) != NULL) {
+    fprintf(stderr, "wrk: %s\n", line);
+    CHECK(strstr(line, "Socket errors") == NULL);
+    CHECK(strstr(line, "Non-2xx") == NULL);
+    sscanf(line, "Requests/sec: %lf", &rate);
+  }
+  status = program_finish(&wrk);
+  if (WEXITSTATUS(status) == 127)
+    skip_test("no wrk here");
+  CHECK_EQ(status, 0);
+  CHECK(rate > 0);
+  check_all_serve();
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+/* It belongs to a worker that goes, and is idle all the time. */
+static void an_idle_connection_outlives_its_worker_by_one_answer(void) {
+  bool last;
+  pid_t pid;
+  int fd;
+  int i;
+
+  start("--grace=1000");
+  fd = connect_to(port);
+  pid = ask(fd, &last);
+  CHECK(is_worker(pid));
+  CHECK(!last);
+  program_signal(&p, SIGHUP);
+  for (i = 0; i < WORKERS; i++)
+    expect("Worker "); /* the new ones serve; or an old one has gone */
+  do {
+    CHECK_EQ(ask(fd, &last), pid);
+    uv_sleep(1);
+  } while (!last);
+  expect_end(fd);
+  expect("Replaced");
+  CHECK(!is_worker(pid));
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+static void a_stuck_worker_is_killed_at_the_deadline(void) {
+  uint64_t since;
+
+  do {
+    start("--grace=1");
+    stop_worker(workers[2]);
+    since = uv_hrtime();
+    program_signal(&p, SIGTERM);
+  } while (is_too_slow_to_die_by(SIGTERM));
+  CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
+}
+
+static void a_stuck_worker_is_killed_when_it_is_replaced(void) {
+  do {
+    start("--grace=0");
+    stop_worker(workers[0]);
+    replace_all();
+    program_signal(&p, SIGTERM);
+  } while (is_too_slow_to_die_by(SIGTERM));
+}
+
+/* A reload that is not finished, and the client that it waits for, do not hold
+ * up the end: it comes long before the grace is over. */
+static void sigterm_ends_also_what_is_being_replaced(void) {
+  unsigned i;
+  bool last;
+  pid_t pid;
+  int idle;
+
+  start("--grace=1000");
+  idle = connect_to(port);
+  pid = ask(idle, &last);
+  CHECK(!last);
+  program_signal(&p, SIGHUP);
+  for (i = 0; i < 2 * WORKERS - 1; i++)
+    expect("Worker "); /* serves, or has gone: all but one */
+  CHECK_EQ(count, WORKERS + 1);
+  CHECK(is_worker(pid));
+  program_signal(&p, SIGTERM);
+  expect_end(idle);
+  check_death_by(SIGTERM);
+}
+
+/* Nobody is there to tell them to go. */
+static void workers_do_not_outlive_their_parent(void) {
+  int status;
+
+  start("--grace=1000");
+  program_signal(&p, SIGKILL);
+  CHECK(hear(NEVER) == NULL);
+  status = program_finish(&p);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGKILL);
+}
+
+/* --- A release that does not start ------------------------------------------------- */
+
+/* Where libtool's libraries are, if it has a wrapper set that; and the program
+ * that it has run. */
+static const char* library_path = "LD_LIBRARY_PATH";
+static char folder[] = "/tmp/uvsig-prefork-XXXXXX";
+static char copy[64];
+
+static void copy_file(const char* from, const char* to, mode_t mode) {
+  char bytes[65536];
+  ssize_t n;
+  int in = open(from, O_RDONLY | O_CLOEXEC);
+  int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+  CHECK(in >= 0);
+  CHECK(out >= 0);
+  while ((n = read(in, bytes, sizeof(bytes))) > 0)
+    CHECK_EQ(write(out, bytes, (size_t) n), n);
+  CHECK_EQ(n, 0);
+  close(in);
+  CHECK_EQ(close(out), 0);
+}
+
+static void find_library_path(pid_t pid) {
+  static char bytes[65536];
+  char path[64];
+  const char* entry;
+  size_t n;
+  FILE* file;
+
+  snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+  file = fopen(path, "re");
+  CHECK(file != NULL);
+  n = fread(bytes, 1, sizeof(bytes) - 1, file);
+  fclose(file);
+  for (entry = bytes; entry < bytes + n; entry += strlen(entry) + 1)
+    if (strncmp(entry, "LD_LIBRARY_PATH=", 16) == 0)
+      library_path = entry;
+}
+
+/* Make a copy of the program, which may be replaced. */
+static void make_copy(void) {
+  char path[64];
+
+  start("--grace=1000");
+  CHECK(mkdtemp(folder) != NULL);
+  snprintf(copy, sizeof(copy), "%s/prefork", folder);
+  snprintf(path, sizeof(path), "/proc/%d/exe", p.pid);
+  copy_file(path, copy, 0700);
+  find_library_path(p.pid);
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+/* While the workers of a broken release die at once, the old ones serve, and
+ * the parent does not spin: after each of them it waits longer. */
+static void a_release_that_does_not_start_replaces_nobody(void) {
+  static const char broken[] = "#!/bin/sh\nexit 1\n";
+  char good[80];
+  uint64_t since;
+  unsigned i;
+  int fd;
+
+  make_copy();
+  start_with(LIST(copy, "--workers=1", "--grace=1000"), LIST(library_path));
+  start_load();
+  snprintf(good, sizeof(good), "%s/good", folder);
+  CHECK_EQ(rename(copy, good), 0);
+  fd = open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+  CHECK(fd >= 0);
+  CHECK_EQ(write(fd, broken, strlen(broken)), strlen(broken));
+  close(fd);
+
+  since = uv_hrtime();
+  program_signal(&p, SIGHUP);
+  for (i = 0; i < 5; i++)
+    expect("Worker "); /* has gone */
+  CHECK_EQ(gone, 5);
+  CHECK_EQ(count, 1); /* the old one */
+  /* 100, 200, 400 and 800 ms, if the machine lets each die within a second */
+  CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
+  wait_for_answers(100);
+
+  CHECK_EQ(rename(good, copy), 0);
+  expect("Replaced");
+  wait_for_answers(100);
+  stop_load();
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+  CHECK_EQ(unlink(copy), 0);
+  CHECK_EQ(rmdir(folder), 0);
+}
+
+int main(int argc, char** argv) {
+  const struct CMUnitTest tests[] = {
+      TEST(four_workers_serve),
+      TEST(a_worker_that_dies_is_replaced),
+      TEST(sigusr1_goes_to_all_workers),
+      TEST(sigterm_before_there_is_a_listener_ends_it_as_ever),
+      TEST(sigterm_answers_what_is_under_way_and_ends_all),
+      TEST(sighup_replaces_all_workers_under_load),
+      TEST(sighup_replaces_all_workers_under_wrk),
+      TEST(an_idle_connection_outlives_its_worker_by_one_answer),
+      TEST(a_stuck_worker_is_killed_at_the_deadline),
+      TEST(a_stuck_worker_is_killed_when_it_is_replaced),
+      TEST(sigterm_ends_also_what_is_being_replaced),
+      TEST(workers_do_not_outlive_their_parent),
+      TEST(a_release_that_does_not_start_replaces_nobody),
+  };
+
+  if (argc > 2 && strcmp(argv[1], "early") == 0)
+    return be_early(argv + 2);
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Children with a deadline, checks, the loop fixture: see harness.h.
+ */
+
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef HAVE_LINUX_SOCKIOS_H
+# include <linux/sockios.h>
+#endif
+#include <sys/ioctl.h>
+#ifdef __linux__
+# include <sys/prctl.h>
+#endif
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { DEADLINE = 240, SKIPPED = 77, VALGRIND_ERROR = 99, MOST_FDS = 1024 };
+
+/* --- Children ------------------------------------------------------------- */
+
+void harness_init(void) {
+  cmocka_set_message_output(CM_OUTPUT_TAP);
+  cmocka_set_test_filter(getenv("TEST_ONLY"));
+}
+
+static unsigned setting(const char* name, unsigned otherwise) {
+  const char* text = getenv(name);
+  int value = text != NULL ? atoi(text) : 0;
+
+  return value > 0 ? (unsigned) value : otherwise;
+}
+
+unsigned scaled(unsigned n) {
+  unsigned divisor = setting("TEST_SCALE", 1);
+
+  return n > divisor ? n / divisor : 1;
+}
+
+int open_fds(void) {
+  int count = 0;
+  int fd;
+
+  for (fd = 0; fd < MOST_FDS; fd++)
+    count += fcntl(fd, F_GETFD) != -1;
+  return count;
+}
+
+static unsigned deadline(void) {
+  return setting("TEST_DEADLINE", DEADLINE);
+}
+
+static uint64_t began; /* of this child */
+
+bool has_time(void) {
+  return uv_hrtime() - began < (uint64_t) deadline() * 1000000000 / 4;
+}
+
+static void reset_signals(void) {
+  struct sigaction action;
+  sigset_t set;
+  int signum;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = SIG_DFL;
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    sigaction(signum, &action, NULL); /* fails for those that cannot be set */
+  sigemptyset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+/* The main thread's stack grows as it is used, but under valgrind 3.19 not for
+ * a handler with SA_ONSTACK. Tests raise signals at any depth. */
+__attribute__((noinline)) static void grow_stack(void) {
+  volatile char room[256 * 1024];
+
+  room[0] = 0;
+  (void) room[0];
+}
+
+static void be_child(test_fn fn) {
+  const struct rlimit none = {0, 0};
+  uv_loop_t loop;
+  int fds;
+
+  began = uv_hrtime();
+#ifdef __linux__
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* if somebody ends the parent */
+#endif
+  setpgid(0, 0); /* the parent may have to end grandchildren too */
+  grow_stack();
+  reset_signals();
+  setrlimit(RLIMIT_CORE, &none);
+  /* A process's first loop opens descriptors that stay. */
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+  fds = open_fds();
+  fn();
+  CHECK_EQ(open_fds(), fds);
+  exit(0); /* not _exit(): leaks and coverage are reported at exit */
+}
+
+/* Wait for the end of everything that holds the other end of `fd`. */
+static bool wait_for_end(int fd) {
+  struct pollfd pollfd = {fd, POLLIN, 0};
+  int n;
+
+  do
+    n = poll(&pollfd, 1, (int) deadline() * 1000);
+  while (n < 0 && errno == EINTR);
+  return n == 1;
+}
+
+int run_child(test_fn fn) {
+  int lifeline[2];
+  int status;
+  pid_t pid;
+
+  fflush(NULL);
+  CHECK_EQ(pipe2(lifeline, O_CLOEXEC), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    close(lifeline[0]);
+    /* out of the way of the tests that look for the lowest free number */
+    CHECK(fcntl(lifeline[1], F_DUPFD_CLOEXEC, 200) >= 0);
+    close(lifeline[1]);
+    be_child(fn);
+  }
+  close(lifeline[1]);
+  if (!wait_for_end(lifeline[0])) {
+    fprintf(stderr, "child %d is over its deadline\n", (int) pid);
+    kill(-pid, SIGKILL);
+  }
+  close(lifeline[0]);
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  return status;
+}
+
+bool child_passed(int status) {
+  if (WIFSIGNALED(status))
+    fprintf(stderr, "child died by %s\n", uvsig_signal_name(WTERMSIG(status)));
+  else if (WEXITSTATUS(status) != 0)
+    fprintf(stderr, "child exited with %d\n", WEXITSTATUS(status));
+  return status == 0;
+}
+
+void harness_test(void** state) {
+  const struct test_case* test = *state;
+  int status = run_child(test->fn);
+
+  if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+    skip();
+  assert_true(child_passed(status));
+}
+
+void skip_test(const char* reason) {
+  fprintf(stderr, "skipped: %s\n", reason);
+  exit(SKIPPED);
+}
+
+void skip_under_valgrind(const char* reason) {
+  const char* tool = getenv("TEST_TOOL");
+
+  if (tool != NULL && strcmp(tool, "valgrind") == 0)
+    skip_test(reason);
+}
+
+bool under_thread_sanitizer(void) {
+  const char* sanitizer = getenv("SANITIZER");
+
+  return sanitizer != NULL && strstr(sanitizer, "thread") != NULL;
+}
+
+int run_forked(void (*fn)(void)) {
+  pid_t child = fork();
+  int status;
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    fn();
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+/* Under valgrind, a thread that is left is an error, which has a number of its
+ * own. */
+static bool was_too_slow(int status) {
+  const char* tool = getenv("TEST_TOOL");
+
+  return WIFEXITED(status) &&
+         (WEXITSTATUS(status) == 128 + SIGTERM ||
+          (WEXITSTATUS(status) == VALGRIND_ERROR && tool != NULL));
+}
+
+int run_in_time(void (*fn)(unsigned ms)) {
+  unsigned ms;
+  pid_t child;
+  int status = 0;
+
+  for (ms = 100; ms <= 2000; ms += 100) {
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      fn(ms);
+      _exit(0);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    if (!was_too_slow(status))
+      break;
+  }
+  return status;
+}
+
+pid_t send_from_child(void (*send)(pid_t to)) {
+  pid_t parent = getpid();
+  pid_t child = fork();
+  int status;
+
+  CHECK(child >= 0);
+  if (child == 0) {
+    send(parent);
+    _exit(0);
+  }
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  return child;
+}
+
+/* --- Signals -------------------------------------------------------------- */
+
+sigset_t set_of(int signum) {
+  sigset_t set;
+
+  sigemptyset(&set);
+  if (signum != 0)
+    sigaddset(&set, signum);
+  return set;
+}
+
+bool is_blocked(int signum) {
+  sigset_t set;
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &set), 0);
+  return sigismember(&set, signum) == 1;
+}
+
+struct sigaction action_of(int signum) {
+  struct sigaction action;
+
+  CHECK_EQ(sigaction(signum, NULL, &action), 0);
+  return action;
+}
+
+void install_handler(int signum, void (*handler)(int)) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(signum, &action, NULL), 0);
+}
+
+volatile sig_atomic_t foreign_calls;
+
+void count_foreign(int signum) {
+  (void) signum;
+  foreign_calls++;
+}
+
+/* --- Checks --------------------------------------------------------------- */
+
+void check_failed(const char* file, int line, const char* format, ...) {
+  va_list arguments;
+
+  fprintf(stderr, "%s:%d: ", file, line);
+  va_start(arguments, format);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fputc('\n', stderr);
+  _exit(1);
+}
+
+void check_str(const char* file,
+               int line,
+               const char* what,
+               const char* actual,
+               const char* expected) {
+  if (actual == NULL || strcmp(actual, expected) != 0)
+    check_failed(file,
+                 line,
+                 "%s is \"%s\", not \"%s\"",
+                 what,
+                 actual != NULL ? actual : "(null)",
+                 expected);
+}
+
+struct sigaction stop_and_put_back(struct recorder* r) {
+  int signum = r->w.signum;
+  struct sigaction ours = action_of(signum);
+
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+  CHECK_EQ(sigaction(signum, &ours, NULL), 0);
+  return ours;
+}
+
+void check_books(const uvsig_t* sig,
+                 int signum,
+                 uint64_t delivered,
+                 uint64_t discarded) {
+  uvsig_stats_t stats;
+
+  uvsig_stats(sig, signum, &stats);
+  CHECK_EQ(stats.delivered, delivered);
+  CHECK_EQ(stats.discarded, discarded);
+  CHECK_EQ(stats.caught, delivered + discarded);
+}
+
+void raise_times(int signum, unsigned times) {
+  while (times-- > 0)
+    CHECK_EQ(uvsig_raise_signal(signum), 0);
+}
+
+void let_pass(uint64_t milliseconds) {
+  uint64_t end = uv_hrtime() + milliseconds * 1000 * 1000;
+
+  while (uv_hrtime() < end)
+    ;
+}
+
+/* Of a UNIX socket this would count what the peer has not read. */
+static bool is_on_its_way(int fd) {
+#ifdef SIOCOUTQ
+  struct sockaddr_storage address;
+  socklen_t size = sizeof(address);
+  int count = 0;
+
+  return getsockname(fd, (struct sockaddr*) &address, &size) == 0 &&
+         address.ss_family == AF_INET && ioctl(fd, SIOCOUTQ, &count) == 0 &&
+         count > 0;
+#else
+  (void) fd;
+  return false;
+#endif
+}
+
+void wait_delivered(int fd) {
+  while (is_on_its_way(fd))
+    uv_sleep(1);
+}
+
+/* --- Loops ---------------------------------------------------------------- */
+
+static void on_closed(uvsig_t* sig) {
+  struct fixture* f = sig->data;
+
+  f->closed++;
+}
+
+void fixture_open(struct fixture* f, const uvsig_options_t* options) {
+  memset(f, 0, sizeof(*f));
+  CHECK_EQ(uv_loop_init(&f->loop), 0);
+  f->sig.data = f;
+  CHECK_EQ(uvsig_init(&f->loop, &f->sig, options), 0);
+}
+
+void fixture_close(struct fixture* f) {
+  if (f->closed == 0) {
+    CHECK_EQ(uvsig_close(&f->sig, on_closed), 0);
+    CHECK_EQ(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
+    CHECK_EQ(f->closed, 1);
+  }
+  close_loop(&f->loop);
+}
+
+void close_loop(uv_loop_t* loop) {
+  int err = uv_loop_close(loop);
+
+  if (err != 0)
+    uv_print_all_handles(loop, stderr);
+  CHECK_EQ(err, 0);
+}
+
+void run_until(uv_loop_t* loop,
+               const unsigned long* count,
+               unsigned long expected) {
+  while (*count < expected)
+    if (uv_run(loop, UV_RUN_ONCE) == 0)
+      break;
+  CHECK_EQ(*count, expected);
+}
+
+void run_idle(uv_loop_t* loop) {
+  struct pollfd pollfd = {uv_backend_fd(loop), POLLIN, 0};
+
+  /* The first turn registers what is new with the kernel. */
+  do
+    uv_run(loop, UV_RUN_NOWAIT);
+  while (poll(&pollfd, 1, 0) == 1);
+}
+
+/* --- Recorders ------------------------------------------------------------ */
+
+void record(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
+  struct recorder* r = w->data;
+
+  CHECK(info->count >= 1);
+  CHECK_EQ(info->signum, signum);
+  CHECK(info->flags == 0 || info->flags == UVSIG_INFO_NONE);
+  CHECK(info->flags == UVSIG_INFO_NONE || info->count == 1);
+  r->calls++;
+  r->signals += info->count;
+  if (info->count > r->largest)
+    r->largest = info->count;
+  r->signum = signum;
+  if (r->then != NULL)
+    r->then(r);
+}
+
+void recorder_init(struct recorder* r, uvsig_t* sig) {
+  memset(r, 0, sizeof(*r));
+  r->w.data = r;
+  CHECK_EQ(uvsig_watcher_init(sig, &r->w), 0);
+}
+
+void recorder_start(struct recorder* r, int signum) {
+  CHECK_EQ(uvsig_watcher_start(&r->w, record, signum), 0);
+}
+
+void recorder_start_oneshot(struct recorder* r, int signum) {
+  CHECK_EQ(uvsig_watcher_start_oneshot(&r->w, record, signum), 0);
+}

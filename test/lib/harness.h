@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the test programs share. Every test changes dispositions, so each runs
+ * in a child process of its own, started with default dispositions, an empty
+ * mask and no core dumps, and watched by a parent with a deadline. The child's
+ * exit status is its only report. It must leave as many descriptors open as it
+ * found. TEST_DEADLINE, in seconds, sets another deadline than four minutes.
+ * TEST_ONLY is a pattern (* and ?) of the names of the tests that run.
+ */
+
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <uvsig.h>
+
+typedef void (*test_fn)(void);
+
+/* A test that passes when `fn` returns in its child. */
+struct test_case {
+  test_fn fn;
+};
+#define TEST(fn)                                                               \
+  { #fn, harness_test, NULL, NULL, &(struct test_case){fn} }
+
+void harness_init(void);
+void harness_test(void** state);
+
+/* Run `fn` in a child and return its wait status. */
+int run_child(test_fn fn);
+/* Was it `exit(0)`? If not, say so on standard error. */
+bool child_passed(int status);
+/* End this child as skipped, with the reason. */
+void skip_test(const char* reason);
+/* The same, if the tests run under valgrind (TEST_TOOL). */
+void skip_under_valgrind(const char* reason);
+
+/* Is this a build with ThreadSanitizer (SANITIZER)? It holds signals back until a
+ * call that it knows of, and of several of a number it keeps one. */
+bool under_thread_sanitizer(void);
+
+/* What a test does `n` times, divided where TEST_SCALE says that this machine
+ * is slow (valgrind); at least 1. */
+unsigned scaled(unsigned n);
+/* And whether it goes on: for a quarter of the deadline, so that a machine that
+ * is slow for once does less instead of meeting it. */
+bool has_time(void);
+
+int open_fds(void);
+
+/* A plain child of fork(), without what run_child() prepares: it runs `fn`, and
+ * its wait status is returned. */
+int run_forked(void (*fn)(void));
+/* The same for `fn` that a deadline of a shutdown, which is to take some of
+ * these milliseconds, may end too soon where the machine lets it stand still,
+ * with 128 + SIGTERM: then once more, with longer ones, but not for ever. */
+int run_in_time(void (*fn)(unsigned ms));
+/* A child that runs `send` with this process's pid, and has ended at return. */
+pid_t send_from_child(void (*send)(pid_t to));
+
+/* A set of one signal, or, with 0, of none. */
+sigset_t set_of(int signum);
+bool is_blocked(int signum); /* in the calling thread */
+struct sigaction action_of(int signum);
+/* A handler of somebody else's, without flags, and one that counts. */
+void install_handler(int signum, void (*handler)(int));
+void count_foreign(int signum);
+extern volatile sig_atomic_t foreign_calls;
+
+/* Checks end the child: cmocka's would return into the parent's test run. */
+void check_failed(const char* file, int line, const char* format, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
+
+#define CHECK(condition)                                                       \
+  do {                                                                         \
+    if (!(condition))                                                          \
+      check_failed(__FILE__, __LINE__, "%s", #condition);                      \
+  } while (0)
+
+#define CHECK_EQ(actual, expected)                                             \
+  do {                                                                         \
+    long long actual_ = (long long) (actual);                                  \
+    long long expected_ = (long long) (expected);                              \
+    if (actual_ != expected_)                                                  \
+      check_failed(__FILE__,                                                   \
+                   __LINE__,                                                   \
+                   "%s is %lld, not %s (%lld)",                                \
+                   #actual,                                                    \
+                   actual_,                                                    \
+                   #expected,                                                  \
+                   expected_);                                                 \
+  } while (0)
+
+#define CHECK_STR(actual, expected)                                            \
+  check_str(__FILE__, __LINE__, #actual, actual, expected)
+void check_str(const char* file,
+               int line,
+               const char* what,
+               const char* actual,
+               const char* expected);
+
+/* A loop with the signals of one uvsig_t. */
+struct fixture {
+  uv_loop_t loop;
+  uvsig_t sig;
+  unsigned closed; /* close callbacks */
+};
+
+void fixture_open(struct fixture* f, const uvsig_options_t* options);
+/* Close what is open, run the loop until it is empty, and check that it is. */
+void fixture_close(struct fixture* f);
+void close_loop(uv_loop_t* loop);
+/* Run the loop until `*count` is `expected`; fail if it ends before. */
+void run_until(uv_loop_t* loop, const unsigned long* count, unsigned long expected);
+/* Run the loop's turns until nothing is ready. */
+void run_idle(uv_loop_t* loop);
+
+/* A watcher that remembers what it was told. */
+struct recorder {
+  uvsig_watcher_t w;
+  unsigned long calls;
+  unsigned long signals;
+  unsigned long largest; /* count */
+  int signum;
+  void (*then)(struct recorder* r); /* if any, called at the end */
+};
+
+void recorder_init(struct recorder* r, uvsig_t* sig);
+void recorder_start(struct recorder* r, int signum);
+void recorder_start_oneshot(struct recorder* r, int signum);
+void record(uvsig_watcher_t* w, int signum, const uvsig_info_t* info);
+
+/* Stop it, and put the library's handler back, as somebody would who has saved
+ * it meanwhile. Returns that. */
+struct sigaction stop_and_put_back(struct recorder* r);
+
+/* The books of one signal, at rest: caught is delivered and discarded. */
+void check_books(const uvsig_t* sig,
+                 int signum,
+                 uint64_t delivered,
+                 uint64_t discarded);
+
+void raise_times(int signum, unsigned times);
+
+/* Be busy for that long: it is time itself that the case is about. */
+void let_pass(uint64_t milliseconds);
+
+/* Until the system has handed on what was sent on this TCP socket: then it is
+ * there when the other side looks. Harmless for other sockets. */
+void wait_delivered(int fd);
+
+#endif /* HARNESS_H */

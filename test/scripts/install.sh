@@ -1,0 +1,160 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# A user's view of "make install": into a staging directory, then a program
+# that knows only what pkg-config says, in C and in C++, shared and static,
+# which watches a signal and raises it; then "make uninstall".
+
+. "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
+
+root=$tmp/root
+check "make install works with DESTDIR" "$MAKE" install DESTDIR="$root"
+
+pc=$(find "$root" -name libuvsig.pc)
+if test -z "$pc"; then
+  fail "it installs libuvsig.pc"
+  finish
+fi
+pass "it installs libuvsig.pc"
+
+header=$(find "$root" -name uvsig.h)
+check "it installs the header as it is" cmp "$srcdir/include/uvsig.h" "$header"
+
+# What else there is: libraries, manual, nothing that only the build uses.
+find "$root" ! -type d | sed 's|.*/||' | grep -Ev \
+  '^(uvsig\.h|libuvsig\.(pc|la|a|so[0-9.]*|.*dylib)|uvsig.*\.[37])$' \
+  >"$tmp/extra"
+same "it installs nothing that a user has no use for" /dev/null "$tmp/extra"
+
+sed -n 's/^AC_INIT(\[libuvsig\], *\[\([^]]*\)\].*/\1/p' \
+  "$srcdir/configure.ac" >"$tmp/version.wanted"
+
+# The directories in the file are those after the staging, so they move. Not
+# PKG_CONFIG_SYSROOT_DIR: that would move libuv's directories too.
+mkdir "$tmp/pc"
+sed "s|^\([a-z_]*\)=/|\1=$root/|" "$pc" >"$tmp/pc/libuvsig.pc"
+PKG_CONFIG_PATH=$tmp/pc${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+export PKG_CONFIG_PATH
+$PKG_CONFIG --modversion libuvsig >"$tmp/version"
+same "pkg-config says configure.ac's version" \
+  "$tmp/version.wanted" "$tmp/version"
+
+# Both a C and a C++ program.
+cat >"$tmp/program.c" <<'END'
+#include <uvsig.h>
+#include <string.h>
+
+static int calls;
+
+static void on_signal(uvsig_watcher_t* w,
+                      int signum,
+                      const uvsig_info_t* info) {
+  calls += (int) info->count;
+  if (signum != SIGUSR1 || uvsig_close(w->sig, NULL) != 0)
+    calls = -1;
+}
+
+int main(int argc, char** argv) {
+  static uvsig_t sig;
+  static uvsig_watcher_t watcher;
+  uv_loop_t* loop = uv_default_loop();
+
+  if (argc != 2 || strcmp(argv[1], uvsig_version_string()) != 0)
+    return 2;
+  if (uvsig_init(loop, &sig, NULL) != 0 ||
+      uvsig_watcher_init(&sig, &watcher) != 0 ||
+      uvsig_watcher_start(&watcher, on_signal, SIGUSR1) != 0 ||
+      uvsig_raise_signal(SIGUSR1) != 0)
+    return 3;
+  if (uv_run(loop, UV_RUN_DEFAULT) != 0 || calls != 1)
+    return 4;
+  return uv_loop_close(loop) == 0 ? 0 : 5;
+}
+END
+cp "$tmp/program.c" "$tmp/program.cc"
+
+version=$(cat "$tmp/version.wanted")
+libdir=$($PKG_CONFIG --variable=libdir libuvsig)
+LD_LIBRARY_PATH=$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+cflags=$($PKG_CONFIG --cflags libuvsig)
+libs=$($PKG_CONFIG --libs libuvsig)
+# Our library from its archive, the others as the system has them, which may be
+# shared only.
+static_libs=$($PKG_CONFIG --static --libs libuvsig |
+  sed 's/-luvsig/-Wl,-Bstatic -luvsig -Wl,-Bdynamic/')
+# A sanitizer needs the whole program.
+sanitize=${SANITIZER:+-fsanitize=$SANITIZER}
+
+# build_and_run NAME COMPILER...: notes which libraries the program needs.
+build_and_run() {
+  name=$1
+  shift
+  rm -f "$tmp/program"
+  check "$name: it builds with pkg-config's flags" "$@"
+  check "$name: it receives the signal that it raises" \
+    "$tmp/program" "$version"
+  "$READELF" -d "$tmp/program" >"$tmp/program.dynamic" 2>&1
+}
+
+# Compilers and flags are lists of words.
+# shellcheck disable=SC2086
+c() {
+  name=$1
+  shift
+  build_and_run "$name" $CC -std=c99 -D_XOPEN_SOURCE=700 $sanitize $cflags \
+    -o "$tmp/program" "$tmp/program.c" "$@"
+}
+
+# shellcheck disable=SC2086
+cxx() {
+  name=$1
+  shift
+  build_and_run "$name" $CXX -std=c++11 $sanitize $cflags \
+    -o "$tmp/program" "$tmp/program.cc" "$@"
+}
+
+echo 'int main() { return 0; }' >"$tmp/try.cc"
+# shellcheck disable=SC2086
+if $CXX $sanitize -o "$tmp/try" "$tmp/try.cc" >/dev/null 2>&1; then
+  have_cxx=yes
+else
+  have_cxx=no
+fi
+
+# shellcheck disable=SC2086
+if test -e "$libdir/libuvsig.so"; then
+  c "C99, shared" $libs
+  check "C99, shared: it runs on the shared library" \
+    grep 'NEEDED.*libuvsig' "$tmp/program.dynamic"
+  if test $have_cxx = yes; then
+    cxx "C++11, shared" $libs
+  else
+    skip "C++11, shared" "no C++ compiler: $CXX"
+  fi
+else
+  skip "C99, shared" "no shared library: --disable-shared"
+  skip "C++11, shared" "no shared library: --disable-shared"
+fi
+
+# shellcheck disable=SC2086
+if test -e "$libdir/libuvsig.a"; then
+  c "C99, static" $static_libs
+  grep 'NEEDED.*libuvsig' "$tmp/program.dynamic" >"$tmp/needs"
+  same "C99, static: it runs without the shared library" \
+    /dev/null "$tmp/needs"
+  if test $have_cxx = yes; then
+    cxx "C++11, static" $static_libs
+  else
+    skip "C++11, static" "no C++ compiler: $CXX"
+  fi
+else
+  skip "C99, static" "no static library: --disable-static"
+  skip "C++11, static" "no static library: --disable-static"
+fi
+
+check "make uninstall works with DESTDIR" "$MAKE" uninstall DESTDIR="$root"
+find "$root" ! -type d >"$tmp/left"
+same "it leaves nothing behind" /dev/null "$tmp/left"
+
+finish

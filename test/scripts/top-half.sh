@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The top half, all that runs in signal context, is one object file, and what a
+# shutdown does there is another, which calls a third: they may refer to nothing
+# but what is async-signal-safe.
+#
+# Environment: NM, and what tap.sh has.
+
+. "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
+
+# POSIX.1-2017, 2.4.3, has these in its table.
+posix="_exit clock_gettime getpid memcpy memset raise send sigaction sigaddset
+sigemptyset sigismember sigpending timer_settime write"
+# These are not in it. uv_async_send(): libuv's manual says so.
+# pthread_setcancelstate(): glibc's manual says AS-Safe, and
+# POSIX.1-2024 has it in the table. sigwait(): a system call and nothing else,
+# and it is called where a signal is pending that no other thread can take.
+others="pthread_setcancelstate sigwait uv_async_send"
+# errno is async-signal-safe by the same text; each libc calls it something else.
+errno="__errno_location __errno ___errno __error"
+# What the library has in common with it.
+ours="uvsig__shared uvsig__info_set"
+
+find lib -name '*handler.o' -o -name '*escalate.o' -o -name '*-info.o' |
+  sort >"$tmp/objects"
+check "there is an object file of it" grep -q 'handler.o$' "$tmp/objects"
+check "there is one of what a shutdown does" \
+  grep -q 'escalate.o$' "$tmp/objects"
+
+words() {
+  printf '%s\n' "$@"
+}
+
+# undefined FILE: nm may be a list of words, such as "nm -B".
+undefined() {
+  # shellcheck disable=SC2086
+  ${NM:-nm} -u "$1" | awk '{ print $NF }'
+}
+
+# What compilers, sanitizers and coverage refer to by themselves begins with two
+# underscores, but for one name of the linker's.
+# shellcheck disable=SC2086
+while read -r object; do
+  undefined "$object" |
+    grep -vxF -e "_GLOBAL_OFFSET_TABLE_" | grep -v '^__' |
+    grep -vxF "$(words $posix $others $ours)" >"$tmp/found"
+  undefined "$object" | grep '^__' |
+    grep -vE '^__(asan|ubsan|tsan|sanitizer|gcov|llvm|stack_chk)' |
+    grep -vxF "$(words $errno)" >>"$tmp/found"
+  same "$object refers to nothing else" /dev/null "$tmp/found"
+  case $object in *-info.o) continue ;; esac
+  undefined "$object" | grep -xE 'write|send|_exit' >"$tmp/used"
+  check "$object is the one that acts" test -s "$tmp/used"
+done <"$tmp/objects"
+
+finish

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a shutdown waits for, but for the life of a connection: holds, child
+ * processes, listeners that fail, and a thousand connections that are idle.
+ */
+
+#include "../lib/server.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#ifdef __linux__
+# include <sys/prctl.h>
+#endif
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LONG = 3600 * 1000, THREADS = 4 };
+
+/* --- Holds ---------------------------------------------------------------- */
+
+static uvsig_shutdown_hold_t holds[60];
+
+static void serve_three_holds(void) {
+  static const char* const names[] = {"first", "second", "third"};
+  int i;
+
+  server_open();
+  for (i = 0; i < 3; i++)
+    CHECK_EQ(uvsig_shutdown_hold(&server.sd, &holds[i], names[i]), 0);
+  CHECK(holds[1].shutdown == &server.sd);
+  CHECK_STR(holds[1].name, "second");
+  CHECK_EQ(uvsig_shutdown_release(&holds[1]), 0);
+  CHECK(holds[1].shutdown == NULL);
+  CHECK_EQ(uvsig_shutdown_release(&holds[1]), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_release(&holds[0]), 0);
+  CHECK_EQ(uvsig_shutdown_release(&holds[2]), 0);
+  server_finish();
+}
+
+static void holds_that_are_never_released_are_named(void) {
+  do {
+    server_init();
+    server.options.grace_ms = 50;
+    server.options.hard_ms = 50;
+    server_start(serve_three_holds);
+    server_expect("r");
+    server_signal(SIGTERM);
+  } while (server_is_overdue("df"));
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 0);
+  CHECK_EQ(ended.report.holds, 2);
+  if (strcmp(ended.report.held, "third, first") != 0)
+    CHECK_STR(ended.report.held, "first, third");
+}
+
+static void serve_many_holds(void) {
+  size_t i;
+
+  server_open();
+  for (i = 0; i < sizeof(holds) / sizeof(*holds); i++)
+    CHECK_EQ(uvsig_shutdown_hold(&server.sd, &holds[i], "a long name"), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  for (i = 0; i < sizeof(holds) / sizeof(*holds); i++)
+    CHECK_EQ(uvsig_shutdown_release(&holds[i]), 0);
+  server_finish();
+}
+
+static void more_names_than_there_is_room_for_are_cut(void) {
+  const char* held = ended.report.held;
+  size_t length;
+
+  do {
+    server_init();
+    server.options.grace_ms = 10;
+    server.options.hard_ms = 10;
+    server_start(serve_many_holds);
+    server_expect("r");
+    server_signal(SIGTERM);
+  } while (server_is_overdue("df"));
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.holds, sizeof(holds) / sizeof(*holds));
+  length = strnlen(held, sizeof(ended.report.held));
+  CHECK(length < sizeof(ended.report.held));
+  CHECK(length > sizeof(ended.report.held) / 2);
+  CHECK(strncmp(held, "a long name, a long name, ", 26) == 0);
+  CHECK_STR(held + length - 3, "...");
+}
+
+static void release_from_thread(void* argument) {
+  (void) argument;
+  server_sleep();
+  CHECK_EQ(uvsig_shutdown_release(&holds[0]), 0);
+}
+
+static void hold_from_thread(void* argument) {
+  (void) argument;
+  CHECK_EQ(uvsig_shutdown_hold(&server.sd, &holds[0], "thread"), 0);
+}
+
+static uv_thread_t releasing;
+
+/* The questions' handle must not read what wakes the thread. */
+static void begin_to_release(uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    server_answer_no_more();
+    CHECK_EQ(uv_thread_create(&releasing, release_from_thread, NULL), 0);
+  }
+}
+
+static void serve_held_by_thread(void) {
+  uv_thread_t thread;
+
+  server_open();
+  CHECK_EQ(uv_thread_create(&thread, hold_from_thread, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uv_thread_join(&releasing), 0);
+  server_finish();
+}
+
+static void other_threads_hold_and_release(void) {
+  server_init();
+  server.options.grace_ms = LONG;
+  server.on_phase = begin_to_release;
+  server_start(serve_held_by_thread);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_silent(50);
+  server_wake();
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+static void hold_in_each_phase(uvsig_shutdown_phase_t phase) {
+  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t before;
+
+  memset(&hold, 0x5a, sizeof(hold));
+  before = hold;
+  if (phase <= UVSIG_SHUTDOWN_DRAINING) {
+    CHECK_EQ(uvsig_shutdown_hold(&server.sd, &holds[phase], "late"), 0);
+  } else {
+    CHECK_EQ(uvsig_shutdown_hold(&server.sd, &hold, "late"), UV_ECANCELED);
+    CHECK_EQ(memcmp(&hold, &before, sizeof(hold)), 0);
+  }
+}
+
+static long release_late(int question) {
+  CHECK_EQ(question, '-');
+  CHECK_EQ(uvsig_shutdown_release(&holds[UVSIG_SHUTDOWN_NOT_READY]), 0);
+  return uvsig_shutdown_release(&holds[UVSIG_SHUTDOWN_DRAINING]);
+}
+
+static void work_may_begin_while_draining_and_not_when_forcing(void) {
+  server_init();
+  server.options.debounce_ms = 0;
+  server.options.grace_ms = LONG;
+  server.options.hard_ms = LONG;
+  server.on_phase = hold_in_each_phase;
+  server.on_question = release_late;
+  server_start(serve_nothing);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  CHECK_EQ(server_ask(SERVER_PHASE), UVSIG_SHUTDOWN_DRAINING);
+  server_signal(SIGTERM);
+  server_expect("f");
+  CHECK_EQ(server_ask('-'), 0);
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.holds, 0);
+}
+
+/* Threads that begin and end work all the time are waited for, or refused. */
+
+static atomic_int working;
+
+static void hold_until_refused(void* argument) {
+  uvsig_shutdown_hold_t hold;
+  int err;
+
+  (void) argument;
+  while ((err = uvsig_shutdown_hold(&server.sd, &hold, "work")) == 0) {
+    working++;
+    sched_yield();
+    working--;
+    CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  }
+  CHECK_EQ(err, UV_ECANCELED);
+}
+
+static void check_nobody_works(uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DONE && server.sd.report.holds == 0)
+    CHECK_EQ(working, 0);
+}
+
+static void serve_workers(void) {
+  uv_thread_t threads[THREADS];
+  int i;
+
+  server_open();
+  for (i = 0; i < THREADS; i++)
+    CHECK_EQ(uv_thread_create(&threads[i], hold_until_refused, NULL), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  for (i = 0; i < THREADS; i++)
+    CHECK_EQ(uv_thread_join(&threads[i]), 0);
+  server_finish();
+}
+
+static void work_that_races_with_the_shutdown_is_held_or_refused(void) {
+  unsigned rounds = scaled(50);
+
+  while (rounds-- > 0) {
+    server_init();
+    server.options.grace_ms = 20;
+    server.options.hard_ms = LONG;
+    server.on_phase = check_nobody_works;
+    server_start(serve_workers);
+    server_expect("r");
+    server_signal(SIGTERM);
+    server_await('D');
+    server_dies(SIGTERM);
+    CHECK_EQ(ended.report.holds, 0);
+  }
+}
+
+/* --- Child processes ------------------------------------------------------ */
+
+struct child {
+  uv_process_t process;
+  uvsig_shutdown_child_t entry;
+};
+
+static struct child child;
+
+static void on_exit_of_child(uv_process_t* process, int64_t code, int signum) {
+  CHECK(process == &child.process);
+  CHECK_EQ(code, 0);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child.entry), 0);
+  uv_close((uv_handle_t*) process, NULL);
+  say(signum == SIGTERM ? 't' : signum == SIGKILL ? 'k' : '?');
+}
+
+/* It says i when it is there, and ends with the server, at the latest: then its
+ * standard input does. */
+static void spawn(const char* script) {
+  char* args[] = {(char[]){"sh"}, (char[]){"-c"}, (char[256]){0}, NULL};
+  uv_process_options_t options;
+  uv_stdio_container_t stdio[3];
+  int input[2];
+
+  CHECK_EQ(pipe2(input, O_CLOEXEC), 0);
+  snprintf(args[2], 256, "%s; printf i; exec cat", script);
+  memset(&options, 0, sizeof(options));
+  memset(stdio, 0, sizeof(stdio));
+  stdio[0].flags = UV_INHERIT_FD;
+  stdio[0].data.fd = input[0];
+  stdio[1].flags = UV_INHERIT_FD;
+  stdio[1].data.fd = server_said();
+  stdio[2].flags = UV_INHERIT_FD;
+  stdio[2].data.fd = STDERR_FILENO;
+  options.exit_cb = on_exit_of_child;
+  options.file = "sh";
+  options.args = args;
+  options.stdio = stdio;
+  options.stdio_count = 3;
+  CHECK_EQ(uv_spawn(&server.loop, &child.process, &options), 0);
+  close(input[0]);
+}
+
+static void add_child(void) {
+  int pid = child.process.pid;
+
+  CHECK_EQ(uvsig_shutdown_add_child(&server.sd, &child.entry, pid), 0);
+  CHECK(child.entry.shutdown == &server.sd);
+  CHECK_EQ(child.entry.pid, pid);
+}
+
+static void serve_child(void) {
+  server_open();
+  spawn(":");
+  add_child();
+  server_run();
+}
+
+static void serve_deaf_child(void) {
+  server_open();
+  spawn("trap '' TERM");
+  add_child();
+  server_run();
+}
+
+static void children_get_sigterm_when_draining_begins(void) {
+  server_init();
+  server.options.grace_ms = LONG;
+  server_start(serve_child);
+  server_await('i');
+  server_signal(SIGTERM);
+  server_await('t');
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+  CHECK_EQ(ended.report.killed + ended.report.children, 0);
+}
+
+static void children_that_are_deaf_get_sigkill_when_forcing_begins(void) {
+  server_init();
+  server.options.grace_ms = 100;
+  server.options.hard_ms = LONG;
+  server_start(serve_deaf_child);
+  server_await('i');
+  server_signal(SIGTERM);
+  server_await('f');
+  server_expect("k");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 0);
+  CHECK_EQ(ended.report.killed, 1);
+  CHECK_EQ(ended.report.children, 0);
+}
+
+static uvsig_shutdown_phase_t add_phase;
+
+static void add_child_in_phase(uvsig_shutdown_phase_t phase) {
+  uvsig_shutdown_child_t late;
+
+  if (phase == add_phase)
+    add_child();
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    CHECK_EQ(uvsig_shutdown_add_child(&server.sd, &late, getpid()),
+             UV_ECANCELED);
+}
+
+static void serve_late_child(void) {
+  server_open();
+  CHECK_EQ(uvsig_shutdown_hold(&server.sd, &server.hold, "job"), 0);
+  spawn("trap '' TERM");
+  server_run();
+}
+
+static void serve_late_mortal_child(void) {
+  server_open();
+  spawn(":");
+  server_run();
+}
+
+static void a_child_that_comes_while_draining_gets_sigterm_at_once(void) {
+  server_init();
+  server.options.grace_ms = LONG;
+  server.on_phase = add_child_in_phase;
+  add_phase = UVSIG_SHUTDOWN_DRAINING;
+  server_start(serve_late_mortal_child);
+  server_await('i');
+  server_signal(SIGTERM);
+  server_await('t');
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+static void a_child_that_comes_while_forcing_gets_sigkill_at_once(void) {
+  server_init();
+  server.options.grace_ms = 100;
+  server.options.hard_ms = LONG;
+  server.on_phase = add_child_in_phase;
+  add_phase = UVSIG_SHUTDOWN_FORCING;
+  server_start(serve_late_child);
+  server_await('i');
+  server_signal(SIGTERM);
+  server_await('f');
+  server_expect("k");
+  CHECK_EQ(server_ask(SERVER_RELEASE), 0);
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.killed, 1);
+}
+
+static void serve_removed_child(void) {
+  server_open();
+  spawn(":");
+  add_child();
+  CHECK_EQ(uvsig_shutdown_remove_child(&child.entry), 0);
+  CHECK(child.entry.shutdown == NULL);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child.entry), 0);
+  CHECK_EQ(uvsig_shutdown_hold(&server.sd, &server.hold, "job"), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(server.sd.report.left[UV_PROCESS], 1);
+  CHECK_EQ(uv_process_kill(&child.process, SIGKILL), 0);
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  server_finish();
+}
+
+static void a_child_that_was_removed_gets_no_signal(void) {
+  server_init();
+  server.options.grace_ms = 50;
+  server.options.hard_ms = LONG;
+  server_start(serve_removed_child);
+  server_await('i');
+  server_signal(SIGTERM);
+  server_await('f');
+  CHECK_EQ(server_ask(SERVER_RELEASE), 0);
+  server_expect("D");
+  server_expect("k"); /* not t */
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.killed + ended.report.children, 0);
+}
+
+/* Nobody waits for it in time. */
+static void serve_forgotten_child(void) {
+  uvsig_shutdown_child_t entry;
+  int ready[2];
+  int status;
+  char letter;
+  pid_t pid;
+
+  server_open();
+  CHECK_EQ(pipe(ready), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    CHECK_EQ(uvsig_ignore(SIGTERM), UVSIG_DEFAULT);
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    CHECK_EQ(write(ready[1], "i", 1), 1);
+    for (;;)
+      pause();
+  }
+  CHECK_EQ(read(ready[0], &letter, 1), 1);
+  close(ready[0]);
+  close(ready[1]);
+  CHECK_EQ(uvsig_shutdown_add_child(&server.sd, &entry, pid), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGKILL);
+  server_finish();
+}
+
+static void children_that_are_there_at_the_end_are_counted(void) {
+  do {
+    server_init();
+    server.options.grace_ms = 50;
+    server.options.hard_ms = 50;
+    server_start(serve_forgotten_child);
+    server_expect("r");
+    server_signal(SIGTERM);
+  } while (server_is_overdue("df"));
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 0);
+  CHECK_EQ(ended.report.killed, 1);
+  CHECK_EQ(ended.report.children, 1);
+}
+
+/* --- Idle connections, many ----------------------------------------------- */
+
+static int clients[1000];
+
+static void allow_files(unsigned count) {
+  struct rlimit limit;
+
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  if (limit.rlim_cur < count + 100)
+    limit.rlim_cur = count + 100;
+  if (limit.rlim_cur > limit.rlim_max)
+    skip_test("this user may not open so many files");
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Connect as many as there can be, and begin to shut down. */
+static unsigned begin_with_many(uvsig_shutdown_idle_t idle) {
+  unsigned count = scaled(1000);
+  unsigned i;
+
+  allow_files(count);
+  server_init();
+  server.options.grace_ms = LONG;
+  server.options.spread_ms = 300;
+  server.options.idle = idle;
+  server_start(serve_connections);
+  server_expect("r");
+  for (i = 0; i < count; i++) {
+    clients[i] = client_connect();
+    CHECK(clients[i] >= 0);
+  }
+  server_ask_until(SERVER_ACCEPTED, count);
+  server_signal(SIGTERM);
+  server_expect("d");
+  return count;
+}
+
+static void end_with_many(unsigned count) {
+  unsigned i;
+
+  for (i = 0; i < count; i++)
+    client_expect_end(clients[i]);
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+  CHECK_EQ(ended.report.closed, count);
+  CHECK_EQ(ended.report.forced + ended.report.open, 0);
+  CHECK_EQ(ended.told[UVSIG_SHUTDOWN_CONNECTION_DRAIN], count);
+  CHECK_EQ(ended.told[UVSIG_SHUTDOWN_CONNECTION_CLOSE], count);
+  CHECK_EQ(ended.told[UVSIG_SHUTDOWN_CONNECTION_FORCE], 0);
+}
+
+static void a_thousand_idle_connections_are_closed_at_once(void) {
+  end_with_many(begin_with_many(UVSIG_SHUTDOWN_IDLE_CLOSE));
+}
+
+static void a_thousand_idle_connections_are_closed_after_a_response(void) {
+  unsigned count = begin_with_many(UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE);
+  unsigned i;
+
+  for (i = 0; i < count; i++)
+    client_send(clients[i], "g");
+  for (i = 0; i < count; i++)
+    client_expect(clients[i], "bye");
+  end_with_many(count);
+}
+
+static void a_thousand_idle_connections_are_closed_one_by_one(void) {
+  end_with_many(begin_with_many(UVSIG_SHUTDOWN_IDLE_SPREAD));
+  /* However the moments are spread, they are not all at the beginning. */
+  CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= 100);
+}
+
+/* --- Listeners that fail -------------------------------------------------- */
+
+static struct rlimit files;
+
+/* Not one more descriptor: what connects meanwhile cannot be accepted. */
+static long run_out_of_files(int question) {
+  struct rlimit limit;
+  int fd = dup(STDERR_FILENO);
+
+  CHECK_EQ(question, 'L');
+  CHECK(fd >= 0);
+  close(fd);
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  limit = files;
+  limit.rlim_cur = (rlim_t) fd;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  say('o');
+  server_sleep();
+  return 0;
+}
+
+static void have_files_again(uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
+static void a_listener_that_is_out_of_files_holds_nothing_up(void) {
+  int i;
+
+  server_init();
+  server.options.grace_ms = LONG;
+  server.on_question = run_out_of_files;
+  server.on_phase = have_files_again;
+  server_start(serve_connections);
+  server_expect("r");
+  clients[0] = client_connect(); /* asks for the port */
+  server_ask_until(SERVER_ACCEPTED, 1);
+  server_tell('L');
+  server_expect("o");
+  for (i = 1; i < 4; i++) {
+    clients[i] = client_connect();
+    CHECK(clients[i] >= 0);
+  }
+  server_signal(SIGTERM);
+  server_wake();
+  server_expect("d");
+  for (i = 0; i < 4; i++)
+    client_read_all(clients[i]); /* closed or reset: nobody could serve them */
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.stopped, 1);
+  CHECK_EQ(ended.report.open, 0);
+}
+
+static long close_listener(int question) {
+  CHECK_EQ(question, 'X');
+  server_close_listener();
+  return 0;
+}
+
+static void a_listener_that_is_closed_already_holds_nothing_up(void) {
+  server_init();
+  server.options.grace_ms = LONG;
+  server.on_question = close_listener;
+  server_start(serve_connections);
+  server_expect("r");
+  CHECK_EQ(server_ask('X'), 0);
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.stopped, 1);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+/* Closing at the very moment. */
+static void close_when_draining(uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    server_close_listener();
+}
+
+static void a_listener_that_is_closed_by_the_phase_callback_is_survived(void) {
+  server_init();
+  server.options.grace_ms = LONG;
+  server.on_phase = close_when_draining;
+  server_start(serve_connections);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(holds_that_are_never_released_are_named),
+      TEST(more_names_than_there_is_room_for_are_cut),
+      TEST(other_threads_hold_and_release),
+      TEST(work_may_begin_while_draining_and_not_when_forcing),
+      TEST(work_that_races_with_the_shutdown_is_held_or_refused),
+      TEST(children_get_sigterm_when_draining_begins),
+      TEST(children_that_are_deaf_get_sigkill_when_forcing_begins),
+      TEST(a_child_that_comes_while_draining_gets_sigterm_at_once),
+      TEST(a_child_that_comes_while_forcing_gets_sigkill_at_once),
+      TEST(a_child_that_was_removed_gets_no_signal),
+      TEST(children_that_are_there_at_the_end_are_counted),
+      TEST(a_thousand_idle_connections_are_closed_at_once),
+      TEST(a_thousand_idle_connections_are_closed_after_a_response),
+      TEST(a_thousand_idle_connections_are_closed_one_by_one),
+      TEST(a_listener_that_is_out_of_files_holds_nothing_up),
+      TEST(a_listener_that_is_closed_already_holds_nothing_up),
+      TEST(a_listener_that_is_closed_by_the_phase_callback_is_survived),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
