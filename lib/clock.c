@@ -3,7 +3,7 @@
  * Seconds as users write them. Runs anywhere.
  */
 
-#include "internal.h"
+#include "base.h"
 
 /* 31 years: beyond it, nobody can tell a limit from none. */
 #define LONGEST 1e9

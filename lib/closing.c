@@ -10,7 +10,7 @@
  * still there, and if so, once more in the next turn.
  */
 
-#include "internal.h"
+#include "base.h"
 
 struct look {
   const struct uvsig__closing* closing;

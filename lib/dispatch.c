@@ -4,7 +4,9 @@
  * counters, and has both delivered. Runs in the loop thread.
  */
 
-#include "internal.h"
+#include "dispatch.h"
+#include "source.h"
+#include "wakeup.h"
 
 #include <poll.h>
 
@@ -13,11 +15,11 @@
 static bool is_carried(struct uvsig__source* source) {
   /* In this order: a signal is counted as caught before it is counted as not
    * carried, so that this cannot come out below the truth. */
-  unsigned long uncarried =
+  unsigned long overflow =
       source->taken +
-      atomic_load_explicit(&source->uncarried, memory_order_acquire);
+      atomic_load_explicit(&source->sub.overflow, memory_order_acquire);
 
-  return (long) (uvsig__source_pending(source) - uncarried) > 0;
+  return (long) (uvsig__source_pending(source) - overflow) > 0;
 }
 
 static int decode_byte(struct uvsig__hub* hub, unsigned char byte) {
@@ -64,7 +66,7 @@ static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
   const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    counts[source->signum] = source->raised;
+    counts[source->sub.signum] = source->raised;
   uvsig__warn(hub, &warning);
 }
 
@@ -76,8 +78,8 @@ static uint64_t take_counters(struct uvsig__hub* hub) {
   for (source = hub->first; source != NULL; source = source->after) {
     /* Acquire: pairs with the handler's release, so that every signal taken
      * here is found in `caught`. */
-    source->raised =
-        atomic_exchange_explicit(&source->uncarried, 0, memory_order_acquire);
+    source->raised = atomic_exchange_explicit(
+        &source->sub.overflow, 0, memory_order_acquire);
     source->taken += source->raised;
     total += source->raised;
   }
@@ -149,10 +151,15 @@ static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
 }
 
 static int look_at_counters(struct uvsig__hub* hub) {
+  bool is_rung;
+
   hub->overdue = 0;
-  /* Before the counters are taken, and acquire: see catch_signal(). */
-  if (atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel) !=
-      0)
+  /* Before the counters are taken, and acquire: see ring(). */
+  is_rung = atomic_exchange_explicit(
+                &hub->wakeup.pending, 0, memory_order_acq_rel) != 0;
+  /* A doorbell that could not be written has taken the flag back. */
+  if (is_rung ||
+      atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
     take_and_warn(hub);
   /* Else there may be what a delivery was called from the middle of. */
   if (!hub->closing)
@@ -171,7 +178,7 @@ static bool is_raised(const struct uvsig__hub* hub) {
   const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    if (atomic_load_explicit(&source->uncarried, memory_order_acquire) > 0)
+    if (atomic_load_explicit(&source->sub.overflow, memory_order_acquire) > 0)
       return true;
   return false;
 }

@@ -1,106 +1,84 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a signal does to the process: saves, installs and restores dispositions,
- * keeps the list of who watches which signal, and waits for handlers before
- * somebody's memory or descriptors go. Runs in any thread, under one lock that
- * no handler ever takes.
+ * and keeps the list of who watches which signal. Runs in any thread, under the
+ * lock, which no handler takes.
  */
 
-#include "internal.h"
+#include "disposition.h"
 
 #include <errno.h>
-#include <sched.h>
-#include <string.h>
-#include <time.h>
 
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
-static bool replaced[UVSIG_NSIG];   /* somebody may have saved our handler */
-/* Which of our handlers is, or was last, installed, and the newest of them. */
-static unsigned epochs[UVSIG_NSIG];
-static unsigned newest[UVSIG_NSIG];
-/* What `previous` points to, and one more. */
-static struct uvsig__previous slots[UVSIG_NSIG][UVSIG__EPOCHS + 1];
+/* What `saved` points to, and one more. */
+static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
-static void set_handler(struct sigaction* action, int signum, unsigned epoch) {
-  memset(action, 0, sizeof(*action));
-  uvsig__set_handler(epoch, action);
-  /* SA_SIGINFO tells a fault from a kill(). SA_ONSTACK: a stack overflow leaves
-   * no room for a handler on the thread's own stack. SA_RESTART: a program that
-   * watches signals on a loop wants no EINTR elsewhere, unless it says so. No
-   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it
-   * back. */
-  action->sa_flags = SA_SIGINFO | SA_ONSTACK;
-  if (!interrupts[signum])
-    action->sa_flags |= SA_RESTART;
-  /* Where nobody wants to know, the kernel need not ask. */
-  if (signum == SIGCHLD && stop_watchers == 0)
-    action->sa_flags |= SA_NOCLDSTOP;
-  /* Full: no other handler runs on top of ours, or leaves it by a jump. */
-  sigfillset(&action->sa_mask);
+/* --- What was there before ------------------------------------------------ */
+
+static bool is_same(const struct sigaction* a, const struct sigaction* b) {
+  return a->sa_handler == b->sa_handler;
 }
 
-static struct uvsig__previous* find_free_slot(int signum) {
-  struct uvsig__previous* slot = slots[signum];
-  unsigned epoch;
+static struct uvsig__saved* saved_at(int signum, int level) {
+  return atomic_load(&uvsig__shared.saved[signum][level]);
+}
 
-  for (epoch = 0; epoch < UVSIG__EPOCHS;)
-    if (atomic_load(&uvsig__shared.previous[signum][epoch]) == slot) {
-      slot++;
-      epoch = 0;
-    } else {
-      epoch++;
-    }
+static struct uvsig__saved* find_free_slot(int signum) {
+  struct uvsig__saved* slot = slots[signum];
+
+  while (slot == saved_at(signum, UVSIG__BASE) ||
+         slot == saved_at(signum, UVSIG__TOP))
+    slot++;
   return slot;
 }
 
-/* What is installed: is it ours? It may be an older one, which somebody has put
- * back: then that is the one from here on. */
-bool uvsig__is_ours(int signum, const struct sigaction* action) {
-  int epoch = uvsig__epoch_of(action);
+/* `action` may be NULL: none. */
+static void save(int signum, int level, const struct sigaction* action) {
+  struct uvsig__saved* slot = NULL;
 
-  if (epoch >= 0)
-    epochs[signum] = (unsigned) epoch;
-  return epoch >= 0;
-}
-
-static void set_previous(int signum,
-                         unsigned epoch,
-                         const struct sigaction* action) {
-  struct uvsig__previous* slot = find_free_slot(signum);
-
-  slot->action = *action;
-  atomic_store(&slot->call, UVSIG__CALL_LEFT);
-  atomic_store(&uvsig__shared.previous[signum][epoch], slot);
+  if (action != NULL) {
+    slot = find_free_slot(signum);
+    slot->action = *action;
+    atomic_store(&slot->spent, false);
+  }
+  atomic_store(&uvsig__shared.saved[signum][level], slot);
   /* A handler may be reading the one before, whose slot is free now. */
   uvsig__synchronize_locked();
 }
 
-/* The action that the handler passes signals on to, and that the last stop puts
- * back. */
-void uvsig__set_previous(int signum, const struct sigaction* action) {
-  set_previous(signum, epochs[signum], action);
+/* Which one our handler has next below it. */
+static int newest_level(int signum) {
+  return saved_at(signum, UVSIG__TOP) != NULL &&
+                 !atomic_load(&uvsig__shared.restored[signum])
+             ? UVSIG__TOP
+             : UVSIG__BASE;
 }
 
-/* The same of all our handlers, also while somebody else's is on top of
- * them. */
+/* Set the action that the handler passes signals on to, and that the last stop
+ * puts back. */
+void uvsig__set_previous(int signum, const struct sigaction* action) {
+  save(signum, newest_level(signum), action);
+}
+
+/* The same for each saved action that is `from`. */
 void uvsig__replace_previous(int signum,
                              const struct sigaction* from,
                              const struct sigaction* to) {
-  struct uvsig__previous* previous;
-  unsigned epoch;
+  const struct uvsig__saved* saved;
+  int level;
 
-  for (epoch = 0; epoch < UVSIG__EPOCHS; epoch++) {
-    previous = atomic_load(&uvsig__shared.previous[signum][epoch]);
-    if (previous != NULL && previous->action.sa_handler == from->sa_handler)
-      set_previous(signum, epoch, to);
+  for (level = 0; level < UVSIG__LEVELS; level++) {
+    saved = saved_at(signum, level);
+    if (saved != NULL && is_same(&saved->action, from))
+      save(signum, level, to);
   }
 }
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__previous_of(epochs[signum], signum);
+  return uvsig__action_of(uvsig__find_saved(signum, 0));
 }
 
 /* Where the last stop would give a watched signal the one back, have it give
@@ -121,70 +99,91 @@ bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int)) {
   return is_so;
 }
 
-/* Of the source that is being subscribed, and has been linked. */
-static bool has_others(int signum) {
-  struct uvsig__source* first = atomic_load(&uvsig__shared.sources[signum]);
-
-  return first != NULL && atomic_load(&first->next) != NULL;
-}
-
-/* Was it there before ours? */
-static bool is_previous(int signum, const struct sigaction* current) {
-  const struct uvsig__previous* previous =
-      atomic_load(&uvsig__shared.previous[signum][epochs[signum]]);
-
-  return previous != NULL && previous->action.sa_handler == current->sa_handler;
-}
-
-/* share.c has seen libuv's handler, which saves nothing when it replaces
+/* libuv.c has seen libuv's handler, which saves nothing when it replaces
  * ours. */
 void uvsig__set_libuvs(const struct sigaction* action) {
   atomic_store(&uvsig__shared.libuvs, action->sa_handler);
 }
 
-/* May what is there have saved our handler? Not if ours has never been there;
- * not libuv, which saves nothing; not what we have put back ourselves. What was
- * there before ours may have: it may have stopped and started meanwhile. */
+/* --- The handler ----------------------------------------------------------- */
+
+/* A previous handler without SA_ONSTACK may not fit on the alternate stack.
+ * libuv's does. */
+static bool needs_own_stack(int signum) {
+  struct sigaction previous = uvsig__get_previous(signum);
+
+  return uvsig__is_handler(&previous) && !uvsig__is_libuvs(&previous) &&
+         (previous.sa_flags & SA_ONSTACK) == 0;
+}
+
+static void set_handler(struct sigaction* action, int signum) {
+  memset(action, 0, sizeof(*action));
+  action->sa_sigaction = uvsig__handle;
+  /* SA_SIGINFO tells a fault from a kill(). SA_RESTART: a program that watches
+   * signals on a loop wants no EINTR elsewhere, unless it says so. No
+   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it back. */
+  action->sa_flags = SA_SIGINFO;
+  if (!interrupts[signum])
+    action->sa_flags |= SA_RESTART;
+  /* A stack overflow leaves no room for a handler on the thread's own stack. */
+  if (!needs_own_stack(signum))
+    action->sa_flags |= SA_ONSTACK;
+  /* Where nobody wants to know, the kernel need not ask. */
+  if (signum == SIGCHLD && stop_watchers == 0)
+    action->sa_flags |= SA_NOCLDSTOP;
+  /* Full: no other handler runs on top of ours, or leaves it by a jump. */
+  sigfillset(&action->sa_mask);
+}
+
+/* May a foreign handler be there that has saved ours, and chains to it? libuv
+ * saves nothing. What we put back ourselves was there before ours. */
 static bool may_hold_ours(int signum,
                           const struct sigaction* current,
-                          bool was_there) {
-  return (replaced[signum] || was_there) && uvsig__is_handler(current) &&
-         !uvsig__is_libuvs(current) &&
-         !(is_previous(signum, current) &&
-           atomic_load(&uvsig__shared.is_given_back[signum]));
+                          bool was_watched) {
+  const struct uvsig__saved* base = saved_at(signum, UVSIG__BASE);
+
+  if (!uvsig__is_handler(current) || uvsig__is_libuvs(current))
+    return false;
+  if (saved_at(signum, UVSIG__TOP) != NULL)
+    return true;
+  return (was_watched || atomic_load(&uvsig__shared.covered[signum])) &&
+         !(atomic_load(&uvsig__shared.restored[signum]) && base != NULL &&
+           is_same(&base->action, current));
+}
+
+/* Save what is there, before ours can run: it reads it. */
+static void save_current(int signum,
+                         const struct sigaction* current,
+                         bool was_watched) {
+  bool is_covered = may_hold_ours(signum, current, was_watched);
+
+  if (is_covered) {
+    save(signum, UVSIG__TOP, current);
+  } else {
+    save(signum, UVSIG__BASE, current);
+    save(signum, UVSIG__TOP, NULL);
+  }
+  atomic_store(&uvsig__shared.covered[signum], is_covered);
+  atomic_store(&uvsig__shared.restored[signum], false);
 }
 
 /* Install the handler, and save what was there, unless ours is there already:
- * a second loop's start, or somebody who put us back after the last stop. */
-static int install(int signum, bool was_there) {
+ * another loop's start, or a foreign library has put it back. */
+static int install(int signum, bool was_watched) {
   struct sigaction action;
   struct sigaction current;
-  unsigned epoch;
 
-  atomic_fetch_add(&uvsig__shared.changes[signum], 1);
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
-  if (uvsig__is_ours(signum, &current)) {
-    uvsig__change_call(
-        epochs[signum], signum, UVSIG__CALL_GIVEN, UVSIG__CALL_LEFT);
+  if (uvsig__is_ours(&current)) {
+    /* Whoever we had put back has gone, and put back ours. */
+    if (atomic_exchange(&uvsig__shared.restored[signum], false))
+      save(signum, UVSIG__TOP, NULL);
     return 0;
   }
-
-  epoch = epochs[signum];
-  if (may_hold_ours(signum, &current, was_there))
-    epoch = newest[signum] + 1 < UVSIG__EPOCHS ? newest[signum] + 1
-                                               : newest[signum];
-  /* Saved before ours can run: it reads it. */
-  set_previous(signum, epoch, &current);
-  set_handler(&action, signum, epoch);
-  if (sigaction(signum, &action, NULL) != 0)
-    return UVSIG__ERR(errno);
-  epochs[signum] = epoch;
-  if (newest[signum] < epoch)
-    newest[signum] = epoch;
-  atomic_store(&uvsig__shared.is_given_back[signum], false);
-  replaced[signum] = false;
-  return 0;
+  save_current(signum, &current, was_watched);
+  set_handler(&action, signum);
+  return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
 }
 
 /* Have ours there again, where something else is, with `previous` below it. */
@@ -192,28 +191,24 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
   struct sigaction action;
 
   uvsig__set_previous(signum, previous);
-  set_handler(&action, signum, epochs[signum]);
+  set_handler(&action, signum);
   sigaction(signum, &action, NULL);
 }
 
-/* Put back what was there, unless ours has been replaced: then what is there
- * is somebody else's business. Returns whether ours was still there. Also in
- * the child of a fork: async-signal-safe. */
+/* Put back what was there, unless a foreign handler is installed: then it may
+ * chain to ours, which stays below it. Returns whether ours was still there.
+ * Also in the child of a fork: async-signal-safe. */
 static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
 
-  atomic_fetch_add(&uvsig__shared.changes[signum], 1);
-  if (sigaction(signum, NULL, &current) != 0 ||
-      !uvsig__is_ours(signum, &current)) {
-    replaced[signum] = true;
+  if (sigaction(signum, NULL, &current) != 0 || !uvsig__is_ours(&current)) {
+    atomic_store(&uvsig__shared.covered[signum], true);
     return false;
   }
-  /* Before the look: a handler in another thread is not to call it, too. */
-  uvsig__change_call(
-      epochs[signum], signum, UVSIG__CALL_LEFT, UVSIG__CALL_GIVEN);
   previous = uvsig__get_previous(signum);
-  atomic_store(&uvsig__shared.is_given_back[signum], true);
+  /* First: what is back in its place, and calls ours, is not to be called. */
+  atomic_store(&uvsig__shared.restored[signum], true);
   sigaction(signum, &previous, NULL);
   return true;
 }
@@ -223,10 +218,9 @@ static int refresh(int signum) {
   struct sigaction action;
   struct sigaction current;
 
-  if (sigaction(signum, NULL, &current) != 0 ||
-      !uvsig__is_ours(signum, &current))
+  if (sigaction(signum, NULL, &current) != 0 || !uvsig__is_ours(&current))
     return 0;
-  set_handler(&action, signum, epochs[signum]);
+  set_handler(&action, signum);
   return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
 }
 
@@ -244,46 +238,61 @@ void uvsig__count_stop_watchers(int signum, int difference) {
   uvsig__unlock();
 }
 
-static void link_source(struct uvsig__source* source) {
-  _Atomic(struct uvsig__source*)* head = &uvsig__shared.sources[source->signum];
+/* --- Who watches ------------------------------------------------------------ */
+
+static void link_first(struct uvsig__subscription* subscription) {
+  _Atomic(struct uvsig__subscription*)* head =
+      &uvsig__shared.subscriptions[subscription->signum];
 
   /* Relaxed: not yet reachable; the store of the head publishes it. */
-  atomic_store_explicit(&source->next, atomic_load(head), memory_order_relaxed);
-  atomic_store(head, source);
+  atomic_store_explicit(
+      &subscription->next, atomic_load(head), memory_order_relaxed);
+  atomic_store(head, subscription);
 }
 
-/* A handler may stand on the source and needs its way on: `next` stays. */
-static void unlink_source(struct uvsig__source* source) {
-  _Atomic(struct uvsig__source*)* link = &uvsig__shared.sources[source->signum];
-  struct uvsig__source* at;
+/* A handler may stand on it and needs its way on: `next` stays. */
+static void unlink_from_list(struct uvsig__subscription* subscription) {
+  _Atomic(struct uvsig__subscription*)* link =
+      &uvsig__shared.subscriptions[subscription->signum];
+  struct uvsig__subscription* at;
 
-  while ((at = atomic_load(link)) != NULL && at != source)
+  while ((at = atomic_load(link)) != NULL && at != subscription)
     link = &at->next;
   if (at != NULL)
-    atomic_store(link, atomic_load(&source->next));
+    atomic_store(link, atomic_load(&subscription->next));
 }
 
-/* Let the handler see the source, and see to it that there is a handler. */
-int uvsig__subscribe(struct uvsig__source* source) {
+/* Is it the one subscription of its signal? */
+static bool is_alone(const struct uvsig__subscription* subscription) {
+  return atomic_load(&uvsig__shared.subscriptions[subscription->signum]) ==
+             subscription &&
+         atomic_load(&subscription->next) == NULL;
+}
+
+/* Let the handler see the subscription, and see to it that there is a
+ * handler. */
+int uvsig__subscribe(struct uvsig__subscription* subscription) {
   int err;
 
   uvsig__lock();
   err = uvsig__fork_error();
   if (err == 0) {
     /* Linked first, so that the first signal after the change finds it. */
-    link_source(source);
-    err = install(source->signum, has_others(source->signum));
-    if (err != 0)
-      unlink_source(source);
+    link_first(subscription);
+    /* A handler that found nothing may be about to put the previous action
+     * back: previous.c. */
+    uvsig__synchronize_locked();
+    err = install(subscription->signum, !is_alone(subscription));
+    if (err != 0) {
+      unlink_from_list(subscription);
+      uvsig__synchronize_locked();
+    }
   }
   uvsig__unlock();
-  /* A handler that somebody put back may have seen it for a moment. */
-  if (err != 0)
-    uvsig__synchronize();
   return err;
 }
 
-/* Have ours there again, if somebody has replaced it. */
+/* Have ours there again, if something has replaced it. */
 int uvsig__reinstall(int signum) {
   int err;
 
@@ -293,60 +302,23 @@ int uvsig__reinstall(int signum) {
   return err;
 }
 
-/* The opposite. Handlers may be using the source until uvsig__synchronize(). */
-void uvsig__unsubscribe(struct uvsig__source* source) {
-  struct uvsig__source* head;
+/* The opposite. Handlers may be using it until uvsig__synchronize(). Returns
+ * false if the handler was to go, and had been replaced. */
+bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
+  bool was_there;
 
   uvsig__lock();
-  head = atomic_load(&uvsig__shared.sources[source->signum]);
-  /* Restored first: a signal in between still has somebody to take it. */
-  if (head == source && atomic_load(&source->next) == NULL &&
-      !uninstall(source->signum))
-    source->replaced++;
-  unlink_source(source);
+  /* Restored first: a signal in between still finds the subscription. */
+  was_there = !is_alone(subscription) || uninstall(subscription->signum);
+  unlink_from_list(subscription);
   uvsig__unlock();
+  return was_there;
 }
 
-/* Nearly always a handler is gone at once; where a storm has preempted it, a
- * spinning thread would only keep the processor from it. */
-static void wait_briefly(unsigned round) {
-  static const struct timespec pause = {0, 50 * 1000};
-
-  if (round < 16)
-    sched_yield();
-  else
-    nanosleep(&pause, NULL);
-}
-
-/* Return when every handler that could have seen what was unlinked before the
- * call has returned. Two generations: new handlers count in the other one, so
- * that a storm cannot keep the awaited one above 0. Two rounds: a handler that
- * read the generation, and was delayed before it counted itself in, may be in
- * either. test/scripts/readers.pml is a model of this. */
-void uvsig__synchronize_locked(void) {
-  unsigned generation;
-  unsigned round;
-  int i;
-
-  for (i = 0; i < 2; i++) {
-    generation = atomic_load(&uvsig__shared.generation);
-    atomic_store(&uvsig__shared.generation, generation ^ 1);
-    for (round = 0; atomic_load(&uvsig__shared.readers[generation]) != 0;
-         round++)
-      wait_briefly(round);
-  }
-}
-
-void uvsig__synchronize(void) {
-  uvsig__lock();
-  uvsig__synchronize_locked();
-  uvsig__unlock();
-}
-
-/* Forget what is pending of a signal whose only source is about to go: the
- * previous action must not take what our timer has sent. Ignoring a signal
+/* Forget what is pending of a signal whose only subscription is about to go:
+ * the previous action must not take what our timer has sent. Ignoring a signal
  * discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). */
-void uvsig__discard_pending(const struct uvsig__source* source) {
+void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   struct sigaction ignore;
   struct sigaction current;
 
@@ -354,12 +326,11 @@ void uvsig__discard_pending(const struct uvsig__source* source) {
   ignore.sa_handler = SIG_IGN;
   sigemptyset(&ignore.sa_mask);
   uvsig__lock();
-  if (atomic_load(&uvsig__shared.sources[source->signum]) == source &&
-      atomic_load(&source->next) == NULL &&
-      sigaction(source->signum, NULL, &current) == 0 &&
-      uvsig__is_ours(source->signum, &current)) {
-    sigaction(source->signum, &ignore, NULL);
-    sigaction(source->signum, &current, NULL);
+  if (is_alone(subscription) &&
+      sigaction(subscription->signum, NULL, &current) == 0 &&
+      uvsig__is_ours(&current)) {
+    sigaction(subscription->signum, &ignore, NULL);
+    sigaction(subscription->signum, &current, NULL);
   }
   uvsig__unlock();
 }
@@ -372,7 +343,7 @@ void uvsig__forget_dispositions(void) {
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
     if (uvsig__is_watched(signum)) {
       uninstall(signum);
-      atomic_store(&uvsig__shared.sources[signum], NULL);
+      atomic_store(&uvsig__shared.subscriptions[signum], NULL);
     }
     atomic_store(&uvsig__shared.chained[signum], 0);
   }

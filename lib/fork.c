@@ -5,18 +5,23 @@
  * uvsig_fork() in the child's loop thread.
  */
 
-#include "internal.h"
+#include "disposition.h"
+#include "dispatch.h"
+#include "posix/itimer.h"
+#include "source.h"
+#include "wakeup.h"
 
 /* Empty what the parent had, caught or read. A delivery that the fork was in
  * the middle of ends. */
 static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   struct uvsig__source* source;
-  struct uvsig__family* family;
+  struct uvsig__component* component;
   int signum;
 
   hub->inherited = true;
-  for (family = hub->families; family != NULL; family = family->next)
-    family->forked(family);
+  for (component = hub->components; component != NULL;
+       component = component->next)
+    component->on_fork(component);
   uvsig__own_or_disown(hub);
   hub->at = 0;
   hub->end = 0;
@@ -66,14 +71,14 @@ static int subscribe_all(struct uvsig__hub* hub) {
     if (has_watchers(hub, signum)) {
       if (hub->sources[signum]->is_shared)
         uvsig__share_remember(signum);
-      err = uvsig__subscribe(hub->sources[signum]);
+      err = uvsig__source_subscribe(hub->sources[signum]);
     }
   if (err == 0)
     return 0;
   /* The last one has not been subscribed. */
   for (signum -= 2; signum > 0; signum--)
     if (has_watchers(hub, signum))
-      uvsig__unsubscribe(hub->sources[signum]);
+      uvsig__source_unsubscribe(hub->sources[signum]);
   uvsig__synchronize();
   count_all(hub, false);
   return err;

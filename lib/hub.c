@@ -5,7 +5,7 @@
  * thread has ended, to the next one that asks. Runs in any thread.
  */
 
-#include "internal.h"
+#include "hub.h"
 
 /* --- Which thread it belongs to -------------------------------------------- */
 
@@ -118,31 +118,31 @@ void uvsig__unref_hub(struct uvsig__hub* hub) {
 }
 
 /* They stay somebody else's to close. */
-void uvsig__adopt(const uvsig_t* sig, struct uvsig__family* family) {
+void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component) {
   struct uvsig__hub* hub = sig->hub;
 
-  family->next = hub->families;
-  hub->families = family;
+  component->next = hub->components;
+  hub->components = component;
 }
 
-void uvsig__release(const uvsig_t* sig, struct uvsig__family* family) {
+void uvsig__detach(const uvsig_t* sig, struct uvsig__component* component) {
   struct uvsig__hub* hub = sig->hub;
-  struct uvsig__family** link;
+  struct uvsig__component** link;
 
   if (hub == NULL)
     return;
-  for (link = &hub->families; *link != NULL && *link != family;)
+  for (link = &hub->components; *link != NULL && *link != component;)
     link = &(*link)->next;
   if (*link != NULL)
-    *link = family->next;
+    *link = component->next;
 }
 
-bool uvsig__is_of(const struct uvsig__family* family,
-                  const uv_handle_t* handle) {
+bool uvsig__has(const struct uvsig__component* component,
+                const uv_handle_t* handle) {
   int i;
 
-  for (i = 0; i < UVSIG__FAMILY; i++)
-    if (family->handles[i] == handle)
+  for (i = 0; i < UVSIG__HANDLES; i++)
+    if (component->handles[i] == handle)
       return true;
   return false;
 }

@@ -3,7 +3,7 @@
  * What the kernel tells of a signal, in the public form. Runs anywhere.
  */
 
-#include "internal.h"
+#include "base.h"
 
 #include <string.h>
 

@@ -6,7 +6,9 @@
  * Runs in any thread; no signal handler takes the lock.
  */
 
-#include "internal.h"
+#include "base.h"
+
+#include <pthread.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int cancel_state; /* of the thread that holds the lock */

@@ -7,7 +7,7 @@
  * thread.
  */
 
-#include "internal.h"
+#include "source.h"
 
 #include <errno.h>
 
@@ -17,13 +17,17 @@ static void set_of(sigset_t* set, int signum) {
 }
 
 /* Another source of this signal that has opened the same thread's mask. */
-static struct uvsig__source* find_heir(const struct uvsig__source* source) {
-  struct uvsig__source* at =
-      atomic_load(&uvsig__shared.sources[source->signum]);
+static struct uvsig__source* find_other(const struct uvsig__source* source) {
+  struct uvsig__subscription* at =
+      atomic_load(&uvsig__shared.subscriptions[source->sub.signum]);
+  struct uvsig__source* other;
 
-  while (at != NULL && (at == source || at->mask_thread != source->mask_thread))
-    at = atomic_load(&at->next);
-  return at;
+  for (; at != NULL; at = atomic_load(&at->next)) {
+    other = (struct uvsig__source*) at; /* its first member */
+    if (other != source && other->mask_thread == source->mask_thread)
+      return other;
+  }
+  return NULL;
 }
 
 /* A watcher wants the signal unblocked in the calling thread. */
@@ -33,10 +37,10 @@ void uvsig__mask_open(struct uvsig__source* source) {
 
   uvsig__lock();
   if (source->mask_thread == 0) {
-    set_of(&set, source->signum);
+    set_of(&set, source->sub.signum);
     source->mask_thread = uvsig__self();
     pthread_sigmask(SIG_UNBLOCK, &set, &previous);
-    source->was_blocked = sigismember(&previous, source->signum) == 1;
+    source->was_blocked = sigismember(&previous, source->sub.signum) == 1;
   }
   uvsig__unlock();
 }
@@ -45,16 +49,16 @@ void uvsig__mask_open(struct uvsig__source* source) {
  * of the thread that watches the signal still. A thread's mask can only be
  * changed by itself: when the loop has moved to another, it stays as it is. */
 void uvsig__mask_restore(struct uvsig__source* source) {
-  struct uvsig__source* heir;
+  struct uvsig__source* other;
   sigset_t set;
 
   uvsig__lock();
   if (source->was_blocked && source->mask_thread == uvsig__self()) {
-    heir = find_heir(source);
-    if (heir != NULL) {
-      heir->was_blocked = true;
+    other = find_other(source);
+    if (other != NULL) {
+      other->was_blocked = true;
     } else {
-      set_of(&set, source->signum);
+      set_of(&set, source->sub.signum);
       pthread_sigmask(SIG_BLOCK, &set, NULL);
     }
   }
@@ -67,7 +71,7 @@ void uvsig__mask_restore(struct uvsig__source* source) {
  * thread's will be. Under uvsig__lock(). */
 void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask) {
   if (source->was_blocked && source->mask_thread == uvsig__self())
-    sigaddset(mask, source->signum);
+    sigaddset(mask, source->sub.signum);
   source->was_blocked = false;
   source->mask_thread = 0;
 }

@@ -4,7 +4,7 @@
  * Async-signal-safe, and the same in every locale.
  */
 
-#include "internal.h"
+#include "base.h"
 
 #include <limits.h>
 
@@ -80,16 +80,32 @@ struct realtime {
   const char* description;
 };
 
-#define RT(n) {"SIGRTMIN+" #n, "Real-time signal " #n}
+#define RT(n)                                                                  \
+ { "SIGRTMIN+" #n, "Real-time signal " #n }
 #define RT10(tens)                                                             \
-  RT(tens##0), RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4),             \
-      RT(tens##5), RT(tens##6), RT(tens##7), RT(tens##8), RT(tens##9)
+ RT(tens##0), RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4), RT(tens##5), \
+     RT(tens##6), RT(tens##7), RT(tens##8), RT(tens##9)
 
 static const struct realtime realtime_table[] = {
     {"SIGRTMIN", "Real-time signal 0"},
-    RT(1), RT(2), RT(3), RT(4), RT(5), RT(6), RT(7), RT(8), RT(9),
-    RT10(1), RT10(2), RT10(3), RT10(4), RT10(5),
-    RT10(6), RT10(7), RT10(8), RT10(9),
+    RT(1),
+    RT(2),
+    RT(3),
+    RT(4),
+    RT(5),
+    RT(6),
+    RT(7),
+    RT(8),
+    RT(9),
+    RT10(1),
+    RT10(2),
+    RT10(3),
+    RT10(4),
+    RT10(5),
+    RT10(6),
+    RT10(7),
+    RT10(8),
+    RT10(9),
 };
 
 #define REALTIME_SIZE (sizeof(realtime_table) / sizeof(*realtime_table))

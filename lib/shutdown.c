@@ -251,7 +251,7 @@ static void end(void* owner) {
 static bool has_handle(const void* owner, const uv_handle_t* handle) {
   const struct uvsig__coordinator* c = owner;
 
-  return uvsig__is_of(&c->family, handle);
+  return uvsig__has(&c->family, handle);
 }
 
 /* Nothing comes in any more: neither signals nor calls. */
@@ -266,7 +266,7 @@ static void wind_up(struct uvsig__coordinator* c) {
   while (atomic_load(&c->callers) != 0)
     sched_yield();
   uvsig__timer_close(c);
-  uvsig__release(c->sd->sig, &c->family);
+  uvsig__detach(c->sd->sig, &c->family);
   /* What lingered, or was closed by somebody else, is to be closed as well. */
   uvsig__closing_start(&c->closing, c->loop, 2);
   uvsig__close_handle((uv_handle_t*) &c->async);
@@ -533,7 +533,7 @@ static int open_handles(struct uvsig__coordinator* c) {
 
 /* In the child of a fork there are no other threads of the parent's, wherever
  * they were, and what the parent has not begun is not begun here. */
-static void on_forked(struct uvsig__family* family) {
+static void on_forked(struct uvsig__component* family) {
   struct uvsig__coordinator* c =
       (struct uvsig__coordinator*) ((char*) family -
                                     offsetof(struct uvsig__coordinator,
@@ -560,11 +560,11 @@ static void adopt_handles(struct uvsig__coordinator* c) {
   handles[3] = (const uv_handle_t*) &c->check;
   handles[4] = (const uv_handle_t*) &c->watchdog;
   handles[5] = (const uv_handle_t*) &c->closing.last;
-  c->family.forked = on_forked;
+  c->family.on_fork = on_forked;
   c->closing.owner = c;
   c->closing.has = has_handle;
   c->closing.done = end;
-  uvsig__adopt(c->sd->sig, &c->family);
+  uvsig__attach(c->sd->sig, &c->family);
 }
 
 static unsigned count_signals(const uvsig_shutdown_options_t* options) {

@@ -137,7 +137,7 @@ struct uvsig__coordinator {
   bool will_poll;   /* ... all of it since then */
   uv_timer_t watchdog;
   struct uvsig__closing closing;
-  struct uvsig__family family;
+  struct uvsig__component family;
   uvsig_shutdown_close_cb close_cb;
   sigset_t ignored;  /* left so, instead of their default actions */
   bool has_forked;   /* and has no deadline of its own yet */

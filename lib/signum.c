@@ -3,7 +3,7 @@
  * Which numbers are signals, and which of them can be caught. Runs anywhere.
  */
 
-#include "internal.h"
+#include "base.h"
 
 /* libc leaves the numbers that it keeps for itself out of a full set. */
 bool uvsig__is_valid(int signum) {

@@ -1,61 +1,68 @@
 /* SPDX-License-Identifier: MIT
  *
- * One signal of one uvsig_t: its watchers, and the books of who is told of
- * what. Runs in the loop thread.
+ * One signal of one uvsig_t: its watchers, what they require, and what has been
+ * caught for them. Runs in the loop thread.
  *
- * A signal's place in the order of all signals of its source is its number:
- * the n-th that was delivered or discarded is the n-th that was caught, since
- * signals of one number are alike. A watcher is told of those that are later
- * than its start, `since`.
+ * A signal's place in the order of all signals of its source is its number: the
+ * n-th that was settled, that is, delivered or discarded, is the n-th that was
+ * caught, since signals of one number are alike. A watcher is notified of those
+ * that are later than its start, `since`.
  */
 
-#include "internal.h"
+#include "source.h"
 
-#include <limits.h>
+#include "disposition.h"
+
 #include <stdlib.h>
-#include <string.h>
 
-/* --- The books ------------------------------------------------------------ */
+/* --- Accounting ------------------------------------------------------------ */
 
-static uint64_t settled(const struct uvsig__source* source) {
+uint64_t uvsig__source_settled(const struct uvsig__source* source) {
   return source->delivered + source->discarded;
 }
 
 /* How many were caught and are neither delivered nor discarded. */
 unsigned long uvsig__source_pending(const struct uvsig__source* source) {
-  /* Acquire: pairs with the handler's release, for those who first read
-   * `uncarried` or a byte, and must find what it stands for counted here. */
+  /* Acquire: pairs with the handler's release, for a loop that first read
+   * `overflow` or a byte, and must find what it stands for counted here. */
   unsigned long caught =
-      atomic_load_explicit(&source->caught, memory_order_acquire);
+      atomic_load_explicit(&source->sub.caught, memory_order_acquire);
 
-  return caught - (unsigned long) settled(source);
+  return caught - (unsigned long) uvsig__source_settled(source);
 }
 
-/* Settle what is pending as discarded. Nobody watches, and no handler is in
- * flight: what is not in a counter is in the pipe, and is skipped when it is
- * read; whatever comes later comes behind it. */
-static void discard(struct uvsig__source* source) {
+/* What is pending is settled without the pipe: what is not in a counter has a
+ * byte there, which is skipped when it is read. Whatever comes later comes
+ * behind it. No handler is in flight that could find the source. Returns how
+ * many are pending. */
+unsigned long uvsig__source_take_all(struct uvsig__source* source) {
   unsigned long pending = uvsig__source_pending(source);
-  unsigned long uncarried;
+  unsigned long overflow;
 
   /* Relaxed: uvsig__synchronize() has seen the handlers leave. */
-  uncarried = source->taken + atomic_exchange_explicit(
-                                  &source->uncarried, 0, memory_order_relaxed);
+  overflow =
+      source->taken +
+      atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_relaxed);
   source->taken = 0;
-  source->stale += pending - uncarried;
-  source->discarded += pending;
-  uvsig__records_clear(source);
+  source->stale += pending - overflow;
+  return pending;
+}
+
+static void discard(struct uvsig__source* source) {
+  source->discarded += uvsig__source_take_all(source);
+  uvsig__senders_clear(source);
 }
 
 /* In the child of a fork: nothing has been caught, and a delivery that the fork
- * was in the middle of has nobody else to tell. */
+ * was in the middle of ends. */
 void uvsig__source_reset(struct uvsig__source* source) {
   struct uvsig__cursor* cursor;
 
   for (cursor = source->cursors; cursor != NULL; cursor = cursor->outer)
     cursor->next = NULL;
-  atomic_store(&source->caught, 0);
-  atomic_store(&source->uncarried, 0);
+  atomic_store(&source->sub.caught, 0);
+  atomic_store(&source->sub.overflow, 0);
+  source->is_subscribed = false;
   source->delivered = 0;
   source->discarded = 0;
   source->coalesced = 0;
@@ -67,69 +74,77 @@ void uvsig__source_reset(struct uvsig__source* source) {
   source->stale = 0;
   for (uvsig_watcher_t* w = source->first; w != NULL; w = w->next)
     w->since = 0;
-  uvsig__records_clear(source);
+  uvsig__senders_clear(source);
+}
+
+static void link_by_number(struct uvsig__source* source) {
+  struct uvsig__source** link = &source->hub->first;
+
+  while (*link != NULL && (*link)->sub.signum < source->sub.signum)
+    link = &(*link)->after;
+  source->after = *link;
+  *link = source;
 }
 
 struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
   struct uvsig__source* source = hub->sources[signum];
-  struct uvsig__source** link;
 
-  if (source == NULL) {
-    source = calloc(1, sizeof(*source) + hub->depth * sizeof(*source->records));
-    if (source == NULL)
-      return NULL;
-    source->hub = hub;
-    source->depth = hub->depth;
-    source->time_stamps = hub->time_stamps;
-    source->signum = signum;
-    source->wakeup = &hub->wakeup;
-    hub->sources[signum] = source;
-    for (link = &hub->first; *link != NULL && (*link)->signum < signum;)
-      link = &(*link)->after;
-    source->after = *link;
-    *link = source;
-  }
+  if (source != NULL)
+    return source;
+  source = calloc(1, sizeof(*source) + hub->depth * sizeof(*source->senders));
+  if (source == NULL)
+    return NULL;
+  source->hub = hub;
+  source->sub.depth = hub->depth;
+  source->sub.senders = source->senders;
+  source->sub.time_stamps = hub->time_stamps;
+  source->sub.signum = signum;
+  source->sub.wakeup = &hub->wakeup;
+  hub->sources[signum] = source;
+  link_by_number(source);
   return source;
 }
 
-/* --- What the watchers need ----------------------------------------------- */
+/* --- What the watchers require --------------------------------------------- */
 
-/* What watchers ask of the handler, and of libuv. */
-struct needs {
+/* What watchers require of the handler. */
+struct requirements {
   unsigned chains;
-  unsigned stops; /* of children; any signal's watcher says so */
+  unsigned stops; /* of children; any signal's watcher counts */
 };
 
 static bool shares(const struct uvsig__source* source, unsigned flags) {
-  return source->signum == SIGCHLD || (flags & UVSIG_SHARE) != 0;
+  return source->sub.signum == SIGCHLD || (flags & UVSIG_SHARE) != 0;
 }
 
-static void add_needs(const struct uvsig__source* source,
-                      unsigned flags,
-                      struct needs* needs) {
-  needs->chains += shares(source, flags) || (flags & UVSIG_CHAIN) != 0;
-  needs->stops += (flags & UVSIG_NOCLDSTOP) == 0;
+static void add_requirements(const struct uvsig__source* source,
+                             unsigned flags,
+                             struct requirements* required) {
+  required->chains += shares(source, flags) || (flags & UVSIG_CHAIN) != 0;
+  required->stops += (flags & UVSIG_NOCLDSTOP) == 0;
 }
 
 /* Before the first signal can come: none may miss the chain. */
-static void take_needs(struct uvsig__source* source,
-                       const struct needs* needs) {
-  atomic_fetch_add(&uvsig__shared.chained[source->signum], needs->chains);
-  uvsig__count_stop_watchers(source->signum, (int) needs->stops);
+static void take_requirements(struct uvsig__source* source,
+                              const struct requirements* required) {
+  atomic_fetch_add(&uvsig__shared.chained[source->sub.signum],
+                   required->chains);
+  uvsig__count_stop_watchers(source->sub.signum, (int) required->stops);
 }
 
-static void give_up_needs(struct uvsig__source* source,
-                          const struct needs* needs) {
-  atomic_fetch_sub(&uvsig__shared.chained[source->signum], needs->chains);
-  uvsig__count_stop_watchers(source->signum, -(int) needs->stops);
+static void give_up_requirements(struct uvsig__source* source,
+                                 const struct requirements* required) {
+  atomic_fetch_sub(&uvsig__shared.chained[source->sub.signum],
+                   required->chains);
+  uvsig__count_stop_watchers(source->sub.signum, -(int) required->stops);
 }
 
 /* And after the last one. */
-static void drop_needs(struct uvsig__source* source,
-                       const struct needs* needs) {
+static void drop_requirements(struct uvsig__source* source,
+                              const struct requirements* required) {
   /* The child of a fork has counted nothing yet. */
   if (!source->hub->inherited)
-    give_up_needs(source, needs);
+    give_up_requirements(source, required);
   /* Not before the last watcher of any kind: libuv sets the default action when
    * it stops, for an instant also over ours. */
   if (source->first == NULL && source->is_shared) {
@@ -141,57 +156,66 @@ static void drop_needs(struct uvsig__source* source,
 /* In the child of a fork, where it has not been counted, or was in vain: what
  * the watchers need. */
 void uvsig__source_count(struct uvsig__source* source, bool is_needed) {
-  struct needs needs = {0, 0};
+  struct requirements required = {0, 0};
   const uvsig_watcher_t* w;
 
   for (w = source->first; w != NULL; w = w->next)
-    add_needs(source, w->flags, &needs);
+    add_requirements(source, w->flags, &required);
   if (is_needed)
-    take_needs(source, &needs);
+    take_requirements(source, &required);
   else
-    give_up_needs(source, &needs);
+    give_up_requirements(source, &required);
 }
 
-/* Make the source ready for one more watcher, which will be told of what comes
+int uvsig__source_subscribe(struct uvsig__source* source) {
+  int err = uvsig__subscribe(&source->sub);
+
+  source->is_subscribed = err == 0;
+  return err;
+}
+
+/* The opposite of uvsig__source_subscribe() and uvsig__mask_open(), in reverse
+ * order: blocked first, a signal in between meets the launcher's mask and not
+ * its action. Handlers may be using the source until uvsig__synchronize(). */
+void uvsig__source_unsubscribe(struct uvsig__source* source) {
+  uvsig__mask_restore(source);
+  if (source->is_subscribed && !uvsig__unsubscribe(&source->sub))
+    source->replaced++;
+  source->is_subscribed = false;
+}
+
+/* Make the source ready for one more watcher, which will be notified of what comes
  * later than `*since`. The only step of a start that can fail. */
-int uvsig__source_join(struct uvsig__source* source,
-                       unsigned flags,
-                       uint64_t* since) {
-  struct needs needs = {0, 0};
+int uvsig__source_prepare(struct uvsig__source* source,
+                          unsigned flags,
+                          uint64_t* since) {
+  struct requirements required = {0, 0};
   int err;
 
-  add_needs(source, flags, &needs);
+  add_requirements(source, flags, &required);
   if (shares(source, flags) && !source->is_shared) {
     err = uvsig__share_open(source);
     if (err != 0)
       return err;
     source->is_shared = true;
   }
-  take_needs(source, &needs);
+  take_requirements(source, &required);
   /* Before the signal can come: the first to come is this watcher's. */
-  *since = settled(source) + uvsig__source_pending(source);
-  if (source->first != NULL)
+  *since = uvsig__source_settled(source) + uvsig__source_pending(source);
+  if (source->is_subscribed)
     /* libuv may have taken ours away before it was asked to share. */
-    err = shares(source, flags) ? uvsig__reinstall(source->signum) : 0;
+    err = shares(source, flags) ? uvsig__reinstall(source->sub.signum) : 0;
   else
-    err = uvsig__subscribe(source);
+    err = uvsig__source_subscribe(source);
   if (err != 0)
-    drop_needs(source, &needs);
+    drop_requirements(source, &required);
   return err;
-}
-
-/* The opposite of uvsig__subscribe() and uvsig__mask_open(), in reverse order:
- * blocked first, a signal in between meets the launcher's mask and not its
- * action. */
-static void part(struct uvsig__source* source) {
-  uvsig__mask_restore(source);
-  uvsig__unsubscribe(source);
 }
 
 /* --- The list of watchers ------------------------------------------------- */
 
 /* Behind the last one of its kind: waits come before the others. */
-static void insert(struct uvsig__source* source, uvsig_watcher_t* w) {
+static void insert_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
   uvsig_watcher_t* next = NULL;
 
   if ((w->state & UVSIG__WAIT) != 0)
@@ -210,18 +234,18 @@ static void insert(struct uvsig__source* source, uvsig_watcher_t* w) {
     source->last = w;
 
   w->source = source;
-  w->signum = source->signum;
+  w->signum = source->sub.signum;
   w->state |= UVSIG__ACTIVE;
   if ((w->state & UVSIG__UNREF) == 0)
     uvsig__ref_hub(source->hub);
 }
 
-static void detach(struct uvsig__source* source, uvsig_watcher_t* w) {
+static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
   struct uvsig__cursor* cursor;
 
   for (cursor = source->cursors; cursor != NULL; cursor = cursor->outer)
     if (cursor->next == w)
-      cursor->next = w->next;
+      cursor->next = cursor->is_fixed ? NULL : w->next;
   if (w->prev != NULL)
     w->prev->next = w->next;
   else
@@ -235,61 +259,60 @@ static void detach(struct uvsig__source* source, uvsig_watcher_t* w) {
   w->signum = 0;
   w->state &= ~(unsigned) UVSIG__ACTIVE;
   if (w->handler != NULL)
-    atomic_store(&source->hooked, NULL);
+    atomic_store(&source->sub.hooked, NULL);
   if ((w->state & UVSIG__UNREF) == 0)
     uvsig__unref_hub(source->hub);
 }
 
-/* Add a watcher for which uvsig__source_join() has made the source ready. */
-void uvsig__source_admit(struct uvsig__source* source,
-                         uvsig_watcher_t* w,
-                         uint64_t since,
-                         unsigned kind) {
+/* Add a watcher for which uvsig__source_prepare() has made the source ready. */
+void uvsig__source_add(struct uvsig__source* source,
+                       uvsig_watcher_t* w,
+                       uint64_t since,
+                       unsigned kind) {
   w->since = since;
   w->state |= kind; /* where it belongs in the list */
-  insert(source, w);
+  insert_watcher(source, w);
   /* Last: what the launcher's mask held back is caught at once. */
   if ((w->flags & UVSIG_KEEP_MASK) == 0)
     uvsig__mask_open(source);
 }
 
-/* After watchers have been detached, what they needed goes. */
-static void release(struct uvsig__source* source,
-                    const struct needs* needs,
-                    bool had_handler) {
+/* After watchers have been removed, what they required goes. */
+static void drop(struct uvsig__source* source,
+                 const struct requirements* required,
+                 bool had_handler) {
   bool is_last = source->first == NULL;
 
   if (is_last)
-    part(source);
+    uvsig__source_unsubscribe(source);
   /* A watcher's handler must not be running when its memory is the user's. And
-   * the needs go later than the handlers that have found the source: one that
-   * has taken a signal for it looks there whether the chain is to have it. */
-  if (is_last || had_handler || needs->chains > 0)
+   * what was required goes later than the handlers that have found the source:
+   * one that has taken a signal for it looks there whether to chain. */
+  if (is_last || had_handler || required->chains > 0)
     uvsig__synchronize();
-  drop_needs(source, needs);
+  drop_requirements(source, required);
   if (is_last)
     discard(source);
 }
 
-void uvsig__source_leave(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct needs needs = {0, 0};
+void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
+  struct requirements required = {0, 0};
 
-  add_needs(source, w->flags, &needs);
-  detach(source, w);
-  release(source, &needs, w->handler != NULL);
+  add_requirements(source, w->flags, &required);
+  remove_watcher(source, w);
+  drop(source, &required, w->handler != NULL);
 }
 
-/* Stop all watchers. */
-void uvsig__source_abandon(struct uvsig__source* source) {
-  struct needs needs = {0, 0};
+void uvsig__source_stop_all(struct uvsig__source* source) {
+  struct requirements required = {0, 0};
 
   if (source->first == NULL)
     return;
   while (source->first != NULL) {
-    add_needs(source, source->first->flags, &needs);
-    detach(source, source->first);
+    add_requirements(source, source->first->flags, &required);
+    remove_watcher(source, source->first);
   }
-  release(source, &needs, false);
+  drop(source, &required, false);
 }
 
 /* Does a watcher want the signal unblocked? */
@@ -301,23 +324,7 @@ bool uvsig__source_wants_mask(const struct uvsig__source* source) {
   return w != NULL;
 }
 
-/* --- Delivery ------------------------------------------------------------- */
-
-/* The watcher of the first wait that wants a signal. */
-static uvsig_watcher_t* find_wait(const struct uvsig__source* source) {
-  uvsig_watcher_t* w = source->first;
-
-  while (w != NULL && (w->state & (UVSIG__WAIT | UVSIG__ENDED)) ==
-                          (UVSIG__WAIT | UVSIG__ENDED))
-    w = w->next;
-  return w != NULL && (w->state & UVSIG__WAIT) != 0 ? w : NULL;
-}
-
-bool uvsig__source_is_awaited(const struct uvsig__source* source) {
-  return find_wait(source) != NULL;
-}
-
-/* Is there anybody who could be told of a signal? */
+/* Is there a watcher that a signal would be notified to? */
 bool uvsig__source_is_watched(const struct uvsig__source* source) {
   const uvsig_watcher_t* w = source->first;
 
@@ -333,87 +340,4 @@ bool uvsig__source_has(const struct uvsig__source* source,
   while (at != NULL && at != w)
     at = at->next;
   return at != NULL;
-}
-
-/* Is this one told of the next signal, which `wait` takes, if it is not
- * NULL? */
-static bool is_told(const uvsig_watcher_t* w,
-                    const uvsig_watcher_t* wait,
-                    uint64_t end) {
-  if (wait != NULL)
-    return w == wait || ((w->state & UVSIG__TIMER) != 0 && w->since < end);
-  return (w->state & UVSIG__WAIT) == 0 && w->since < end;
-}
-
-/* What is told of signals whose sender is not known. */
-static void set_info(uvsig_info_t* info, int signum) {
-  memset(info, 0, sizeof(*info));
-  info->signum = signum;
-  info->flags = UVSIG_INFO_NONE;
-}
-
-/* Enter in the books that `told` of the next `count` signals are delivered, and
- * describe them, but for how many each watcher is told of. Where that is one,
- * and its sender is known, it is the last of them for every watcher. */
-static void settle(struct uvsig__source* source,
-                   uint64_t count,
-                   uint64_t told,
-                   uvsig_info_t* info) {
-  siginfo_t sender;
-  bool is_known = uvsig__records_take(source,
-                                      (unsigned long) settled(source),
-                                      (unsigned long) count,
-                                      &sender) &&
-                  told == 1;
-
-  if (is_known)
-    uvsig__info_set(info, &sender);
-  else
-    set_info(info, source->signum);
-  if (source->depth > 0)
-    source->info_dropped += told - (is_known ? 1 : 0);
-  source->delivered += told;
-  source->coalesced += told > 1 ? told : 0;
-  source->discarded += count - told;
-}
-
-/* Tell the watchers of the next `count` signals, or the first wait of the next
- * one, and then `count` must be 1 at most. Returns how many callbacks it ran.
- * Any of them may stop, start or free watchers, deliver what else is pending,
- * or close the hub, whose memory lasts until the loop goes round. */
-int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
-  struct uvsig__cursor cursor = {source->first, source->cursors};
-  const uvsig_watcher_t* wait = find_wait(source);
-  uint64_t before = settled(source);
-  uint64_t end = before + count;
-  uvsig_watcher_t* w;
-  uvsig_info_t info;
-  uint64_t told;
-  int calls = 0;
-
-  if (count == 0)
-    return 0;
-  source->cursors = &cursor;
-  while ((w = cursor.next) != NULL) {
-    cursor.next = w->next;
-    if (!is_told(w, wait, end))
-      continue;
-
-    /* Behind the waits, the list is in the order of the starts, so that nobody
-     * is told of more than the first one. In the books before its callback,
-     * which may stop and discard. */
-    told = wait != NULL ? 1 : end - (w->since > before ? w->since : before);
-    if (calls++ == 0)
-      settle(source, count, told, &info);
-    info.count = told > UINT_MAX ? UINT_MAX : (unsigned) told;
-    if ((w->state & UVSIG__ONESHOT) != 0) {
-      w->state &= ~(unsigned) UVSIG__ONESHOT;
-      uvsig__source_leave(source, w);
-    }
-    w->cb(w, source->signum, &info);
-  }
-  source->cursors = cursor.outer;
-  if (calls == 0)
-    settle(source, count, 0, &info);
-  return calls;
 }

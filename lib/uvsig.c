@@ -3,7 +3,10 @@
  * uvsig_t: its life from init to close, and its counts. Runs in the loop thread.
  */
 
-#include "internal.h"
+#include "dispatch.h"
+#include "posix/itimer.h"
+#include "source.h"
+#include "wakeup.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -58,10 +61,10 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
   if (err != 0)
     return err;
   uv_prepare_init(loop, &hub->prepare);
-  uv_timer_init(loop, &hub->deadline);
+  uv_timer_init(loop, &hub->wait_timer);
   hub->poll.data = hub;
   hub->prepare.data = hub;
-  hub->deadline.data = hub;
+  hub->wait_timer.data = hub;
   uv_unref((uv_handle_t*) &hub->poll);
   uv_unref((uv_handle_t*) &hub->prepare);
   uv_prepare_start(&hub->prepare, uvsig__on_prepare);
@@ -133,7 +136,7 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
       return true;
   return handle == (const uv_handle_t*) &hub->poll ||
          handle == (const uv_handle_t*) &hub->prepare ||
-         handle == (const uv_handle_t*) &hub->deadline ||
+         handle == (const uv_handle_t*) &hub->wait_timer ||
          handle == (const uv_handle_t*) &hub->ending.last;
 }
 
@@ -163,7 +166,7 @@ static void close_handles(struct uvsig__hub* hub) {
   uvsig__closing_start(&hub->ending, hub->sig->loop, 1);
   uvsig__close_handle((uv_handle_t*) &hub->poll);
   uvsig__close_handle((uv_handle_t*) &hub->prepare);
-  uvsig__close_handle((uv_handle_t*) &hub->deadline);
+  uvsig__close_handle((uv_handle_t*) &hub->wait_timer);
   for (source = hub->first; source != NULL; source = source->after)
     if (source->has_share)
       uvsig__close_handle((uv_handle_t*) &source->share);
@@ -179,14 +182,14 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
     return UV_EALREADY;
   if (err != 0)
     return err;
-  if (hub->families != NULL)
+  if (hub->components != NULL)
     return UV_EBUSY;
 
   uvsig__stop_itimers(hub);
   hub->closing = true;
   hub->close_cb = cb;
   for (source = hub->first; source != NULL; source = source->after)
-    uvsig__source_abandon(source);
+    uvsig__source_stop_all(source);
 
   /* No handler can reach the fds or the counters any more. In this order: libuv
    * forgets the fd before the number is free again. */
@@ -205,13 +208,14 @@ int uvsig_is_loop_thread(const uvsig_t* sig) {
 
 int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
   const struct uvsig__hub* hub;
-  const struct uvsig__family* family;
+  const struct uvsig__component* component;
 
   if (sig == NULL || sig->hub == NULL || handle == NULL)
     return 0;
   hub = sig->hub;
-  for (family = hub->families; family != NULL; family = family->next)
-    if (uvsig__is_of(family, handle))
+  for (component = hub->components; component != NULL;
+       component = component->next)
+    if (uvsig__has(component, handle))
       return 1;
   return has_handle(hub, handle);
 }

@@ -3,7 +3,7 @@
  * The version, as configure.ac has it. Runs anywhere.
  */
 
-#include "internal.h"
+#include "base.h"
 
 unsigned uvsig_version(void) {
   return UVSIG_VERSION_MAJOR << 16 | UVSIG_VERSION_MINOR << 8 |

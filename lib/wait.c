@@ -5,7 +5,8 @@
  * and ends the wait. Runs in the loop thread.
  */
 
-#include "internal.h"
+#include "dispatch.h"
+#include "source.h"
 
 #include <stdlib.h>
 
@@ -69,13 +70,15 @@ static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
     if (wait->deadline < deadline)
       deadline = wait->deadline;
   if (deadline == UVSIG__NEVER) {
-    uv_timer_stop(&hub->deadline);
+    uv_timer_stop(&hub->wait_timer);
     return;
   }
   left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
   /* Fails for a handle that somebody has closed: see closing.c. */
-  uv_timer_start(
-      &hub->deadline, uvsig__on_deadline, left > soonest ? left : soonest, 0);
+  uv_timer_start(&hub->wait_timer,
+                 uvsig__on_wait_timer,
+                 left > soonest ? left : soonest,
+                 0);
 }
 
 static void on_signal(uvsig_watcher_t* w,
@@ -106,7 +109,7 @@ static struct uvsig__wait* find_over(const struct uvsig__hub* hub,
   return first;
 }
 
-void uvsig__on_deadline(uv_timer_t* timer) {
+void uvsig__on_wait_timer(uv_timer_t* timer) {
   struct uvsig__hub* hub = timer->data;
   struct uvsig__wait* wait;
   uint64_t last = hub->last_wait;

@@ -5,7 +5,8 @@
  * handler's, in handler.c.
  */
 
-#include "internal.h"
+#include "dispatch.h"
+#include "disposition.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * thread; what the handler writes is in handler.c.
  */
 
-#include "internal.h"
+#include "wakeup.h"
 
 #include <errno.h>
 #include <fcntl.h>

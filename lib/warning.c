@@ -4,7 +4,7 @@
  * one line on standard error. Runs in the loop thread.
  */
 
-#include "internal.h"
+#include "dispatch.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

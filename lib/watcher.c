@@ -3,7 +3,9 @@
  * Watchers, as users see them. Runs in the loop thread.
  */
 
-#include "internal.h"
+#include "source.h"
+
+#include "disposition.h"
 
 #define ALL_FLAGS                                                              \
  (UVSIG_KEEP_MASK | UVSIG_CHAIN | UVSIG_SHARE | UVSIG_NOCLDSTOP)
@@ -33,7 +35,7 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
 
 /* The start has failed: its handler must not be called, nor be running. */
 static void unhook(struct uvsig__source* source) {
-  atomic_store(&source->hooked, NULL);
+  atomic_store(&source->sub.hooked, NULL);
   uvsig__synchronize();
 }
 
@@ -56,24 +58,24 @@ static int start(uvsig_watcher_t* w,
     return UV_EBADF;
 
   old = is_active(w) ? w->source : NULL;
-  if (old == NULL || old->signum != signum) {
+  if (old == NULL || old->sub.signum != signum) {
     source = uvsig__source_get(hub, signum);
     if (source == NULL)
       return UV_ENOMEM;
-    if (w->handler != NULL && atomic_load(&source->hooked) != NULL)
+    if (w->handler != NULL && atomic_load(&source->sub.hooked) != NULL)
       return UV_EBUSY;
     /* Before the first signal can come. */
     if (w->handler != NULL)
-      atomic_store(&source->hooked, w);
-    err = uvsig__source_join(source, w->flags, &since);
+      atomic_store(&source->sub.hooked, w);
+    err = uvsig__source_prepare(source, w->flags, &since);
     if (err != 0) {
       if (w->handler != NULL)
         unhook(source);
       return err;
     }
     if (old != NULL)
-      uvsig__source_leave(old, w);
-    uvsig__source_admit(source, w, since, kind);
+      uvsig__source_stop(old, w);
+    uvsig__source_add(source, w, since, kind);
   }
   w->cb = cb;
   w->state = (w->state & ~(unsigned) UVSIG__ONESHOT) | kind;
@@ -119,7 +121,7 @@ int uvsig_watcher_stop(uvsig_watcher_t* w) {
     return 0;
   err = check(w, &hub);
   if (err == 0)
-    uvsig__source_leave(w->source, w);
+    uvsig__source_stop(w->source, w);
   return err;
 }
 

@@ -5,14 +5,14 @@
  * signal context.
  */
 
-#include "../internal.h"
+#include "../disposition.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 static int classify(int signum, const struct sigaction* action) {
-  if (uvsig__is_ours(signum, action) && uvsig__is_watched(signum))
+  if (uvsig__is_ours(action) && uvsig__is_watched(signum))
     return UVSIG_WATCHED;
   /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
   if (action->sa_handler == SIG_DFL)

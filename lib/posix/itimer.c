@@ -4,7 +4,10 @@
  * callback, in the loop thread. Of each there is one, and it has one owner.
  */
 
-#include "../internal.h"
+#include "itimer.h"
+
+#include "../disposition.h"
+#include "../source.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -268,7 +271,7 @@ static void stop(uvsig_itimer_t* t) {
     /* A last signal may be on its way, maybe to another thread, and would meet
      * the previous action: most likely the end of the process. */
     if (source->first == source->last)
-      uvsig__discard_pending(source);
+      uvsig__discard_pending(&source->sub);
   }
   uvsig_watcher_stop(&t->watcher);
   if (is_owner)

@@ -3,7 +3,9 @@
  * Sending signals. Runs anywhere, also in signal context.
  */
 
-#include "../internal.h"
+#include "../base.h"
+
+#include <pthread.h>
 
 #include <errno.h>
 #ifdef HAVE_PIDFD_SEND_SIGNAL

@@ -7,10 +7,11 @@
  * any thread; the handler in signal context.
  */
 
-#include "../internal.h"
+#include "sigwait.h"
 
 #ifndef HAVE_SIGTIMEDWAIT
 
+# include <pthread.h>
 # include <setjmp.h>
 # include <string.h>
 # include <time.h>

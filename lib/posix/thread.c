@@ -4,7 +4,9 @@
  * the one that makes it (POSIX, pthread_create()). Runs in any thread.
  */
 
-#include "../internal.h"
+#include "../base.h"
+
+#include <pthread.h>
 
 #include <stdlib.h>
 

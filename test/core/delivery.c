@@ -356,7 +356,7 @@ static void the_counters_never_deliver_more_than_was_caught(void) {
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 0);
   recorder_start(&a, SIGUSR1);
   raise_times(SIGUSR1, 3);
-  atomic_fetch_add(&hub()->sources[SIGUSR1]->uncarried, 1);
+  atomic_fetch_add(&hub()->sources[SIGUSR1]->sub.overflow, 1);
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(a.signals, 3);
   check_books(&f.sig, SIGUSR1, 3, 0);

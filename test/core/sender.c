@@ -273,7 +273,7 @@ static void a_record_that_came_too_late_is_nobodys(void) {
   }
   CHECK_EQ(known, 20);
   source = ((struct uvsig__hub*) f.sig.hub)->sources[SIGRTMIN];
-  atomic_store(&source->records[20 % 16].state, 4ul << 2 | UVSIG__READY);
+  atomic_store(&source->senders[20 % 16].state, 4ul << 2 | UVSIG__READY);
   send_value(20);
   run_until(&f.loop, &a.calls, 21);
   CHECK_EQ(known, 20);

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The top half, all that runs in signal context, is one object file, and what a
-# shutdown does there is another, which calls a third: they may refer to nothing
-# but what is async-signal-safe.
+# What runs in signal context is in a few object files: the handler, what was
+# there before it, and what a shutdown does there. They may refer to nothing but
+# what is async-signal-safe.
 #
 # Environment: NM, and what tap.sh has.
 
@@ -13,16 +13,18 @@
 posix="_exit clock_gettime getpid memcpy memset raise send sigaction sigaddset
 sigemptyset sigismember sigpending timer_settime write"
 # These are not in it. uv_async_send(): libuv's manual says so.
-# pthread_setcancelstate(): glibc's manual says AS-Safe, and
-# POSIX.1-2024 has it in the table. sigwait(): a system call and nothing else,
-# and it is called where a signal is pending that no other thread can take.
-others="pthread_setcancelstate sigwait uv_async_send"
+# pthread_setcancelstate() and pthread_setcanceltype(): glibc's manual says
+# AS-Safe. syscall(): the system call and nothing else. So is sigwait(), which is
+# called where a signal is pending that no other thread can take.
+others="pthread_setcancelstate pthread_setcanceltype sigwait syscall uv_async_send"
 # errno is async-signal-safe by the same text; each libc calls it something else.
 errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
-ours="uvsig__shared uvsig__info_set"
+ours="uvsig__shared uvsig__info_set uvsig__level_of uvsig__chain uvsig__forward
+uvsig__pass_fault"
 
-find lib -name '*handler.o' -o -name '*escalate.o' -o -name '*-info.o' |
+find lib -name '*handler.o' -o -name '*-previous.o' -o -name '*escalate.o' -o \
+  -name '*-info.o' |
   sort >"$tmp/objects"
 check "there is an object file of it" grep -q 'handler.o$' "$tmp/objects"
 check "there is one of what a shutdown does" \
@@ -49,8 +51,8 @@ while read -r object; do
     grep -vE '^__(asan|ubsan|tsan|sanitizer|gcov|llvm|stack_chk)' |
     grep -vxF "$(words $errno)" >>"$tmp/found"
   same "$object refers to nothing else" /dev/null "$tmp/found"
-  case $object in *-info.o) continue ;; esac
-  undefined "$object" | grep -xE 'write|send|_exit' >"$tmp/used"
+  case $object in *-info.o | *-previous.o) continue ;; esac
+  undefined "$object" | grep -xE 'syscall|write|send|_exit' >"$tmp/used"
   check "$object is the one that acts" test -s "$tmp/used"
 done <"$tmp/objects"
 

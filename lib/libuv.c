@@ -8,7 +8,8 @@
  * libuv has no reason to touch the disposition. Runs in the loop thread.
  */
 
-#include "internal.h"
+#include "disposition.h"
+#include "source.h"
 
 /* All under uvsig__lock(). */
 static unsigned opened[UVSIG_NSIG];        /* handles of ours */
@@ -65,13 +66,13 @@ static int start_handle(struct uvsig__source* source) {
     return UV_EINVAL; /* by somebody who closes all that uv_walk() finds */
   if (!uvsig__knows_libuvs())
     learn(&source->share);
-  return uv_signal_start(&source->share, ignore, source->signum);
+  return uv_signal_start(&source->share, ignore, source->sub.signum);
 }
 
 /* Have a handle of libuv's for the signal. Ours may be installed, or not
  * yet. */
 int uvsig__share_open(struct uvsig__source* source) {
-  int signum = source->signum;
+  int signum = source->sub.signum;
   struct sigaction before;
   struct sigaction after;
   struct sigaction first;
@@ -80,20 +81,20 @@ int uvsig__share_open(struct uvsig__source* source) {
   uvsig__lock();
   sigaction(signum, NULL, &before);
   first = before;
-  if (uvsig__is_ours(signum, &before))
+  if (uvsig__is_ours(&before))
     first = uvsig__get_previous(signum);
   err = start_handle(source);
   if (err == 0) {
     opened[signum]++;
     sigaction(signum, NULL, &after);
     /* Where those were all in use: most likely. */
-    if (!uvsig__knows_libuvs() && !uvsig__is_ours(signum, &after))
+    if (!uvsig__knows_libuvs() && !uvsig__is_ours(&after))
       know(&after);
     if (!is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;
       has_found[signum] = true;
-      if (uvsig__is_ours(signum, &before)) {
+      if (uvsig__is_ours(&before)) {
         uvsig__set_previous(signum, &after);
         sigaction(signum, &before, NULL);
       }
@@ -177,7 +178,7 @@ static void put_back(int signum, struct sigaction* before) {
     return;
   if (sigaction(signum, before, &displaced) == 0 &&
       uvsig__is_libuvs(&displaced)) {
-    if (uvsig__is_ours(signum, before))
+    if (uvsig__is_ours(before))
       uvsig__set_previous(signum, &displaced);
     else
       sigaction(signum, &displaced, NULL);
@@ -186,7 +187,7 @@ static void put_back(int signum, struct sigaction* before) {
 
 /* The opposite. Ours may be installed still, for others. */
 void uvsig__share_close(struct uvsig__source* source) {
-  int signum = source->signum;
+  int signum = source->sub.signum;
   bool is_closing = uv_is_closing((uv_handle_t*) &source->share);
   struct sigaction before;
   struct sigaction after;

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ground: what every file of the library may use. Each function here may be
+ * called in any thread, those of signum.c, info.c and uvsig__now() also in signal
+ * context.
+ */
+
+#ifndef UVSIG_BASE_H
+#define UVSIG_BASE_H
+
+#include "config.h"
+
+#include "uvsig.h"
+
+#include <math.h> /* INFINITY: no function, no library */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+
+/* A signal handler may only touch atomics that need no lock (C11 7.14.1.1). */
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "int atomics take a lock");
+_Static_assert(ATOMIC_LONG_LOCK_FREE == 2, "long atomics take a lock");
+_Static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "pointer atomics take a lock");
+/* A byte carries the number, and 0 is the doorbell. */
+_Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
+
+/* On Unix, libuv's codes are errno's negated (libuv, errors.rst), for those too
+ * that have no UV_E*. uv_translate_sys_error() is not known to be safe in a
+ * handler. */
+#define UVSIG__ERR(sys_errno) (-(sys_errno))
+
+#define UVSIG__SECOND  UINT64_C(1000000000) /* in nanoseconds */
+#define UVSIG__NEVER   UINT64_MAX
+#define UVSIG__FOREVER ((double) INFINITY)
+
+/* Zero a public struct, all but what is the user's. */
+#define UVSIG__RESET(at)                                                       \
+ do {                                                                          \
+  void* data_ = (at)->data;                                                    \
+  memset((at), 0, sizeof(*(at)));                                              \
+  (at)->data = data_;                                                          \
+ } while (0)
+
+/* Nanoseconds of the monotonic clock. Here, since the top half is to be one
+ * object file. */
+static inline uint64_t uvsig__now(void) {
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+}
+
+/* signum.c */
+bool uvsig__is_valid(int signum);
+bool uvsig__is_catchable(int signum);
+
+/* clock.c */
+uint64_t uvsig__round_up(double seconds, double unit);
+int uvsig__deadline(double seconds, uint64_t* deadline);
+
+/* info.c */
+void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
+
+/* lock.c */
+extern void (*uvsig__child_hook)(sigset_t* mask);
+void uvsig__lock(void);
+void uvsig__unlock(void);
+int uvsig__fork_error(void);
+
+/* closing.c: handles that are closed together. */
+struct uvsig__closing {
+  uv_timer_t last;
+  unsigned turns; /* of the loop, at least */
+  void* owner;
+  bool (*has)(const void* owner, const uv_handle_t* handle);
+  void (*done)(void* owner);
+};
+void uvsig__closing_start(struct uvsig__closing* closing,
+                          uv_loop_t* loop,
+                          unsigned turns);
+void uvsig__close_handle(uv_handle_t* handle);
+
+#endif /* UVSIG_BASE_H */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Delivery: which watchers of a source are notified of the next signals, and how
+ * they are accounted for. Runs in the loop thread.
+ */
+
+#include "source.h"
+
+#include "disposition.h"
+
+#include <limits.h>
+
+/* The watcher of the first wait that wants a signal. */
+static uvsig_watcher_t* find_wait(const struct uvsig__source* source) {
+  uvsig_watcher_t* w = source->first;
+
+  while (w != NULL && (w->state & (UVSIG__WAIT | UVSIG__ENDED)) ==
+                          (UVSIG__WAIT | UVSIG__ENDED))
+    w = w->next;
+  return w != NULL && (w->state & UVSIG__WAIT) != 0 ? w : NULL;
+}
+
+bool uvsig__source_is_awaited(const struct uvsig__source* source) {
+  return find_wait(source) != NULL;
+}
+
+/* Is this watcher notified of the next signals, up to number `end`? A wait, if
+ * there is one, takes them from all but timers. */
+static bool is_notified(const uvsig_watcher_t* w,
+                        const uvsig_watcher_t* wait,
+                        uint64_t end) {
+  if (wait != NULL)
+    return w == wait || ((w->state & UVSIG__TIMER) != 0 && w->since < end);
+  return (w->state & UVSIG__WAIT) == 0 && w->since < end;
+}
+
+/* For signals whose sender is not known. */
+static void set_info(uvsig_info_t* info, int signum) {
+  memset(info, 0, sizeof(*info));
+  info->signum = signum;
+  info->flags = UVSIG_INFO_NONE;
+}
+
+/* Account for the next `count` signals: the last `notified` of them are delivered.
+ * Describe them in `*info`, but for how many each watcher is notified of. Where
+ * that is one, and its sender is known, it is the last of them for every
+ * watcher. */
+static void settle(struct uvsig__source* source,
+                   uint64_t count,
+                   uint64_t notified,
+                   uvsig_info_t* info) {
+  siginfo_t sender;
+  bool is_known =
+      uvsig__senders_take(source,
+                          (unsigned long) uvsig__source_settled(source),
+                          (unsigned long) count,
+                          &sender) &&
+      notified == 1;
+
+  if (is_known)
+    uvsig__info_set(info, &sender);
+  else
+    set_info(info, source->sub.signum);
+  if (source->sub.depth > 0)
+    source->info_dropped += notified - (is_known ? 1 : 0);
+  source->delivered += notified;
+  source->coalesced += notified > 1 ? notified : 0;
+  source->discarded += count - notified;
+}
+
+/* Notify the watchers of the next `count` signals, or the first wait of the next
+ * one, and then `count` must be 1 at most. Returns how many callbacks it ran.
+ * Any of them may stop, start or free watchers, deliver what else is pending, or
+ * close the hub, whose memory lasts until the loop goes round. */
+int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
+  struct uvsig__cursor cursor = {source->first, source->cursors, false};
+  const uvsig_watcher_t* wait = find_wait(source);
+  uint64_t before = uvsig__source_settled(source);
+  uint64_t end = before + count;
+  uvsig_watcher_t* w;
+  uvsig_info_t info;
+  uint64_t notified;
+  int calls = 0;
+
+  if (count == 0)
+    return 0;
+  source->cursors = &cursor;
+  while ((w = cursor.next) != NULL) {
+    cursor.next = w->next;
+    if (!is_notified(w, wait, end))
+      continue;
+
+    /* Behind the waits, the list is in the order of the starts: no later watcher
+     * is notified of more than the first one. Accounted for before its callback,
+     * which may stop and discard. */
+    notified = wait != NULL ? 1 : end - (w->since > before ? w->since : before);
+    if (calls++ == 0)
+      settle(source, count, notified, &info);
+    info.count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
+    if ((w->state & UVSIG__ONESHOT) != 0) {
+      w->state &= ~(unsigned) UVSIG__ONESHOT;
+      uvsig__source_stop(source, w);
+    }
+    w->cb(w, source->sub.signum, &info);
+  }
+  source->cursors = cursor.outer;
+  if (calls == 0)
+    settle(source, count, 0, &info);
+  return calls;
+}
+
+/* Notify the last watcher of a source of everything that was caught, and stop
+ * it. What comes from here on has the previous action, unless a callback starts
+ * another watcher. */
+void uvsig__source_drain(struct uvsig__source* source, uvsig_watcher_t* w) {
+  struct uvsig__cursor cursor = {w, source->cursors, true};
+  uint64_t end;
+  uint64_t left;
+
+  uvsig__source_unsubscribe(source);
+  uvsig__synchronize();
+  end = uvsig__source_settled(source) + uvsig__source_take_all(source);
+  source->cursors = &cursor;
+  while (cursor.next != NULL && !source->hub->closing &&
+         (left = end - uvsig__source_settled(source)) > 0 && left <= end)
+    /* A one-shot is notified once, of all of them. */
+    uvsig__source_deliver(source, (w->state & UVSIG__ONESHOT) != 0 ? left : 1);
+  source->cursors = cursor.outer;
+  if (cursor.next != NULL)
+    uvsig__source_stop(source, w);
+}

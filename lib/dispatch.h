@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The bottom half, and what is built on it in the core. Loop thread, unless it
+ * says otherwise.
+ */
+
+#ifndef UVSIG_DISPATCH_H
+#define UVSIG_DISPATCH_H
+
+#include "hub.h"
+
+/* warning.c */
+void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
+
+/* wakeup-fd.c; the last one in the child of a fork, under uvsig__lock(). */
+bool uvsig__wakeup_fd_is_due(void);
+void uvsig__report_wakeup_fd(struct uvsig__hub* hub);
+void uvsig__forget_wakeup_fd(sigset_t* mask);
+
+/* dispatch.c */
+void uvsig__on_readable(uv_poll_t* poll, int status, int events);
+void uvsig__on_prepare(uv_prepare_t* prepare);
+int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
+
+/* wait.c */
+void uvsig__on_wait_timer(uv_timer_t* timer);
+void uvsig__cancel_waits(struct uvsig__hub* hub);
+
+/* fork.c: in the child of a fork, under uvsig__lock(). */
+void uvsig__begin_child(sigset_t* mask);
+
+#endif /* UVSIG_DISPATCH_H */

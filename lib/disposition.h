@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a signal does to the process: the handler installed and taken away, what
+ * was there saved and restored. Any thread.
+ */
+
+#ifndef UVSIG_DISPOSITION_H
+#define UVSIG_DISPOSITION_H
+
+#include "subscription.h"
+
+/* grace.c */
+void uvsig__synchronize(void);
+void uvsig__synchronize_locked(void);
+
+static inline bool uvsig__is_ours(const struct sigaction* action) {
+  return (action->sa_flags & SA_SIGINFO) != 0 &&
+         action->sa_sigaction == uvsig__handle;
+}
+
+static inline bool uvsig__knows_libuvs(void) {
+  return atomic_load(&uvsig__shared.libuvs) != NULL;
+}
+
+static inline bool uvsig__is_libuvs(const struct sigaction* action) {
+  uvsig__handler_fn libuvs = atomic_load(&uvsig__shared.libuvs);
+
+  return libuvs != NULL && action->sa_handler == libuvs;
+}
+
+/* Under uvsig__lock(). */
+void uvsig__set_previous(int signum, const struct sigaction* action);
+void uvsig__replace_previous(int signum,
+                             const struct sigaction* from,
+                             const struct sigaction* to);
+struct sigaction uvsig__get_previous(int signum);
+void uvsig__set_libuvs(const struct sigaction* action);
+void uvsig__retake(int signum, const struct sigaction* previous);
+void uvsig__forget_dispositions(void);
+
+/* These take it. */
+int uvsig__subscribe(struct uvsig__subscription* subscription);
+bool uvsig__unsubscribe(struct uvsig__subscription* subscription);
+int uvsig__reinstall(int signum);
+void uvsig__discard_pending(const struct uvsig__subscription* subscription);
+void uvsig__count_stop_watchers(int signum, int difference);
+bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int));
+
+#endif /* UVSIG_DISPOSITION_H */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop context: what is behind a uvsig_t, and which thread may use it.
+ * Fields are the loop thread's, unless they say otherwise.
+ */
+
+#ifndef UVSIG_HUB_H
+#define UVSIG_HUB_H
+
+#include "subscription.h"
+
+/* What one turn of the loop reads at most, so that a storm of signals cannot
+ * starve the loop's other handles. */
+#define UVSIG__BUDGET 4096
+
+/* What is built on a loop context: handles of the same loop, and what a child of
+ * fork(2) does to it, under the lock and before fork() returns. */
+enum { UVSIG__HANDLES = 6 };
+struct uvsig__component {
+  const uv_handle_t* handles[UVSIG__HANDLES];
+  void (*on_fork)(struct uvsig__component* component);
+  struct uvsig__component* next;
+};
+
+/* What is behind a uvsig_t. On the heap, because the handler and closing
+ * handles may outlive what the user does with the public struct. */
+struct uvsig__hub {
+  uvsig_t* sig;
+  struct uvsig__hub* next; /* all hubs; under uvsig__lock() */
+  struct uvsig__wakeup wakeup;
+  atomic_ulong owner; /* a thread's number, see hub.c */
+
+  uv_poll_t poll;        /* referenced while `refs` is not 0 */
+  uv_prepare_t prepare;  /* notices which thread runs the loop */
+  uv_timer_t wait_timer; /* of the first wait to end, see wait.c */
+  unsigned refs;         /* started watchers that keep the loop alive */
+  struct uvsig__closing ending;
+  bool closing;
+  bool inherited; /* by the child of a fork, which shares the fds */
+  uvsig_close_cb close_cb;
+
+  bool warn_on_full_buffer;
+  bool time_stamps;
+  unsigned long depth; /* of the sources' sender slots */
+  uvsig_warning_cb warning_cb;
+  uint64_t junk;
+  uint64_t full_buffers;
+
+  struct uvsig__component* components;
+  struct uvsig__wait* waits; /* in the order of their starts */
+  uint64_t last_wait;        /* the number of the last one */
+
+  size_t overdue; /* bytes read since a raised counter was first noticed */
+  size_t at;      /* the next of `bytes` to decode ... */
+  size_t end;     /* ... and where they end */
+  unsigned char bytes[UVSIG__BUDGET];
+
+  struct uvsig__source* sources[UVSIG_NSIG];
+  struct uvsig__source* first; /* of them, in ascending order */
+};
+
+extern struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
+
+int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
+unsigned long uvsig__self(void);
+void uvsig__own(struct uvsig__hub* hub);
+bool uvsig__owns(struct uvsig__hub* hub);
+void uvsig__own_or_disown(struct uvsig__hub* hub);
+void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask));
+void uvsig__delist(struct uvsig__hub* hub);
+void uvsig__ref_hub(struct uvsig__hub* hub);
+void uvsig__unref_hub(struct uvsig__hub* hub);
+void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component);
+void uvsig__detach(const uvsig_t* sig, struct uvsig__component* component);
+bool uvsig__has(const struct uvsig__component* component,
+                const uv_handle_t* handle);
+
+#endif /* UVSIG_HUB_H */

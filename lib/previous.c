@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What was there before our handler: chaining to it, forwarding to it what
+ * nothing watches any more, and faults. Runs in signal context; the two lookups
+ * also under the library's lock.
+ *
+ * Ours may be installed over a foreign handler that has saved ours and chains to
+ * it: ours -> foreign -> ours. So two actions are saved for each signal, and
+ * the siginfo_t that is passed on says how many of them have been called for
+ * this very signal. Each is called once, so the chain ends.
+ */
+
+#include "subscription.h"
+
+#include <stddef.h>
+
+struct uvsig__shared uvsig__shared;
+
+/* --- The saved actions ---------------------------------------------------- */
+
+/* The saved action at `level`, counted from the newest, or NULL. Counted in, or
+ * under the lock. */
+struct uvsig__saved* uvsig__find_saved(int signum, unsigned level) {
+  struct uvsig__saved* top =
+      atomic_load(&uvsig__shared.saved[signum][UVSIG__TOP]);
+
+  /* Where the newest is back in its place, a foreign handler calls ours. */
+  if (top != NULL && !atomic_load(&uvsig__shared.restored[signum])) {
+    if (level == 0)
+      return top;
+    level--;
+  }
+  return level == 0 ? atomic_load(&uvsig__shared.saved[signum][UVSIG__BASE])
+                    : NULL;
+}
+
+/* What the kernel would have now: the default action after the one call of a
+ * handler with SA_RESETHAND. */
+struct sigaction uvsig__action_of(const struct uvsig__saved* saved) {
+  struct sigaction action;
+
+  if (saved != NULL && !atomic_load(&saved->spent))
+    return saved->action;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = SIG_DFL;
+  return action;
+}
+
+static bool is_once(const struct sigaction* action) {
+  return uvsig__is_handler(action) &&
+         (action->sa_flags & (int) SA_RESETHAND) != 0;
+}
+
+/* Copy a saved handler that is to be called now. Returns whether there is one:
+ * with SA_RESETHAND it has a single call. Counted in. */
+static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
+  *action = uvsig__action_of(saved);
+  return uvsig__is_handler(action) &&
+         (!is_once(action) || !atomic_exchange(&saved->spent, true));
+}
+
+/* --- Levels --------------------------------------------------------------- */
+
+/* A call of a saved action that is under way. It stands in the frame of the
+ * caller, and is gone with it, also where the callee leaves by a jump. Each copy
+ * of the library in the process has records of its own: they are linked, and all
+ * copies use this layout. */
+struct call {
+  uintptr_t magic; /* MAGIC ^ its own address */
+  const void* owner;
+  unsigned level; /* how many saved actions its owner has called */
+  const struct call* outer;
+};
+
+/* The unused end of a siginfo_t. */
+struct tail {
+  uintptr_t magic;
+  const struct call* innermost;
+};
+
+/* Changes with the layout of the two. */
+#define MAGIC ((uintptr_t) UINT64_C(0x6c766c3275767367))
+
+_Static_assert(offsetof(siginfo_t, si_value) + sizeof(union sigval) <=
+                   sizeof(siginfo_t) - sizeof(struct tail),
+               "there must be room in siginfo_t");
+
+/* AddressSanitizer may move locals to the heap, where their addresses say
+ * nothing about frames. */
+#if defined(__GNUC__)
+# define ON_STACK __attribute__((noinline, no_sanitize_address))
+#else
+# define ON_STACK
+#endif
+
+#ifdef __hppa__ /* its stack grows up */
+# define IS_CALLER(at, frame) ((uintptr_t) (at) < (uintptr_t) (frame))
+#else
+# define IS_CALLER(at, frame) ((uintptr_t) (at) > (uintptr_t) (frame))
+#endif
+
+/* The innermost call for this signal, or NULL. Linux writes zeros to the unused
+ * end (since 4.20); where the system does not, the end may hold what an earlier
+ * signal left in the same place. Such a record is in a frame that is gone: it
+ * would be below the handler's, while that of a caller is above. */
+ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
+  const struct call* call;
+  struct tail tail;
+
+  memcpy(&tail, (const char*) (info + 1) - sizeof(tail), sizeof(tail));
+  call = tail.innermost;
+  if (tail.magic != MAGIC || !IS_CALLER(call, __builtin_frame_address(0)) ||
+      call->magic != (MAGIC ^ (uintptr_t) call))
+    return NULL;
+  return call;
+}
+
+/* How many saved actions we have called for this signal, in calls that have not
+ * returned. */
+unsigned uvsig__level_of(const siginfo_t* info) {
+  const struct call* call = innermost_call(info);
+
+  while (call != NULL && call->owner != &uvsig__shared)
+    call = call->outer;
+  return call != NULL ? call->level : 0;
+}
+
+/* Call a handler as the kernel would have, but for the mask, which is full, and
+ * the stack. It may leave by a jump: nothing is held. */
+ON_STACK static void call(const struct sigaction* action,
+                          unsigned level,
+                          int signum,
+                          siginfo_t* info,
+                          void* context) {
+  char* end = (char*) (info + 1) - sizeof(struct tail);
+  struct call this = {0, &uvsig__shared, level + 1, innermost_call(info)};
+  struct tail tail = {MAGIC, &this};
+  struct tail before;
+
+  this.magic = MAGIC ^ (uintptr_t) & this;
+  memcpy(&before, end, sizeof(before));
+  memcpy(end, &tail, sizeof(tail));
+  if ((action->sa_flags & SA_SIGINFO) != 0)
+    action->sa_sigaction(signum, info, context);
+  else
+    action->sa_handler(signum);
+  memcpy(end, &before, sizeof(before));
+}
+
+/* --- Chaining --------------------------------------------------------------- */
+
+/* Call the saved handler at `level`. Returns whether there is one. */
+bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context) {
+  struct uvsig__reader reader = uvsig__reader_enter();
+  struct sigaction action;
+  bool is_due = claim(uvsig__find_saved(signum, level), &action);
+
+  uvsig__reader_leave(reader);
+  if (is_due)
+    call(&action, level, signum, info, context);
+  return is_due;
+}
+
+/* --- Forwarding -------------------------------------------------------------- */
+
+/* Ours is installed and nothing watches: a foreign library has put back what it
+ * had saved. Have the previous action there again, and return whose the signal
+ * is. The first start waits for handlers that are counted in before it looks
+ * what is installed, so this cannot take its handler away. */
+static struct sigaction restore_previous(int signum) {
+  struct uvsig__saved* saved = uvsig__find_saved(signum, 0);
+  struct sigaction action = uvsig__action_of(saved);
+  struct sigaction left = action;
+
+  if (is_once(&action)) {
+    /* Its one call is made here. */
+    left.sa_handler = SIG_DFL;
+    left.sa_flags = 0;
+    if (!claim(saved, &action))
+      action = left;
+  }
+  sigaction(signum, &left, NULL);
+  atomic_store(&uvsig__shared.restored[signum], true);
+  return action;
+}
+
+enum fate { WATCHED, CALLED, RAISED, DONE };
+
+/* What becomes of a signal that nothing watches. `*action`: whom to call. */
+static enum fate decide(int signum,
+                        void (*ours)(int, siginfo_t*, void*),
+                        struct sigaction* action) {
+  struct sigaction current;
+  bool is_ours;
+
+  if (uvsig__is_watched(signum))
+    return WATCHED;
+  if (sigaction(signum, NULL, &current) != 0)
+    return DONE;
+  is_ours =
+      (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours;
+  if (is_ours)
+    *action = restore_previous(signum);
+  else if (uvsig__is_handler(&current) &&
+           atomic_load(&uvsig__shared.covered[signum]))
+    /* The foreign handler on top chains to ours: chain on. */
+    return claim(uvsig__find_saved(signum, 0), action) ? CALLED : DONE;
+  else
+    /* The last stop was faster than this handler. */
+    *action = current;
+  if (action->sa_handler == SIG_IGN)
+    return DONE;
+  /* The one call of what is in its place is the kernel's to make. */
+  return uvsig__is_handler(action) && (is_ours || !is_once(action)) ? CALLED
+                                                                    : RAISED;
+}
+
+/* Give a signal that nothing watches to the previous action. `ours` is the
+ * handler that calls. Returns false, and does nothing, if the signal is watched
+ * again. */
+bool uvsig__forward(int signum,
+                    siginfo_t* info,
+                    void* context,
+                    void (*ours)(int, siginfo_t*, void*)) {
+  struct uvsig__reader reader = uvsig__reader_enter();
+  struct sigaction action;
+  enum fate fate = decide(signum, ours, &action);
+
+  uvsig__reader_leave(reader);
+  if (fate == CALLED)
+    call(&action, 0, signum, info, context);
+  else if (fate == RAISED)
+    raise(signum); /* blocked until the return */
+  return fate != WATCHED;
+}
+
+/* --- Faults --------------------------------------------------------------- */
+
+/* Give a fault to the previous handler, called here with the fault's own
+ * arguments: what it repairs is run again at the return. Where there is none the
+ * default action is set, and the signal raised. It is blocked until the return,
+ * and ends the process there. Also where nothing would fault again: after a
+ * trap, a refused system call, or an asynchronous report of broken memory. */
+void uvsig__pass_fault(unsigned level,
+                       int signum,
+                       siginfo_t* info,
+                       void* context) {
+  struct sigaction action = uvsig__action_of(NULL);
+
+  if (uvsig__chain(level, signum, info, context))
+    return;
+  sigaction(signum, &action, NULL);
+  raise(signum);
+}

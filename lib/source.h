@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One signal of one loop: the handler's half of it, which is a subscription, and
+ * the loop's, which is the loop thread's alone.
+ */
+
+#ifndef UVSIG_SOURCE_H
+#define UVSIG_SOURCE_H
+
+#include "hub.h"
+
+/* A delivery's place in a list of watchers: a stop moves it on. A drain's stays,
+ * and is NULL once its watcher has been stopped. */
+struct uvsig__cursor {
+  uvsig_watcher_t* next;
+  struct uvsig__cursor* outer;
+  bool is_fixed;
+};
+
+/* Allocated at the signal's first start, freed with its loop context. */
+struct uvsig__source {
+  struct uvsig__subscription sub; /* first, so that one is found by the other */
+  bool is_subscribed;             /* the handler can find it */
+
+  struct uvsig__hub* hub;
+  struct uvsig__source* after; /* the hub's next one, by number */
+
+  /* caught = delivered + discarded + what is pending. What is pending is in the
+   * pipe, in `taken` or still in `sub.overflow`. */
+  uint64_t delivered;
+  uint64_t discarded;
+  uint64_t coalesced;
+  uint64_t info_dropped;
+  uint64_t full_buffers;
+  uint64_t replaced;
+  uint64_t max_latency;
+  unsigned long taken;  /* from `sub.overflow`, not yet delivered */
+  unsigned long raised; /* what was taken last */
+  unsigned long stale;  /* bytes in the pipe whose signals are settled */
+
+  uvsig_watcher_t* first;
+  uvsig_watcher_t* last;
+  struct uvsig__cursor* cursors; /* of the deliveries under way */
+
+  bool is_shared;    /* with libuv's handles, by one of ours */
+  uv_signal_t share; /* libuv's, so that it leaves our handler alone */
+  bool has_share;    /* it has been initialised */
+
+  /* The mask that start changed; under uvsig__lock(). */
+  unsigned long mask_thread; /* whose it is, or 0: see hub.c */
+  bool was_blocked;          /* in that thread, before */
+
+  struct uvsig__sender senders[];
+};
+
+/* What a watcher is, in its `state`. A wait (wait.c) has a watcher for each of
+ * its signals. They are at the head of the list and take the signal from the
+ * others, but not from a timer's (itimer.c). An ended one takes nothing, and
+ * keeps the source as it is until it is stopped. */
+enum {
+  UVSIG__ACTIVE = 1,
+  UVSIG__ONESHOT = 2,
+  UVSIG__UNREF = 4,
+  UVSIG__WAIT = 8,
+  UVSIG__ENDED = 16,
+  UVSIG__TIMER = 32
+};
+
+/* libuv.c */
+int uvsig__share_open(struct uvsig__source* source);
+void uvsig__share_close(struct uvsig__source* source);
+void uvsig__forget_shares(void);
+void uvsig__share_remember(int signum);
+void uvsig__share_inherit(struct uvsig__source* source);
+
+/* mask.c */
+void uvsig__mask_open(struct uvsig__source* source);
+void uvsig__mask_restore(struct uvsig__source* source);
+void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask);
+
+/* senders.c */
+bool uvsig__senders_take(struct uvsig__source* source,
+                         unsigned long first,
+                         unsigned long count,
+                         siginfo_t* info);
+void uvsig__senders_clear(struct uvsig__source* source);
+
+/* source.c */
+struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum);
+uint64_t uvsig__source_settled(const struct uvsig__source* source);
+unsigned long uvsig__source_pending(const struct uvsig__source* source);
+unsigned long uvsig__source_take_all(struct uvsig__source* source);
+bool uvsig__source_is_watched(const struct uvsig__source* source);
+bool uvsig__source_wants_mask(const struct uvsig__source* source);
+bool uvsig__source_has(const struct uvsig__source* source,
+                       const uvsig_watcher_t* w);
+int uvsig__source_prepare(struct uvsig__source* source,
+                          unsigned flags,
+                          uint64_t* since);
+void uvsig__source_add(struct uvsig__source* source,
+                       uvsig_watcher_t* w,
+                       uint64_t since,
+                       unsigned kind);
+int uvsig__source_subscribe(struct uvsig__source* source);
+void uvsig__source_unsubscribe(struct uvsig__source* source);
+void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w);
+void uvsig__source_stop_all(struct uvsig__source* source);
+void uvsig__source_reset(struct uvsig__source* source);
+void uvsig__source_count(struct uvsig__source* source, bool is_needed);
+
+/* deliver.c */
+bool uvsig__source_is_awaited(const struct uvsig__source* source);
+int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+void uvsig__source_drain(struct uvsig__source* source, uvsig_watcher_t* w);
+
+/* watcher.c */
+int uvsig__watcher_start_wait(uvsig_watcher_t* w,
+                              uvsig_watcher_cb cb,
+                              int signum);
+void uvsig__watcher_end_wait(uvsig_watcher_t* w);
+int uvsig__watcher_start_timer(uvsig_watcher_t* w,
+                               uvsig_watcher_cb cb,
+                               int signum);
+
+#endif /* UVSIG_SOURCE_H */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * All that the signal handler may touch. It may run on any thread, and on
+ * several at once: what is not atomic here is written before the handler can
+ * find it, and stays as it is until no handler uses it any more (grace.c).
+ */
+
+#ifndef UVSIG_SUBSCRIPTION_H
+#define UVSIG_SUBSCRIPTION_H
+
+#include "base.h"
+
+#include <pthread.h>
+
+/* The fd pair that wakes a loop. */
+struct uvsig__wakeup {
+  int read_fd;
+  int write_fd;
+  bool is_socket;
+  bool wake_only;
+  size_t buffer_size;  /* as the user's option */
+  size_t capacity;     /* bytes, at most, that the pair can hold */
+  atomic_uint pending; /* the wake flag: a counter was raised that the loop has
+                        * not taken, and the doorbell has been rung for it */
+  atomic_int error;    /* UV_E* of a write that failed for good, or 0 */
+};
+
+/* A sender slot: who sent a signal, until it is delivered. The handler takes a
+ * free slot, the loop frees it. `state` says whose it is: the signal's number
+ * among those of its subscription, shifted by two, and one of the below. */
+enum {
+  UVSIG__FREE = 0,
+  UVSIG__WRITING = 1,
+  UVSIG__READY = 2,
+  UVSIG__STATE = 3
+};
+struct uvsig__sender {
+  atomic_ulong state;
+  uint64_t time; /* when it was caught, or 0 */
+  siginfo_t info;
+};
+
+/* The handler's half of what watches one signal on one loop. `caught` and
+ * `overflow` only grow in the handler; the loop takes from `overflow`. They are
+ * longs, since wider atomics may need a lock. All arithmetic on them is of
+ * differences, which survive the wrap. */
+struct uvsig__subscription {
+  _Atomic(struct uvsig__subscription*) next; /* the next one of the signal */
+  struct uvsig__wakeup* wakeup;
+  int signum;
+  bool time_stamps;
+  unsigned long depth; /* of `senders`: 0 or a power of two */
+  struct uvsig__sender* senders;
+  atomic_ulong caught;
+  atomic_ulong overflow;            /* caught, but not carried by a byte */
+  _Atomic(uvsig_watcher_t*) hooked; /* the watcher with a handler, or NULL */
+};
+
+/* The program's wakeup fd (uvsig_set_wakeup_fd()). */
+struct uvsig__wakeup_fd {
+  int fd; /* -1: none */
+  bool is_socket;
+  bool warn;
+  atomic_int failing; /* UV_E* of the last write if it failed, or 0 */
+  atomic_int due;     /* UV_E* that is to be reported, or 0 */
+  atomic_ulong missed[UVSIG_NSIG]; /* since the last report */
+};
+
+/* An action that was there before ours. */
+struct uvsig__saved {
+  struct sigaction action;
+  atomic_bool spent; /* it had SA_RESETHAND, and its one call has been made */
+};
+
+/* Which saved action: what was there before ours first came, and what ours was
+ * installed over again. The second may have saved ours, and chain to it. */
+enum { UVSIG__BASE, UVSIG__TOP, UVSIG__LEVELS };
+
+typedef void (*uvsig__handler_fn)(int);
+
+struct uvsig__shared {
+  _Atomic(struct uvsig__subscription*) subscriptions[UVSIG_NSIG];
+  atomic_uint generation;  /* which of `readers` a new handler counts in */
+  atomic_ulong readers[2]; /* handlers that are reading */
+  _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
+  atomic_uint chained[UVSIG_NSIG];             /* how many want a chain */
+  _Atomic(struct uvsig__saved*) saved[UVSIG_NSIG][UVSIG__LEVELS]; /* or NULL */
+  atomic_bool restored[UVSIG_NSIG];  /* the newest saved action is back */
+  atomic_bool covered[UVSIG_NSIG];   /* a foreign handler may chain to ours */
+  _Atomic(uvsig__handler_fn) libuvs; /* NULL: not seen yet */
+};
+extern struct uvsig__shared uvsig__shared;
+
+/* --- Reading -------------------------------------------------------------- */
+
+/* What a handler keeps while it is counted in. */
+struct uvsig__reader {
+  unsigned generation;
+  int cancel_type;
+  int cancel_state;
+};
+
+/* Count the calling handler in.
+ * A thread that is cancelled meanwhile would stay counted in for ever. glibc's
+ * own handler looks at the cancel type alone, so that is set first. The state
+ * is for functions that are cancellation points. Both calls are
+ * async-signal-safe in glibc (its manual) and set a field of the thread.
+ * A thread that unpublishes something stores the pointer first, and then looks
+ * at the counters. This counts first, and then loads the pointer. Sequential
+ * consistency on all of them (every load of such a pointer too) makes at least
+ * one see the other. */
+static inline struct uvsig__reader uvsig__reader_enter(void) {
+  struct uvsig__reader reader;
+
+  pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &reader.cancel_type);
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &reader.cancel_state);
+  reader.generation = atomic_load(&uvsig__shared.generation);
+  atomic_fetch_add(&uvsig__shared.readers[reader.generation], 1);
+  return reader;
+}
+
+/* The thread may end here, by a cancellation that has come meanwhile. */
+static inline void uvsig__reader_leave(struct uvsig__reader reader) {
+  /* Release: what was read and written in between happens before whatever the
+   * waiting thread does after it has seen the 0. */
+  atomic_fetch_sub_explicit(
+      &uvsig__shared.readers[reader.generation], 1, memory_order_release);
+  pthread_setcancelstate(reader.cancel_state, NULL);
+  pthread_setcanceltype(reader.cancel_type, NULL);
+}
+
+static inline bool uvsig__is_watched(int signum) {
+  return atomic_load(&uvsig__shared.subscriptions[signum]) != NULL;
+}
+
+static inline bool uvsig__is_handler(const struct sigaction* action) {
+  /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/* --- handler.c ------------------------------------------------------------ */
+
+void uvsig__handle(int signum, siginfo_t* info, void* context);
+int uvsig__write_byte(int fd, bool is_socket, unsigned char byte);
+
+/* --- previous.c ----------------------------------------------------------- */
+
+struct uvsig__saved* uvsig__find_saved(int signum, unsigned level);
+struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
+unsigned uvsig__level_of(const siginfo_t* info);
+bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context);
+bool uvsig__forward(int signum,
+                    siginfo_t* info,
+                    void* context,
+                    void (*ours)(int, siginfo_t*, void*));
+void uvsig__pass_fault(unsigned level,
+                       int signum,
+                       siginfo_t* info,
+                       void* context);
+
+#endif /* UVSIG_SUBSCRIPTION_H */
