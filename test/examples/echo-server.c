@@ -194,7 +194,7 @@ static void a_long_line_under_way_is_answered_whole(void) {
   send_text(fd, text); /* which nobody reads: to close now would be a reset */
   for (left = MUCH - 1; left > 0; left -= (size_t) n) {
     wait_readable(fd);
-    n = recv(fd, text, left, 0);
+    n = UNINTERRUPTED(recv(fd, text, left, 0));
     CHECK(n > 0);
   }
   expect_text(fd, "\n");

@@ -161,12 +161,12 @@ static pid_t ask_rest(int fd, const char* request, bool* last) {
   ssize_t n;
 
   *last = true;
-  if (send(fd, request, strlen(request), MSG_NOSIGNAL) !=
-      (ssize_t) strlen(request))
+  if (!send_fully(fd, request, strlen(request)))
     return -1;
   do {
     wait_readable(fd);
-    n = recv(fd, buffer + filled, sizeof(buffer) - 1 - filled, 0);
+    n = UNINTERRUPTED(
+        recv(fd, buffer + filled, sizeof(buffer) - 1 - filled, 0));
     if (n <= 0)
       return -1;
     filled += (size_t) n;

@@ -140,7 +140,7 @@ int run_child(test_fn fn) {
     kill(-pid, SIGKILL);
   }
   close(lifeline[0]);
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
   return status;
 }
 
@@ -188,7 +188,7 @@ int run_forked(void (*fn)(void)) {
     fn();
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   return status;
 }
 
@@ -214,7 +214,7 @@ int run_in_time(void (*fn)(unsigned ms)) {
       fn(ms);
       _exit(0);
     }
-    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
     if (!was_too_slow(status))
       break;
   }
@@ -231,7 +231,7 @@ pid_t send_from_child(void (*send)(pid_t to)) {
     send(parent);
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(status, 0);
   return child;
 }
@@ -356,6 +356,33 @@ static bool is_on_its_way(int fd) {
 void wait_delivered(int fd) {
   while (is_on_its_way(fd))
     uv_sleep(1);
+}
+
+/* An interrupted connect() goes on in the kernel, or, with a UNIX socket, has not
+ * begun. */
+int connect_fully(int fd, const void* address, socklen_t size) {
+  struct pollfd pollfd = {fd, POLLOUT, 0};
+
+  for (;;) {
+    if (connect(fd, address, size) == 0 || errno == EISCONN)
+      return 0;
+    if (errno == EALREADY)
+      poll(&pollfd, 1, -1);
+    else if (errno != EINTR)
+      return -1;
+  }
+}
+
+bool send_fully(int fd, const void* data, size_t size) {
+  const char* from = data;
+  ssize_t n;
+
+  for (; size > 0; from += n, size -= (size_t) n) {
+    n = UNINTERRUPTED(send(fd, from, size, MSG_NOSIGNAL));
+    if (n < 0)
+      return false;
+  }
+  return true;
 }
 
 /* --- Loops ---------------------------------------------------------------- */

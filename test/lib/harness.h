@@ -13,12 +13,14 @@
 
 #include "config.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 #include <uvsig.h>
@@ -56,6 +58,24 @@ unsigned scaled(unsigned n);
 bool has_time(void);
 
 int open_fds(void);
+
+/* The call, again for as long as it fails with EINTR. It may do so without any
+ * signal: a closed loop's io_uring (libuv 1.45 and later) ends a little later,
+ * and for that the kernel interrupts what the thread waits in. The kernel
+ * restarts most calls by itself, but not those with a limit (SO_RCVTIMEO). */
+#define UNINTERRUPTED(call)                                                    \
+  __extension__({                                                              \
+    ssize_t result_;                                                           \
+    do                                                                         \
+      result_ = (ssize_t) (call);                                              \
+    while (result_ < 0 && errno == EINTR);                                     \
+    result_;                                                                   \
+  })
+
+/* connect() on a blocking socket, to the end. 0, or -1 and errno. */
+int connect_fully(int fd, const void* address, socklen_t size);
+/* Send all of it on a blocking socket, without SIGPIPE. False: errno. */
+bool send_fully(int fd, const void* data, size_t size);
 
 /* A plain child of fork(), without what run_child() prepares: it runs `fn`, and
  * its wait status is returned. */

@@ -117,6 +117,20 @@ static void send_signal(void) {
 
 /* --- One connection ------------------------------------------------------- */
 
+/* What is interrupted goes on in the kernel. */
+static void connect_one(int fd, const struct sockaddr_in* address) {
+  struct pollfd connected = {.fd = fd, .events = POLLOUT};
+
+  while (connect(fd, (const struct sockaddr*) address, sizeof(*address)) != 0 &&
+         errno != EISCONN) {
+    if (errno == EALREADY)
+      poll(&connected, 1, 1000);
+    else if (errno != EINTR)
+      die("connect");
+    check_deadline();
+  }
+}
+
 static void open_one(connection_t* connection, int receive_buffer) {
   struct sockaddr_in address = {.sin_family = AF_INET,
                                 .sin_port = htons(port),
@@ -131,8 +145,7 @@ static void open_one(connection_t* connection, int receive_buffer) {
           0)
     die("SO_RCVBUF");
   connection->sent_at = now_ms();
-  if (connect(fd, (struct sockaddr*) &address, sizeof(address)) != 0)
-    die("connect");
+  connect_one(fd, &address);
   connection->fd = fd;
 }
 
@@ -172,6 +185,20 @@ static int make_request(char* request, size_t room) {
                   paths[rand() % path_count]);
 }
 
+/* 0, or errno. */
+static int send_whole(int fd, const char* bytes, size_t size) {
+  ssize_t sent;
+
+  for (; size > 0; bytes += sent, size -= (size_t) sent) {
+    do
+      sent = send(fd, bytes, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+      return errno;
+  }
+  return 0;
+}
+
 /* Sent before the signal, it is there when the server looks. Sent after it, but
  * promptly, the server has not seen the connection idle for long: from before
  * the last time until after this one, for this process may stand still, too.
@@ -181,15 +208,14 @@ static void send_bytes(connection_t* connection,
                        size_t size,
                        int belongs) {
   int64_t before = now_ms();
-  int sent = send(connection->fd, bytes, size, MSG_NOSIGNAL) == (ssize_t) size;
-  int error = errno;
+  int error = send_whole(connection->fd, bytes, size);
 
   if (!belongs)
     connection->promised = 1;
   if (signalled_at != 0 && now_ms() - connection->sent_at >= PROMPT_MS)
     connection->promised = 0;
   connection->sent_at = before;
-  if (!sent)
+  if (error != 0)
     end(connection, error == ECONNRESET);
 }
 
@@ -327,7 +353,7 @@ static int read_all(int timeout) {
 static void await_exit(void) {
   struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 
-  while (poll(&ended, 1, 1000) == 0)
+  while (poll(&ended, 1, 1000) <= 0)
     check_deadline();
   printf("exit_ms=%lld\n", (long long) (now_ms() - signalled_at));
 }
@@ -413,7 +439,7 @@ static void stall(void) {
   struct pollfd response = {.fd = connections[0].fd, .events = POLLIN};
 
   ask(&connections[0]);
-  while (poll(&response, 1, 1000) == 0)
+  while (poll(&response, 1, 1000) <= 0)
     check_deadline();
   send_signal();
 }

@@ -130,7 +130,7 @@ static int end_children(pid_t pid) {
     kill(pid, SIGKILL); /* where there is no /proc */
   for (;;) {
     kill_children();
-    if (waitpid(-1, &status, 0) < 0)
+    if (UNINTERRUPTED(waitpid(-1, &status, 0)) < 0)
       return count < MOST_LEFT ? count : MOST_LEFT - 1;
     count += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   }
@@ -162,9 +162,9 @@ static void keep(int control, pid_t pid) {
     }
     if (ppoll(&pollfd, 1, NULL, &open) != 1)
       continue;
-    if (read(control, &byte, 1) != 1)
+    if (UNINTERRUPTED(read(control, &byte, 1)) != 1)
       _exit(end_children(pid));
-    if (waitpid(pid, &status, 0) != pid)
+    if (UNINTERRUPTED(waitpid(pid, &status, 0)) != pid)
       keeper_failed("waitpid");
     pid = 0;
     tell(control, status);
@@ -260,7 +260,8 @@ static int hear(struct program* p) {
 
   if (!readable_by(p->control, deadline()))
     check_failed(__FILE__, __LINE__, "%s has not ended in time", p->path);
-  CHECK_EQ(read(p->control, &number, sizeof(number)), sizeof(number));
+  CHECK_EQ(UNINTERRUPTED(read(p->control, &number, sizeof(number))),
+           sizeof(number));
   return number;
 }
 
@@ -318,7 +319,8 @@ static const char* next_line(struct program* p, uint64_t time) {
     CHECK(p->filled < sizeof(p->buffer));
     if (!readable_by(p->output, time))
       return "";
-    n = read(p->output, p->buffer + p->filled, sizeof(p->buffer) - p->filled);
+    n = UNINTERRUPTED(
+        read(p->output, p->buffer + p->filled, sizeof(p->buffer) - p->filled));
     CHECK(n >= 0);
     if (n == 0)
       return NULL;
@@ -400,7 +402,7 @@ unsigned program_end(struct program* p) {
   close(p->output);
   /* Another program's keeper may have it, too. */
   CHECK_EQ(shutdown(p->control, SHUT_WR), 0);
-  CHECK_EQ(waitpid(p->keeper, &status, 0), p->keeper);
+  CHECK_EQ(UNINTERRUPTED(waitpid(p->keeper, &status, 0)), p->keeper);
   close(p->control);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) < MOST_LEFT);
   memset(p, 0, sizeof(*p));
@@ -428,7 +430,7 @@ static int try_address(const struct sockaddr* address, socklen_t size) {
 
   CHECK(fd >= 0);
   CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
-  if (connect(fd, address, size) == 0)
+  if (connect_fully(fd, address, size) == 0)
     return fd;
   err = uv_translate_sys_error(errno);
   close(fd);
@@ -470,13 +472,7 @@ int connect_to_path(const char* path) {
 }
 
 void send_text(int fd, const char* text) {
-  size_t size = strlen(text);
-  ssize_t n;
-
-  for (; size > 0; text += n, size -= (size_t) n) {
-    n = send(fd, text, size, MSG_NOSIGNAL);
-    CHECK(n > 0);
-  }
+  CHECK(send_fully(fd, text, strlen(text)));
 }
 
 void expect_text(int fd, const char* text) {
@@ -488,7 +484,7 @@ void expect_text(int fd, const char* text) {
   CHECK(size < sizeof(buffer));
   while (filled < size) {
     wait_readable(fd);
-    n = recv(fd, buffer + filled, size - filled, 0);
+    n = UNINTERRUPTED(recv(fd, buffer + filled, size - filled, 0));
     CHECK(n > 0);
     filled += (size_t) n;
   }
@@ -500,7 +496,7 @@ void expect_end(int fd) {
   char byte;
 
   wait_readable(fd);
-  CHECK_EQ(recv(fd, &byte, 1, 0), 0);
+  CHECK_EQ(UNINTERRUPTED(recv(fd, &byte, 1, 0)), 0);
   close(fd);
 }
 

@@ -274,7 +274,7 @@ static int connected(int fd, const void* address, socklen_t size) {
            0);
   CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)),
            0);
-  if (connect(fd, address, size) == 0)
+  if (connect_fully(fd, address, size) == 0)
     return fd;
   err = -errno;
   close(fd);
@@ -312,15 +312,20 @@ int client_connect_to(const char* path) {
 }
 
 void client_send(int fd, const char* text) {
-  CHECK_EQ(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t) strlen(text));
+  CHECK(send_fully(fd, text, strlen(text)));
 }
 
 void client_expect(int fd, const char* text) {
   char buffer[SERVER_NAMES] = "";
   size_t length = strlen(text);
+  size_t filled = 0;
+  ssize_t n;
 
   CHECK(length < sizeof(buffer));
-  CHECK_EQ(recv(fd, buffer, length, MSG_WAITALL), (ssize_t) length);
+  for (; filled < length; filled += (size_t) n) {
+    n = UNINTERRUPTED(recv(fd, buffer + filled, length - filled, 0));
+    CHECK(n > 0);
+  }
   CHECK_STR(buffer, text);
 }
 
@@ -333,7 +338,7 @@ long client_read_all(int fd) {
   long sum = 0;
   ssize_t n;
 
-  while ((n = recv(fd, buffer, sizeof(buffer), 0)) > 0)
+  while ((n = UNINTERRUPTED(recv(fd, buffer, sizeof(buffer), 0))) > 0)
     sum += n;
   if (n < 0) {
     sum = -errno;

@@ -35,7 +35,7 @@ static uv_poll_t questions;
 
 /* The socket pair is non-blocking, and never full. */
 static void write_all(int fd, const void* data, size_t size) {
-  CHECK_EQ(write(fd, data, size), (ssize_t) size);
+  CHECK_EQ(UNINTERRUPTED(write(fd, data, size)), (ssize_t) size);
 }
 
 void say(char letter) {
@@ -80,7 +80,7 @@ static void on_question(uv_poll_t* handle, int status, int events) {
 
   (void) events;
   CHECK_EQ(status, 0);
-  n = read(talk, &question, 1);
+  n = UNINTERRUPTED(read(talk, &question, 1));
   if (n == 0) { /* the test has ended */
     uv_poll_stop(handle);
     return;
@@ -99,7 +99,7 @@ void server_sleep(void) {
     n = poll(&pollfd, 1, SERVER_PATIENCE * 1000);
   while (n < 0 && errno == EINTR);
   CHECK_EQ(n, 1);
-  CHECK_EQ(read(talk, &byte, 1), 1);
+  CHECK_EQ(UNINTERRUPTED(read(talk, &byte, 1)), 1);
   CHECK_EQ(byte, WAKE);
 }
 
@@ -247,7 +247,7 @@ static bool is_readable(int fd, int ms) {
 static int wait_for_server(void) {
   int status;
 
-  CHECK_EQ(waitpid(server_pid, &status, 0), server_pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(server_pid, &status, 0)), server_pid);
   server_pid = 0;
   close(said);
   close(talk);
@@ -262,7 +262,7 @@ static bool read_or_end(int fd, void* data, size_t size) {
     ssize_t n;
 
     CHECK(is_readable(fd, SERVER_PATIENCE * 1000));
-    n = read(fd, to, size);
+    n = UNINTERRUPTED(read(fd, to, size));
     if (n <= 0)
       return false;
     to += n;
@@ -281,7 +281,7 @@ static void read_all(int fd, void* data, size_t size) {
 void server_tell(int question) {
   unsigned char byte = (unsigned char) question;
 
-  CHECK_EQ(send(talk, &byte, 1, MSG_NOSIGNAL), 1);
+  CHECK(send_fully(talk, &byte, 1));
 }
 
 void server_wake(void) {
@@ -375,7 +375,7 @@ static int wait_for_silence(void) {
   char letter;
 
   CHECK(is_readable(said, SERVER_PATIENCE * 1000));
-  CHECK_EQ(read(said, &letter, 1), 0);
+  CHECK_EQ(UNINTERRUPTED(read(said, &letter, 1)), 0);
   return wait_for_server();
 }
 
@@ -447,7 +447,7 @@ void server_exits_at_once(int code) {
 
   do {
     CHECK(is_readable(said, SERVER_PATIENCE * 1000));
-    if (read(said, &letter, 1) != 1)
+    if (UNINTERRUPTED(read(said, &letter, 1)) != 1)
       break;
     CHECK(letter != 'E');
   } while (true);

@@ -106,7 +106,7 @@ static void check_backlog(int (*connect_one)(void), bool signal_first) {
 
     /* "ok", or "bye" if it has been told to drain before its request was read:
      * a response, and no reset. */
-    CHECK_EQ(read(clients[i], letter, 1), 1);
+    CHECK_EQ(UNINTERRUPTED(read(clients[i], letter, 1)), 1);
     client_expect(clients[i], letter[0] == 'o' ? "k" : "ye");
     client_expect_end(clients[i]);
   }
