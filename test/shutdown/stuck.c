@@ -281,6 +281,22 @@ static bool blocks_everything(const char* tid) {
   return true;
 }
 
+/* The kernel's own, for an io_uring of libuv's (1.45 and later), come and go. */
+static bool is_kernels(const char* tid) {
+  char path[300];
+  char name[8] = "";
+  FILE* file;
+
+  snprintf(path, sizeof(path), "/proc/self/task/%s/comm", tid);
+  file = fopen(path, "re");
+  if (file == NULL) /* it has just ended */
+    return false;
+  if (fgets(name, sizeof(name), file) == NULL)
+    name[0] = 0;
+  fclose(file);
+  return strncmp(name, "iou-", 4) == 0;
+}
+
 /* t: how many threads there are; b: how many of them block every signal. */
 static long count_threads(int question) {
   struct dirent* entry;
@@ -289,7 +305,7 @@ static long count_threads(int question) {
 
   CHECK(directory != NULL);
   while ((entry = readdir(directory)) != NULL)
-    if (entry->d_name[0] != '.')
+    if (entry->d_name[0] != '.' && !is_kernels(entry->d_name))
       count += question == 't' || blocks_everything(entry->d_name);
   closedir(directory);
   return count;
