@@ -66,9 +66,7 @@ static const struct entry table[] = {
 #ifdef SIGIOT
     {SIGIOT, "SIGIOT", NULL},
 #endif
-#ifdef SIGCLD
-    {SIGCLD, "SIGCLD", NULL},
-#endif
+    {SIGCHLD, "SIGCLD", NULL}, /* System V's name; musl has no macro for it */
 };
 
 #define TABLE_SIZE (sizeof(table) / sizeof(*table))

@@ -51,6 +51,7 @@ static void names_and_numbers_are_each_others_inverse(void) {
   CHECK(sigismember(&valid, SIGRTMIN) == 1);
   CHECK(sigismember(&valid, SIGRTMIN - 1) == 0); /* libc's own */
   CHECK(uvsig_signal_number("RTMAX") == SIGRTMAX);
+  CHECK(uvsig_signal_number("CLD") == SIGCHLD);
   CHECK(strcmp(uvsig_version_string(), "") != 0 && uvsig_version() > 0);
 }
 
