@@ -49,17 +49,14 @@ static void settle(struct uvsig__source* source,
                    uint64_t count,
                    uint64_t notified,
                    uvsig_info_t* info) {
-  siginfo_t sender;
   bool is_known =
       uvsig__senders_take(source,
                           (unsigned long) uvsig__source_settled(source),
                           (unsigned long) count,
-                          &sender) &&
+                          info) &&
       notified == 1;
 
-  if (is_known)
-    uvsig__info_set(info, &sender);
-  else
+  if (!is_known)
     set_info(info, source->sub.signum);
   if (source->sub.depth > 0)
     source->info_dropped += notified - (is_known ? 1 : 0);

@@ -17,7 +17,7 @@
 bool uvsig__senders_take(struct uvsig__source* source,
                          unsigned long first,
                          unsigned long count,
-                         siginfo_t* info) {
+                         uvsig_info_t* info) {
   unsigned long end = first + count;
   unsigned long at =
       count > source->sub.depth ? end - source->sub.depth : first;
@@ -42,7 +42,7 @@ bool uvsig__senders_take(struct uvsig__source* source,
         source->max_latency = latency;
     }
     if (state == at << 2 && at == end - 1) {
-      *info = slot->info;
+      uvsig__info_set(info, &slot->info);
       found = true;
     }
     /* Release: pairs with the handler's acquire. */

@@ -82,7 +82,7 @@ void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask);
 bool uvsig__senders_take(struct uvsig__source* source,
                          unsigned long first,
                          unsigned long count,
-                         siginfo_t* info);
+                         uvsig_info_t* info);
 void uvsig__senders_clear(struct uvsig__source* source);
 
 /* source.c */
