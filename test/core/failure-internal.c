@@ -10,7 +10,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#ifdef HAVE_SYS_SYSCALL_H
+# include <sys/syscall.h>
+#endif
 #include <sys/wait.h>
 
 static struct fixture f;
@@ -81,30 +83,27 @@ int __wrap_pidfd_send_signal(int pidfd,
   return -1;
 }
 
-/* The library's other system calls, and libuv's where it is static, go on. */
+/* Where libuv is a static library, its calls come here, too. */
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
-  long arguments[6];
-  va_list list;
-  int i;
+  long args[6];
+  va_list arguments;
+  size_t i;
 
+#ifdef SYS_pidfd_send_signal
   if (number == SYS_pidfd_send_signal) {
     CHECK(no_pidfd);
     errno = ENOSYS;
     return -1;
   }
-  va_start(list, number);
+#endif
+  va_start(arguments, number);
   for (i = 0; i < 6; i++)
-    arguments[i] = va_arg(list, long);
-  va_end(list);
-  return __real_syscall(number,
-                        arguments[0],
-                        arguments[1],
-                        arguments[2],
-                        arguments[3],
-                        arguments[4],
-                        arguments[5]);
+    args[i] = va_arg(arguments, long);
+  va_end(arguments);
+  return __real_syscall(
+      number, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
 static void check_failing_init(bool* failure, int expected) {
@@ -229,7 +228,7 @@ static void on_tick(uvsig_itimer_t* t, unsigned expirations) {
 
 /* The timer that was armed goes on. */
 static void check_failing_itimer(bool* failure, int expected) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {0, 0};
   uvsig_itimer_t timer;
 
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 1000, 7, NULL), 0);
