@@ -566,6 +566,7 @@ struct uvsig_itimerval_s {
  *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or a time is negative, not
  *              finite, or above 9,007,199,254 s or what the system takes
  *   UV_EBUSY   a uvsig_itimer_t has this timer
+ *   another code of setitimer(2)
  * After an error: the timer is as it was, `*old` is untouched.
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_setitimer(int which,
@@ -576,6 +577,7 @@ UVSIG_EXTERN int uvsig_setitimer(int which,
 /* Tell what is left of an interval timer of the process.
  * Returns: 0
  *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or `value` is NULL
+ *   another code of getitimer(2)
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_getitimer(int which, uvsig_itimerval_t* value);
 
@@ -636,8 +638,9 @@ UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
  *   UV_EPERM   not the loop thread
  *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_ENOMEM  no memory
- *   what sigaction(2) refuses
- * After an error: a started timer goes on as it was.
+ *   what sigaction(2) or setitimer(2) refuses
+ * After an error: a started timer goes on as it was, and so does the process's
+ * timer of before.
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
                                     uvsig_itimer_cb cb,
@@ -655,6 +658,8 @@ UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
  * Returns: 0
  *   UV_EINVAL  `t` is NULL
  *   UV_EPERM   not the loop thread
+ *   what setitimer(2) refuses
+ * After an error: the timer goes on as it was.
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_itimer_stop(uvsig_itimer_t* t);
 

@@ -159,24 +159,33 @@ static int signal_of(int which) {
   return signals[which];
 }
 
-static void disarm(int which, struct itimerval* previous) {
+static int set(int which,
+               const struct itimerval* value,
+               struct itimerval* previous) {
+  return setitimer(which, value, previous) == 0 ? 0 : UVSIG__ERR(errno);
+}
+
+static int disarm(int which, struct itimerval* previous) {
   const struct itimerval none = {{0, 0}, {0, 0}};
 
-  setitimer(which, &none, previous);
+  return set(which, &none, previous);
 }
 
 /* Become the owner. What was armed is not any more: its signals are the
  * previous handler's. */
-static int take(uvsig_itimer_t* t) {
+static int take(uvsig_itimer_t* t, bool* is_new) {
   uvsig_itimer_t* owner;
   int err = 0;
 
   uvsig__lock();
   owner = owners[t->which].timer;
+  *is_new = owner == NULL;
   if (owner == NULL) {
-    owners[t->which].timer = t;
-    disarm(t->which, &owners[t->which].previous);
-    owners[t->which].since = read_clock(t->which);
+    err = disarm(t->which, &owners[t->which].previous);
+    if (err == 0) {
+      owners[t->which].timer = t;
+      owners[t->which].since = read_clock(t->which);
+    }
   } else if (owner != t) {
     err = UV_EBUSY;
   }
@@ -184,26 +193,28 @@ static int take(uvsig_itimer_t* t) {
   return err;
 }
 
-/* Arm a timer, and return in how many nanoseconds it will expire. Linux gives
- * one of processor time a tick of the kernel more than was asked for. */
-static uint64_t arm(int which, const struct itimerval* value) {
-  struct itimerval left = {{0, 0}, {0, 0}};
+/* Arm a timer. `*left` is in how many nanoseconds it will expire, or 0 where
+ * that cannot be read. Linux gives one of processor time a tick of the kernel
+ * more than was asked for. */
+static int arm(int which, const struct itimerval* value, uint64_t* left) {
+  struct itimerval now;
+  int err = set(which, value, NULL);
 
-  setitimer(which, value, NULL);
-  getitimer(which, &left);
-  return to_ns(&left.it_value);
+  *left = err == 0 && getitimer(which, &now) == 0 ? to_ns(&now.it_value) : 0;
+  return err;
 }
 
-/* Arm the timer that was there before, for `left` nanoseconds. */
+/* Arm the timer that was there before, for `left` nanoseconds. If the system
+ * refuses, there is nobody to tell: the timer that was borrowed is stopped. */
 static void rearm(int which, struct itimerval* previous, uint64_t left) {
   uint64_t actual;
 
   from_ns(left, &previous->it_value);
-  actual = arm(which, previous);
-  /* A tick more, each time that somebody borrows it, adds up. */
+  (void) arm(which, previous, &actual);
+  /* A tick more, each time that the timer is borrowed, adds up. */
   if (which != UVSIG_ITIMER_REAL && actual > left && left > actual - left) {
     from_ns(left - (actual - left), &previous->it_value);
-    setitimer(which, previous, NULL);
+    (void) set(which, previous, NULL); /* refused: it is a tick late */
   }
 }
 
@@ -227,21 +238,28 @@ static void give_back(int which) {
 
 /* Start to count, and note when the timer expires for the first time: on no
  * account later than it does, or an expiration would be missing at the end. */
-static void run(uvsig_itimer_t* t, struct itimerval value) {
+static int run(uvsig_itimer_t* t, struct itimerval value) {
   uint64_t earliest = read_clock(t->which) + to_ns(&value.it_value);
+  uint64_t interval = to_ns(&value.it_interval);
   uint64_t next;
+  uint64_t left;
+  int err;
 
-  t->expirations = 0;
-  t->interval = to_ns(&value.it_interval);
-  t->first = earliest;
-  if (t->interval > 0 && t->interval < SHORTEST)
-    from_ns((SHORTEST + t->interval - 1) / t->interval * t->interval,
+  if (interval > 0 && interval < SHORTEST)
+    from_ns((SHORTEST + interval - 1) / interval * interval,
             &value.it_interval);
   next = read_clock(t->which);
-  next += arm(t->which, &value);
+  err = arm(t->which, &value, &left);
+  if (err != 0)
+    return err;
+  next += left;
+  t->expirations = 0;
+  t->interval = interval;
+  t->first = earliest;
   /* Unless what is left was of a later expiration, or of none. */
   if (read_clock(t->which) < earliest && next > earliest)
     t->first = next;
+  return 0;
 }
 
 /* How many there have been by now. */
@@ -267,7 +285,9 @@ static void stop(uvsig_itimer_t* t) {
   bool is_owner = owns(t); /* not in a child */
 
   if (is_owner) {
-    disarm(t->which, NULL);
+    /* Refused: neither a close nor an expiration can be undone for that.
+     * uvsig_itimer_stop() can, and has asked before. */
+    (void) disarm(t->which, NULL);
     /* A last signal may be on its way, maybe to another thread, and would meet
      * the previous action: most likely the end of the process. */
     if (source->first == source->last)
@@ -340,6 +360,8 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
                        double interval) {
   struct uvsig__hub* hub;
   struct itimerval value;
+  bool has_taken;
+  bool was_active;
   int err;
 
   if (t == NULL || cb == NULL)
@@ -354,20 +376,24 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
   if (hub->inherited)
     return UV_EBADF;
 
-  err = take(t);
+  err = take(t, &has_taken);
   if (err != 0)
     return err;
-  if (!uvsig_watcher_is_active(&t->watcher)) {
+  was_active = uvsig_watcher_is_active(&t->watcher);
+  if (!was_active)
     err =
         uvsig__watcher_start_timer(&t->watcher, on_signal, signal_of(t->which));
-    if (err != 0) {
-      give_back(t->which);
-      return err;
-    }
+  if (err == 0)
+    err = run(t, value);
+  if (err == 0) {
+    t->cb = cb;
+    return 0;
   }
-  t->cb = cb;
-  run(t, value);
-  return 0;
+  if (!was_active)
+    uvsig_watcher_stop(&t->watcher);
+  if (has_taken)
+    give_back(t->which);
+  return err;
 }
 
 int uvsig_itimer_stop(uvsig_itimer_t* t) {
@@ -380,6 +406,9 @@ int uvsig_itimer_stop(uvsig_itimer_t* t) {
   if (!uvsig_watcher_is_active(&t->watcher))
     return 0;
   err = uvsig__hub_of(t->sig, &hub);
+  /* A timer that goes on must keep its watcher. */
+  if (err == 0 && owns(t))
+    err = disarm(t->which, NULL);
   if (err == 0)
     stop(t);
   return err;

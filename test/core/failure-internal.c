@@ -13,6 +13,7 @@
 #ifdef HAVE_SYS_SYSCALL_H
 # include <sys/syscall.h>
 #endif
+#include <sys/time.h>
 #include <sys/wait.h>
 
 static struct fixture f;
@@ -57,6 +58,28 @@ int __wrap_sigaction(int signum,
     return -1;
   }
   return __real_sigaction(signum, action, previous);
+}
+
+/* Which of the next calls of setitimer(2) are refused: bit 0 is the first. */
+static unsigned refused_itimers;
+
+int __real_setitimer(int which,
+                     const struct itimerval* value,
+                     struct itimerval* previous);
+int __wrap_setitimer(int which,
+                     const struct itimerval* value,
+                     struct itimerval* previous);
+int __wrap_setitimer(int which,
+                     const struct itimerval* value,
+                     struct itimerval* previous) {
+  bool is_refused = (refused_itimers & 1) != 0;
+
+  refused_itimers >>= 1;
+  if (is_refused) {
+    errno = EACCES;
+    return -1;
+  }
+  return __real_setitimer(which, value, previous);
 }
 
 int __real_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
@@ -253,6 +276,66 @@ static void itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old(
   check_failing_itimer(&no_action, UV_EACCES);
 }
 
+/* The timer that was armed goes on, and the signal has its action. */
+static void check_refused_itimer(unsigned refused) {
+  uvsig_itimerval_t value;
+  uvsig_itimer_t timer;
+
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 1000, 7, NULL), 0);
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_itimer_init(&f.sig, &timer, UVSIG_ITIMER_REAL), 0);
+  refused_itimers = refused;
+  CHECK_EQ(uvsig_itimer_start(&timer, on_tick, 1, 0), UV_EACCES);
+  CHECK_EQ(refused_itimers, 0);
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 0);
+  CHECK_EQ(uvsig_getsignal(SIGALRM), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
+  CHECK(value.seconds > 500 && value.interval == 7);
+  /* Nobody has it. */
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 0, 0, NULL), 0);
+  fixture_close(&f);
+}
+
+static void itimer_start_that_cannot_disarm_the_old_says_why_and_keeps_it(
+    void) {
+  check_refused_itimer(1);
+}
+
+static void itimer_start_that_cannot_arm_says_why_and_gives_the_old_back(void) {
+  check_refused_itimer(2);
+}
+
+static unsigned long ticks;
+
+static void count_tick(uvsig_itimer_t* t, unsigned expirations) {
+  (void) t;
+  ticks += expirations;
+}
+
+static void a_started_itimer_that_cannot_be_set_anew_goes_on_as_it_was(void) {
+  uvsig_itimerval_t value;
+  uvsig_itimer_t timer;
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_itimer_init(&f.sig, &timer, UVSIG_ITIMER_REAL), 0);
+  CHECK_EQ(uvsig_itimer_start(&timer, count_tick, 0.01, 0.01), 0);
+  refused_itimers = 1;
+  CHECK_EQ(uvsig_itimer_start(&timer, on_tick, 1000, 0), UV_EACCES);
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 1);
+  while (ticks < 3)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  refused_itimers = 1;
+  CHECK_EQ(uvsig_itimer_stop(&timer), UV_EACCES);
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 1);
+  ticks = 0;
+  while (ticks < 3)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  CHECK_EQ(uvsig_itimer_stop(&timer), 0);
+  CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
+  CHECK(value.seconds == 0);
+  fixture_close(&f);
+}
+
 static void check_not_run(void* argument) {
   (void) argument;
   CHECK(false);
@@ -355,9 +438,7 @@ static void a_shutdown_without_a_deadline_thread_goes_on(void) {
 }
 
 /* A watcher whose start has failed must not be called by the handler. */
-static void on_handler(uvsig_watcher_t* w,
-                       int signum,
-                       const siginfo_t* info) {
+static void on_handler(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   (void) w;
   (void) signum;
   (void) info;
@@ -389,6 +470,9 @@ int main(void) {
       TEST(wait_start_that_sigaction_refuses_says_why_and_calls_nobody),
       TEST(itimer_start_without_memory_says_enomem_and_keeps_the_old),
       TEST(itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old),
+      TEST(itimer_start_that_cannot_disarm_the_old_says_why_and_keeps_it),
+      TEST(itimer_start_that_cannot_arm_says_why_and_gives_the_old_back),
+      TEST(a_started_itimer_that_cannot_be_set_anew_goes_on_as_it_was),
       TEST(thread_create_that_libuv_refuses_says_why_and_keeps_the_mask),
       TEST(threadpool_prime_without_memory_says_enomem),
       TEST(pidfd_send_signal_that_the_kernel_does_not_have_says_enosys),
