@@ -24,10 +24,10 @@ int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline) {
     }
     if (sigtimedwait(set, info, deadline == UVSIG__NEVER ? NULL : &left) > 0)
       return 0;
-    /* EINTR: a handler ran, of a signal that is not in the set. When it has
-     * taken all the time, one more look says whether a signal came
-     * meanwhile. */
-    if (errno != EINTR && errno != EAGAIN)
+    /* EINTR, which NetBSD calls ECANCELED: a handler ran, of a signal that is
+     * not in the set. When it has taken all the time, one more look says
+     * whether a signal came meanwhile. */
+    if (errno != EINTR && errno != ECANCELED && errno != EAGAIN)
       return UVSIG__ERR(errno);
     if (errno == EAGAIN && now >= deadline)
       return UV_ETIMEDOUT;

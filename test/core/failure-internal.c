@@ -82,6 +82,27 @@ int __wrap_setitimer(int which,
   return __real_setitimer(which, value, previous);
 }
 
+#ifdef HAVE_SIGTIMEDWAIT
+static int interruption; /* what the next wait ends with, once, or 0 */
+
+int __real_sigtimedwait(const sigset_t* set,
+                        siginfo_t* info,
+                        const struct timespec* limit);
+int __wrap_sigtimedwait(const sigset_t* set,
+                        siginfo_t* info,
+                        const struct timespec* limit);
+int __wrap_sigtimedwait(const sigset_t* set,
+                        siginfo_t* info,
+                        const struct timespec* limit) {
+  if (interruption != 0) {
+    errno = interruption;
+    interruption = 0;
+    return -1;
+  }
+  return __real_sigtimedwait(set, info, limit);
+}
+#endif
+
 int __real_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
@@ -336,6 +357,31 @@ static void a_started_itimer_that_cannot_be_set_anew_goes_on_as_it_was(void) {
   fixture_close(&f);
 }
 
+/* Linux says EINTR, NetBSD ECANCELED. */
+static void a_wait_that_a_handler_interrupts_goes_on(void) {
+#ifdef HAVE_SIGTIMEDWAIT
+  static const int interruptions[] = {EINTR, ECANCELED};
+  sigset_t set = set_of(SIGUSR1);
+  uvsig_info_t info;
+  size_t i;
+
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  for (i = 0; i < sizeof(interruptions) / sizeof(*interruptions); i++) {
+    raise(SIGUSR1);
+    interruption = interruptions[i];
+    CHECK_EQ(uvsig_sigtimedwait(&set, 1000, &info), 0);
+    CHECK_EQ(interruption, 0);
+    raise(SIGUSR1);
+    interruption = interruptions[i];
+    CHECK_EQ(uvsig_sigwaitinfo(&set, &info), 0);
+  }
+  interruption = EINVAL;
+  CHECK_EQ(uvsig_sigtimedwait(&set, 0, &info), UV_EINVAL);
+#else
+  skip_test("no sigtimedwait(2) here");
+#endif
+}
+
 static void check_not_run(void* argument) {
   (void) argument;
   CHECK(false);
@@ -473,6 +519,7 @@ int main(void) {
       TEST(itimer_start_that_cannot_disarm_the_old_says_why_and_keeps_it),
       TEST(itimer_start_that_cannot_arm_says_why_and_gives_the_old_back),
       TEST(a_started_itimer_that_cannot_be_set_anew_goes_on_as_it_was),
+      TEST(a_wait_that_a_handler_interrupts_goes_on),
       TEST(thread_create_that_libuv_refuses_says_why_and_keeps_the_mask),
       TEST(threadpool_prime_without_memory_says_enomem),
       TEST(pidfd_send_signal_that_the_kernel_does_not_have_says_enosys),
