@@ -1405,6 +1405,8 @@ UVSIG_EXTERN const char* uvsig_signal_name(int signum);
 UVSIG_EXTERN int uvsig_signal_number(const char* name);
 
 /* Describe a signal in English: "Interrupt", "Terminated".
+ * The texts are those of glibc's strsignal(3) in the C locale, on every system
+ * and in every locale.
  * Returns: static text, or NULL if `signum` is no signal.
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN const char* uvsig_strsignal(int signum);

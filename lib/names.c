@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The names and descriptions of signals: one table, read in both directions.
- * Async-signal-safe, and the same in every locale.
+ * The descriptions are those of glibc, and so of most systems where Python runs,
+ * in its C locale: strsignal(3) itself is not async-signal-safe. Here they are
+ * the same in every locale and with every libc.
  */
 
 #include "base.h"
@@ -19,24 +21,24 @@ static const struct entry table[] = {
     {SIGINT, "SIGINT", "Interrupt"},
     {SIGQUIT, "SIGQUIT", "Quit"},
     {SIGILL, "SIGILL", "Illegal instruction"},
-    {SIGTRAP, "SIGTRAP", "Trace or breakpoint trap"},
+    {SIGTRAP, "SIGTRAP", "Trace/breakpoint trap"},
     {SIGABRT, "SIGABRT", "Aborted"},
     {SIGBUS, "SIGBUS", "Bus error"},
-    {SIGFPE, "SIGFPE", "Arithmetic exception"},
+    {SIGFPE, "SIGFPE", "Floating point exception"},
     {SIGKILL, "SIGKILL", "Killed"},
-    {SIGUSR1, "SIGUSR1", "User-defined signal 1"},
+    {SIGUSR1, "SIGUSR1", "User defined signal 1"},
     {SIGSEGV, "SIGSEGV", "Segmentation fault"},
-    {SIGUSR2, "SIGUSR2", "User-defined signal 2"},
+    {SIGUSR2, "SIGUSR2", "User defined signal 2"},
     {SIGPIPE, "SIGPIPE", "Broken pipe"},
     {SIGALRM, "SIGALRM", "Alarm clock"},
     {SIGTERM, "SIGTERM", "Terminated"},
-    {SIGCHLD, "SIGCHLD", "Child status changed"},
+    {SIGCHLD, "SIGCHLD", "Child exited"},
     {SIGCONT, "SIGCONT", "Continued"},
     {SIGSTOP, "SIGSTOP", "Stopped (signal)"},
-    {SIGTSTP, "SIGTSTP", "Stopped (terminal)"},
-    {SIGTTIN, "SIGTTIN", "Stopped (terminal input)"},
-    {SIGTTOU, "SIGTTOU", "Stopped (terminal output)"},
-    {SIGURG, "SIGURG", "Urgent data on a socket"},
+    {SIGTSTP, "SIGTSTP", "Stopped"},
+    {SIGTTIN, "SIGTTIN", "Stopped (tty input)"},
+    {SIGTTOU, "SIGTTOU", "Stopped (tty output)"},
+    {SIGURG, "SIGURG", "Urgent I/O condition"},
     {SIGXCPU, "SIGXCPU", "CPU time limit exceeded"},
     {SIGXFSZ, "SIGXFSZ", "File size limit exceeded"},
     {SIGVTALRM, "SIGVTALRM", "Virtual timer expired"},
@@ -46,7 +48,7 @@ static const struct entry table[] = {
     {SIGSTKFLT, "SIGSTKFLT", "Stack fault"},
 #endif
 #ifdef SIGWINCH
-    {SIGWINCH, "SIGWINCH", "Window size changed"},
+    {SIGWINCH, "SIGWINCH", "Window changed"},
 #endif
 #ifdef SIGIO
     {SIGIO, "SIGIO", "I/O possible"},
@@ -55,10 +57,10 @@ static const struct entry table[] = {
     {SIGPWR, "SIGPWR", "Power failure"},
 #endif
 #ifdef SIGEMT
-    {SIGEMT, "SIGEMT", "Emulator trap"},
+    {SIGEMT, "SIGEMT", "EMT trap"},
 #endif
 #ifdef SIGINFO
-    {SIGINFO, "SIGINFO", "Status request"},
+    {SIGINFO, "SIGINFO", "Information request"},
 #endif
 #ifdef SIGPOLL
     {SIGPOLL, "SIGPOLL", NULL},

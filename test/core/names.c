@@ -86,6 +86,21 @@ static void descriptions_say_what_the_signal_is(void) {
   CHECK_STR(uvsig_strsignal(SIGRTMIN + 3), "Real-time signal 3");
 }
 
+/* And so they are Python's. */
+static void descriptions_are_those_of_glibc(void) {
+#if defined(__GLIBC__) && defined(__linux__)
+  sigset_t valid;
+  int signum;
+
+  CHECK_EQ(uvsig_valid_signals(&valid), 0);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (sigismember(&valid, signum) == 1)
+      CHECK_STR(uvsig_strsignal(signum), strsignal(signum));
+#else
+  skip_test("this libc is not glibc");
+#endif
+}
+
 static void the_valid_set_leaves_out_what_libc_keeps(void) {
   sigset_t valid;
   int count = 0;
@@ -138,6 +153,7 @@ int main(void) {
       TEST(what_names_no_signal_is_refused),
       TEST(a_number_that_is_no_signal_has_no_name_and_no_description),
       TEST(descriptions_say_what_the_signal_is),
+      TEST(descriptions_are_those_of_glibc),
       TEST(the_valid_set_leaves_out_what_libc_keeps),
       TEST(raise_signal_refuses_what_is_no_signal),
       TEST(the_version_is_that_of_the_package),
