@@ -532,6 +532,12 @@ UVSIG_EXTERN int uvsig_set_wakeup_fd(int fd,
                                      int warn_on_full_buffer,
                                      int* old_fd);
 
+/* Tell what uvsig_set_wakeup_fd() has set.
+ * `*warn_on_full_buffer`, unless NULL: 1 or 0, as it was set; 0 where no fd is.
+ * Returns: the fd, or -1 if there is none.
+ * Context: any thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_get_wakeup_fd(int* warn_on_full_buffer);
+
 /* Count the signals in what was read from the other end of that fd.
  * Sets every element of `counts`. Bytes that are no signal are passed over.
  * Returns: 0 or more, how many bytes were signals (at most INT_MAX)

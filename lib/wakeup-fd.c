@@ -33,6 +33,17 @@ static int check_fd(int fd, bool* is_socket) {
   return 0;
 }
 
+int uvsig_get_wakeup_fd(int* warn_on_full_buffer) {
+  int fd;
+
+  uvsig__lock();
+  fd = slots[current].fd;
+  if (warn_on_full_buffer != NULL)
+    *warn_on_full_buffer = fd != -1 && slots[current].warn;
+  uvsig__unlock();
+  return fd;
+}
+
 /* In the child of a fork, before it returns: the other end is the parent's. */
 void uvsig__forget_wakeup_fd(sigset_t* mask) {
   (void) mask;

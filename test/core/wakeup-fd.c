@@ -258,6 +258,30 @@ static void set_returns_the_previous_fd_and_minus_1_switches_off(void) {
   close(first[1]);
 }
 
+static void get_returns_what_is_set_and_changes_nothing(void) {
+  int warn = 4711;
+
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), -1);
+  CHECK_EQ(warn, 0);
+  open_pipe();
+  set(fds[1], -1);
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), fds[1]);
+  CHECK_EQ(warn, 1);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, NULL), 0);
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), fds[1]);
+  CHECK_EQ(warn, 0);
+  CHECK_EQ(uvsig_get_wakeup_fd(NULL), fds[1]);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_STR(written(), "A");
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), -1);
+  CHECK_EQ(warn, 0);
+  fixture_close(&f);
+  close_fds();
+}
+
 static void what_is_no_nonblocking_fd_is_refused_and_the_previous_stays(void) {
   int blocking[2];
   int old = 4711;
@@ -655,6 +679,7 @@ int main(void) {
       TEST(the_fd_is_readable_for_a_signal_before_poll),
       TEST(a_poll_in_progress_wakes),
       TEST(set_returns_the_previous_fd_and_minus_1_switches_off),
+      TEST(get_returns_what_is_set_and_changes_nothing),
       TEST(what_is_no_nonblocking_fd_is_refused_and_the_previous_stays),
       TEST(a_full_pipe_is_warned_of_once_an_episode),
       TEST(a_full_socketpair_is_warned_of_once_an_episode),

@@ -30,7 +30,7 @@ silent() {
 # The exported symbols, one a line.
 exported() {
   $AWK '
-    /local:/ { on = 0 }
+    /local:/ || /^}/ { on = 0 }
     on { gsub(/[ \t;]/, ""); if ($0 != "") print }
     /global:/ { on = 1 }
   ' "$map" | sort

@@ -20,7 +20,7 @@ awk '
   /\{$/ { node = $1 }
   /^ *global:/ { global = 1 }
   /^ *local:/ { global = 0 }
-  global && /;$/ { sub(/;$/, "", $1); print $1 "@@" node }
+  global && /^  [a-z_]+;$/ { sub(/;$/, "", $1); print $1 "@@" node }
 ' "$srcdir/lib/libuvsig.map" | sort >"$tmp/map"
 sed 's/@@.*//' "$tmp/map" >"$tmp/names"
 
