@@ -858,12 +858,18 @@ UVSIG_EXTERN int uvsig_pthread_kill(uv_thread_t thread, int signum);
 
 /* Send a signal to the process that a pidfd stands for, and never to another
  * one that has its number since (pidfd_send_signal(2)).
- * With 0 nothing is sent, but it is checked whether one could.
+ * With 0 nothing is sent, but it is checked whether one could. `info` is what
+ * the receiver is told of the sender, as it is: zero it, then set si_signo to
+ * `signum`, si_code to SI_QUEUE, and si_pid, si_uid and si_value. NULL: what
+ * kill(2) tells. A process tells itself what it likes; it tells others only
+ * codes below 0, but for SI_TKILL, which the kernel has for itself.
  * Returns: 0
- *   UV_EINVAL  `signum` is neither 0 nor a signal, `info` is not NULL, or
- *              `flags` is not 0: both are for later
+ *   UV_EINVAL  `signum` is neither 0 nor a signal, info->si_signo is not
+ *              `signum`, or `flags`, which are for later, are not 0
  *   UV_EBADF   `pidfd` is not a pidfd
- *   UV_EPERM   not allowed
+ *   UV_EPERM   not allowed, or info->si_code is not, see above
+ *   UV_E2BIG   info->si_code is unknown to the kernel, and the end of `*info`
+ *              is not zero
  *   UV_ESRCH   the process has ended and been waited for
  *   UV_EAGAIN  a realtime signal, and the queue is full
  *   UV_ENOSYS  the system does not have it: Linux 5.1 and later do

@@ -37,16 +37,23 @@ int uvsig_pidfd_send_signal(int pidfd,
                             int signum,
                             const siginfo_t* info,
                             unsigned flags) {
-  if (!is_sendable(signum) || info != NULL || flags != 0)
+  siginfo_t copy; /* the wrapper's is not const */
+  siginfo_t* sent = info != NULL ? &copy : NULL;
+
+  if (!is_sendable(signum) || flags != 0 ||
+      (info != NULL && info->si_signo != signum))
     return UV_EINVAL;
+  if (info != NULL)
+    copy = *info;
 #if defined(HAVE_PIDFD_SEND_SIGNAL)
-  return pidfd_send_signal(pidfd, signum, NULL, 0) == 0 ? 0 : UVSIG__ERR(errno);
+  return pidfd_send_signal(pidfd, signum, sent, 0) == 0 ? 0 : UVSIG__ERR(errno);
 #elif defined(SYS_pidfd_send_signal)
-  return syscall(SYS_pidfd_send_signal, pidfd, signum, NULL, 0) == 0
+  return syscall(SYS_pidfd_send_signal, pidfd, signum, sent, 0) == 0
              ? 0
              : UVSIG__ERR(errno);
 #else
   (void) pidfd;
+  (void) sent;
   return UV_ENOSYS;
 #endif
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -162,9 +163,82 @@ static void pidfd_send_signal_refuses_what_is_no_pidfd(void) {
   close(fd);
 }
 
-static void pidfd_send_signal_refuses_info_and_flags(void) {
+static siginfo_t info_of(int signum, int code, int value) {
+  siginfo_t info;
+
+  memset(&info, 0, sizeof(info));
+  info.si_signo = signum;
+  info.si_code = code;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_int = value;
+  return info;
+}
+
+static void pidfd_send_signal_sends_a_value(void) {
   int pidfd = open_pidfd();
-  siginfo_t info = {0};
+  siginfo_t sent = info_of(SIGUSR1, SI_QUEUE, 815);
+  sigset_t set = set_of(SIGUSR1);
+  uvsig_info_t info;
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  CHECK_EQ(uvsig_pidfd_send_signal(pidfd, SIGUSR1, &sent, 0), 0);
+  CHECK_EQ(uvsig_sigwaitinfo(&set, &info), 0);
+  CHECK_EQ(info.code, SI_QUEUE);
+  CHECK_EQ(info.value.sival_int, 815);
+  CHECK_EQ(info.pid, getpid());
+  /* To itself a process may say that it is the kernel. */
+  sent.si_code = SI_USER;
+  CHECK_EQ(uvsig_pidfd_send_signal(pidfd, SIGUSR1, &sent, 0), 0);
+  CHECK_EQ(uvsig_sigwaitinfo(&set, &info), 0);
+  CHECK_EQ(info.code, SI_USER);
+  sent = info_of(0, SI_QUEUE, 0);
+  CHECK_EQ(uvsig_pidfd_send_signal(pidfd, 0, &sent, 0), 0);
+  CHECK_EQ(uvsig_sigtimedwait(&set, 0, &info), UV_ETIMEDOUT);
+  close(pidfd);
+}
+
+static void take_4711(void) {
+  sigset_t set = set_of(SIGUSR1);
+  uvsig_info_t info;
+
+  CHECK_EQ(uvsig_sigwaitinfo(&set, &info), 0);
+  CHECK_EQ(info.value.sival_int, 4711);
+  CHECK_EQ(info.pid, getppid());
+  _exit(0);
+}
+
+static void pidfd_send_signal_sends_others_a_value_and_no_lie(void) {
+#ifdef SYS_pidfd_open
+  sigset_t set = set_of(SIGUSR1);
+  siginfo_t sent = info_of(SIGUSR1, SI_QUEUE, 4711);
+  pid_t child;
+  int pidfd;
+  int status;
+
+  close(open_pidfd());
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0)
+    take_4711();
+  pidfd = (int) syscall(SYS_pidfd_open, child, 0);
+  CHECK(pidfd >= 0);
+  sent.si_code = SI_USER;
+  CHECK_EQ(uvsig_pidfd_send_signal(pidfd, SIGUSR1, &sent, 0), UV_EPERM);
+  sent.si_code = SI_QUEUE;
+  CHECK_EQ(uvsig_pidfd_send_signal(pidfd, SIGUSR1, &sent, 0), 0);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  close(pidfd);
+#else
+  skip_test("no pidfd_open(2) here");
+#endif
+}
+
+static void pidfd_send_signal_refuses_another_number_and_flags(void) {
+  int pidfd = open_pidfd();
+  siginfo_t info = info_of(SIGUSR2, SI_QUEUE, 1);
   size_t i;
 
   open_watched();
@@ -209,7 +283,9 @@ int main(void) {
       TEST(sigqueue_refuses_what_is_no_signal_and_no_process),
       TEST(pidfd_send_signal_reaches_its_process),
       TEST(pidfd_send_signal_refuses_what_is_no_pidfd),
-      TEST(pidfd_send_signal_refuses_info_and_flags),
+      TEST(pidfd_send_signal_sends_a_value),
+      TEST(pidfd_send_signal_sends_others_a_value_and_no_lie),
+      TEST(pidfd_send_signal_refuses_another_number_and_flags),
       TEST(pidfd_send_signal_says_that_the_process_has_gone),
   };
 
