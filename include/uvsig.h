@@ -221,7 +221,9 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
 UVSIG_EXTERN int uvsig_fork(uvsig_t* sig);
 
 /* Run the callbacks of what is pending now, without running the loop.
- * Bounded: what keeps arriving meanwhile is left for the loop.
+ * Bounded: what keeps arriving meanwhile is left for the loop. In a callback, the
+ * other watchers that are to be told of the same signal are told when it has
+ * returned.
  * Returns: 0 or more, how many callbacks were run
  *   UV_EINVAL  `sig` is NULL, not initialised or closing
  *   UV_EPERM   not the loop thread
@@ -229,9 +231,10 @@ UVSIG_EXTERN int uvsig_fork(uvsig_t* sig);
 UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
 
 /* Sleep until a signal is caught, and run its callbacks, without the loop.
- * Where callbacks are due at the call they are run, without sleeping. Signals
- * that nothing of `sig` watches do not end it, nor do those that no callback is
- * told of. The loop's other handles, and the time limits of uvsig_wait_start(),
+ * Where callbacks are due at the call they are run, without sleeping: in a
+ * callback, also those of other watchers that are to be told of the same signal.
+ * Signals that nothing of `sig` watches do not end it, nor do those that no
+ * callback is told of. The loop's other handles, and the time limits of uvsig_wait_start(),
  * wait until the loop runs again.
  * Returns: 1 or more, how many callbacks were run
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, or has no started

@@ -65,44 +65,87 @@ static void settle(struct uvsig__source* source,
   source->discarded += count - notified;
 }
 
-/* Notify the watchers of the next `count` signals, or the first wait of the next
- * one, and then `count` must be 1 at most. Returns how many callbacks it ran.
- * Any of them may stop, start or free watchers, deliver what else is pending, or
- * close the hub, whose memory lasts until the loop goes round. */
-int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
-  struct uvsig__cursor cursor = {source->first, source->cursors, false};
-  const uvsig_watcher_t* wait = find_wait(source);
-  uint64_t before = uvsig__source_settled(source);
-  uint64_t end = before + count;
+/* Notify the watchers that are left in a delivery. Returns how many callbacks it
+ * ran. Any of them may stop, start or free watchers, deliver what else is
+ * pending, or close the hub, whose memory lasts until the loop goes round. */
+static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
   uvsig_watcher_t* w;
-  uvsig_info_t info;
   uint64_t notified;
   int calls = 0;
 
-  if (count == 0)
-    return 0;
-  source->cursors = &cursor;
-  while ((w = cursor.next) != NULL) {
-    cursor.next = w->next;
-    if (!is_notified(w, wait, end))
+  while ((w = at->next) != NULL) {
+    at->next = w->next;
+    if (!is_notified(w, at->wait, at->end))
       continue;
 
     /* Behind the waits, the list is in the order of the starts: no later watcher
      * is notified of more than the first one. Accounted for before its callback,
      * which may stop and discard. */
-    notified = wait != NULL ? 1 : end - (w->since > before ? w->since : before);
-    if (calls++ == 0)
-      settle(source, count, notified, &info);
-    info.count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
+    notified = at->wait != NULL
+                   ? 1
+                   : at->end - (w->since > at->before ? w->since : at->before);
+    if (!at->is_settled)
+      settle(source, at->end - at->before, notified, &at->info);
+    at->is_settled = true;
+    at->info.count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
     if ((w->state & UVSIG__ONESHOT) != 0) {
       w->state &= ~(unsigned) UVSIG__ONESHOT;
       uvsig__source_stop(source, w);
     }
-    w->cb(w, source->sub.signum, &info);
+    calls++;
+    w->cb(w, source->sub.signum, &at->info);
   }
+  return calls;
+}
+
+/* Notify the watchers of the next `count` signals, or the first wait of the next
+ * one, and then `count` must be 1 at most. Returns how many callbacks it ran, as
+ * notify(). */
+int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
+  struct uvsig__cursor cursor;
+  int calls;
+
+  if (count == 0)
+    return 0;
+  cursor.next = source->first;
+  cursor.outer = source->cursors;
+  cursor.is_drain = false;
+  cursor.wait = find_wait(source);
+  cursor.before = uvsig__source_settled(source);
+  cursor.end = cursor.before + count;
+  cursor.is_settled = false;
+  source->cursors = &cursor;
+  calls = notify(source, &cursor);
   source->cursors = cursor.outer;
-  if (calls == 0)
-    settle(source, count, 0, &info);
+  if (!cursor.is_settled)
+    settle(source, count, 0, &cursor.info);
+  return calls;
+}
+
+static struct uvsig__cursor* find_unfinished(
+    const struct uvsig__source* source) {
+  struct uvsig__cursor* cursor;
+  struct uvsig__cursor* outermost = NULL;
+
+  for (cursor = source->cursors; cursor != NULL; cursor = cursor->outer)
+    if (cursor->next != NULL && !cursor->is_drain)
+      outermost = cursor;
+  return outermost;
+}
+
+/* In a callback: finish the deliveries that it was called from the middle of,
+ * the oldest first. Returns how many callbacks it ran. */
+int uvsig__source_resume(struct uvsig__source* source) {
+  struct uvsig__cursor* cursor;
+  unsigned count;
+  int calls = 0;
+
+  while ((cursor = find_unfinished(source)) != NULL) {
+    /* The callback that is under way has the same info in its hands. */
+    count = cursor->info.count;
+    calls += notify(source, cursor);
+    cursor->info.count = count;
+  }
   return calls;
 }
 
@@ -110,7 +153,8 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
  * it. What comes from here on has the previous action, unless a callback starts
  * another watcher. */
 void uvsig__source_drain(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct uvsig__cursor cursor = {w, source->cursors, true};
+  struct uvsig__cursor cursor = {
+      .next = w, .outer = source->cursors, .is_drain = true};
   uint64_t end;
   uint64_t left;
 

@@ -341,6 +341,17 @@ static bool is_watching(const struct uvsig__hub* hub) {
   return false;
 }
 
+/* In a callback: the other watchers of its signal are still to be told. */
+static int resume_deliveries(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+  int calls = 0;
+
+  for (source = hub->first; source != NULL && !hub->closing;
+       source = source->after)
+    calls += uvsig__source_resume(source);
+  return calls;
+}
+
 int uvsig_pause(uvsig_t* sig) {
   struct uvsig__hub* hub;
   struct pollfd pollfd;
@@ -361,6 +372,9 @@ int uvsig_pause(uvsig_t* sig) {
       return (int) n;
     if (hub->inherited)
       return UV_EBADF;
+    calls = resume_deliveries(hub);
+    if (calls > 0)
+      return calls;
     if (!is_watching(hub))
       return UV_EINVAL;
     /* EINTR: a handler ran, maybe ours. What it wrote is readable. */

@@ -245,7 +245,7 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 
   for (cursor = source->cursors; cursor != NULL; cursor = cursor->outer)
     if (cursor->next == w)
-      cursor->next = cursor->is_fixed ? NULL : w->next;
+      cursor->next = cursor->is_drain ? NULL : w->next;
   if (w->prev != NULL)
     w->prev->next = w->next;
   else

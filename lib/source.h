@@ -9,12 +9,18 @@
 
 #include "hub.h"
 
-/* A delivery's place in a list of watchers: a stop moves it on. A drain's stays,
- * and is NULL once its watcher has been stopped. */
+/* A delivery under way, or a drain, whose `next` is NULL once its watcher has
+ * been stopped. */
 struct uvsig__cursor {
-  uvsig_watcher_t* next;
+  uvsig_watcher_t*
+      next; /* its place in the list of watchers: a stop moves it */
   struct uvsig__cursor* outer;
-  bool is_fixed;
+  bool is_drain;               /* and has no use for the rest */
+  const uvsig_watcher_t* wait; /* the one that takes the signal, or NULL */
+  uint64_t before; /* it is of signals that are later than this ... */
+  uint64_t end;    /* ... and no later than this */
+  bool is_settled;
+  uvsig_info_t info;
 };
 
 /* Allocated at the signal's first start, freed with its loop context. */
@@ -111,6 +117,7 @@ void uvsig__source_count(struct uvsig__source* source, bool is_needed);
 /* deliver.c */
 bool uvsig__source_is_awaited(const struct uvsig__source* source);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+int uvsig__source_resume(struct uvsig__source* source);
 void uvsig__source_drain(struct uvsig__source* source, uvsig_watcher_t* w);
 
 /* watcher.c */

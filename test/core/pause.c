@@ -113,6 +113,66 @@ static void pause_may_be_called_in_a_callback(void) {
   fixture_close(&f);
 }
 
+static void pause_for_the_other(struct recorder* r) {
+  CHECK_EQ(b.calls, 0);
+  CHECK_EQ(uvsig_pause(r->w.sig), 1);
+  CHECK_EQ(b.calls, 1);
+}
+
+static void pause_in_a_callback_tells_the_other_watchers_first(void) {
+  open_watched();
+  recorder_start(&b, SIGUSR1);
+  a.then = pause_for_the_other;
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  run_idle(&f.loop);
+  CHECK_EQ(b.calls, 1);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  fixture_close(&f);
+}
+
+static void on_two(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
+  (void) signum;
+  CHECK_EQ(info->count, 2);
+  a.calls++;
+  pause_for_the_other(w->data);
+  CHECK_EQ(info->count, 2);
+}
+
+/* And each is told how many there were for it. */
+static void pause_in_a_callback_leaves_its_info_alone(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_start(&a.w, on_two, SIGUSR1), 0);
+  raise(SIGUSR1);
+  recorder_start(&b, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(b.signals, 1);
+  check_books(&f.sig, SIGUSR1, 2, 0);
+  fixture_close(&f);
+}
+
+static void close_for_the_other(struct recorder* r) {
+  CHECK_EQ(uvsig_close(r->w.sig, NULL), 0);
+}
+
+static void the_other_watcher_of_a_pause_in_a_callback_may_close(void) {
+  open_watched();
+  recorder_start(&b, SIGUSR1);
+  a.then = pause_for_the_other;
+  b.then = close_for_the_other;
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
+}
+
 static void close_in_callback(struct recorder* r) {
   (void) r;
   CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
@@ -245,6 +305,9 @@ int main(void) {
       TEST(signals_that_nobody_watches_do_not_end_a_pause),
       TEST(pause_works_in_wake_only_mode_and_with_a_socketpair),
       TEST(pause_may_be_called_in_a_callback),
+      TEST(pause_in_a_callback_tells_the_other_watchers_first),
+      TEST(pause_in_a_callback_leaves_its_info_alone),
+      TEST(the_other_watcher_of_a_pause_in_a_callback_may_close),
       TEST(a_callback_of_a_pause_may_close),
       TEST(a_wait_is_reason_enough_to_pause),
       TEST(a_wait_whose_callback_pauses_is_no_reason),
