@@ -206,7 +206,7 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * from before the first watcher, nothing that it receives reaches the parent,
  * and what the parent receives does not reach its callbacks. Then the
  * descriptors are its own, the counts are 0, and what was started is so in the
- * child. Armed interval timers are not inherited: start them again. A child
+ * child, and unblocked as in the parent. Armed interval timers are not inherited: start them again. A child
  * that does not want them does nothing, or calls uv_loop_fork() and
  * uvsig_close(). SIGCHLD has libuv's handler in the child, as far as libuv has
  * installed it.

@@ -107,7 +107,8 @@ int uvsig_fork(uvsig_t* sig) {
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (has_watchers(hub, signum) &&
-        uvsig__source_wants_mask(hub->sources[signum]))
+        (uvsig__source_wants_mask(hub->sources[signum]) ||
+         hub->sources[signum]->is_open_in_parent))
       uvsig__mask_open(hub->sources[signum]);
   return 0;
 }

@@ -42,6 +42,7 @@ void uvsig__mask_open(struct uvsig__source* source) {
     pthread_sigmask(SIG_UNBLOCK, &set, &previous);
     source->was_blocked = sigismember(&previous, source->sub.signum) == 1;
   }
+  source->is_open_in_parent = false;
   uvsig__unlock();
 }
 
@@ -64,6 +65,7 @@ void uvsig__mask_restore(struct uvsig__source* source) {
   }
   source->was_blocked = false;
   source->mask_thread = 0;
+  source->is_open_in_parent = false;
   uvsig__unlock();
 }
 
@@ -72,6 +74,8 @@ void uvsig__mask_restore(struct uvsig__source* source) {
 void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask) {
   if (source->was_blocked && source->mask_thread == uvsig__self())
     sigaddset(mask, source->sub.signum);
+  if (source->mask_thread != 0) /* else it may be a child's child */
+    source->is_open_in_parent = true;
   source->was_blocked = false;
   source->mask_thread = 0;
 }

@@ -55,6 +55,7 @@ struct uvsig__source {
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see hub.c */
   bool was_blocked;          /* in that thread, before */
+  bool is_open_in_parent;    /* in the child of a fork, until uvsig_fork() */
 
   struct uvsig__sender senders[];
 };

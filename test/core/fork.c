@@ -112,6 +112,38 @@ static void a_child_has_the_mask_from_before(void) {
   check_parent(SIGUSR1);
 }
 
+static void check_open_after_join(void) {
+  CHECK(is_blocked(SIGUSR1));
+  join_child();
+  CHECK(!is_blocked(SIGUSR1));
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK(is_blocked(SIGUSR1));
+}
+
+static void check_open_in_grandchild(void) {
+  CHECK_EQ(run_forked(check_open_after_join), 0);
+}
+
+/* The watcher that is left would not have unblocked it. */
+static void a_joined_child_has_open_what_its_parent_has_open(void) {
+  sigset_t set = set_of(SIGUSR1);
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  fixture_open(&f, NULL);
+  watch(&a, SIGUSR1);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_KEEP_MASK), 0);
+  recorder_start(&b, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(!is_blocked(SIGUSR1));
+  CHECK_EQ(run_forked(check_open_after_join), 0);
+  CHECK_EQ(run_forked(check_open_in_grandchild), 0);
+  CHECK(!is_blocked(SIGUSR1));
+  fixture_close(&f);
+}
+
 static int own[2];
 
 static void use_no_wakeup_fd(void) {
@@ -895,6 +927,7 @@ int main(void) {
       TEST(a_child_dies_by_what_was_deadly_before),
       TEST(a_child_ignores_what_was_ignored_before),
       TEST(a_child_has_the_mask_from_before),
+      TEST(a_joined_child_has_open_what_its_parent_has_open),
       TEST(a_child_has_no_wakeup_fd_of_its_own),
       TEST(a_child_that_runs_the_loop_takes_nothing_of_the_parents),
       TEST(before_uvsig_fork_a_child_can_stop_and_close_and_start_nothing),
