@@ -831,7 +831,9 @@ UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
  * libuv creates them at the first work that is queued in the process: call this
  * before; threads that exist stay as they are. A child of fork(2) has a new
  * pool, to be primed again. Queues a work that does nothing, which keeps the
- * loop alive until it has been round.
+ * loop alive until it has been round. If the system refuses a thread of the pool,
+ * libuv calls abort(), here as at any first work: call this early, while the
+ * process is far from its limits.
  * Returns: 0
  *   UV_EINVAL  `loop` is NULL
  *   UV_ENOMEM  no memory

@@ -57,7 +57,10 @@ int uvsig_threadpool_prime(uv_loop_t* loop) {
   if (work == NULL)
     return UV_ENOMEM;
   /* libuv makes all threads of the pool when the first work is queued, in the
-   * thread that queues it (libuv, src/threadpool.c). */
+   * thread that queues it, and calls abort() if the system refuses one (libuv,
+   * src/threadpool.c). To try the same number of threads before would not help:
+   * those of a pool that is there already need none, and what is free now may
+   * not be free when libuv asks. */
   block_asynchronous(&previous);
   err = uv_queue_work(loop, work, do_nothing, on_done);
   pthread_sigmask(SIG_SETMASK, &previous, NULL);
