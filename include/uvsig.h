@@ -20,6 +20,8 @@
  *   from the first time that it is about to poll. From any other thread a
  *   function with that context returns UV_EPERM, or does nothing where it
  *   returns nothing.
+ *   If there is no memory to note the end of a thread that takes a loop over,
+ *   the loop stays that thread's until another one runs it.
  * - Fields named private, and the structs' sizes, may change until 1.0.
  */
 
@@ -173,6 +175,8 @@ UVSIG_EXTERN void uvsig_options_init(uvsig_options_t* options);
  *   UV_EINVAL   `loop` or `sig` is NULL, or a field of `options` is out of
  *               range or was not set by uvsig_options_init()
  *   UV_ENOMEM   no memory
+ *   UV_EAGAIN   all thread-specific keys of the process are in use
+ *               (pthread_key_create(3))
  *   UV_EMFILE   no file descriptors left in the process
  *   UV_ENFILE   none left in the system
  *   UV_EPERM    `buffer_size` is above what the system allows the user

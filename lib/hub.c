@@ -14,7 +14,8 @@ static atomic_ulong last_id;
 static _Thread_local unsigned long own_id;
 
 static pthread_key_t end_of_thread;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static atomic_bool has_key;
+static _Thread_local bool is_noted; /* this thread's end will be known */
 
 struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
@@ -31,25 +32,51 @@ static void disown(void* unused) {
   uvsig__unlock();
 }
 
-static void make_key(void) {
-  pthread_key_create(&end_of_thread, disown);
+static int make_key(void) {
+  int err = 0;
+
+  uvsig__lock();
+  if (!atomic_load_explicit(&has_key, memory_order_relaxed)) {
+    err = pthread_key_create(&end_of_thread, disown);
+    /* Release: whoever finds it set finds the key. */
+    atomic_store_explicit(&has_key, err == 0, memory_order_release);
+  }
+  uvsig__unlock();
+  return err;
 }
 
 /* The calling thread's number. */
 unsigned long uvsig__self(void) {
-  if (own_id == 0) {
+  if (own_id == 0)
     own_id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-    pthread_once(&once, make_key);
-    /* Any value but NULL has the destructor called at the thread's end. If
-     * there is no memory for it, the loop stays this thread's. */
-    pthread_setspecific(end_of_thread, &own_id);
-  }
   return own_id;
 }
 
-/* The calling thread runs the loop, or has just made the hub. */
+/* See to it that the calling thread's end will be known. What fails is tried
+ * again at the next call. */
+int uvsig__note_thread(void) {
+  int err = 0;
+
+  if (is_noted)
+    return 0;
+  /* Acquire: pairs with make_key(). */
+  if (!atomic_load_explicit(&has_key, memory_order_acquire))
+    err = make_key();
+  /* Any value but NULL has the destructor called at the thread's end. */
+  if (err == 0)
+    err = pthread_setspecific(end_of_thread, &own_id);
+  is_noted = err == 0;
+  return UVSIG__ERR(err);
+}
+
+/* The calling thread runs the loop, or has just made the hub. A thread whose end
+ * cannot be noted owns the loop all the same, and this is tried again at each
+ * turn of the loop: with two owners, memory would be at risk. If the thread ends
+ * before that, the loop stays its until another thread runs it. */
 void uvsig__own(struct uvsig__hub* hub) {
   unsigned long id = uvsig__self();
+
+  (void) uvsig__note_thread();
 
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
@@ -57,10 +84,12 @@ void uvsig__own(struct uvsig__hub* hub) {
     atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
 }
 
+/* The same for a loop that is nobody's, where the calling thread asks first. */
 bool uvsig__owns(struct uvsig__hub* hub) {
   unsigned long id = uvsig__self();
   unsigned long owner = 0;
 
+  (void) uvsig__note_thread();
   if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == id)
     return true;
   /* Acquire: pairs with disown(). */

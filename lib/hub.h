@@ -63,6 +63,7 @@ extern struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
 unsigned long uvsig__self(void);
+int uvsig__note_thread(void);
 void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
 void uvsig__own_or_disown(struct uvsig__hub* hub);

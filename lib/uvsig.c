@@ -96,6 +96,9 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
     return UV_EINVAL;
 
   use_stack();
+  err = uvsig__note_thread();
+  if (err != 0)
+    return err;
   hub = calloc(1, sizeof(*hub));
   if (hub == NULL)
     return UV_ENOMEM;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef HAVE_SYS_SYSCALL_H
@@ -25,6 +26,8 @@ static bool no_async;
 static bool no_action;
 static bool no_thread;
 static bool no_pidfd;
+static bool no_key;
+static bool no_specific;
 
 void* __real_calloc(size_t count, size_t size);
 void* __wrap_calloc(size_t count, size_t size);
@@ -109,6 +112,18 @@ int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
   return no_thread ? UV_EAGAIN : __real_uv_thread_create(tid, entry, arg);
 }
 
+int __real_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
+int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
+int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*)) {
+  return no_key ? EAGAIN : __real_pthread_key_create(key, destroy);
+}
+
+int __real_pthread_setspecific(pthread_key_t key, const void* value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void* value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void* value) {
+  return no_specific ? ENOMEM : __real_pthread_setspecific(key, value);
+}
+
 /* The library calls one of the two: the wrapper where libc has it. */
 int __wrap_pidfd_send_signal(int pidfd,
                              int signum,
@@ -165,6 +180,10 @@ static void check_failing_init(bool* failure, int expected) {
   *failure = false;
   CHECK_EQ(memcmp(&sig, &before, sizeof(sig)), 0);
   CHECK_EQ(open_fds(), fds);
+  /* And it works once there is what was missing. */
+  CHECK_EQ(uvsig_init(&loop, &sig, NULL), 0);
+  CHECK_EQ(uvsig_close(&sig, NULL), 0);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
   close_loop(&loop);
 }
 
@@ -174,6 +193,60 @@ static void init_without_memory_says_enomem_and_leaves_nothing(void) {
 
 static void init_without_a_poll_handle_says_why_and_leaves_nothing(void) {
   check_failing_init(&no_poll, UV_ENOSPC);
+}
+
+static void init_without_a_key_for_threads_says_eagain_and_leaves_nothing(
+    void) {
+  check_failing_init(&no_key, UV_EAGAIN);
+}
+
+static void init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing(
+    void) {
+  check_failing_init(&no_specific, UV_ENOMEM);
+}
+
+static void init_leaves_the_keys_of_others_alone_where_all_are_in_use(void) {
+  static pthread_key_t keys[65536];
+  size_t count = 0;
+  size_t i;
+
+  while (count < sizeof(keys) / sizeof(*keys) &&
+         pthread_key_create(&keys[count], NULL) == 0) {
+    CHECK_EQ(pthread_setspecific(keys[count], &keys[count]), 0);
+    count++;
+  }
+  if (count == sizeof(keys) / sizeof(*keys))
+    skip_test("there is no end of keys here");
+  CHECK_EQ(uvsig_init(uv_default_loop(), &f.sig, NULL), UV_EAGAIN);
+  for (i = 0; i < count; i++)
+    CHECK(pthread_getspecific(keys[i]) == &keys[i]);
+  CHECK_EQ(uv_loop_close(uv_default_loop()), 0);
+  CHECK_EQ(pthread_key_delete(keys[0]), 0);
+  fixture_open(&f, NULL);
+  fixture_close(&f);
+}
+
+static void run_without_a_note(void* argument) {
+  (void) argument;
+  no_specific = true;
+  CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1);
+  no_specific = false;
+}
+
+/* What happens then is one of the header's rules. */
+static void a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it(
+    void) {
+  uv_thread_t thread;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1); /* or the loop would not turn */
+  CHECK_EQ(uv_thread_create(&thread, run_without_a_note, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 0);
+  CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+  fixture_close(&f);
 }
 
 /* A started watcher that is to be re-targeted goes on as it was. */
@@ -509,6 +582,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(init_without_memory_says_enomem_and_leaves_nothing),
       TEST(init_without_a_poll_handle_says_why_and_leaves_nothing),
+      TEST(init_without_a_key_for_threads_says_eagain_and_leaves_nothing),
+      TEST(init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing),
+      TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
+      TEST(a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it),
       TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
       TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),
       TEST(siginterrupt_that_sigaction_refuses_says_why_and_forgets),
