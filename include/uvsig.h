@@ -20,6 +20,8 @@
  *   from the first time that it is about to poll. From any other thread a
  *   function with that context returns UV_EPERM, or does nothing where it
  *   returns nothing.
+ *   In what runs at the end of a thread, the destructors of thread-specific keys,
+ *   the thread may use a loop that is nobody's, without owning it.
  *   If there is no memory to note the end of a thread that takes a loop over,
  *   the loop stays that thread's until another one runs it.
  * - Fields named private, and the structs' sizes, may change until 1.0.

@@ -15,7 +15,8 @@ static _Thread_local unsigned long own_id;
 
 static pthread_key_t end_of_thread;
 static atomic_bool has_key;
-static _Thread_local bool is_noted; /* this thread's end will be known */
+static _Thread_local bool is_noted;  /* this thread's end will be known */
+static _Thread_local bool has_ended; /* and has been: other keys follow */
 
 struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
@@ -24,6 +25,7 @@ static void disown(void* unused) {
   struct uvsig__hub* hub;
 
   (void) unused;
+  has_ended = true;
   uvsig__lock();
   for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
     /* Release: what this thread did happens before what the next one does. */
@@ -69,14 +71,23 @@ int uvsig__note_thread(void) {
   return UVSIG__ERR(err);
 }
 
+/* What the calling thread leaves behind where it takes a loop. Other keys'
+ * destructors run after disown(), in the same round or in another one, and
+ * nothing would disown what they take: to them a loop stays nobody's, and they
+ * may use it so. */
+static unsigned long owner_to_be(void) {
+  unsigned long id = uvsig__self();
+
+  (void) uvsig__note_thread();
+  return has_ended ? 0 : id;
+}
+
 /* The calling thread runs the loop, or has just made the hub. A thread whose end
  * cannot be noted owns the loop all the same, and this is tried again at each
  * turn of the loop: with two owners, memory would be at risk. If the thread ends
  * before that, the loop stays its until another thread runs it. */
 void uvsig__own(struct uvsig__hub* hub) {
-  unsigned long id = uvsig__self();
-
-  (void) uvsig__note_thread();
+  unsigned long id = owner_to_be();
 
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
@@ -86,11 +97,10 @@ void uvsig__own(struct uvsig__hub* hub) {
 
 /* The same for a loop that is nobody's, where the calling thread asks first. */
 bool uvsig__owns(struct uvsig__hub* hub) {
-  unsigned long id = uvsig__self();
+  unsigned long id = owner_to_be();
   unsigned long owner = 0;
 
-  (void) uvsig__note_thread();
-  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == id)
+  if (id != 0 && atomic_load_explicit(&hub->owner, memory_order_relaxed) == id)
     return true;
   /* Acquire: pairs with disown(). */
   return atomic_compare_exchange_strong_explicit(

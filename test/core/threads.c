@@ -288,6 +288,76 @@ static void a_thread_owns_the_loop_from_its_first_turn(void) {
   fixture_close(&f);
 }
 
+/* A key's destructor runs after the library's own, in a later round at least. */
+static pthread_key_t last_key;
+static unsigned rounds;
+static bool runs_loop;
+
+static void use_at_the_end(void* value) {
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1);
+  CHECK(uvsig_flush(&f.sig) >= 0);
+  if (runs_loop)
+    CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1);
+  if (++rounds < 3)
+    CHECK_EQ(pthread_setspecific(last_key, value), 0);
+}
+
+static void* open_and_end(void* argument) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(pthread_key_create(&last_key, use_at_the_end), 0);
+  CHECK_EQ(pthread_setspecific(last_key, &last_key), 0);
+  return argument;
+}
+
+static void check_end(void) {
+  pthread_t thread;
+
+  CHECK_EQ(pthread_create(&thread, NULL, open_and_end, NULL), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(rounds, 3);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  fixture_close(&f);
+  CHECK_EQ(pthread_key_delete(last_key), 0);
+}
+
+static void what_a_thread_uses_at_its_very_end_is_not_its_own(void) {
+  check_end();
+}
+
+static void what_a_thread_runs_at_its_very_end_is_not_its_own(void) {
+  runs_loop = true;
+  check_end();
+}
+
+static void open_at_the_end(void* value) {
+  if (++rounds < 3)
+    CHECK_EQ(pthread_setspecific(last_key, value), 0);
+  else
+    fixture_open(&f, NULL);
+}
+
+static void* open_and_reopen(void* argument) {
+  fixture_open(&f, NULL);
+  fixture_close(&f);
+  CHECK_EQ(pthread_key_create(&last_key, open_at_the_end), 0);
+  CHECK_EQ(pthread_setspecific(last_key, &last_key), 0);
+  return argument;
+}
+
+static void what_a_thread_makes_at_its_very_end_is_not_its_own(void) {
+  pthread_t thread;
+
+  CHECK_EQ(pthread_create(&thread, NULL, open_and_reopen, NULL), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(rounds, 3);
+  fixture_close(&f);
+  CHECK_EQ(pthread_key_delete(last_key), 0);
+}
+
 /* --- Cancelled threads ---------------------------------------------------- */
 
 static atomic_bool may_be_cancelled;
@@ -334,6 +404,9 @@ int main(void) {
       TEST(another_thread_is_refused_and_changes_nothing),
       TEST(a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended),
       TEST(a_thread_owns_the_loop_from_its_first_turn),
+      TEST(what_a_thread_uses_at_its_very_end_is_not_its_own),
+      TEST(what_a_thread_runs_at_its_very_end_is_not_its_own),
+      TEST(what_a_thread_makes_at_its_very_end_is_not_its_own),
       TEST(a_thread_that_is_cancelled_in_the_handler_loses_nothing),
   };
 
