@@ -72,17 +72,6 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
   return 0;
 }
 
-/* Use as much stack as a sleeping loop and a handler on top of it take.
- * valgrind 3.19 grows the main thread's stack for what runs on it, but not for
- * a handler with SA_ONSTACK, and ends a program whose first signal comes while
- * the loop sleeps at the edge of what has been used so far. */
-__attribute__((noinline)) static void use_stack(void) {
-  volatile char room[24 * 1024];
-
-  room[0] = 0;
-  (void) room[0];
-}
-
 int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   struct uvsig__hub* hub;
   uvsig_options_t defaults;
@@ -95,7 +84,6 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   if (loop == NULL || sig == NULL || !are_valid(options))
     return UV_EINVAL;
 
-  use_stack();
   err = uvsig__note_thread();
   if (err != 0)
     return err;

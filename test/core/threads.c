@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Threads: several loops at once, each told of every signal on its own thread;
- * who owns a loop, and what everybody else is told.
+ * who owns a loop, and what everybody else is told; small stacks.
  */
 
 #include "../lib/harness.h"
@@ -10,6 +10,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+# include <ucontext.h> /* musl has no makecontext() */
+#endif
 #include <unistd.h>
 
 enum { LOOPS = 8 };
@@ -358,6 +361,52 @@ static void what_a_thread_makes_at_its_very_end_is_not_its_own(void) {
   CHECK_EQ(pthread_key_delete(last_key), 0);
 }
 
+/* --- Small stacks --------------------------------------------------------- */
+
+enum { SMALL_STACK = 16 * 1024, BELOW = 64 * 1024, PATTERN = 0x5a };
+
+#ifdef __GLIBC__
+static ucontext_t whole, small;
+
+static void init_and_close(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+}
+
+static void check_small_stack(void) {
+  static unsigned char memory[BELOW + SMALL_STACK];
+  size_t i;
+
+  memset(memory, PATTERN, BELOW);
+  CHECK_EQ(getcontext(&small), 0);
+  small.uc_stack.ss_sp = memory + BELOW;
+  small.uc_stack.ss_size = SMALL_STACK;
+  small.uc_link = &whole;
+  makecontext(&small, init_and_close, 0);
+  CHECK_EQ(swapcontext(&whole, &small), 0);
+  for (i = 0; i < BELOW; i++)
+    CHECK_EQ(memory[i], PATTERN);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
+}
+#endif
+
+/* Where a coroutine has 16 KiB, what is below is another one's. */
+static void init_uses_a_small_stack_and_nothing_below_it(void) {
+  const char* sanitizer = getenv("SANITIZER");
+
+  if (sanitizer != NULL && *sanitizer != '\0')
+    skip_test("a sanitizer uses more stack, and may not know coroutines");
+  skip_under_valgrind("it takes another stack for a growing one");
+#ifdef __GLIBC__
+  check_small_stack();
+#else
+  skip_test("no makecontext() here");
+#endif
+}
+
 /* --- Cancelled threads ---------------------------------------------------- */
 
 static atomic_bool may_be_cancelled;
@@ -407,6 +456,7 @@ int main(void) {
       TEST(what_a_thread_uses_at_its_very_end_is_not_its_own),
       TEST(what_a_thread_runs_at_its_very_end_is_not_its_own),
       TEST(what_a_thread_makes_at_its_very_end_is_not_its_own),
+      TEST(init_uses_a_small_stack_and_nothing_below_it),
       TEST(a_thread_that_is_cancelled_in_the_handler_loses_nothing),
   };
 
