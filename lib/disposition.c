@@ -275,18 +275,15 @@ int uvsig__subscribe(struct uvsig__subscription* subscription) {
   int err;
 
   uvsig__lock();
-  err = uvsig__fork_error();
-  if (err == 0) {
-    /* Linked first, so that the first signal after the change finds it. */
-    link_first(subscription);
-    /* A handler that found nothing may be about to put the previous action
-     * back: previous.c. */
+  /* Linked first, so that the first signal after the change finds it. */
+  link_first(subscription);
+  /* A handler that found nothing may be about to put the previous action back:
+   * previous.c. */
+  uvsig__synchronize_locked();
+  err = install(subscription->signum, !is_alone(subscription));
+  if (err != 0) {
+    unlink_from_list(subscription);
     uvsig__synchronize_locked();
-    err = install(subscription->signum, !is_alone(subscription));
-    if (err != 0) {
-      unlink_from_list(subscription);
-      uvsig__synchronize_locked();
-    }
   }
   uvsig__unlock();
   return err;

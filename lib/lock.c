@@ -10,6 +10,9 @@
 
 #include <pthread.h>
 
+#include <sched.h>
+#include <unistd.h>
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int cancel_state; /* of the thread that holds the lock */
 
@@ -36,10 +39,16 @@ void uvsig__unlock(void) {
   pthread_setcancelstate(state, NULL);
 }
 
+/* Where several threads have had them registered at once, they are called as
+ * often, and the outermost of them count. */
+static _Thread_local unsigned depth;
+
 static void before_fork(void) {
   sigset_t all;
   sigset_t previous;
 
+  if (depth++ > 0)
+    return;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &previous);
   lock_now();
@@ -50,32 +59,68 @@ static void before_fork(void) {
 static void after_fork(void) {
   sigset_t previous = mask;
 
+  if (--depth > 0)
+    return;
   uvsig__unlock();
   pthread_sigmask(SIG_SETMASK, &previous, NULL);
 }
 
 /* Only async-signal-safe functions may be called here (POSIX, fork()). */
 static void begin_child(void) {
-  if (uvsig__child_hook != NULL)
+  if (depth == 1 && uvsig__child_hook != NULL)
     uvsig__child_hook(&mask);
   after_fork();
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int error;
+/* The process that the lock is known to work in, or minus the one that makes it
+ * so. Only while there are no handlers for forks. */
+static atomic_int process;
+
+/* In a child of a fork that no handler was called for: whoever had the lock is
+ * not there, and nobody else would give it back. */
+static void renew_lock(void) {
+  int self = getpid();
+  int known = atomic_load(&process);
+
+  while (known != self) {
+    if (known == -self)
+      sched_yield(); /* another thread is about to */
+    else if (atomic_compare_exchange_strong(&process, &known, -self)) {
+      if (known != 0)
+        pthread_mutex_init(&lock, NULL);
+      atomic_store(&process, self);
+    }
+    known = atomic_load(&process);
+  }
+}
+
+enum { UNTRIED = 1 }; /* what no error code is */
+static atomic_int error = UNTRIED;
 
 static void prepare_for_forks(void) {
-  error = UVSIG__ERR(pthread_atfork(before_fork, after_fork, begin_child));
+  int err = UVSIG__ERR(pthread_atfork(before_fork, after_fork, begin_child));
+  int untried = UNTRIED;
+
+  /* What has succeeded once is not to fail any more. */
+  if (err == 0)
+    atomic_store(&error, 0);
+  else
+    atomic_compare_exchange_strong(&error, &untried, err);
 }
 
 /* The handlers for forks come first: a child of a fork between the two would
- * never get the lock. */
+ * never get the lock. If there is no memory for them, this is tried again at
+ * the next call. */
 void uvsig__lock(void) {
-  pthread_once(&once, prepare_for_forks);
+  /* Acquire: what was done to the lock is seen. */
+  if (atomic_load_explicit(&error, memory_order_acquire) != 0) {
+    renew_lock();
+    prepare_for_forks();
+  }
   lock_now();
 }
 
-/* Without handlers for forks nothing may be watched. */
+/* Without handlers for forks there may be no uvsig_t. Under uvsig__lock(). */
 int uvsig__fork_error(void) {
-  return error;
+  return atomic_load(&error);
 }

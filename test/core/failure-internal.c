@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef HAVE_SYS_SYSCALL_H
@@ -26,6 +27,8 @@ static bool no_async;
 static bool no_action;
 static bool no_thread;
 static bool no_pidfd;
+static bool no_atfork;
+static bool twice_atfork;
 static bool no_key;
 static bool no_specific;
 
@@ -112,6 +115,22 @@ int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
   return no_thread ? UV_EAGAIN : __real_uv_thread_create(tid, entry, arg);
 }
 
+int __real_pthread_atfork(void (*before)(void),
+                          void (*parent)(void),
+                          void (*child)(void));
+int __wrap_pthread_atfork(void (*before)(void),
+                          void (*parent)(void),
+                          void (*child)(void));
+int __wrap_pthread_atfork(void (*before)(void),
+                          void (*parent)(void),
+                          void (*child)(void)) {
+  if (no_atfork)
+    return ENOMEM;
+  if (twice_atfork)
+    CHECK_EQ(__real_pthread_atfork(before, parent, child), 0);
+  return __real_pthread_atfork(before, parent, child);
+}
+
 int __real_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
 int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
 int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*)) {
@@ -193,6 +212,66 @@ static void init_without_memory_says_enomem_and_leaves_nothing(void) {
 
 static void init_without_a_poll_handle_says_why_and_leaves_nothing(void) {
   check_failing_init(&no_poll, UV_ENOSPC);
+}
+
+static void die_by_usr1(void) {
+  raise(SIGUSR1);
+}
+
+static void check_forks(void) {
+  int status;
+
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  status = run_forked(die_by_usr1);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+}
+
+static void what_forks_need_is_tried_again_where_there_was_no_memory(void) {
+  check_failing_init(&no_atfork, UV_ENOMEM);
+  fixture_open(&f, NULL);
+  check_forks();
+  fixture_close(&f);
+}
+
+static void what_forks_need_may_be_there_twice(void) {
+  twice_atfork = true;
+  fixture_open(&f, NULL);
+  check_forks();
+  check_forks();
+  fixture_close(&f);
+}
+
+static atomic_bool is_over;
+
+static void* lock_until_over(void* argument) {
+  while (!atomic_load(&is_over))
+    CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  return argument;
+}
+
+static void lock_twice(void) {
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  no_atfork = false;
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+}
+
+static void a_child_is_not_locked_out_where_there_was_no_memory(void) {
+  pthread_t thread;
+  unsigned i;
+
+  if (under_thread_sanitizer())
+    skip_test("a child of several threads may do little there");
+  no_atfork = true;
+  CHECK_EQ(pthread_create(&thread, NULL, lock_until_over, NULL), 0);
+  for (i = 0; i < scaled(1000) && has_time(); i++)
+    CHECK_EQ(run_forked(lock_twice), 0);
+  atomic_store(&is_over, true);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
 static void init_without_a_key_for_threads_says_eagain_and_leaves_nothing(
@@ -582,6 +661,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(init_without_memory_says_enomem_and_leaves_nothing),
       TEST(init_without_a_poll_handle_says_why_and_leaves_nothing),
+      TEST(what_forks_need_is_tried_again_where_there_was_no_memory),
+      TEST(what_forks_need_may_be_there_twice),
+      TEST(a_child_is_not_locked_out_where_there_was_no_memory),
       TEST(init_without_a_key_for_threads_says_eagain_and_leaves_nothing),
       TEST(init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing),
       TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
