@@ -62,25 +62,35 @@ static void count_all(struct uvsig__hub* hub, bool is_needed) {
     uvsig__source_count(source, is_needed);
 }
 
+static int subscribe_one(struct uvsig__source* source) {
+  int err = source->is_shared ? uvsig__share_remember(source) : 0;
+
+  return err != 0 ? err : uvsig__source_subscribe(source);
+}
+
+static void unsubscribe_all(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after)
+    uvsig__source_unsubscribe(source);
+  uvsig__synchronize();
+  /* Each source knows whether libuv's handler was put below it. */
+  for (source = hub->first; source != NULL; source = source->after)
+    uvsig__share_give_up(source);
+}
+
 static int subscribe_all(struct uvsig__hub* hub) {
   int signum;
   int err = 0;
 
   count_all(hub, true);
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
-    if (has_watchers(hub, signum)) {
-      if (hub->sources[signum]->is_shared)
-        uvsig__share_remember(signum);
-      err = uvsig__source_subscribe(hub->sources[signum]);
-    }
-  if (err == 0)
-    return 0;
-  /* The last one has not been subscribed. */
-  for (signum -= 2; signum > 0; signum--)
     if (has_watchers(hub, signum))
-      uvsig__source_unsubscribe(hub->sources[signum]);
-  uvsig__synchronize();
-  count_all(hub, false);
+      err = subscribe_one(hub->sources[signum]);
+  if (err != 0) {
+    unsubscribe_all(hub);
+    count_all(hub, false);
+  }
   return err;
 }
 

@@ -11,11 +11,14 @@
 #include "disposition.h"
 #include "source.h"
 
+#include <errno.h>
+
 /* All under uvsig__lock(). */
 static unsigned opened[UVSIG_NSIG];        /* handles of ours */
 static struct sigaction libuvs;            /* what it installs, once seen */
 static struct sigaction found[UVSIG_NSIG]; /* before libuv's and ours */
 static bool has_found[UVSIG_NSIG];         /* libuv's was not there first */
+static unsigned remembered[UVSIG_NSIG]; /* by sources, in the child of a fork */
 
 static void ignore(uv_signal_t* handle, int signum) {
   (void) handle;
@@ -119,6 +122,7 @@ void uvsig__forget_shares(void) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
+    remembered[signum] = 0;
     if (signum == SIGCHLD || !has_found[signum] ||
         sigaction(signum, NULL, &current) != 0)
       continue;
@@ -132,24 +136,68 @@ void uvsig__forget_shares(void) {
 /* In the child of a fork. libuv waits with the end of a handle until it has
  * dispatched what it has caught for it, which is in the parent's pipe. */
 void uvsig__share_inherit(struct uvsig__source* source) {
+  source->is_remembered = false;
   if (source->has_share)
     source->share.dispatched_signals = source->share.caught_signals;
 }
 
-/* The child has signals of its own again: libuv's handler is to be below
- * ours. */
-void uvsig__share_remember(int signum) {
+static struct sigaction first_of(int signum) {
   const struct sigaction none = {.sa_handler = SIG_DFL};
-  const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
+
+  return has_found[signum] ? found[signum] : none;
+}
+
+/* Put `to` where `from` is: installed, or below ours. */
+static int swap(int signum,
+                const struct sigaction* from,
+                const struct sigaction* to,
+                bool* is_done) {
   struct sigaction current;
 
+  *is_done = false;
+  if (sigaction(signum, NULL, &current) != 0)
+    return UVSIG__ERR(errno);
+  if (is_same(&current, from)) {
+    *is_done = sigaction(signum, to, NULL) == 0;
+    return *is_done ? 0 : UVSIG__ERR(errno);
+  }
+  if (has_found[signum]) {
+    /* There is ours, or a foreign handler on top of it. */
+    uvsig__replace_previous(signum, from, to);
+    *is_done = true;
+  }
+  return 0;
+}
+
+/* The child has signals of its own again: libuv's handler is to be below
+ * ours. */
+int uvsig__share_remember(struct uvsig__source* source) {
+  struct sigaction first;
+  int err = 0;
+
   uvsig__lock();
-  if (uvsig__knows_libuvs() && sigaction(signum, NULL, &current) == 0) {
-    if (is_same(&current, first))
-      sigaction(signum, &libuvs, NULL);
-    else if (has_found[signum])
-      /* Somebody else is on top of ours. */
-      uvsig__replace_previous(signum, first, &libuvs);
+  if (uvsig__knows_libuvs()) {
+    first = first_of(source->sub.signum);
+    err = swap(source->sub.signum, &first, &libuvs, &source->is_remembered);
+    remembered[source->sub.signum] += source->is_remembered ? 1 : 0;
+  }
+  uvsig__unlock();
+  return err;
+}
+
+/* It has not come to that, after all. */
+void uvsig__share_give_up(struct uvsig__source* source) {
+  struct sigaction first;
+  bool is_done;
+
+  uvsig__lock();
+  if (source->is_remembered) {
+    source->is_remembered = false;
+    if (--remembered[source->sub.signum] == 0) {
+      first = first_of(source->sub.signum);
+      /* Refused: libuv's handler does nothing but wake its loop. */
+      (void) swap(source->sub.signum, &libuvs, &first, &is_done);
+    }
   }
   uvsig__unlock();
 }
@@ -207,6 +255,10 @@ void uvsig__share_close(struct uvsig__source* source) {
   } else if (!is_same(&before, &after) ||
              (is_closing && after.sa_handler == SIG_DFL && has_found[signum])) {
     put_back(signum, &before);
+  }
+  if (source->is_remembered) {
+    source->is_remembered = false;
+    remembered[signum]--;
   }
   /* Whatever libuv does from here on, it does without us. */
   if (--opened[signum] == 0)

@@ -48,9 +48,10 @@ struct uvsig__source {
   uvsig_watcher_t* last;
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
-  bool is_shared;    /* with libuv's handles, by one of ours */
-  uv_signal_t share; /* libuv's, so that it leaves our handler alone */
-  bool has_share;    /* it has been initialised */
+  bool is_shared;     /* with libuv's handles, by one of ours */
+  uv_signal_t share;  /* libuv's, so that it leaves our handler alone */
+  bool has_share;     /* it has been initialised */
+  bool is_remembered; /* in a child: it had libuv's handler put below ours */
 
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see hub.c */
@@ -77,7 +78,8 @@ enum {
 int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
 void uvsig__forget_shares(void);
-void uvsig__share_remember(int signum);
+int uvsig__share_remember(struct uvsig__source* source);
+void uvsig__share_give_up(struct uvsig__source* source);
 void uvsig__share_inherit(struct uvsig__source* source);
 
 /* mask.c */

@@ -25,6 +25,7 @@ static bool no_memory;
 static bool no_poll;
 static bool no_async;
 static bool no_action;
+static unsigned actions_left = -1u; /* that are set before one is refused */
 static bool no_thread;
 static bool no_pidfd;
 static bool no_atfork;
@@ -59,7 +60,7 @@ int __wrap_sigaction(int signum,
 int __wrap_sigaction(int signum,
                      const struct sigaction* action,
                      struct sigaction* previous) {
-  if (no_action && action != NULL) {
+  if (action != NULL && (no_action || actions_left-- == 0)) {
     errno = EACCES;
     return -1;
   }
@@ -325,6 +326,62 @@ static void a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it(
   CHECK_EQ(uv_thread_join(&thread), 0);
   CHECK_EQ(uvsig_is_loop_thread(&f.sig), 0);
   CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+  fixture_close(&f);
+}
+
+/* Whichever of its steps is refused. */
+static void join_in_vain(void) {
+  struct sigaction usr1 = action_of(SIGUSR1);
+  struct sigaction usr2 = action_of(SIGUSR2);
+  struct sigaction winch = action_of(SIGWINCH);
+  unsigned step = 0;
+  int err;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  do {
+    actions_left = step++;
+    err = uvsig_fork(&f.sig);
+    actions_left = -1u;
+    if (err != 0) {
+      CHECK_EQ(err, UV_EACCES);
+      CHECK(action_of(SIGUSR1).sa_handler == usr1.sa_handler);
+      CHECK(action_of(SIGUSR2).sa_handler == usr2.sa_handler);
+      CHECK(action_of(SIGWINCH).sa_handler == winch.sa_handler);
+    }
+  } while (err != 0);
+  CHECK(step > 4);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_WATCHED);
+  raise(SIGUSR2);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+}
+
+static void on_uv_signal(uv_signal_t* handle, int signum) {
+  (void) handle;
+  (void) signum;
+}
+
+/* Before ours there was: nothing, a foreign handler, libuv's. */
+static void fork_that_sigaction_refuses_says_why_and_takes_all_back(void) {
+  struct recorder b;
+  struct recorder c;
+  uv_signal_t uv;
+
+  install_handler(SIGUSR2, count_foreign);
+  fixture_open(&f, NULL);
+  CHECK_EQ(uv_signal_init(&f.loop, &uv), 0);
+  CHECK_EQ(uv_signal_start(&uv, on_uv_signal, SIGWINCH), 0);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
+  recorder_init(&c, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_SHARE), 0);
+  CHECK_EQ(uvsig_watcher_set_flags(&c.w, UVSIG_SHARE), 0);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  recorder_start(&c, SIGWINCH);
+  CHECK_EQ(run_forked(join_in_vain), 0);
+  uv_close((uv_handle_t*) &uv, NULL);
   fixture_close(&f);
 }
 
@@ -668,6 +725,7 @@ int main(void) {
       TEST(init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing),
       TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
       TEST(a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it),
+      TEST(fork_that_sigaction_refuses_says_why_and_takes_all_back),
       TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
       TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),
       TEST(siginterrupt_that_sigaction_refuses_says_why_and_forgets),
