@@ -8,7 +8,7 @@
 #ifndef UVSIG_SHUTDOWN_H
 #define UVSIG_SHUTDOWN_H
 
-#include "internal.h"
+#include "../internal.h"
 
 #define UVSIG__MS UINT64_C(1000000) /* in nanoseconds */
 
