@@ -135,6 +135,7 @@ struct uvsig__coordinator {
   uv_idle_t idle;   /* started: do not sleep, ... */
   uv_check_t check; /* ... and look again when the loop has polled, ... */
   bool will_poll;   /* ... all of it since then */
+  uv_check_cb on_check;
   uv_timer_t watchdog;
   struct uvsig__closing closing;
   struct uvsig__component family;
@@ -170,7 +171,9 @@ struct uvsig__coordinator {
 /* As the phase, after uvsig_shutdown_close(). */
 #define UVSIG__GIVEN_UP UVSIG_SHUTDOWN_PHASES
 
-/* shutdown.c */
+/* coordinator.c */
+bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum);
+bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options);
 int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
                           struct uvsig__coordinator** c);
 bool uvsig__has_begun(const struct uvsig__coordinator* c);
@@ -217,9 +220,11 @@ bool uvsig__listeners_accept(struct uvsig__coordinator* c);
 void uvsig__listeners_end(struct uvsig__coordinator* c);
 void uvsig__listeners_forget(struct uvsig__coordinator* c);
 
-/* hold.c */
+/* child.c */
 void uvsig__children_kill(struct uvsig__coordinator* c, int signum);
 void uvsig__children_forget(struct uvsig__coordinator* c);
+
+/* hold.c */
 unsigned uvsig__holds_count(struct uvsig__coordinator* c);
 void uvsig__holds_name(struct uvsig__coordinator* c, char* out, size_t size);
 void uvsig__holds_forget(struct uvsig__coordinator* c);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The shutdown coordinator: from a signal to the end, phase by phase. What it
- * waits for is in listener.c, connection.c, linger.c and hold.c; signal context
- * in escalate.c. It looks at everything whenever something has changed, and
- * calls callbacks from there and nowhere else. Runs in the loop thread, but for
- * what says otherwise.
+ * The conductor of a shutdown: from a signal to the end, phase by phase. It
+ * looks at everything whenever something has changed, and calls the other files
+ * of this directory, which do not call it. Runs in the loop thread.
  */
 
 #include "shutdown.h"
@@ -13,96 +11,15 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* What the loop has more than the deadline that it means to hold. */
 enum { SLACK_MS = 100 };
-
-/* --- Options -------------------------------------------------------------- */
-
-void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
-  if (options == NULL)
-    return;
-  memset(options, 0, sizeof(*options));
-  sigemptyset(&options->graceful);
-  sigaddset(&options->graceful, SIGINT);
-  sigaddset(&options->graceful, SIGTERM);
-  sigemptyset(&options->forced);
-  options->forced_count = 2;
-  options->exit_count = 3;
-  options->debounce_ms = 200;
-  options->grace_ms = 10000;
-  options->hard_ms = 1000;
-  options->linger_ms = 500;
-  options->spread_ms = 5000;
-  options->notify = 1;
-}
-
-static bool is_flag(int value) {
-  return value == 0 || value == 1;
-}
-
-static bool is_listed(const uvsig_shutdown_options_t* options, int signum) {
-  return sigismember(&options->graceful, signum) == 1 ||
-         sigismember(&options->forced, signum) == 1;
-}
-
-static bool are_valid(const uvsig_shutdown_options_t* options) {
-  size_t i;
-  int signum;
-
-  for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
-    if (options->reserved[i] != 0)
-      return false;
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (is_listed(options, signum) && !uvsig__is_catchable(signum))
-      return false;
-  return is_flag(options->watch_ignored) && is_flag(options->log) &&
-         is_flag(options->notify) &&
-         (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
-         (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
-}
-
-/* --- Whose it is ---------------------------------------------------------- */
-
-int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
-                          struct uvsig__coordinator** c) {
-  if (sd == NULL || sd->coordinator == NULL)
-    return UV_EINVAL;
-  *c = sd->coordinator;
-  if (atomic_load(&(*c)->phase) == UVSIG__GIVEN_UP)
-    return UV_EINVAL;
-  return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
-}
-
-/* Has it been asked for? Also where the loop has not come to it. Any thread. */
-bool uvsig__has_begun(const struct uvsig__coordinator* c) {
-  return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
-}
 
 /* --- Phases --------------------------------------------------------------- */
 
 static bool is_in(const struct uvsig__coordinator* c,
                   uvsig_shutdown_phase_t phase) {
   return atomic_load(&c->phase) == (int) phase;
-}
-
-/* While it is started the loop does not sleep. It comes before the poll. */
-static void on_idle(uv_idle_t* idle) {
-  struct uvsig__coordinator* c = idle->data;
-
-  c->will_poll = true;
-}
-
-static void on_check(uv_check_t* check);
-
-/* Something has changed: look at everything when the loop has polled. */
-void uvsig__look_again(struct uvsig__coordinator* c) {
-  if (uv_is_closing((uv_handle_t*) &c->idle) ||
-      uv_is_closing((uv_handle_t*) &c->check))
-    return;
-  uv_idle_start(&c->idle, on_idle);
-  uv_check_start(&c->check, on_check);
 }
 
 static void set_deadline(struct uvsig__coordinator* c, uint64_t left_ms) {
@@ -471,7 +388,7 @@ static void open_escalation(struct uvsig__coordinator* c) {
 
 /* Is it to be taken? Who has been started with a signal ignored wants it so. */
 static bool is_taken(const uvsig_shutdown_options_t* options, int signum) {
-  return is_listed(options, signum) &&
+  return uvsig__options_list(options, signum) &&
          (options->watch_ignored || uvsig_getsignal(signum) != UVSIG_IGNORED);
 }
 
@@ -572,7 +489,7 @@ static unsigned count_signals(const uvsig_shutdown_options_t* options) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
-    count += is_listed(options, signum);
+    count += uvsig__options_list(options, signum);
   return count;
 }
 
@@ -588,7 +505,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
     uvsig_shutdown_options_init(&defaults);
     options = &defaults;
   }
-  if (sd == NULL || !are_valid(options))
+  if (sd == NULL || !uvsig__options_are_valid(options))
     return UV_EINVAL;
   err = uvsig_watcher_init(sig, &probe);
   if (err != 0)
@@ -601,6 +518,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
   c->loop = sig->loop;
   sigemptyset(&c->ignored);
   c->options = *options;
+  c->on_check = on_check;
   open_escalation(c);
   uvsig__connections_open(c);
   err = start_watchers(c, sig);
@@ -718,17 +636,6 @@ int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
   return 0;
 }
 
-int uvsig_shutdown_phase(const uvsig_shutdown_t* sd) {
-  const struct uvsig__coordinator* c;
-  int phase;
-
-  if (sd == NULL || sd->coordinator == NULL)
-    return UV_EINVAL;
-  c = sd->coordinator;
-  phase = atomic_load(&c->phase);
-  return phase == UVSIG__GIVEN_UP ? UV_EINVAL : phase;
-}
-
 int uvsig_shutdown_ready(uvsig_shutdown_t* sd) {
   struct uvsig__coordinator* c;
   int err;
@@ -741,13 +648,4 @@ int uvsig_shutdown_ready(uvsig_shutdown_t* sd) {
   atomic_store(&c->is_ready, 1);
   uvsig__notify_ready(c);
   return 0;
-}
-
-int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd) {
-  const struct uvsig__coordinator* c;
-
-  if (sd == NULL || sd->coordinator == NULL)
-    return 0;
-  c = sd->coordinator;
-  return atomic_load(&c->is_ready) != 0 && !uvsig__has_begun(c);
 }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The coordinator's ground floor: its options, what it is asked about itself,
+ * and how the other files have everything looked at again. Runs in the loop
+ * thread, but for what says otherwise.
+ */
+
+#include "shutdown.h"
+
+#include <string.h>
+
+/* --- Options -------------------------------------------------------------- */
+
+void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
+  if (options == NULL)
+    return;
+  memset(options, 0, sizeof(*options));
+  sigemptyset(&options->graceful);
+  sigaddset(&options->graceful, SIGINT);
+  sigaddset(&options->graceful, SIGTERM);
+  sigemptyset(&options->forced);
+  options->forced_count = 2;
+  options->exit_count = 3;
+  options->debounce_ms = 200;
+  options->grace_ms = 10000;
+  options->hard_ms = 1000;
+  options->linger_ms = 500;
+  options->spread_ms = 5000;
+  options->notify = 1;
+}
+
+static bool is_flag(int value) {
+  return value == 0 || value == 1;
+}
+
+bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum) {
+  return sigismember(&options->graceful, signum) == 1 ||
+         sigismember(&options->forced, signum) == 1;
+}
+
+bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options) {
+  size_t i;
+  int signum;
+
+  for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
+    if (options->reserved[i] != 0)
+      return false;
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (uvsig__options_list(options, signum) && !uvsig__is_catchable(signum))
+      return false;
+  return is_flag(options->watch_ignored) && is_flag(options->log) &&
+         is_flag(options->notify) &&
+         (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
+         (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
+}
+
+/* --- Its state ------------------------------------------------------------ */
+
+int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
+                          struct uvsig__coordinator** c) {
+  if (sd == NULL || sd->coordinator == NULL)
+    return UV_EINVAL;
+  *c = sd->coordinator;
+  if (atomic_load(&(*c)->phase) == UVSIG__GIVEN_UP)
+    return UV_EINVAL;
+  return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
+}
+
+/* Has it been asked for? Also where the loop has not come to it. Any thread. */
+bool uvsig__has_begun(const struct uvsig__coordinator* c) {
+  return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
+}
+
+int uvsig_shutdown_phase(const uvsig_shutdown_t* sd) {
+  const struct uvsig__coordinator* c;
+  int phase;
+
+  if (sd == NULL || sd->coordinator == NULL)
+    return UV_EINVAL;
+  c = sd->coordinator;
+  phase = atomic_load(&c->phase);
+  return phase == UVSIG__GIVEN_UP ? UV_EINVAL : phase;
+}
+
+int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd) {
+  const struct uvsig__coordinator* c;
+
+  if (sd == NULL || sd->coordinator == NULL)
+    return 0;
+  c = sd->coordinator;
+  return atomic_load(&c->is_ready) != 0 && !uvsig__has_begun(c);
+}
+
+/* --- Looking again --------------------------------------------------------- */
+
+/* While it is started the loop does not sleep. It comes before the poll. */
+static void on_idle(uv_idle_t* idle) {
+  struct uvsig__coordinator* c = idle->data;
+
+  c->will_poll = true;
+}
+
+/* Something has changed: look at everything when the loop has polled. */
+void uvsig__look_again(struct uvsig__coordinator* c) {
+  if (uv_is_closing((uv_handle_t*) &c->idle) ||
+      uv_is_closing((uv_handle_t*) &c->check))
+    return;
+  uv_idle_start(&c->idle, on_idle);
+  uv_check_start(&c->check, c->on_check);
+}
