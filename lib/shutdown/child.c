@@ -38,7 +38,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
 }
 
 static void forget(struct uvsig__coordinator* c,
-                         uvsig_shutdown_child_t* child) {
+                   uvsig_shutdown_child_t* child) {
   UVSIG__CUT(c->children, child);
   child->shutdown = NULL;
   c->child_count--;

@@ -289,26 +289,19 @@ uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now) {
 void uvsig__connections_force(struct uvsig__coordinator* c) {
   int i;
 
-  uvsig__linger_force(c);
   for (i = 0; i < UVSIG__CONN_LINGER; i++)
     call(c, i);
   tell_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);
 }
 
-/* The end: what lingers was given to be closed, the others are left alone. */
-void uvsig__connections_close(struct uvsig__coordinator* c) {
+/* The end: what is open is left alone. What lingers has been closed. */
+void uvsig__connections_forget(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* list;
   int i;
 
-  for (i = 0; i < UVSIG__CONN_LISTS; i++) {
-    list = &c->connections.lists[i];
-    while (!is_empty(list)) {
-      if (i == UVSIG__CONN_LINGER) {
-        uvsig__linger_close(c, list->next);
-      } else {
-        uvsig__connection_forget(c, list->next);
-        c->sd->report.open++;
-      }
+  for (i = 0; i < UVSIG__CONN_LISTS; i++)
+    for (list = &c->connections.lists[i]; !is_empty(list);) {
+      uvsig__connection_forget(c, list->next);
+      c->sd->report.open++;
     }
-  }
 }

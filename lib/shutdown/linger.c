@@ -96,8 +96,8 @@ static enum side look(const uv_stream_t* stream) {
 }
 
 /* Close it now. It may be closing already: then whoever did that closes it. */
-void uvsig__linger_close(struct uvsig__coordinator* c,
-                         uvsig_shutdown_connection_t* connection) {
+static void close_now(struct uvsig__coordinator* c,
+                      uvsig_shutdown_connection_t* connection) {
   uv_stream_t* stream = connection->stream;
   uv_close_cb close_cb = connection->close_cb;
 
@@ -155,7 +155,7 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
   if ((connection->state & UVSIG__CONN_QUIET) != 0 && connection->unsent == 0 &&
       !has_input(stream)) {
     connection->state |= UVSIG__CONN_SENT;
-    uvsig__linger_close(c, connection);
+    close_now(c, connection);
   } else if (uv_shutdown(&connection->shutdown_req, stream, on_sent) != 0) {
     /* Not connected, or its owner has closed it for writing already. */
     connection->state |= UVSIG__CONN_SHUT;
@@ -183,7 +183,7 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
   for (at = list->next; at != list; at = next) {
     next = at->next;
     if (uv_is_closing((uv_handle_t*) at->stream)) {
-      uvsig__linger_close(c, at);
+      close_now(c, at);
       continue;
     }
     if ((at->state & UVSIG__CONN_SHUT) != 0 &&
@@ -200,7 +200,7 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
     if ((at->state & UVSIG__CONN_BROKEN) != 0 ||
         (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
         (now >= at->deadline && (at->state & UVSIG__CONN_SEEN) != 0))
-      uvsig__linger_close(c, at);
+      close_now(c, at);
     else
       at->state |= UVSIG__CONN_SEEN;
   }
@@ -208,4 +208,13 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
   if (all->linger_ns < LATEST)
     all->linger_ns *= 2;
   return all->linger_at;
+}
+
+/* The end: they were given to be closed. */
+void uvsig__linger_close_all(struct uvsig__coordinator* c) {
+  const uvsig_shutdown_connection_t* list =
+      &c->connections.lists[UVSIG__CONN_LINGER];
+
+  while (list->next != list)
+    close_now(c, list->next);
 }

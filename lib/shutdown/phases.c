@@ -59,8 +59,10 @@ static void force(struct uvsig__coordinator* c) {
     return; /* the callback has given up */
   uvsig__children_kill(c, SIGKILL);
   uvsig__listeners_end(c);
-  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
-    uvsig__connections_force(c);
+  if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
+    return;
+  uvsig__linger_force(c);
+  uvsig__connections_force(c);
 }
 
 static void drain(struct uvsig__coordinator* c) {
@@ -175,7 +177,8 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
 static void wind_up(struct uvsig__coordinator* c) {
   stop_watchers(c);
   uvsig__reloads_forget(c);
-  uvsig__connections_close(c);
+  uvsig__linger_close_all(c);
+  uvsig__connections_forget(c);
   uvsig__children_forget(c);
   uvsig__holds_forget(c);
   uvsig__listeners_forget(c);

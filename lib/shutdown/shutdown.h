@@ -199,7 +199,7 @@ void uvsig__connections_drain(struct uvsig__coordinator* c);
 bool uvsig__connections_turn(struct uvsig__coordinator* c);
 uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__connections_force(struct uvsig__coordinator* c);
-void uvsig__connections_close(struct uvsig__coordinator* c);
+void uvsig__connections_forget(struct uvsig__coordinator* c);
 
 void uvsig__connection_forget(struct uvsig__coordinator* c,
                               uvsig_shutdown_connection_t* connection);
@@ -212,8 +212,7 @@ void uvsig__connection_move(struct uvsig__coordinator* c,
 /* linger.c */
 void uvsig__linger_force(struct uvsig__coordinator* c);
 uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now);
-void uvsig__linger_close(struct uvsig__coordinator* c,
-                         uvsig_shutdown_connection_t* connection);
+void uvsig__linger_close_all(struct uvsig__coordinator* c);
 
 /* listener.c */
 bool uvsig__listeners_accept(struct uvsig__coordinator* c);
