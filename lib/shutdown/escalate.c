@@ -77,7 +77,7 @@ void uvsig__set_handled(struct uvsig__escalation* e, unsigned level) {
     set_timer(e, 0);
 }
 
-/* The loop may be stuck, and start no thread (deadline.c): until it has come to
+/* The loop may be stuck, and start no thread (watchdog.c): until it has come to
  * it, a timer of the kernel's sends one more signal when all time is up. The
  * timer was made before; only setting it is for handlers (POSIX.1-2017,
  * 2.4.3). */
@@ -121,7 +121,7 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   unsigned number;
 
   if (is_overdue(e, info)) {
-    /* Where the loop has come to it meanwhile, its deadline holds. */
+    /* Otherwise the watchdog's thread has taken over meanwhile. */
     if (!is_handled(e))
       _exit(uvsig__exit_status(e));
     return;

@@ -11,7 +11,7 @@
 # include <inttypes.h>
 # include <systemd/sd-daemon.h>
 
-static void on_watchdog(uv_timer_t* timer) {
+static void on_notify_timer(uv_timer_t* timer) {
   (void) timer;
   sd_notify(0, "WATCHDOG=1");
 }
@@ -25,7 +25,7 @@ void uvsig__notify_start(struct uvsig__coordinator* c) {
   if (!c->options.notify || sd_watchdog_enabled(0, &us) <= 0)
     return;
   ms = us / 2 / 1000;
-  uv_timer_start(&c->watchdog, on_watchdog, 0, ms > 0 ? ms : 1);
+  uv_timer_start(&c->notify_timer, on_notify_timer, 0, ms > 0 ? ms : 1);
 }
 
 void uvsig__notify_ready(struct uvsig__coordinator* c) {

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What the loop has more than the deadline that it means to hold. */
+/* How much later than the loop's own timer the watchdog strikes. */
 enum { SLACK_MS = 100 };
 
 /* --- Phases --------------------------------------------------------------- */
@@ -22,10 +22,10 @@ static bool is_in(const struct uvsig__coordinator* c,
   return atomic_load(&c->phase) == (int) phase;
 }
 
-static void set_deadline(struct uvsig__coordinator* c, uint64_t left_ms) {
+static void set_limit(struct uvsig__coordinator* c, uint64_t left_ms) {
   uint64_t ns = (left_ms + SLACK_MS) * UVSIG__MS;
 
-  uvsig__deadline_set(c,
+  uvsig__watchdog_set(c,
                       c->until + ns,
                       is_in(c, UVSIG_SHUTDOWN_FORCING)
                           ? UVSIG_SHUTDOWN_FORCED
@@ -48,7 +48,7 @@ static void enter(struct uvsig__coordinator* c,
   set_phase(c, phase);
   uvsig__unlock();
   c->until = c->phase_at[phase] + ms * UVSIG__MS;
-  set_deadline(c, left_ms);
+  set_limit(c, left_ms);
   if (c->options.phase_cb != NULL)
     c->options.phase_cb(c->sd, phase);
 }
@@ -122,13 +122,13 @@ static void take_signals_back(const struct uvsig__coordinator* c) {
 
 /* A thread that is still at work may keep the process from exiting; libuv's
  * pool is joined at exit. */
-static void settle_deadline(struct uvsig__coordinator* c) {
+static void limit_exit(struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
 
   if (report->holds == 0 && report->requests == 0)
-    uvsig__deadline_close(c);
+    uvsig__watchdog_stop(c);
   else
-    uvsig__deadline_set(
+    uvsig__watchdog_set(
         c,
         uvsig__now() + ((uint64_t) c->options.hard_ms + SLACK_MS) * UVSIG__MS,
         UVSIG_SHUTDOWN_FORCED);
@@ -157,7 +157,7 @@ static void end(void* owner) {
   uvsig__report_left(loop, sig, &sd->report);
   if (c->options.log)
     uvsig__report_log(c);
-  settle_deadline(c);
+  limit_exit(c);
   /* The callback may free it. */
   c->is_over = true;
   if (phase_cb != NULL)
@@ -170,7 +170,7 @@ static void end(void* owner) {
 static bool has_handle(const void* owner, const uv_handle_t* handle) {
   const struct uvsig__coordinator* c = owner;
 
-  return uvsig__has(&c->family, handle);
+  return uvsig__has(&c->component, handle);
 }
 
 /* Nothing comes in any more: neither signals nor calls. */
@@ -185,15 +185,15 @@ static void wind_up(struct uvsig__coordinator* c) {
   /* Whoever came before the phase changed may still be about to send. */
   while (atomic_load(&c->callers) != 0)
     sched_yield();
-  uvsig__timer_close(c);
-  uvsig__detach(c->sd->sig, &c->family);
+  uvsig__kernel_timer_delete(c);
+  uvsig__detach(c->sd->sig, &c->component);
   /* What lingered, or was closed by somebody else, is to be closed as well. */
   uvsig__closing_start(&c->closing, c->loop, 2);
   uvsig__close_handle((uv_handle_t*) &c->async);
   uvsig__close_handle((uv_handle_t*) &c->timer);
   uvsig__close_handle((uv_handle_t*) &c->idle);
   uvsig__close_handle((uv_handle_t*) &c->check);
-  uvsig__close_handle((uv_handle_t*) &c->watchdog);
+  uvsig__close_handle((uv_handle_t*) &c->notify_timer);
 }
 
 static bool is_finished(const struct uvsig__coordinator* c) {
@@ -305,15 +305,15 @@ static void set_timer(struct uvsig__coordinator* c, uint64_t at) {
   uv_timer_start(&c->timer, on_timer, ms > 0 ? ms : 1, 0);
 }
 
-/* In the child of a fork there is no thread of the parent's. */
-static void renew_deadline(struct uvsig__coordinator* c) {
+/* In the child of a fork the watchdog has no thread yet. */
+static void renew_limit(struct uvsig__coordinator* c) {
   c->has_forked = false;
   if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
-    set_deadline(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
+    set_limit(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
   else if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    set_deadline(c, c->options.hard_ms);
+    set_limit(c, c->options.hard_ms);
   else if (is_in(c, UVSIG_SHUTDOWN_FORCING))
-    set_deadline(c, 0);
+    set_limit(c, 0);
 }
 
 static void look(struct uvsig__coordinator* c, bool has_polled) {
@@ -327,7 +327,7 @@ static void look(struct uvsig__coordinator* c, bool has_polled) {
   }
   c->is_advancing = true;
   if (c->has_forked)
-    renew_deadline(c);
+    renew_limit(c);
   if (has_polled) {
     take_turn(c);
     linger = uvsig__linger_tick(c, uvsig__now());
@@ -421,12 +421,12 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
     if (is_taken(&c->options, signum)) {
       if (c->watcher_count == 0)
-        uvsig__timer_open(c, signum);
+        uvsig__kernel_timer_create(c, signum);
       err = start_watcher(c, sig, signum);
     }
   /* For requests. There is no handler that could say how to end. */
   if (err == 0 && c->watcher_count == 0)
-    uvsig__timer_open(c, SIGKILL);
+    uvsig__kernel_timer_create(c, SIGKILL);
   return err;
 }
 
@@ -439,13 +439,13 @@ static int open_handles(struct uvsig__coordinator* c) {
   if (err != 0)
     return err;
   uv_timer_init(c->loop, &c->timer);
-  uv_timer_init(c->loop, &c->watchdog);
+  uv_timer_init(c->loop, &c->notify_timer);
   uv_idle_init(c->loop, &c->idle);
   uv_check_init(c->loop, &c->check);
-  uv_unref((uv_handle_t*) &c->watchdog);
+  uv_unref((uv_handle_t*) &c->notify_timer);
   c->async.data = c;
   c->timer.data = c;
-  c->watchdog.data = c;
+  c->notify_timer.data = c;
   c->idle.data = c;
   c->check.data = c;
   return 0;
@@ -453,11 +453,11 @@ static int open_handles(struct uvsig__coordinator* c) {
 
 /* In the child of a fork there are no other threads of the parent's, wherever
  * they were, and what the parent has not begun is not begun here. */
-static void on_forked(struct uvsig__component* family) {
+static void on_forked(struct uvsig__component* component) {
   struct uvsig__coordinator* c =
-      (struct uvsig__coordinator*) ((char*) family -
+      (struct uvsig__coordinator*) ((char*) component -
                                     offsetof(struct uvsig__coordinator,
-                                             family));
+                                             component));
   struct uvsig__escalation* e = &c->escalation;
 
   atomic_store(&c->callers, 0);
@@ -472,19 +472,19 @@ static void on_forked(struct uvsig__component* family) {
 }
 
 static void adopt_handles(struct uvsig__coordinator* c) {
-  const uv_handle_t** handles = c->family.handles;
+  const uv_handle_t** handles = c->component.handles;
 
   handles[0] = (const uv_handle_t*) &c->async;
   handles[1] = (const uv_handle_t*) &c->timer;
   handles[2] = (const uv_handle_t*) &c->idle;
   handles[3] = (const uv_handle_t*) &c->check;
-  handles[4] = (const uv_handle_t*) &c->watchdog;
+  handles[4] = (const uv_handle_t*) &c->notify_timer;
   handles[5] = (const uv_handle_t*) &c->closing.last;
-  c->family.on_fork = on_forked;
+  c->component.on_fork = on_forked;
   c->closing.owner = c;
   c->closing.has = has_handle;
   c->closing.done = end;
-  uvsig__attach(c->sd->sig, &c->family);
+  uvsig__attach(c->sd->sig, &c->component);
 }
 
 static unsigned count_signals(const uvsig_shutdown_options_t* options) {
@@ -529,7 +529,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
     err = open_handles(c);
   if (err != 0) {
     stop_watchers(c);
-    uvsig__timer_close(c);
+    uvsig__kernel_timer_delete(c);
     free(c);
     return err;
   }
@@ -553,7 +553,7 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   c = sd->coordinator;
   /* The uvsig_t may have been closed before. */
   if (c->is_over) {
-    uvsig__deadline_close(c);
+    uvsig__watchdog_stop(c);
     take_signals_back(c);
     free_coordinator(c);
     return 0;
@@ -568,7 +568,7 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   uvsig__lock();
   atomic_store(&c->phase, UVSIG__GIVEN_UP);
   uvsig__unlock();
-  uvsig__deadline_close(c);
+  uvsig__watchdog_stop(c);
   wind_up(c);
   return 0;
 }
@@ -592,8 +592,8 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   if (c != NULL) {
     if (!c->is_over)
       return UV_EBUSY;
-    /* With a deadline until the end, its thread needs it. */
-    if (!uvsig__deadline_is_set(c))
+    /* The watchdog's thread, if it runs until the end, needs it. */
+    if (!uvsig__watchdog_is_running(c))
       free_coordinator(c);
   }
   signum = sd->report.signum;
@@ -627,14 +627,14 @@ int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
     atomic_store(&c->escalation.total_ms,
                  add_ms(atomic_load(&c->escalation.total_ms), ms));
     if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
-      set_deadline(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
+      set_limit(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
     return 0;
   }
   left = c->until > now ? (c->until - now) / UVSIG__MS : 0;
   if (left + ms > UINT_MAX)
     return UV_EINVAL;
   c->until += ms * UVSIG__MS;
-  set_deadline(c, c->options.hard_ms);
+  set_limit(c, c->options.hard_ms);
   uvsig__look_again(c);
   return 0;
 }

@@ -121,7 +121,7 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
   say(line, size < (int) sizeof(line) ? size : (int) sizeof(line) - 1);
 }
 
-/* In the deadline's thread. */
+/* Runs in the watchdog's thread. */
 void uvsig__log_overdue(int status) {
   char line[80];
   int size = snprintf(line,

@@ -42,7 +42,7 @@ struct uvsig__escalation {
   unsigned forced_count;
   unsigned exit_count;
   unsigned debounce_ms;
-  unsigned hard_ms; /* with the deadline's slack */
+  unsigned hard_ms; /* with the watchdog's slack */
 
   atomic_uint total_ms; /* delay, grace and hard, likewise */
   atomic_uint level;    /* uvsig_shutdown_level_t, the highest asked for */
@@ -58,24 +58,23 @@ struct uvsig__escalation {
   uv_pid_t pid;
   uv_uid_t uid;
 
-  /* The kernel's timer, see deadline.c. */
+  /* The kernel's timer, see watchdog.c. */
 #ifdef HAVE_TIMER_CREATE
   timer_t timer;
 #endif
   bool has_timer;
   uv_pid_t timer_pid;  /* whose it is: a child of fork() has none */
-  atomic_uint handled; /* the level that the loop has come to; its own deadline
-                        * holds, and needs no timer */
+  atomic_uint handled; /* the level that the watchdog's thread enforces */
 };
 
-/* Ends the process if it is not told otherwise: deadline.c. */
-struct uvsig__deadline {
+/* The thread that ends the process at the limit: watchdog.c. */
+struct uvsig__watchdog {
   uv_mutex_t mutex;
   uv_cond_t cond;
   uv_thread_t thread;
-  uv_pid_t pid; /* whose thread it is; 0: none */
-  uint64_t at;  /* ns; under the mutex, as what follows */
-  bool is_over;
+  uv_pid_t pid;   /* the process that has the thread; 0: none */
+  uint64_t limit; /* ns; under the mutex, as what follows */
+  bool is_stopped;
   int status;
   bool log;
 };
@@ -124,7 +123,7 @@ struct uvsig__coordinator {
   uv_loop_t* loop;
   uvsig_shutdown_options_t options;
   struct uvsig__escalation escalation;
-  struct uvsig__deadline deadline;
+  struct uvsig__watchdog watchdog;
 
   atomic_int phase;    /* any thread reads it */
   atomic_int is_ready; /* likewise */
@@ -136,12 +135,12 @@ struct uvsig__coordinator {
   uv_check_t check; /* ... and look again when the loop has polled, ... */
   bool will_poll;   /* ... all of it since then */
   uv_check_cb on_check;
-  uv_timer_t watchdog;
+  uv_timer_t notify_timer; /* pings a service manager */
   struct uvsig__closing closing;
-  struct uvsig__component family;
+  struct uvsig__component component;
   uvsig_shutdown_close_cb close_cb;
   sigset_t ignored;  /* left so, instead of their default actions */
-  bool has_forked;   /* and has no deadline of its own yet */
+  bool has_forked;   /* the watchdog's thread is still the parent's */
   bool is_over;      /* the last callback has been called, or is about to be */
   bool is_advancing; /* and in somebody's callback, perhaps */
 
@@ -184,14 +183,14 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info);
 void uvsig__set_handled(struct uvsig__escalation* e, unsigned level);
 int uvsig__exit_status(const struct uvsig__escalation* e);
 
-/* deadline.c */
-void uvsig__timer_open(struct uvsig__coordinator* c, int signum);
-void uvsig__timer_close(struct uvsig__coordinator* c);
-void uvsig__deadline_set(struct uvsig__coordinator* c,
-                         uint64_t at,
+/* watchdog.c */
+void uvsig__kernel_timer_create(struct uvsig__coordinator* c, int signum);
+void uvsig__kernel_timer_delete(struct uvsig__coordinator* c);
+void uvsig__watchdog_set(struct uvsig__coordinator* c,
+                         uint64_t limit,
                          unsigned level);
-bool uvsig__deadline_is_set(const struct uvsig__coordinator* c);
-void uvsig__deadline_close(struct uvsig__coordinator* c);
+bool uvsig__watchdog_is_running(const struct uvsig__coordinator* c);
+void uvsig__watchdog_stop(struct uvsig__coordinator* c);
 
 /* connection.c */
 void uvsig__connections_open(struct uvsig__coordinator* c);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The watchdog ends the process at the shutdown's limit, although the loop is
+ * blocked. It has two parts. Until the loop has begun the shutdown, it is a
+ * timer of the kernel, which the signal handler sets (escalate.c). From then on
+ * it is a thread with all signals blocked, which is created at that moment. The
+ * loop's own timer is set a little earlier, and comes first where the loop runs.
+ * Runs in the loop thread, and in the watchdog's thread.
+ */
+
+#include "shutdown.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void enforce_limit(void* arg) {
+  struct uvsig__watchdog* watchdog = arg;
+  uint64_t now;
+
+  uv_mutex_lock(&watchdog->mutex);
+  while (!watchdog->is_stopped) {
+    now = uvsig__now();
+    if (now >= watchdog->limit) {
+      if (watchdog->log)
+        uvsig__log_overdue(watchdog->status);
+      _exit(watchdog->status);
+    }
+    uv_cond_timedwait(&watchdog->cond, &watchdog->mutex, watchdog->limit - now);
+  }
+  uv_mutex_unlock(&watchdog->mutex);
+}
+
+static int start_thread(struct uvsig__coordinator* c) {
+  struct uvsig__watchdog* watchdog = &c->watchdog;
+  int err;
+
+  /* In the child of a fork this is a copy of the parent's, without a thread. */
+  memset(watchdog, 0, sizeof(*watchdog));
+  err = uv_mutex_init(&watchdog->mutex);
+  if (err != 0)
+    return err;
+  err = uv_cond_init(&watchdog->cond);
+  if (err != 0)
+    goto destroy_mutex;
+  watchdog->log = c->options.log != 0;
+  watchdog->status = uvsig__exit_status(&c->escalation);
+  watchdog->limit = UVSIG__NEVER;
+  err = uvsig_thread_create(&watchdog->thread, enforce_limit, watchdog);
+  if (err != 0)
+    goto destroy_cond;
+  watchdog->pid = getpid();
+  return 0;
+
+destroy_cond:
+  uv_cond_destroy(&watchdog->cond);
+destroy_mutex:
+  uv_mutex_destroy(&watchdog->mutex);
+  return err;
+}
+
+/* The thread takes over from the kernel's timer. Where no thread can be created,
+ * that timer stays, with the time that it has. */
+void uvsig__watchdog_set(struct uvsig__coordinator* c,
+                         uint64_t limit,
+                         unsigned level) {
+  struct uvsig__watchdog* watchdog = &c->watchdog;
+
+  if (watchdog->pid != getpid() && start_thread(c) != 0)
+    return;
+  uv_mutex_lock(&watchdog->mutex);
+  watchdog->limit = limit;
+  uv_cond_signal(&watchdog->cond);
+  uv_mutex_unlock(&watchdog->mutex);
+  uvsig__set_handled(&c->escalation, level);
+}
+
+bool uvsig__watchdog_is_running(const struct uvsig__coordinator* c) {
+  return c->watchdog.pid == getpid();
+}
+
+void uvsig__watchdog_stop(struct uvsig__coordinator* c) {
+  struct uvsig__watchdog* watchdog = &c->watchdog;
+
+  if (watchdog->pid != getpid())
+    return;
+  uv_mutex_lock(&watchdog->mutex);
+  watchdog->is_stopped = true;
+  uv_cond_signal(&watchdog->cond);
+  uv_mutex_unlock(&watchdog->mutex);
+  uv_thread_join(&watchdog->thread);
+  uv_cond_destroy(&watchdog->cond);
+  uv_mutex_destroy(&watchdog->mutex);
+  watchdog->pid = 0;
+}
+
+/* --- The kernel's timer --------------------------------------------------- */
+
+/* Created here, set in the signal handler. It may fail, since a user may have
+ * only so many timers. Then nothing ends the process until the thread runs, but
+ * for the signal that is number exit_count. */
+void uvsig__kernel_timer_create(struct uvsig__coordinator* c, int signum) {
+#ifdef HAVE_TIMER_CREATE
+  struct uvsig__escalation* e = &c->escalation;
+  struct sigevent event;
+
+  memset(&event, 0, sizeof(event));
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = signum;
+  event.sigev_value.sival_ptr = e;
+  e->timer_pid = getpid();
+  e->has_timer = timer_create(CLOCK_MONOTONIC, &event, &e->timer) == 0;
+#else
+  (void) c;
+  (void) signum;
+#endif
+}
+
+/* Only where no handler and no request may still set it. */
+void uvsig__kernel_timer_delete(struct uvsig__coordinator* c) {
+#ifdef HAVE_TIMER_CREATE
+  struct uvsig__escalation* e = &c->escalation;
+
+  if (e->has_timer && e->timer_pid == getpid())
+    timer_delete(e->timer);
+  e->has_timer = false;
+#else
+  (void) c;
+#endif
+}
