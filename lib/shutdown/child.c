@@ -4,7 +4,7 @@
  * thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 /* One that has ended and has not been waited for still has its number. */
 static void kill_child(struct uvsig__coordinator* c,

@@ -6,7 +6,7 @@
  * the loop thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 /* How often those that are closed one by one are. */
 #define TICK (5 * UVSIG__MS)

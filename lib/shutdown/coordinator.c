@@ -5,7 +5,7 @@
  * thread, but for what says otherwise.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * is async-signal-safe, lock-free, and may run on several threads at once.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 #include <unistd.h>
 

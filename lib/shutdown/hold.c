@@ -3,7 +3,7 @@
  * Holds: work that a shutdown waits for and cannot end. Any thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * the loop thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -4,7 +4,7 @@
  * Runs in the loop thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
 
 #include <poll.h>
 

@@ -5,7 +5,8 @@
  * Failures are nobody's business: the service goes on. Runs in the loop thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
+#include "notify.h"
 
 #ifdef HAVE_SYSTEMD
 # include <inttypes.h>

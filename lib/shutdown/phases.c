@@ -5,7 +5,9 @@
  * of this directory, which do not call it. Runs in the loop thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
+#include "notify.h"
+#include "report.h"
 
 #include <limits.h>
 #include <sched.h>

@@ -5,7 +5,8 @@
  * runs, and lets none begin once it has begun. Runs in the loop thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
+#include "notify.h"
 
 /* What a reload is, in its `state`. */
 enum { STARTED = 1, RUNNING = 2, PENDING = 4, DUE = 8 };

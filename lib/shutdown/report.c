@@ -4,7 +4,8 @@
  * the one line about it. Runs in the loop thread, but for what says otherwise.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
+#include "report.h"
 
 #include <poll.h>
 #include <sched.h>

@@ -8,7 +8,8 @@
  * Runs in the loop thread, and in the watchdog's thread.
  */
 
-#include "shutdown.h"
+#include "coordinator.h"
+#include "report.h"
 
 #include <string.h>
 #include <unistd.h>
