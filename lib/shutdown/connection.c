@@ -83,7 +83,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   connection->shutdown = sd;
   connection->cb = cb;
   append(&c->connections
-              .lists[phase == UVSIG_SHUTDOWN_DRAINING ? UVSIG__CONN_FRESH
+              .lists[phase == UVSIG_SHUTDOWN_DRAINING ? UVSIG__CONN_NEW
                                                       : UVSIG__CONN_IDLE],
          connection);
   c->connections.open++;
@@ -149,7 +149,7 @@ static bool is_elsewhere(const struct uvsig__coordinator* c,
                          const uvsig_shutdown_connection_t* connection) {
   return (connection->state & UVSIG__CONN_CLOSES) != 0 ||
          (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DRAINING &&
-          (connection->state & UVSIG__CONN_TOLD) == 0);
+          (connection->state & UVSIG__CONN_NOTIFIED) == 0);
 }
 
 int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
@@ -180,8 +180,8 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
   connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
   if (is_elsewhere(c, connection))
     return 0;
-  if ((connection->state & UVSIG__CONN_TOLD) != 0) {
-    uvsig__connection_move(c, connection, UVSIG__CONN_DUE);
+  if ((connection->state & UVSIG__CONN_NOTIFIED) != 0) {
+    uvsig__connection_move(c, connection, UVSIG__CONN_IDLE_AGAIN);
     uvsig__look_again(c);
   } else {
     uvsig__connection_move(c, connection, UVSIG__CONN_IDLE);
@@ -193,21 +193,22 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
 
 /* Tell those of a list. A callback may remove any, also of those that are still
  * to be told, and may give everything up. */
-static void tell_all(struct uvsig__coordinator* c,
-                     uvsig_shutdown_event_t event) {
-  uvsig_shutdown_connection_t* now = &c->connections.lists[UVSIG__CONN_NOW];
+static void notify_all(struct uvsig__coordinator* c,
+                       uvsig_shutdown_event_t event) {
+  uvsig_shutdown_connection_t* now =
+      &c->connections.lists[UVSIG__CONN_NOTIFYING];
   uvsig_shutdown_connection_t* connection;
 
   while (!is_empty(now)) {
     connection = now->next;
     switch (event) {
     case UVSIG_SHUTDOWN_CONNECTION_DRAIN:
-      connection->state |= UVSIG__CONN_TOLD;
+      connection->state |= UVSIG__CONN_NOTIFIED;
       uvsig__connection_move(c,
                              connection,
                              (connection->state & UVSIG__CONN_BUSY) != 0
                                  ? UVSIG__CONN_ACTIVE
-                                 : UVSIG__CONN_RIPE);
+                                 : UVSIG__CONN_IDLE_NOTIFIED);
       break;
     case UVSIG_SHUTDOWN_CONNECTION_FORCE:
       connection->state |= UVSIG__CONN_FORCED;
@@ -221,8 +222,8 @@ static void tell_all(struct uvsig__coordinator* c,
 }
 
 /* Put all of a list among those that are about to be told something. */
-static void call(struct uvsig__coordinator* c, int list) {
-  append_all(&c->connections.lists[UVSIG__CONN_NOW],
+static void queue_all(struct uvsig__coordinator* c, int list) {
+  append_all(&c->connections.lists[UVSIG__CONN_NOTIFYING],
              &c->connections.lists[list]);
 }
 
@@ -234,9 +235,9 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
   for (at = list->next; at != list; at = at->next)
     at->state |= UVSIG__CONN_QUIET;
   all->spread_at = c->phase_at[UVSIG_SHUTDOWN_DRAINING];
-  call(c, UVSIG__CONN_IDLE);
-  call(c, UVSIG__CONN_ACTIVE);
-  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
+  queue_all(c, UVSIG__CONN_IDLE);
+  queue_all(c, UVSIG__CONN_ACTIVE);
+  notify_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
 }
 
 /* The loop has polled: what had come before they were told has been read, and
@@ -244,17 +245,17 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
 bool uvsig__connections_turn(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* lists = c->connections.lists;
 
-  call(c, UVSIG__CONN_DUE);
+  queue_all(c, UVSIG__CONN_IDLE_AGAIN);
   if (c->options.idle == UVSIG_SHUTDOWN_IDLE_CLOSE)
-    call(c, UVSIG__CONN_RIPE);
+    queue_all(c, UVSIG__CONN_IDLE_NOTIFIED);
   else
-    append_all(&lists[UVSIG__CONN_IDLE], &lists[UVSIG__CONN_RIPE]);
-  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
-  call(c, UVSIG__CONN_FRESH);
-  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
-  return !is_empty(&lists[UVSIG__CONN_FRESH]) ||
-         !is_empty(&lists[UVSIG__CONN_RIPE]) ||
-         !is_empty(&lists[UVSIG__CONN_DUE]);
+    append_all(&lists[UVSIG__CONN_IDLE], &lists[UVSIG__CONN_IDLE_NOTIFIED]);
+  notify_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
+  queue_all(c, UVSIG__CONN_NEW);
+  notify_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
+  return !is_empty(&lists[UVSIG__CONN_NEW]) ||
+         !is_empty(&lists[UVSIG__CONN_IDLE_NOTIFIED]) ||
+         !is_empty(&lists[UVSIG__CONN_IDLE_AGAIN]);
 }
 
 /* Of those that are closed one by one, close as many as it is time for. Returns
@@ -281,8 +282,8 @@ uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now) {
     all->spread = count;
   all->spread_at = now;
   for (; all->spread >= 1 && !is_empty(idle); all->spread--)
-    uvsig__connection_move(c, idle->next, UVSIG__CONN_NOW);
-  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
+    uvsig__connection_move(c, idle->next, UVSIG__CONN_NOTIFYING);
+  notify_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
   return is_empty(idle) ? UVSIG__NEVER : now + TICK;
 }
 
@@ -290,8 +291,8 @@ void uvsig__connections_force(struct uvsig__coordinator* c) {
   int i;
 
   for (i = 0; i < UVSIG__CONN_LINGER; i++)
-    call(c, i);
-  tell_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);
+    queue_all(c, i);
+  notify_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);
 }
 
 /* The end: what is open is left alone. What lingers has been closed. */

@@ -7,30 +7,30 @@
 
 struct uvsig__coordinator;
 
-/* What a connection is, in its `state`. */
+/* Flags in a connection's `state`. */
 enum {
-  UVSIG__CONN_TOLD = 1,     /* that draining has begun */
+  UVSIG__CONN_NOTIFIED = 1, /* its callback knows that draining has begun */
   UVSIG__CONN_BUSY = 2,     /* a request is under way */
   UVSIG__CONN_QUIET = 4,    /* idle since before draining began */
-  UVSIG__CONN_CLOSES = 8,   /* told to close ... */
-  UVSIG__CONN_FORCED = 16,  /* ... whatever is under way */
-  UVSIG__CONN_LINGERS = 32, /* closed by uvsig_shutdown_linger() ... */
-  UVSIG__CONN_SENT = 64,    /* ... and all has been written, */
-  UVSIG__CONN_BROKEN = 128, /* or could not be; */
-  UVSIG__CONN_SHUT = 256,   /* its owner had closed it for writing */
+  UVSIG__CONN_CLOSES = 8,   /* its callback has got CLOSE or FORCE */
+  UVSIG__CONN_FORCED = 16,  /* its callback has got FORCE */
+  UVSIG__CONN_LINGERS = 32, /* given to uvsig_shutdown_linger() */
+  UVSIG__CONN_SENT = 64,    /* it lingers, and all has been written */
+  UVSIG__CONN_BROKEN = 128, /* it lingers, and writing has failed */
+  UVSIG__CONN_SHUT = 256,   /* the program had closed it for writing before */
   UVSIG__CONN_SEEN = 512    /* the loop has looked at it since it lingers */
 };
 
-/* Where it is. */
+/* The lists. A connection is in one of them. */
 enum {
-  UVSIG__CONN_IDLE = 0, /* the longest idle first */
-  UVSIG__CONN_ACTIVE,   /* busy */
-  UVSIG__CONN_FRESH,    /* registered while draining, and not told so yet */
-  UVSIG__CONN_RIPE,     /* idle, and told at this turn */
-  UVSIG__CONN_DUE,      /* idle again, to be closed at the next turn */
-  UVSIG__CONN_CLOSING,  /* told to close */
+  UVSIG__CONN_IDLE = 0,      /* the longest idle first */
+  UVSIG__CONN_ACTIVE,        /* busy */
+  UVSIG__CONN_NEW,           /* registered while draining, not notified yet */
+  UVSIG__CONN_IDLE_NOTIFIED, /* notified in this turn of the loop, and idle */
+  UVSIG__CONN_IDLE_AGAIN,    /* to be closed after the next poll */
+  UVSIG__CONN_CLOSING,       /* its callback has got CLOSE or FORCE */
   UVSIG__CONN_LINGER,
-  UVSIG__CONN_NOW, /* about to be told something */
+  UVSIG__CONN_NOTIFYING, /* its callback is to be called now */
   UVSIG__CONN_LISTS
 };
 
