@@ -192,7 +192,7 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
 /* --- All of them ---------------------------------------------------------- */
 
 /* Tell those of a list. A callback may remove any, also of those that are still
- * to be told, and may give everything up. */
+ * to be told, and may call uvsig_shutdown_close(). */
 static void notify_all(struct uvsig__coordinator* c,
                        uvsig_shutdown_event_t event) {
   uvsig_shutdown_connection_t* now =

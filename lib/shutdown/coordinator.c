@@ -61,7 +61,7 @@ int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
   if (sd == NULL || sd->coordinator == NULL)
     return UV_EINVAL;
   *c = sd->coordinator;
-  if (atomic_load(&(*c)->phase) == UVSIG__GIVEN_UP)
+  if (atomic_load(&(*c)->phase) == UVSIG__CLOSED)
     return UV_EINVAL;
   return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
 }
@@ -79,7 +79,7 @@ int uvsig_shutdown_phase(const uvsig_shutdown_t* sd) {
     return UV_EINVAL;
   c = sd->coordinator;
   phase = atomic_load(&c->phase);
-  return phase == UVSIG__GIVEN_UP ? UV_EINVAL : phase;
+  return phase == UVSIG__CLOSED ? UV_EINVAL : phase;
 }
 
 int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd) {

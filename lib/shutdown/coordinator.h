@@ -81,7 +81,7 @@ struct uvsig__coordinator {
 };
 
 /* As the phase, after uvsig_shutdown_close(). */
-#define UVSIG__GIVEN_UP UVSIG_SHUTDOWN_PHASES
+#define UVSIG__CLOSED UVSIG_SHUTDOWN_PHASES
 
 bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum);
 bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options);

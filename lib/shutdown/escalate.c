@@ -153,7 +153,7 @@ int uvsig_shutdown_request(uvsig_shutdown_t* sd,
    * not have seen it, before the handle goes. */
   atomic_fetch_add(&c->callers, 1);
   phase = atomic_load(&c->phase);
-  if (phase == UVSIG__GIVEN_UP) {
+  if (phase == UVSIG__CLOSED) {
     err = UV_EINVAL;
   } else if (phase == UVSIG_SHUTDOWN_DONE) {
     err = UV_EALREADY;

@@ -19,7 +19,7 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
   uvsig__lock();
   /* The phase changes under the lock: either this is registered before the
    * coordinator looks for the last one, or it is refused. */
-  if (atomic_load(&c->phase) == UVSIG__GIVEN_UP) {
+  if (atomic_load(&c->phase) == UVSIG__CLOSED) {
     err = UV_EINVAL;
   } else if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
     err = UV_ECANCELED;

@@ -58,7 +58,7 @@ static void enter(struct uvsig__coordinator* c,
 static void force(struct uvsig__coordinator* c) {
   enter(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms, 0);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
-    return; /* the callback has given up */
+    return; /* the callback has called uvsig_shutdown_close() */
   uvsig__children_kill(c, SIGKILL);
   uvsig__listeners_end(c);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
@@ -70,7 +70,7 @@ static void force(struct uvsig__coordinator* c) {
 static void drain(struct uvsig__coordinator* c) {
   enter(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms, c->options.hard_ms);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    return; /* the callback has given up */
+    return; /* the callback has called uvsig_shutdown_close() */
   uvsig__children_kill(c, SIGTERM);
   if (!uvsig__listeners_accept(c))
     uvsig__listeners_end(c);
@@ -150,7 +150,7 @@ static void end(void* owner) {
   uv_loop_t* loop = c->loop;
   uvsig_t* sig = sd->sig;
 
-  if (is_in(c, UVSIG__GIVEN_UP)) {
+  if (is_in(c, UVSIG__CLOSED)) {
     free_coordinator(c);
     if (close_cb != NULL)
       close_cb(sd);
@@ -568,7 +568,7 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   c->close_cb = cb;
   atomic_store(&c->is_ready, 0);
   uvsig__lock();
-  atomic_store(&c->phase, UVSIG__GIVEN_UP);
+  atomic_store(&c->phase, UVSIG__CLOSED);
   uvsig__unlock();
   uvsig__watchdog_stop(c);
   wind_up(c);
