@@ -37,8 +37,8 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   return 0;
 }
 
-static void forget(struct uvsig__coordinator* c,
-                   uvsig_shutdown_child_t* child) {
+static void unregister(struct uvsig__coordinator* c,
+                       uvsig_shutdown_child_t* child) {
   UVSIG__CUT(c->children, child);
   child->shutdown = NULL;
   c->child_count--;
@@ -55,13 +55,13 @@ int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
   err = uvsig__coordinator_of(child->shutdown, &c);
   if (err != 0)
     return err;
-  forget(c, child);
+  unregister(c, child);
   if (uvsig__has_begun(c))
     uvsig__look_again(c);
   return 0;
 }
 
-void uvsig__children_kill(struct uvsig__coordinator* c, int signum) {
+void uvsig__children_signal(struct uvsig__coordinator* c, int signum) {
   uvsig_shutdown_child_t* child;
 
   c->child_signal = signum;
@@ -71,5 +71,5 @@ void uvsig__children_kill(struct uvsig__coordinator* c, int signum) {
 
 void uvsig__children_forget(struct uvsig__coordinator* c) {
   while (c->children != NULL)
-    forget(c, c->children);
+    unregister(c, c->children);
 }

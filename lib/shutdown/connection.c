@@ -103,8 +103,9 @@ void uvsig__connection_forget(struct uvsig__coordinator* c,
 }
 
 /* It is closed, and forgotten next. */
-void uvsig__connection_count(struct uvsig__coordinator* c,
-                             const uvsig_shutdown_connection_t* connection) {
+void uvsig__connection_count_closed(
+    struct uvsig__coordinator* c,
+    const uvsig_shutdown_connection_t* connection) {
   if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_RUNNING)
     return;
   if ((connection->state & UVSIG__CONN_FORCED) != 0)
@@ -124,7 +125,7 @@ int uvsig_shutdown_remove_connection(uvsig_shutdown_connection_t* connection) {
   err = uvsig__coordinator_of(connection->shutdown, &c);
   if (err != 0)
     return err;
-  uvsig__connection_count(c, connection);
+  uvsig__connection_count_closed(c, connection);
   uvsig__connection_forget(c, connection);
   if (uvsig__has_begun(c))
     uvsig__look_again(c);
@@ -132,8 +133,8 @@ int uvsig_shutdown_remove_connection(uvsig_shutdown_connection_t* connection) {
 }
 
 /* A connection that is neither gone nor lingers. */
-static int check(const uvsig_shutdown_connection_t* connection,
-                 struct uvsig__coordinator** c) {
+static int find_coordinator(const uvsig_shutdown_connection_t* connection,
+                            struct uvsig__coordinator** c) {
   int err;
 
   if (connection == NULL || connection->shutdown == NULL)
@@ -145,8 +146,8 @@ static int check(const uvsig_shutdown_connection_t* connection,
 }
 
 /* Is its place in a list for another reason than being idle or busy? */
-static bool is_elsewhere(const struct uvsig__coordinator* c,
-                         const uvsig_shutdown_connection_t* connection) {
+static bool keeps_its_list(const struct uvsig__coordinator* c,
+                           const uvsig_shutdown_connection_t* connection) {
   return (connection->state & UVSIG__CONN_CLOSES) != 0 ||
          (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DRAINING &&
           (connection->state & UVSIG__CONN_NOTIFIED) == 0);
@@ -156,14 +157,14 @@ int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
   struct uvsig__coordinator* c;
   int err;
 
-  err = check(connection, &c);
+  err = find_coordinator(connection, &c);
   if (err != 0)
     return err;
   if ((connection->state & UVSIG__CONN_BUSY) != 0)
     return 0;
   connection->state |= UVSIG__CONN_BUSY;
   connection->state &= ~(unsigned) UVSIG__CONN_QUIET;
-  if (!is_elsewhere(c, connection))
+  if (!keeps_its_list(c, connection))
     uvsig__connection_move(c, connection, UVSIG__CONN_ACTIVE);
   return 0;
 }
@@ -172,13 +173,13 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
   struct uvsig__coordinator* c;
   int err;
 
-  err = check(connection, &c);
+  err = find_coordinator(connection, &c);
   if (err != 0)
     return err;
   if ((connection->state & UVSIG__CONN_BUSY) == 0)
     return 0;
   connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
-  if (is_elsewhere(c, connection))
+  if (keeps_its_list(c, connection))
     return 0;
   if ((connection->state & UVSIG__CONN_NOTIFIED) != 0) {
     uvsig__connection_move(c, connection, UVSIG__CONN_IDLE_AGAIN);
@@ -242,7 +243,7 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
 
 /* The loop has polled: what had come before they were told has been read, and
  * whoever is still idle is so. Returns whether it should poll again. */
-bool uvsig__connections_turn(struct uvsig__coordinator* c) {
+bool uvsig__connections_after_poll(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* lists = c->connections.lists;
 
   queue_all(c, UVSIG__CONN_IDLE_AGAIN);
@@ -260,7 +261,7 @@ bool uvsig__connections_turn(struct uvsig__coordinator* c) {
 
 /* Of those that are closed one by one, close as many as it is time for. Returns
  * when to come again. */
-uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now) {
+uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* idle = &all->lists[UVSIG__CONN_IDLE];
   unsigned window_ms = c->options.spread_ms < c->options.grace_ms

@@ -46,15 +46,16 @@ struct uvsig__connections {
 
 void uvsig__connections_open(struct uvsig__coordinator* c);
 void uvsig__connections_drain(struct uvsig__coordinator* c);
-bool uvsig__connections_turn(struct uvsig__coordinator* c);
-uint64_t uvsig__connections_tick(struct uvsig__coordinator* c, uint64_t now);
+bool uvsig__connections_after_poll(struct uvsig__coordinator* c);
+uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__connections_force(struct uvsig__coordinator* c);
 void uvsig__connections_forget(struct uvsig__coordinator* c);
 
 void uvsig__connection_forget(struct uvsig__coordinator* c,
                               uvsig_shutdown_connection_t* connection);
-void uvsig__connection_count(struct uvsig__coordinator* c,
-                             const uvsig_shutdown_connection_t* connection);
+void uvsig__connection_count_closed(
+    struct uvsig__coordinator* c,
+    const uvsig_shutdown_connection_t* connection);
 void uvsig__connection_move(struct uvsig__coordinator* c,
                             uvsig_shutdown_connection_t* connection,
                             int list);

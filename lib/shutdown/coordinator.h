@@ -52,10 +52,10 @@ struct uvsig__coordinator {
   struct uvsig__closing closing;
   struct uvsig__component component;
   uvsig_shutdown_close_cb close_cb;
-  sigset_t ignored;  /* left so, instead of their default actions */
-  bool has_forked;   /* the watchdog's thread is still the parent's */
-  bool is_over;      /* the last callback has been called, or is about to be */
-  bool is_advancing; /* and in somebody's callback, perhaps */
+  sigset_t ignored; /* left so, instead of their default actions */
+  bool has_forked;  /* the watchdog's thread is still the parent's */
+  bool is_over;     /* the last callback has been called, or is about to be */
+  bool is_looking;  /* and in somebody's callback, perhaps */
 
   uint64_t phase_at[UVSIG_SHUTDOWN_PHASES]; /* when each began; 0: it did not */
   uint64_t until;                           /* when this one ends, at most */
@@ -96,17 +96,17 @@ void uvsig__holds_name(struct uvsig__coordinator* c, char* out, size_t size);
 void uvsig__holds_forget(struct uvsig__coordinator* c);
 
 /* child.c */
-void uvsig__children_kill(struct uvsig__coordinator* c, int signum);
+void uvsig__children_signal(struct uvsig__coordinator* c, int signum);
 void uvsig__children_forget(struct uvsig__coordinator* c);
 
 /* listener.c */
-bool uvsig__listeners_accept(struct uvsig__coordinator* c);
-void uvsig__listeners_end(struct uvsig__coordinator* c);
+bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);
+void uvsig__listeners_close(struct uvsig__coordinator* c);
 void uvsig__listeners_forget(struct uvsig__coordinator* c);
 
 /* linger.c */
 void uvsig__linger_force(struct uvsig__coordinator* c);
-uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now);
+uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close_all(struct uvsig__coordinator* c);
 
 /* reload.c */

@@ -11,10 +11,10 @@
 
 /* What began it is written once, by who comes first, and read by the loop when
  * `begun` says so. */
-static void begin(struct uvsig__escalation* e,
-                  int signum,
-                  const siginfo_t* info,
-                  const char* reason) {
+static void record_cause(struct uvsig__escalation* e,
+                         int signum,
+                         const siginfo_t* info,
+                         const char* reason) {
   uvsig_info_t told;
 
   if (atomic_exchange(&e->claimed, 1) != 0)
@@ -36,7 +36,7 @@ int uvsig__exit_status(const struct uvsig__escalation* e) {
 /* Does it count? Not so soon after one that did. Of several at once, on several
  * threads, the one counts whose exchange is the first; another one may have
  * looked at the clock before that. */
-static bool counts(struct uvsig__escalation* e) {
+static bool passes_debounce(struct uvsig__escalation* e) {
   unsigned now = (unsigned) (uvsig__now() / UVSIG__MS) | 1; /* 0: none yet */
   unsigned last = atomic_load(&e->last_ms);
 
@@ -50,7 +50,7 @@ static bool counts(struct uvsig__escalation* e) {
 }
 
 #ifdef HAVE_TIMER_CREATE
-static void set_timer(const struct uvsig__escalation* e, unsigned ms) {
+static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
   struct itimerspec spec = {{0, 0}, {0, 0}};
 
   if (!e->has_timer || e->timer_pid != getpid())
@@ -60,7 +60,7 @@ static void set_timer(const struct uvsig__escalation* e, unsigned ms) {
   timer_settime(e->timer, 0, &spec, NULL);
 }
 #else
-static void set_timer(const struct uvsig__escalation* e, unsigned ms) {
+static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
   (void) e;
   (void) ms;
 }
@@ -74,21 +74,22 @@ static bool is_handled(const struct uvsig__escalation* e) {
 void uvsig__set_handled(struct uvsig__escalation* e, unsigned level) {
   atomic_store(&e->handled, level);
   if (is_handled(e))
-    set_timer(e, 0);
+    set_kernel_timer(e, 0);
 }
 
 /* The loop may be stuck, and start no thread (watchdog.c): until it has come to
  * it, a timer of the kernel's sends one more signal when all time is up. The
  * timer was made before; only setting it is for handlers (POSIX.1-2017,
  * 2.4.3). */
-static void arm(struct uvsig__escalation* e, unsigned level) {
+static void start_kernel_timer(struct uvsig__escalation* e, unsigned level) {
   if (!is_handled(e))
-    set_timer(e,
-              level == UVSIG_SHUTDOWN_FORCED ? e->hard_ms
-                                             : atomic_load(&e->total_ms));
+    set_kernel_timer(e,
+                     level == UVSIG_SHUTDOWN_FORCED
+                         ? e->hard_ms
+                         : atomic_load(&e->total_ms));
   /* Where the loop has come to it meanwhile, it has done this before. */
   if (is_handled(e))
-    set_timer(e, 0);
+    set_kernel_timer(e, 0);
 }
 
 /* A level never falls. Where it rises, time begins to run. */
@@ -98,12 +99,12 @@ static void raise_level(struct uvsig__escalation* e, unsigned level) {
   while (now < level && !atomic_compare_exchange_weak(&e->level, &now, level))
     ;
   if (now < level)
-    arm(e, level);
+    start_kernel_timer(e, level);
 }
 
 /* Is it that timer's signal? */
-static bool is_overdue(const struct uvsig__escalation* e,
-                       const siginfo_t* info) {
+static bool is_from_kernel_timer(const struct uvsig__escalation* e,
+                                 const siginfo_t* info) {
 #ifdef HAVE_TIMER_CREATE
   return e->has_timer && info->si_code == SI_TIMER &&
          info->si_value.sival_ptr == (const void*) e;
@@ -120,18 +121,18 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   bool is_forced = sigismember(&e->forced, signum) == 1;
   unsigned number;
 
-  if (is_overdue(e, info)) {
+  if (is_from_kernel_timer(e, info)) {
     /* Otherwise the watchdog's thread has taken over meanwhile. */
     if (!is_handled(e))
       _exit(uvsig__exit_status(e));
     return;
   }
   /* One that forces is no repetition of one that does not. */
-  if (!counts(e) &&
+  if (!passes_debounce(e) &&
       !(is_forced && atomic_load(&e->level) < UVSIG_SHUTDOWN_FORCED))
     return;
   number = atomic_fetch_add(&e->signals, 1) + 1;
-  begin(e, signum, info, NULL);
+  record_cause(e, signum, info, NULL);
   if (e->exit_count != 0 && number >= e->exit_count)
     _exit(128 + signum);
   is_forced = is_forced || (e->forced_count != 0 && number >= e->forced_count);
@@ -158,7 +159,7 @@ int uvsig_shutdown_request(uvsig_shutdown_t* sd,
   } else if (phase == UVSIG_SHUTDOWN_DONE) {
     err = UV_EALREADY;
   } else {
-    begin(&c->escalation, 0, NULL, reason);
+    record_cause(&c->escalation, 0, NULL, reason);
     if (level == UVSIG_SHUTDOWN_IMMEDIATE)
       _exit(uvsig__exit_status(&c->escalation));
     raise_level(&c->escalation, level);

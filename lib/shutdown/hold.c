@@ -35,7 +35,8 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
 }
 
 /* Under the lock. */
-static void forget(struct uvsig__coordinator* c, uvsig_shutdown_hold_t* hold) {
+static void unregister(struct uvsig__coordinator* c,
+                       uvsig_shutdown_hold_t* hold) {
   UVSIG__CUT(c->holds, hold);
   hold->shutdown = NULL;
   c->hold_count--;
@@ -49,7 +50,7 @@ int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
   uvsig__lock();
   if (hold->shutdown != NULL) {
     c = hold->shutdown->coordinator;
-    forget(c, hold);
+    unregister(c, hold);
     /* Under the lock, under which the phase becomes done: the handle is there.
      * Sending is a write, and does not wait. */
     if (uvsig__has_begun(c) && atomic_load(&c->phase) < UVSIG_SHUTDOWN_DONE)
@@ -100,6 +101,6 @@ void uvsig__holds_name(struct uvsig__coordinator* c, char* out, size_t size) {
 void uvsig__holds_forget(struct uvsig__coordinator* c) {
   uvsig__lock();
   while (c->holds != NULL)
-    forget(c, c->holds);
+    unregister(c, c->holds);
   uvsig__unlock();
 }

@@ -76,7 +76,7 @@ void uvsig__linger_force(struct uvsig__coordinator* c) {
 enum side { OPEN, CLOSED, BROKEN };
 
 /* Throw away what has come. */
-static enum side look(const uv_stream_t* stream) {
+static enum side discard_input(const uv_stream_t* stream) {
   char chunk[CHUNK];
   uv_os_fd_t fd;
   ssize_t n = 1;
@@ -103,7 +103,7 @@ static void close_now(struct uvsig__coordinator* c,
 
   if ((connection->state & (UVSIG__CONN_SENT | UVSIG__CONN_BROKEN)) == 0)
     connection->state |= UVSIG__CONN_FORCED;
-  uvsig__connection_count(c, connection);
+  uvsig__connection_count_closed(c, connection);
   uvsig__connection_forget(c, connection);
   if (!uv_is_closing((uv_handle_t*) stream))
     uv_close((uv_handle_t*) stream, close_cb);
@@ -169,7 +169,7 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
 /* When the loop has polled: however late it is, what has come in time is seen
  * first, of a connection that began to linger since the poll at the next time.
  * Returns when to come again. */
-uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
+uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_LINGER];
   uvsig_shutdown_connection_t* at;
@@ -189,7 +189,7 @@ uint64_t uvsig__linger_tick(struct uvsig__coordinator* c, uint64_t now) {
     if ((at->state & UVSIG__CONN_SHUT) != 0 &&
         uv_stream_get_write_queue_size(at->stream) == 0)
       at->state |= UVSIG__CONN_SENT;
-    side = look(at->stream);
+    side = discard_input(at->stream);
     if (side == BROKEN)
       at->state |= UVSIG__CONN_BROKEN;
     unsent = count_unsent(at->stream);

@@ -34,7 +34,8 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
   return 0;
 }
 
-static void forget(struct uvsig__coordinator* c, uvsig_shutdown_listener_t* l) {
+static void unregister(struct uvsig__coordinator* c,
+                       uvsig_shutdown_listener_t* l) {
   UVSIG__CUT(c->listeners, l);
   l->shutdown = NULL;
 }
@@ -50,7 +51,7 @@ int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {
   err = uvsig__coordinator_of(l->shutdown, &c);
   if (err != 0)
     return err;
-  forget(c, l);
+  unregister(c, l);
   if (uvsig__has_begun(c))
     uvsig__look_again(c);
   return 0;
@@ -71,7 +72,7 @@ static bool has_backlog(const uvsig_shutdown_listener_t* l) {
 }
 
 /* Returns whether the loop should be given one more turn to accept. */
-bool uvsig__listeners_accept(struct uvsig__coordinator* c) {
+bool uvsig__listeners_need_turn(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
 
   if (c->backlog_turns++ >= BACKLOG_TURNS)
@@ -83,12 +84,12 @@ bool uvsig__listeners_accept(struct uvsig__coordinator* c) {
 }
 
 /* A callback may accept what waits: connections are refused afterwards. */
-void uvsig__listeners_end(struct uvsig__coordinator* c) {
+void uvsig__listeners_close(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
 
   while (c->listeners != NULL) {
     l = c->listeners;
-    forget(c, l);
+    unregister(c, l);
     l->cb(l);
   }
   c->is_closed = true;
@@ -96,5 +97,5 @@ void uvsig__listeners_end(struct uvsig__coordinator* c) {
 
 void uvsig__listeners_forget(struct uvsig__coordinator* c) {
   while (c->listeners != NULL)
-    forget(c, c->listeners);
+    unregister(c, c->listeners);
 }

@@ -42,10 +42,10 @@ static void set_phase(struct uvsig__coordinator* c, int phase) {
 }
 
 /* Begin a phase, and tell of it. */
-static void enter(struct uvsig__coordinator* c,
-                  uvsig_shutdown_phase_t phase,
-                  unsigned ms,
-                  uint64_t left_ms) {
+static void enter_phase(struct uvsig__coordinator* c,
+                        uvsig_shutdown_phase_t phase,
+                        unsigned ms,
+                        uint64_t left_ms) {
   uvsig__lock();
   set_phase(c, phase);
   uvsig__unlock();
@@ -55,31 +55,32 @@ static void enter(struct uvsig__coordinator* c,
     c->options.phase_cb(c->sd, phase);
 }
 
-static void force(struct uvsig__coordinator* c) {
-  enter(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms, 0);
+static void begin_forcing(struct uvsig__coordinator* c) {
+  enter_phase(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms, 0);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
     return; /* the callback has called uvsig_shutdown_close() */
-  uvsig__children_kill(c, SIGKILL);
-  uvsig__listeners_end(c);
+  uvsig__children_signal(c, SIGKILL);
+  uvsig__listeners_close(c);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
     return;
   uvsig__linger_force(c);
   uvsig__connections_force(c);
 }
 
-static void drain(struct uvsig__coordinator* c) {
-  enter(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms, c->options.hard_ms);
+static void begin_draining(struct uvsig__coordinator* c) {
+  enter_phase(
+      c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms, c->options.hard_ms);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return; /* the callback has called uvsig_shutdown_close() */
-  uvsig__children_kill(c, SIGTERM);
-  if (!uvsig__listeners_accept(c))
-    uvsig__listeners_end(c);
+  uvsig__children_signal(c, SIGTERM);
+  if (!uvsig__listeners_need_turn(c))
+    uvsig__listeners_close(c);
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
     uvsig__connections_drain(c);
   uvsig__look_again(c);
 }
 
-static void begin(struct uvsig__coordinator* c) {
+static void begin_shutdown(struct uvsig__coordinator* c) {
   atomic_store(&c->is_ready, 0);
   uvsig__report_begin(c);
   uvsig__notify_stopping(c);
@@ -96,7 +97,7 @@ static void stop_watchers(struct uvsig__coordinator* c) {
 
 /* The end has come, and nothing that is about to happen needs its signals: a
  * late one must not find its default action, and make another end of it. */
-static void ignore_signals(struct uvsig__coordinator* c) {
+static void ignore_late_signals(struct uvsig__coordinator* c) {
   sigset_t set;
   int signum;
   unsigned i;
@@ -112,7 +113,7 @@ static void ignore_signals(struct uvsig__coordinator* c) {
 }
 
 /* The program lives on, and may have watchers of its own. */
-static void take_signals_back(const struct uvsig__coordinator* c) {
+static void restore_default_actions(const struct uvsig__coordinator* c) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
@@ -141,7 +142,7 @@ static void free_coordinator(struct uvsig__coordinator* c) {
   free(c);
 }
 
-static void end(void* owner) {
+static void on_handles_closed(void* owner) {
   struct uvsig__coordinator* c = owner;
   uvsig_shutdown_report_t scratch;
   uvsig_shutdown_t* sd = c->sd;
@@ -156,7 +157,7 @@ static void end(void* owner) {
       close_cb(sd);
     return;
   }
-  uvsig__report_left(loop, sig, &sd->report);
+  uvsig__report_count_left(loop, sig, &sd->report);
   if (c->options.log)
     uvsig__report_log(c);
   limit_exit(c);
@@ -165,7 +166,7 @@ static void end(void* owner) {
   if (phase_cb != NULL)
     phase_cb(sd, UVSIG_SHUTDOWN_DONE);
   /* What is left would keep uv_run() from returning. */
-  if (uvsig__report_left(loop, sig, &scratch))
+  if (uvsig__report_count_left(loop, sig, &scratch))
     uv_stop(loop);
 }
 
@@ -176,7 +177,7 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
 }
 
 /* Nothing comes in any more: neither signals nor calls. */
-static void wind_up(struct uvsig__coordinator* c) {
+static void close_everything(struct uvsig__coordinator* c) {
   stop_watchers(c);
   uvsig__reloads_forget(c);
   uvsig__linger_close_all(c);
@@ -198,16 +199,16 @@ static void wind_up(struct uvsig__coordinator* c) {
   uvsig__close_handle((uv_handle_t*) &c->notify_timer);
 }
 
-static bool is_finished(const struct uvsig__coordinator* c) {
+static bool has_nothing_open(const struct uvsig__coordinator* c) {
   return c->is_closed && c->connections.open == 0 && c->children == NULL;
 }
 
 /* Returns whether it is done. A hold is registered before, or refused. */
-static bool finish(struct uvsig__coordinator* c, bool is_late) {
+static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
   bool is_clean = is_in(c, UVSIG_SHUTDOWN_DRAINING);
   bool is_done;
 
-  if (!is_finished(c) && !is_late)
+  if (!has_nothing_open(c) && !is_late)
     return false;
   uvsig__lock();
   is_done = is_late || c->hold_count == 0;
@@ -218,15 +219,15 @@ static bool finish(struct uvsig__coordinator* c, bool is_late) {
     return false;
   c->sd->report.clean = is_clean && c->sd->report.forced == 0;
   uvsig__report_end(c);
-  ignore_signals(c);
-  wind_up(c);
+  ignore_late_signals(c);
+  close_everything(c);
   return true;
 }
 
 /* --- Looking at everything ------------------------------------------------ */
 
 /* Returns whether to look again: it has gone on to another phase. */
-static bool step(struct uvsig__coordinator* c) {
+static bool advance_phase(struct uvsig__coordinator* c) {
   unsigned level = atomic_load(&c->escalation.level);
   bool is_forced = level >= UVSIG_SHUTDOWN_FORCED;
   const uvsig_shutdown_options_t* options = &c->options;
@@ -236,32 +237,32 @@ static bool step(struct uvsig__coordinator* c) {
   case UVSIG_SHUTDOWN_RUNNING:
     if (level == UVSIG_SHUTDOWN_NONE)
       return false;
-    begin(c);
+    begin_shutdown(c);
     if (is_forced)
-      force(c);
+      begin_forcing(c);
     else
-      enter(c,
-            UVSIG_SHUTDOWN_NOT_READY,
-            options->delay_ms,
-            (uint64_t) options->grace_ms + options->hard_ms);
+      enter_phase(c,
+                  UVSIG_SHUTDOWN_NOT_READY,
+                  options->delay_ms,
+                  (uint64_t) options->grace_ms + options->hard_ms);
     return true;
   case UVSIG_SHUTDOWN_NOT_READY:
     if (is_forced)
-      force(c);
+      begin_forcing(c);
     else if (now >= c->until)
-      drain(c);
+      begin_draining(c);
     else
       return false;
     return true;
   case UVSIG_SHUTDOWN_DRAINING:
-    if (finish(c, false))
+    if (finish_if_complete(c, false))
       return false;
     if (!is_forced && now < c->until)
       return false;
-    force(c);
+    begin_forcing(c);
     return true;
   case UVSIG_SHUTDOWN_FORCING:
-    finish(c, now >= c->until);
+    finish_if_complete(c, now >= c->until);
     return false;
   default:
     return false;
@@ -269,7 +270,7 @@ static bool step(struct uvsig__coordinator* c) {
 }
 
 /* The loop has polled since the last time. */
-static void take_turn(struct uvsig__coordinator* c) {
+static void run_after_poll(struct uvsig__coordinator* c) {
   uv_idle_stop(&c->idle);
   uv_check_stop(&c->check);
   c->will_poll = false;
@@ -277,19 +278,19 @@ static void take_turn(struct uvsig__coordinator* c) {
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return;
   if (!c->is_closed) {
-    if (uvsig__listeners_accept(c))
+    if (uvsig__listeners_need_turn(c))
       uvsig__look_again(c);
     else
-      uvsig__listeners_end(c);
+      uvsig__listeners_close(c);
   }
-  if (is_in(c, UVSIG_SHUTDOWN_DRAINING) && uvsig__connections_turn(c))
+  if (is_in(c, UVSIG_SHUTDOWN_DRAINING) && uvsig__connections_after_poll(c))
     uvsig__look_again(c);
 }
 
 static void on_timer(uv_timer_t* timer);
 
 /* Come again at the next moment that matters. */
-static void set_timer(struct uvsig__coordinator* c, uint64_t at) {
+static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
   int phase = atomic_load(&c->phase);
   uint64_t now = uvsig__now();
   uint64_t ms;
@@ -318,31 +319,31 @@ static void renew_limit(struct uvsig__coordinator* c) {
     set_limit(c, 0);
 }
 
-static void look(struct uvsig__coordinator* c, bool has_polled) {
+static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t spread = UVSIG__NEVER;
   uint64_t linger = c->connections.linger_at;
 
   /* From inside of a callback, through uvsig_flush(). */
-  if (c->is_advancing) {
+  if (c->is_looking) {
     uvsig__look_again(c);
     return;
   }
-  c->is_advancing = true;
+  c->is_looking = true;
   if (c->has_forked)
     renew_limit(c);
   if (has_polled) {
-    take_turn(c);
-    linger = uvsig__linger_tick(c, uvsig__now());
+    run_after_poll(c);
+    linger = uvsig__linger_check(c, uvsig__now());
   } else if (linger <= uvsig__now()) { /* libuv runs timers before it polls */
     linger = UVSIG__NEVER;
     uvsig__look_again(c);
   }
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    spread = uvsig__connections_tick(c, uvsig__now());
-  while (step(c))
+    spread = uvsig__connections_spread(c, uvsig__now());
+  while (advance_phase(c))
     ;
-  set_timer(c, spread < linger ? spread : linger);
-  c->is_advancing = false;
+  set_next_look(c, spread < linger ? spread : linger);
+  c->is_looking = false;
 }
 
 /* It comes after the poll, but may have been started in the middle of it. */
@@ -350,15 +351,15 @@ static void on_check(uv_check_t* check) {
   struct uvsig__coordinator* c = check->data;
 
   if (c->will_poll)
-    look(c, true);
+    look_at_everything(c, true);
 }
 
 static void on_timer(uv_timer_t* timer) {
-  look(timer->data, false);
+  look_at_everything(timer->data, false);
 }
 
 static void on_async(uv_async_t* async) {
-  look(async->data, false);
+  look_at_everything(async->data, false);
 }
 
 /* What it asks for, its handler has noted. */
@@ -367,7 +368,7 @@ static void on_signal(uvsig_watcher_t* w,
                       const uvsig_info_t* info) {
   (void) signum;
   (void) info;
-  look(w->data, false);
+  look_at_everything(w->data, false);
 }
 
 /* --- Init ----------------------------------------------------------------- */
@@ -377,7 +378,7 @@ static unsigned add_ms(unsigned a, uint64_t b) {
 }
 
 /* What the handler needs, before the first signal can come. */
-static void open_escalation(struct uvsig__coordinator* c) {
+static void init_escalation(struct uvsig__coordinator* c) {
   struct uvsig__escalation* e = &c->escalation;
   const uvsig_shutdown_options_t* options = &c->options;
 
@@ -392,7 +393,8 @@ static void open_escalation(struct uvsig__coordinator* c) {
 }
 
 /* Is it to be taken? Who has been started with a signal ignored wants it so. */
-static bool is_taken(const uvsig_shutdown_options_t* options, int signum) {
+static bool is_to_be_watched(const uvsig_shutdown_options_t* options,
+                             int signum) {
   return uvsig__options_list(options, signum) &&
          (options->watch_ignored || uvsig_getsignal(signum) != UVSIG_IGNORED);
 }
@@ -421,7 +423,7 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
   int err = 0;
 
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
-    if (is_taken(&c->options, signum)) {
+    if (is_to_be_watched(&c->options, signum)) {
       if (c->watcher_count == 0)
         uvsig__kernel_timer_create(c, signum);
       err = start_watcher(c, sig, signum);
@@ -434,7 +436,7 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
 
 /* After the first, nothing can fail: what is initialised could only be closed
  * through the loop. */
-static int open_handles(struct uvsig__coordinator* c) {
+static int init_handles(struct uvsig__coordinator* c) {
   int err;
 
   err = uv_async_init(c->loop, &c->async, on_async);
@@ -473,7 +475,7 @@ static void on_forked(struct uvsig__component* component) {
   atomic_store(&e->claimed, 0);
 }
 
-static void adopt_handles(struct uvsig__coordinator* c) {
+static void register_handles(struct uvsig__coordinator* c) {
   const uv_handle_t** handles = c->component.handles;
 
   handles[0] = (const uv_handle_t*) &c->async;
@@ -485,7 +487,7 @@ static void adopt_handles(struct uvsig__coordinator* c) {
   c->component.on_fork = on_forked;
   c->closing.owner = c;
   c->closing.has = has_handle;
-  c->closing.done = end;
+  c->closing.done = on_handles_closed;
   uvsig__attach(c->sd->sig, &c->component);
 }
 
@@ -524,11 +526,11 @@ int uvsig_shutdown_init(uvsig_t* sig,
   sigemptyset(&c->ignored);
   c->options = *options;
   c->on_check = on_check;
-  open_escalation(c);
+  init_escalation(c);
   uvsig__connections_open(c);
   err = start_watchers(c, sig);
   if (err == 0)
-    err = open_handles(c);
+    err = init_handles(c);
   if (err != 0) {
     stop_watchers(c);
     uvsig__kernel_timer_delete(c);
@@ -540,7 +542,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
   sd->sig = sig;
   sd->exit = options->exit;
   sd->coordinator = c;
-  adopt_handles(c);
+  register_handles(c);
   c->phase_at[UVSIG_SHUTDOWN_RUNNING] = uvsig__now();
   uvsig__notify_start(c);
   return 0;
@@ -556,7 +558,7 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   /* The uvsig_t may have been closed before. */
   if (c->is_over) {
     uvsig__watchdog_stop(c);
-    take_signals_back(c);
+    restore_default_actions(c);
     free_coordinator(c);
     return 0;
   }
@@ -571,13 +573,13 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   atomic_store(&c->phase, UVSIG__CLOSED);
   uvsig__unlock();
   uvsig__watchdog_stop(c);
-  wind_up(c);
+  close_everything(c);
   return 0;
 }
 
 /* As exit() would, but not where a thread keeps the stream: one that is still
  * at work must not keep the process. */
-static void flush(void) {
+static void flush_stdout(void) {
   if (ftrylockfile(stdout) == 0) {
     fflush(stdout);
     funlockfile(stdout);
@@ -602,7 +604,7 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
     return 0;
   if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
-    flush();
+    flush_stdout();
     uvsig_reraise(signum); /* returns where the signal does not kill */
   }
   return 128 + signum;

@@ -25,14 +25,15 @@ int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r) {
   return 0;
 }
 
-static int check(const uvsig_reload_t* r, struct uvsig__coordinator** c) {
+static int find_coordinator(const uvsig_reload_t* r,
+                            struct uvsig__coordinator** c) {
   return r == NULL ? UV_EINVAL : uvsig__coordinator_of(r->shutdown, c);
 }
 
 /* --- One reload ----------------------------------------------------------- */
 
 /* Not from inside of anything: the callback is the user's. */
-static void run(struct uvsig__coordinator* c, uvsig_reload_t* r) {
+static void run_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   r->state = (r->state & ~(unsigned) (PENDING | DUE)) | RUNNING;
   if (uvsig_shutdown_hold(c->sd, &r->hold, "reload") != 0) {
     r->state &= ~(unsigned) RUNNING;
@@ -47,7 +48,7 @@ static void run(struct uvsig__coordinator* c, uvsig_reload_t* r) {
 }
 
 /* One that runs lets the next one wait, however many ask for it. */
-static void ask(struct uvsig__coordinator* c, uvsig_reload_t* r) {
+static void set_pending(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   if (uvsig__has_begun(c))
     return;
   r->state |= PENDING;
@@ -63,16 +64,16 @@ static void on_signal(uvsig_watcher_t* w,
 
   (void) signum;
   (void) info;
-  if (check(r, &c) == 0)
-    ask(c, r);
+  if (find_coordinator(r, &c) == 0)
+    set_pending(c, r);
 }
 
-static void enlist(struct uvsig__coordinator* c, uvsig_reload_t* r) {
+static void add_to_list(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   UVSIG__PUSH(c->reloads, r);
   r->state |= STARTED;
 }
 
-static void delist(struct uvsig__coordinator* c, uvsig_reload_t* r) {
+static void remove_from_list(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   UVSIG__CUT(c->reloads, r);
   r->state &= ~(unsigned) (STARTED | PENDING | DUE);
 }
@@ -81,7 +82,7 @@ int uvsig_reload_start(uvsig_reload_t* r, uvsig_reload_cb cb, int signum) {
   struct uvsig__coordinator* c;
   int err;
 
-  err = check(r, &c);
+  err = find_coordinator(r, &c);
   if (err != 0)
     return err;
   if (cb == NULL || !uvsig__is_catchable(signum))
@@ -101,7 +102,7 @@ int uvsig_reload_start(uvsig_reload_t* r, uvsig_reload_cb cb, int signum) {
       return err;
   }
   r->cb = cb;
-  enlist(c, r);
+  add_to_list(c, r);
   return 0;
 }
 
@@ -109,19 +110,19 @@ int uvsig_reload_request(uvsig_reload_t* r) {
   struct uvsig__coordinator* c;
   int err;
 
-  err = check(r, &c);
+  err = find_coordinator(r, &c);
   if (err != 0)
     return err;
   if ((r->state & STARTED) == 0)
     return UV_EINVAL;
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
-  ask(c, r);
+  set_pending(c, r);
   return 0;
 }
 
 /* Is there one that runs, stopped or not, or will? If not, the last is over. */
-static void settle(struct uvsig__coordinator* c) {
+static void notify_if_none_left(struct uvsig__coordinator* c) {
   const uvsig_reload_t* r;
 
   if (!c->is_reloading || c->reloading > 0)
@@ -140,7 +141,7 @@ int uvsig_reload_finish(uvsig_reload_t* r) {
 
   if (r == NULL || (r->state & RUNNING) == 0)
     return UV_EINVAL;
-  err = check(r, &c);
+  err = find_coordinator(r, &c);
   /* The shutdown has not waited for it, and is over. */
   if (err == UV_EINVAL) {
     r->state &= ~(unsigned) RUNNING;
@@ -153,7 +154,7 @@ int uvsig_reload_finish(uvsig_reload_t* r) {
   if ((r->state & PENDING) != 0)
     uvsig__look_again(c);
   c->reloading--;
-  settle(c);
+  notify_if_none_left(c);
   return 0;
 }
 
@@ -165,12 +166,12 @@ int uvsig_reload_stop(uvsig_reload_t* r) {
     return UV_EINVAL;
   if ((r->state & STARTED) == 0)
     return 0;
-  err = check(r, &c);
+  err = find_coordinator(r, &c);
   if (err != 0)
     return err;
   uvsig_watcher_stop(&r->watcher);
-  delist(c, r);
-  settle(c);
+  remove_from_list(c, r);
+  notify_if_none_left(c);
   return 0;
 }
 
@@ -186,7 +187,7 @@ void uvsig__reloads_run(struct uvsig__coordinator* c) {
       r->state |= DUE;
   for (r = c->reloads; r != NULL && !uvsig__has_begun(c);)
     if ((r->state & DUE) != 0) {
-      run(c, r);
+      run_reload(c, r);
       r = c->reloads;
     } else {
       r = r->next;
@@ -205,6 +206,6 @@ void uvsig__reloads_add_signals(const struct uvsig__coordinator* c,
 void uvsig__reloads_forget(struct uvsig__coordinator* c) {
   while (c->reloads != NULL) {
     uvsig_watcher_stop(&c->reloads->watcher);
-    delist(c, c->reloads);
+    remove_from_list(c, c->reloads);
   }
 }

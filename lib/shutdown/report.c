@@ -64,9 +64,9 @@ static void count_handle(uv_handle_t* handle, void* arg) {
 }
 
 /* Returns whether it keeps the loop alive. */
-bool uvsig__report_left(uv_loop_t* loop,
-                        const uvsig_t* sig,
-                        uvsig_shutdown_report_t* report) {
+bool uvsig__report_count_left(uv_loop_t* loop,
+                              const uvsig_t* sig,
+                              uvsig_shutdown_report_t* report) {
   struct walk walk = {sig, report, false};
 
   report->handles = 0;
@@ -80,7 +80,7 @@ bool uvsig__report_left(uv_loop_t* loop,
 
 /* Nobody may read it, and somebody hold the stream's lock: neither may keep the
  * process. */
-static void say(const char* line, int size) {
+static void write_line(const char* line, int size) {
   struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
 
   if (size > 0 && poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 &&
@@ -119,7 +119,7 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
       report->holds > 0 ? report->held : "nothing",
       report->handles,
       report->requests);
-  say(line, size < (int) sizeof(line) ? size : (int) sizeof(line) - 1);
+  write_line(line, size < (int) sizeof(line) ? size : (int) sizeof(line) - 1);
 }
 
 /* Runs in the watchdog's thread. */
@@ -130,5 +130,5 @@ void uvsig__log_overdue(int status) {
                       "libuvsig: shutdown: the loop is stuck, exit %d\n",
                       status);
 
-  say(line, size);
+  write_line(line, size);
 }

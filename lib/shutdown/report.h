@@ -7,9 +7,9 @@
 
 void uvsig__report_begin(struct uvsig__coordinator* c);
 void uvsig__report_end(struct uvsig__coordinator* c);
-bool uvsig__report_left(uv_loop_t* loop,
-                        const uvsig_t* sig,
-                        uvsig_shutdown_report_t* report);
+bool uvsig__report_count_left(uv_loop_t* loop,
+                              const uvsig_t* sig,
+                              uvsig_shutdown_report_t* report);
 void uvsig__report_log(const struct uvsig__coordinator* c);
 void uvsig__log_overdue(int status);
 
