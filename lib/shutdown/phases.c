@@ -24,15 +24,23 @@ static bool is_in(const struct uvsig__coordinator* c,
   return atomic_load(&c->phase) == (int) phase;
 }
 
-static void set_limit(struct uvsig__coordinator* c, uint64_t left_ms) {
-  uint64_t ns = (left_ms + SLACK_MS) * UVSIG__MS;
+/* The limit is the end of this phase, and what the following ones may take. */
+static void set_limit(struct uvsig__coordinator* c) {
+  int phase = atomic_load(&c->phase);
+  uint64_t ms = SLACK_MS;
+  uint64_t limit;
 
+  if (phase < UVSIG_SHUTDOWN_DRAINING)
+    ms += c->options.grace_ms;
+  if (phase < UVSIG_SHUTDOWN_FORCING)
+    ms += c->options.hard_ms;
+  limit = c->until + ms * UVSIG__MS;
   uvsig__watchdog_set(c,
-                      c->until + ns,
-                      is_in(c, UVSIG_SHUTDOWN_FORCING)
+                      limit,
+                      phase == UVSIG_SHUTDOWN_FORCING
                           ? UVSIG_SHUTDOWN_FORCED
                           : UVSIG_SHUTDOWN_GRACEFUL);
-  uvsig__notify_extend(c, c->until + ns - uvsig__now());
+  uvsig__notify_extend(c, limit - uvsig__now());
 }
 
 /* Under the lock, which hold.c looks at the phase with. */
@@ -41,22 +49,20 @@ static void set_phase(struct uvsig__coordinator* c, int phase) {
   c->phase_at[phase] = uvsig__now();
 }
 
-/* Begin a phase, and tell of it. */
 static void enter_phase(struct uvsig__coordinator* c,
                         uvsig_shutdown_phase_t phase,
-                        unsigned ms,
-                        uint64_t left_ms) {
+                        unsigned ms) {
   uvsig__lock();
   set_phase(c, phase);
   uvsig__unlock();
   c->until = c->phase_at[phase] + ms * UVSIG__MS;
-  set_limit(c, left_ms);
+  set_limit(c);
   if (c->options.phase_cb != NULL)
     c->options.phase_cb(c->sd, phase);
 }
 
 static void begin_forcing(struct uvsig__coordinator* c) {
-  enter_phase(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms, 0);
+  enter_phase(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
     return; /* the callback has called uvsig_shutdown_close() */
   uvsig__children_signal(c, SIGKILL);
@@ -68,8 +74,7 @@ static void begin_forcing(struct uvsig__coordinator* c) {
 }
 
 static void begin_draining(struct uvsig__coordinator* c) {
-  enter_phase(
-      c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms, c->options.hard_ms);
+  enter_phase(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return; /* the callback has called uvsig_shutdown_close() */
   uvsig__children_signal(c, SIGTERM);
@@ -230,7 +235,6 @@ static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
 static bool advance_phase(struct uvsig__coordinator* c) {
   unsigned level = atomic_load(&c->escalation.level);
   bool is_forced = level >= UVSIG_SHUTDOWN_FORCED;
-  const uvsig_shutdown_options_t* options = &c->options;
   uint64_t now = uvsig__now();
 
   switch (atomic_load(&c->phase)) {
@@ -241,10 +245,7 @@ static bool advance_phase(struct uvsig__coordinator* c) {
     if (is_forced)
       begin_forcing(c);
     else
-      enter_phase(c,
-                  UVSIG_SHUTDOWN_NOT_READY,
-                  options->delay_ms,
-                  (uint64_t) options->grace_ms + options->hard_ms);
+      enter_phase(c, UVSIG_SHUTDOWN_NOT_READY, c->options.delay_ms);
     return true;
   case UVSIG_SHUTDOWN_NOT_READY:
     if (is_forced)
@@ -310,13 +311,11 @@ static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
 
 /* In the child of a fork the watchdog has no thread yet. */
 static void renew_limit(struct uvsig__coordinator* c) {
+  int phase = atomic_load(&c->phase);
+
   c->has_forked = false;
-  if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
-    set_limit(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
-  else if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    set_limit(c, c->options.hard_ms);
-  else if (is_in(c, UVSIG_SHUTDOWN_FORCING))
-    set_limit(c, 0);
+  if (phase > UVSIG_SHUTDOWN_RUNNING && phase < UVSIG_SHUTDOWN_DONE)
+    set_limit(c);
 }
 
 static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
@@ -631,14 +630,14 @@ int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
     atomic_store(&c->escalation.total_ms,
                  add_ms(atomic_load(&c->escalation.total_ms), ms));
     if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
-      set_limit(c, (uint64_t) c->options.grace_ms + c->options.hard_ms);
+      set_limit(c);
     return 0;
   }
   left = c->until > now ? (c->until - now) / UVSIG__MS : 0;
   if (left + ms > UINT_MAX)
     return UV_EINVAL;
   c->until += ms * UVSIG__MS;
-  set_limit(c, c->options.hard_ms);
+  set_limit(c);
   uvsig__look_again(c);
   return 0;
 }
