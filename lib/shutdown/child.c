@@ -6,7 +6,8 @@
 
 #include "coordinator.h"
 
-/* One that has ended and has not been waited for still has its number. */
+/* The number is not another process's: the child is removed when the program
+ * has waited for it. */
 static void kill_child(struct uvsig__coordinator* c,
                        const uvsig_shutdown_child_t* child,
                        int signum) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections, idle and busy, and what they are told when. They are in lists,
- * so that each change takes constant time; a callback may remove any of them,
- * so that whoever is about to be told something is in a list as well. Runs in
+ * Connections, idle and busy, and when their callbacks get which event. They
+ * are in lists, so each change takes constant time. A callback may remove any
+ * connection, so those whose callbacks are next are in a list as well. Runs in
  * the loop thread.
  */
 
 #include "coordinator.h"
 
-/* How often those that are closed one by one are. */
+/* How often idle connections are closed, when they are closed one by one. */
 #define TICK (5 * UVSIG__MS)
 
 /* --- Lists ---------------------------------------------------------------- */
@@ -82,27 +82,25 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   UVSIG__RESET(connection);
   connection->shutdown = sd;
   connection->cb = cb;
-  append(&c->connections
-              .lists[phase == UVSIG_SHUTDOWN_DRAINING ? UVSIG__CONN_NEW
-                                                      : UVSIG__CONN_IDLE],
-         connection);
   c->connections.open++;
-  if (phase == UVSIG_SHUTDOWN_DRAINING)
+  if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    append(&c->connections.lists[UVSIG__CONN_NEW], connection);
     uvsig__look_again(c);
+  } else {
+    append(&c->connections.lists[UVSIG__CONN_IDLE], connection);
+  }
   return 0;
 }
 
 void uvsig__connection_forget(struct uvsig__coordinator* c,
                               uvsig_shutdown_connection_t* connection) {
   cut(connection);
-  connection->prev = NULL;
-  connection->next = NULL;
   connection->shutdown = NULL;
   connection->state = 0;
   c->connections.open--;
 }
 
-/* It is closed, and forgotten next. */
+/* The connection is closed, and is forgotten next. */
 void uvsig__connection_count_closed(
     struct uvsig__coordinator* c,
     const uvsig_shutdown_connection_t* connection) {
@@ -132,7 +130,7 @@ int uvsig_shutdown_remove_connection(uvsig_shutdown_connection_t* connection) {
   return 0;
 }
 
-/* A connection that is neither gone nor lingers. */
+/* Of a connection that is registered and does not linger. */
 static int find_coordinator(const uvsig_shutdown_connection_t* connection,
                             struct uvsig__coordinator** c) {
   int err;
@@ -145,7 +143,7 @@ static int find_coordinator(const uvsig_shutdown_connection_t* connection,
   return (connection->state & UVSIG__CONN_LINGERS) != 0 ? UV_EINVAL : 0;
 }
 
-/* Is its place in a list for another reason than being idle or busy? */
+/* Is it in its list for another reason than being idle or busy? */
 static bool keeps_its_list(const struct uvsig__coordinator* c,
                            const uvsig_shutdown_connection_t* connection) {
   return (connection->state & UVSIG__CONN_CLOSES) != 0 ||
@@ -192,37 +190,32 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
 
 /* --- All of them ---------------------------------------------------------- */
 
-/* Tell those of a list. A callback may remove any, also of those that are still
- * to be told, and may call uvsig_shutdown_close(). */
+/* Call the callbacks of those that are queued. A callback may remove any of
+ * them, and may call uvsig_shutdown_close(). */
 static void notify_all(struct uvsig__coordinator* c,
                        uvsig_shutdown_event_t event) {
-  uvsig_shutdown_connection_t* now =
+  uvsig_shutdown_connection_t* queue =
       &c->connections.lists[UVSIG__CONN_NOTIFYING];
-  uvsig_shutdown_connection_t* connection;
+  uvsig_shutdown_connection_t* at;
+  int list;
 
-  while (!is_empty(now)) {
-    connection = now->next;
-    switch (event) {
-    case UVSIG_SHUTDOWN_CONNECTION_DRAIN:
-      connection->state |= UVSIG__CONN_NOTIFIED;
-      uvsig__connection_move(c,
-                             connection,
-                             (connection->state & UVSIG__CONN_BUSY) != 0
-                                 ? UVSIG__CONN_ACTIVE
-                                 : UVSIG__CONN_IDLE_NOTIFIED);
-      break;
-    case UVSIG_SHUTDOWN_CONNECTION_FORCE:
-      connection->state |= UVSIG__CONN_FORCED;
-      /* fall through */
-    default:
-      connection->state |= UVSIG__CONN_CLOSES;
-      uvsig__connection_move(c, connection, UVSIG__CONN_CLOSING);
+  while (!is_empty(queue)) {
+    at = queue->next;
+    if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN) {
+      at->state |= UVSIG__CONN_NOTIFIED;
+      list = (at->state & UVSIG__CONN_BUSY) != 0 ? UVSIG__CONN_ACTIVE
+                                                 : UVSIG__CONN_IDLE_NOTIFIED;
+    } else {
+      at->state |= UVSIG__CONN_CLOSES;
+      if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE)
+        at->state |= UVSIG__CONN_FORCED;
+      list = UVSIG__CONN_CLOSING;
     }
-    connection->cb(connection, event);
+    uvsig__connection_move(c, at, list);
+    at->cb(at, event);
   }
 }
 
-/* Put all of a list among those that are about to be told something. */
 static void queue_all(struct uvsig__coordinator* c, int list) {
   append_all(&c->connections.lists[UVSIG__CONN_NOTIFYING],
              &c->connections.lists[list]);
@@ -241,8 +234,9 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
 }
 
-/* The loop has polled: what had come before they were told has been read, and
- * whoever is still idle is so. Returns whether it should poll again. */
+/* The loop has polled. So it has read what peers had sent before the
+ * connections were notified, and those that are still idle are really idle.
+ * Returns whether the loop should poll again. */
 bool uvsig__connections_after_poll(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* lists = c->connections.lists;
 
@@ -259,8 +253,8 @@ bool uvsig__connections_after_poll(struct uvsig__coordinator* c) {
          !is_empty(&lists[UVSIG__CONN_IDLE_AGAIN]);
 }
 
-/* Of those that are closed one by one, close as many as it is time for. Returns
- * when to come again. */
+/* With UVSIG_SHUTDOWN_IDLE_SPREAD, close as many idle ones as it is time for.
+ * Returns when to call this again. */
 uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* idle = &all->lists[UVSIG__CONN_IDLE];
@@ -273,7 +267,7 @@ uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now) {
 
   if (c->options.idle != UVSIG_SHUTDOWN_IDLE_SPREAD || is_empty(idle))
     return UVSIG__NEVER;
-  /* Of those that are left now, whatever has become of the others. */
+  /* A share of those that are left now. */
   for (at = idle->next; at != idle; at = at->next)
     count++;
   if (now < end)
@@ -296,7 +290,8 @@ void uvsig__connections_force(struct uvsig__coordinator* c) {
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);
 }
 
-/* The end: what is open is left alone. What lingers has been closed. */
+/* At the end open connections are left to the program. Those that linger have
+ * been closed before. */
 void uvsig__connections_forget(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* list;
   int i;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The coordinator's ground floor: its options, what it is asked about itself,
- * and how the other files have everything looked at again. Runs in the loop
- * thread, but for what says otherwise.
+ * The coordinator's ground floor: its options, its state, and how the other
+ * files have phases.c look at everything again. Runs in the loop thread, where
+ * it does not say otherwise.
  */
 
 #include "coordinator.h"
@@ -29,10 +29,6 @@ void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
   options->notify = 1;
 }
 
-static bool is_flag(int value) {
-  return value == 0 || value == 1;
-}
-
 bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum) {
   return sigismember(&options->graceful, signum) == 1 ||
          sigismember(&options->forced, signum) == 1;
@@ -48,8 +44,8 @@ bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options) {
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (uvsig__options_list(options, signum) && !uvsig__is_catchable(signum))
       return false;
-  return is_flag(options->watch_ignored) && is_flag(options->log) &&
-         is_flag(options->notify) &&
+  return (unsigned) options->watch_ignored <= 1 &&
+         (unsigned) options->log <= 1 && (unsigned) options->notify <= 1 &&
          (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
          (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
 }
@@ -66,7 +62,7 @@ int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
   return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
 }
 
-/* Has it been asked for? Also where the loop has not come to it. Any thread. */
+/* Has a shutdown been asked for? The loop may not know yet. Any thread. */
 bool uvsig__has_begun(const struct uvsig__coordinator* c) {
   return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
 }
@@ -91,16 +87,16 @@ int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd) {
   return atomic_load(&c->is_ready) != 0 && !uvsig__has_begun(c);
 }
 
-/* --- Looking again --------------------------------------------------------- */
+/* --- Looking again -------------------------------------------------------- */
 
-/* While it is started the loop does not sleep. It comes before the poll. */
+/* Before the poll, which does not sleep while this is started. */
 static void on_idle(uv_idle_t* idle) {
   struct uvsig__coordinator* c = idle->data;
 
   c->will_poll = true;
 }
 
-/* Something has changed: look at everything when the loop has polled. */
+/* Have phases.c look at everything when the loop has polled. */
 void uvsig__look_again(struct uvsig__coordinator* c) {
   if (uv_is_closing((uv_handle_t*) &c->idle) ||
       uv_is_closing((uv_handle_t*) &c->check))

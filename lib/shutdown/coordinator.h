@@ -25,62 +25,64 @@
    (first) = (at)->next;                                                       \
   if ((at)->next != NULL)                                                      \
    (at)->next->prev = (at)->prev;                                              \
-  (at)->prev = NULL;                                                           \
-  (at)->next = NULL;                                                           \
  } while (0)
 
-/* Behind a uvsig_shutdown_t. On the heap: the handler and closing handles may
- * outlive what the user does with the public struct. */
+/* Any thread's, under uvsig__lock(). */
+struct uvsig__holds {
+  uvsig_shutdown_hold_t* first; /* the youngest */
+  unsigned count;
+};
+
+/* The private half of a uvsig_shutdown_t. It is allocated, because the handler
+ * and closing handles may outlive the public struct. Fields are the loop
+ * thread's, but for atomics and where it says otherwise. */
 struct uvsig__coordinator {
   uvsig_shutdown_t* sd;
   uv_loop_t* loop;
   uvsig_shutdown_options_t options;
   struct uvsig__escalation escalation;
   struct uvsig__watchdog watchdog;
+  struct uvsig__holds holds;
 
-  atomic_int phase;    /* any thread reads it */
-  atomic_int is_ready; /* likewise */
-  atomic_uint callers; /* in uvsig_shutdown_request() now, in any thread */
+  atomic_int phase; /* uvsig_shutdown_phase_t, or UVSIG__CLOSED */
+  atomic_int is_ready;
+  atomic_uint callers; /* threads that are in uvsig_shutdown_request() now */
 
-  uv_async_t async; /* any thread: look again; keeps the loop alive */
-  uv_timer_t timer; /* the next moment that matters */
-  uv_idle_t idle;   /* started: do not sleep, ... */
-  uv_check_t check; /* ... and look again when the loop has polled, ... */
-  bool will_poll;   /* ... all of it since then */
+  uv_async_t async; /* from any thread: look again; keeps the loop alive */
+  uv_timer_t timer; /* when to look again */
+  uv_idle_t idle;   /* started: the loop polls without sleeping */
+  uv_check_t check; /* started: look again when the loop has polled */
   uv_check_cb on_check;
-  uv_timer_t notify_timer; /* pings a service manager */
+  bool will_poll;          /* `check` was started before the poll */
+  uv_timer_t notify_timer; /* pings the service manager */
   struct uvsig__closing closing;
   struct uvsig__component component;
   uvsig_shutdown_close_cb close_cb;
-  sigset_t ignored; /* left so, instead of their default actions */
+  sigset_t ignored; /* after DONE, in place of their default actions */
   bool has_forked;  /* the watchdog's thread is still the parent's */
-  bool is_over;     /* the last callback has been called, or is about to be */
-  bool is_looking;  /* and in somebody's callback, perhaps */
+  bool is_over;     /* the DONE callback has been called, or is next */
+  bool is_looking;  /* phases.c is at work, perhaps in a callback */
 
   uint64_t phase_at[UVSIG_SHUTDOWN_PHASES]; /* when each began; 0: it did not */
   uint64_t until;                           /* when this one ends, at most */
-  unsigned backlog_turns; /* that listeners have been given to accept */
 
   uvsig_shutdown_listener_t* listeners;
-  bool is_closed; /* the last one has been, while draining or forcing */
+  unsigned backlog_turns; /* turns that the loop has had to accept */
+  bool is_closed;         /* all listeners are, since the shutdown began */
   struct uvsig__connections connections;
   uvsig_shutdown_child_t* children;
   unsigned child_count;
-  int child_signal; /* that all of them have got, or 0 */
-
-  /* Under uvsig__lock(): any thread's. */
-  uvsig_shutdown_hold_t* holds;
-  unsigned hold_count;
+  int child_signal; /* the last one that all children got, or 0 */
 
   uvsig_reload_t* reloads;
   unsigned reloading; /* how many run, stopped or not */
-  bool is_reloading;  /* and the service manager knows */
+  bool is_reloading;  /* the service manager has got RELOADING=1 */
 
   unsigned watcher_count;
   uvsig_watcher_t watchers[];
 };
 
-/* As the phase, after uvsig_shutdown_close(). */
+/* The phase after uvsig_shutdown_close(). */
 #define UVSIG__CLOSED UVSIG_SHUTDOWN_PHASES
 
 bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum);
@@ -91,24 +93,20 @@ bool uvsig__has_begun(const struct uvsig__coordinator* c);
 void uvsig__look_again(struct uvsig__coordinator* c);
 
 /* hold.c */
-unsigned uvsig__holds_count(struct uvsig__coordinator* c);
-void uvsig__holds_name(struct uvsig__coordinator* c, char* out, size_t size);
+void uvsig__holds_report(struct uvsig__coordinator* c,
+                         uvsig_shutdown_report_t* report);
 void uvsig__holds_forget(struct uvsig__coordinator* c);
-
 /* child.c */
 void uvsig__children_signal(struct uvsig__coordinator* c, int signum);
 void uvsig__children_forget(struct uvsig__coordinator* c);
-
 /* listener.c */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);
 void uvsig__listeners_close(struct uvsig__coordinator* c);
 void uvsig__listeners_forget(struct uvsig__coordinator* c);
-
 /* linger.c */
 void uvsig__linger_force(struct uvsig__coordinator* c);
 uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close_all(struct uvsig__coordinator* c);
-
 /* reload.c */
 void uvsig__reloads_run(struct uvsig__coordinator* c);
 void uvsig__reloads_add_signals(const struct uvsig__coordinator* c,

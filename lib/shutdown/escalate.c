@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signal context: which signals count, what they ask for, and what works
- * although the loop is stuck. Also what any thread asks for by call. All of it
+ * although the loop is stuck. Also requests, which any thread makes. All of it
  * is async-signal-safe, lock-free, and may run on several threads at once.
  */
 
@@ -9,22 +9,22 @@
 
 #include <unistd.h>
 
-/* What began it is written once, by who comes first, and read by the loop when
- * `begun` says so. */
+/* The first signal or request writes what began the shutdown, and sets `begun`.
+ * The loop reads it after that. */
 static void record_cause(struct uvsig__escalation* e,
                          int signum,
                          const siginfo_t* info,
                          const char* reason) {
-  uvsig_info_t told;
+  uvsig_info_t sender;
 
   if (atomic_exchange(&e->claimed, 1) != 0)
     return;
   e->signum = signum;
   e->reason = reason;
   if (info != NULL) {
-    uvsig__info_set(&told, info);
-    e->pid = told.pid;
-    e->uid = told.uid;
+    uvsig__info_set(&sender, info);
+    e->pid = sender.pid;
+    e->uid = sender.uid;
   }
   atomic_store(&e->begun, 1);
 }
@@ -33,9 +33,10 @@ int uvsig__exit_status(const struct uvsig__escalation* e) {
   return 128 + (atomic_load(&e->begun) && e->signum != 0 ? e->signum : SIGTERM);
 }
 
-/* Does it count? Not so soon after one that did. Of several at once, on several
- * threads, the one counts whose exchange is the first; another one may have
- * looked at the clock before that. */
+/* A signal does not count if it comes too soon after one that did. Of several
+ * at once, on several threads, the one whose exchange is the first counts.
+ * Another one may have read the clock before, so that its `now` is before
+ * `last`. */
 static bool passes_debounce(struct uvsig__escalation* e) {
   unsigned now = (unsigned) (uvsig__now() / UVSIG__MS) | 1; /* 0: none yet */
   unsigned last = atomic_load(&e->last_ms);
@@ -49,8 +50,8 @@ static bool passes_debounce(struct uvsig__escalation* e) {
   return true;
 }
 
-#ifdef HAVE_TIMER_CREATE
 static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
+#ifdef HAVE_TIMER_CREATE
   struct itimerspec spec = {{0, 0}, {0, 0}};
 
   if (!e->has_timer || e->timer_pid != getpid())
@@ -58,15 +59,13 @@ static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
   spec.it_value.tv_sec = (time_t) (ms / 1000);
   spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
   timer_settime(e->timer, 0, &spec, NULL);
-}
 #else
-static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
   (void) e;
   (void) ms;
-}
 #endif
+}
 
-/* Has the loop come to what is asked for? */
+/* Does the watchdog's thread enforce the level that is asked for? */
 static bool is_handled(const struct uvsig__escalation* e) {
   return atomic_load(&e->handled) >= atomic_load(&e->level);
 }
@@ -77,22 +76,21 @@ void uvsig__set_handled(struct uvsig__escalation* e, unsigned level) {
     set_kernel_timer(e, 0);
 }
 
-/* The loop may be stuck, and start no thread (watchdog.c): until it has come to
- * it, a timer of the kernel's sends one more signal when all time is up. The
- * timer was made before; only setting it is for handlers (POSIX.1-2017,
- * 2.4.3). */
+/* A stuck loop starts no watchdog's thread. So the kernel's timer sends one
+ * more signal at the limit, unless the thread is there by then. It was created
+ * before: a handler may only set it (POSIX.1-2017, 2.4.3). */
 static void start_kernel_timer(struct uvsig__escalation* e, unsigned level) {
   if (!is_handled(e))
     set_kernel_timer(e,
                      level == UVSIG_SHUTDOWN_FORCED
                          ? e->hard_ms
                          : atomic_load(&e->total_ms));
-  /* Where the loop has come to it meanwhile, it has done this before. */
+  /* The thread may have taken over in between, and have done this too early. */
   if (is_handled(e))
     set_kernel_timer(e, 0);
 }
 
-/* A level never falls. Where it rises, time begins to run. */
+/* A level never falls. Time begins to run when it rises. */
 static void raise_level(struct uvsig__escalation* e, unsigned level) {
   unsigned now = atomic_load(&e->level);
 
@@ -102,7 +100,6 @@ static void raise_level(struct uvsig__escalation* e, unsigned level) {
     start_kernel_timer(e, level);
 }
 
-/* Is it that timer's signal? */
 static bool is_from_kernel_timer(const struct uvsig__escalation* e,
                                  const siginfo_t* info) {
 #ifdef HAVE_TIMER_CREATE
@@ -127,7 +124,7 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
       _exit(uvsig__exit_status(e));
     return;
   }
-  /* One that forces is no repetition of one that does not. */
+  /* Debounce does not hold back the first signal that forces by its set. */
   if (!passes_debounce(e) &&
       !(is_forced && atomic_load(&e->level) < UVSIG_SHUTDOWN_FORCED))
     return;
@@ -150,8 +147,8 @@ int uvsig_shutdown_request(uvsig_shutdown_t* sd,
       (unsigned) level - 1 >= UVSIG_SHUTDOWN_IMMEDIATE)
     return UV_EINVAL;
   c = sd->coordinator;
-  /* Counted first: whoever ends it sets the phase, and waits for those that may
-   * not have seen it, before the handle goes. */
+  /* Counted before the phase is read. phases.c sets the phase, and then waits
+   * for all that are counted, before it closes the async handle. */
   atomic_fetch_add(&c->callers, 1);
   phase = atomic_load(&c->phase);
   if (phase == UVSIG__CLOSED) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Holds: work that a shutdown waits for and cannot end. Any thread.
+ * Holds: work that a shutdown waits for and cannot end. Runs in any thread. The
+ * lock survives a fork.
  */
 
 #include "coordinator.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
@@ -17,8 +19,8 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
     return UV_EINVAL;
   c = sd->coordinator;
   uvsig__lock();
-  /* The phase changes under the lock: either this is registered before the
-   * coordinator looks for the last one, or it is refused. */
+  /* The phase changes under the lock. So either phases.c sees this hold when it
+   * looks for the last one, or the hold is refused. */
   if (atomic_load(&c->phase) == UVSIG__CLOSED) {
     err = UV_EINVAL;
   } else if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
@@ -27,8 +29,8 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
     UVSIG__RESET(hold);
     hold->shutdown = sd;
     hold->name = name;
-    UVSIG__PUSH(c->holds, hold);
-    c->hold_count++;
+    UVSIG__PUSH(c->holds.first, hold);
+    c->holds.count++;
   }
   uvsig__unlock();
   return err;
@@ -37,9 +39,9 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
 /* Under the lock. */
 static void unregister(struct uvsig__coordinator* c,
                        uvsig_shutdown_hold_t* hold) {
-  UVSIG__CUT(c->holds, hold);
+  UVSIG__CUT(c->holds.first, hold);
   hold->shutdown = NULL;
-  c->hold_count--;
+  c->holds.count--;
 }
 
 int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
@@ -51,8 +53,8 @@ int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
   if (hold->shutdown != NULL) {
     c = hold->shutdown->coordinator;
     unregister(c, hold);
-    /* Under the lock, under which the phase becomes done: the handle is there.
-     * Sending is a write, and does not wait. */
+    /* The handle is open: it is closed after the phase is DONE, which is set
+     * under the lock. Sending is one write, which does not wait. */
     if (uvsig__has_begun(c) && atomic_load(&c->phase) < UVSIG_SHUTDOWN_DONE)
       uv_async_send(&c->async);
   }
@@ -60,47 +62,33 @@ int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
   return 0;
 }
 
-unsigned uvsig__holds_count(struct uvsig__coordinator* c) {
-  unsigned count;
+/* How many, and their names, the oldest first, as far as there is room. */
+void uvsig__holds_report(struct uvsig__coordinator* c,
+                         uvsig_shutdown_report_t* report) {
+  const uvsig_shutdown_hold_t* hold;
+  char* at = report->held;
+  const char* end = at + sizeof(report->held);
+  bool fits = true;
 
   uvsig__lock();
-  count = c->hold_count;
-  uvsig__unlock();
-  return count;
-}
-
-/* The names, the oldest first, as far as there is room. */
-void uvsig__holds_name(struct uvsig__coordinator* c, char* out, size_t size) {
-  static const char more[] = "...";
-  uvsig_shutdown_hold_t* hold;
-  size_t at = 0;
-  size_t length;
-
-  uvsig__lock();
-  for (hold = c->holds; hold != NULL && hold->next != NULL; hold = hold->next)
-    ;
-  for (; hold != NULL; hold = hold->prev) {
-    length = strlen(hold->name);
-    /* With its separator, and room for what says that there are more. */
-    if (at + 2 + length + 2 + sizeof(more) > size) {
-      memcpy(out + at, at > 0 ? ", ..." : more, at > 0 ? 5 : 3);
-      at += at > 0 ? 5 : 3;
-      break;
-    }
-    if (at > 0) {
-      memcpy(out + at, ", ", 2);
-      at += 2;
-    }
-    memcpy(out + at, hold->name, length);
-    at += length;
+  report->holds = c->holds.count;
+  *at = '\0';
+  for (hold = c->holds.first; hold != NULL && hold->next != NULL;)
+    hold = hold->next;
+  for (; hold != NULL && fits; hold = hold->prev) {
+    fits = strlen(hold->name) + sizeof(", , ...") <= (size_t) (end - at);
+    at += snprintf(at,
+                   (size_t) (end - at),
+                   "%s%s",
+                   at != report->held ? ", " : "",
+                   fits ? hold->name : "...");
   }
-  out[at] = '\0';
   uvsig__unlock();
 }
 
 void uvsig__holds_forget(struct uvsig__coordinator* c) {
   uvsig__lock();
-  while (c->holds != NULL)
-    unregister(c, c->holds);
+  while (c->holds.first != NULL)
+    unregister(c, c->holds.first);
   uvsig__unlock();
 }

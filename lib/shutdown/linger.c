@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Closing a stream so that what was written arrives. A socket that is closed
- * with unread input is reset, and so is one that gets some afterwards; a reset
+ * with unread input is reset, and so is one that gets input afterwards. A reset
  * may overtake what is on its way, or make the peer throw it away (RFC 9112,
- * 9.6). So the stream is closed for writing first, and input thrown away until
- * the peer has closed, or for so long. The stream's callbacks and its data
- * pointer are its owner's: the socket is looked at from time to time. Runs in
+ * 9.6). So the stream is closed for writing first, and input is thrown away
+ * until the peer has closed, or time is up. The stream's callbacks and its data
+ * pointer are the program's, so the socket is read from time to time. Runs in
  * the loop thread.
  */
 
@@ -19,15 +19,15 @@
 # include <linux/sockios.h>
 #endif
 
-/* How soon it is looked at, doubled up to how often. */
+/* The first wait between two looks at a stream. It doubles, up to the last. */
 #define SOONEST (1 * UVSIG__MS)
 #define LATEST  (20 * UVSIG__MS)
 
-/* So many reads of so much at a look: no peer keeps us there. */
+/* Reads at one look, and the size of each: no peer keeps the loop there. */
 enum { READS = 16, CHUNK = 4096 };
 
-/* How many bytes the peer's system has not acknowledged, or, on a UNIX socket,
- * the peer not read, as far as this system tells (tcp(7), unix(7)). */
+/* How many bytes the peer's system has not acknowledged, as far as this system
+ * tells. On a UNIX socket: how many the peer has not read (tcp(7), unix(7)). */
 static size_t count_unsent(const uv_stream_t* stream) {
   size_t size = uv_stream_get_write_queue_size(stream);
 #ifdef SIOCOUTQ
@@ -41,7 +41,7 @@ static size_t count_unsent(const uv_stream_t* stream) {
   return size;
 }
 
-/* Has something come that nobody has read? */
+/* Is there input that the program has not read? */
 static bool has_input(const uv_stream_t* stream) {
   uv_os_fd_t fd;
   int count;
@@ -50,7 +50,7 @@ static bool has_input(const uv_stream_t* stream) {
          ioctl(fd, FIONREAD, &count) != 0 || count != 0;
 }
 
-/* Without a change it is closed then. */
+/* When the stream is closed, unless more is sent before. */
 static void set_deadline(const struct uvsig__coordinator* c,
                          uvsig_shutdown_connection_t* connection) {
   unsigned ms = c->options.linger_ms;
@@ -61,7 +61,7 @@ static void set_deadline(const struct uvsig__coordinator* c,
   connection->deadline = uvsig__now() + ms * UVSIG__MS;
 }
 
-/* It is time to force: those that linger have so long from now. */
+/* FORCING has begun: all that linger have linger_ms from now at most. */
 void uvsig__linger_force(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* list = &c->connections.lists[UVSIG__CONN_LINGER];
   uvsig_shutdown_connection_t* at;
@@ -72,10 +72,10 @@ void uvsig__linger_force(struct uvsig__coordinator* c) {
       at->deadline = last;
 }
 
-/* What the peer has done. */
+/* What the peer has done with the connection. */
 enum side { OPEN, CLOSED, BROKEN };
 
-/* Throw away what has come. */
+/* Throw away what has come, and tell what the peer has done. */
 static enum side discard_input(const uv_stream_t* stream) {
   char chunk[CHUNK];
   uv_os_fd_t fd;
@@ -95,7 +95,7 @@ static enum side discard_input(const uv_stream_t* stream) {
   return n == 0 || errno == ENOTSOCK ? CLOSED : BROKEN;
 }
 
-/* Close it now. It may be closing already: then whoever did that closes it. */
+/* The program may have closed the stream itself. */
 static void close_now(struct uvsig__coordinator* c,
                       uvsig_shutdown_connection_t* connection) {
   uv_stream_t* stream = connection->stream;
@@ -157,7 +157,7 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
     connection->state |= UVSIG__CONN_SENT;
     close_now(c, connection);
   } else if (uv_shutdown(&connection->shutdown_req, stream, on_sent) != 0) {
-    /* Not connected, or its owner has closed it for writing already. */
+    /* Not connected, or the program has closed it for writing already. */
     connection->state |= UVSIG__CONN_SHUT;
   }
   c->connections.linger_ns = SOONEST;
@@ -166,9 +166,10 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
   return 0;
 }
 
-/* When the loop has polled: however late it is, what has come in time is seen
- * first, of a connection that began to linger since the poll at the next time.
- * Returns when to come again. */
+/* Called after a poll, so that input which came in time is seen before time is
+ * up, however late the loop is. A connection that began to linger after the
+ * poll is not closed before the next one (SEEN). Returns when to call this
+ * again. */
 uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_LINGER];
@@ -210,7 +211,7 @@ uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now) {
   return all->linger_at;
 }
 
-/* The end: they were given to be closed. */
+/* At the end all that linger are closed: the program has left that to here. */
 void uvsig__linger_close_all(struct uvsig__coordinator* c) {
   const uvsig_shutdown_connection_t* list =
       &c->connections.lists[UVSIG__CONN_LINGER];

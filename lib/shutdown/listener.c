@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Listeners, and their end: not before what waits in their queues is accepted.
- * Runs in the loop thread.
+ * Listeners. They are closed when the connections in their queues have been
+ * accepted. Runs in the loop thread.
  */
 
 #include "coordinator.h"
 
 #include <poll.h>
 
-/* A flood of new connections must not keep them open. */
+/* A flood of new connections must not keep listeners open. */
 enum { BACKLOG_TURNS = 16 };
 
 int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
@@ -23,7 +23,7 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
   err = uvsig__coordinator_of(sd, &c);
   if (err != 0)
     return err;
-  /* Also where the loop has not come to it yet: a signal during start-up. */
+  /* A signal that came during start-up counts, though the loop has not run. */
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
   UVSIG__RESET(l);
@@ -57,7 +57,7 @@ int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {
   return 0;
 }
 
-/* Does somebody wait to be accepted? */
+/* Is a connection in the queue? */
 static bool has_backlog(const uvsig_shutdown_listener_t* l) {
   struct pollfd fd;
   uv_os_fd_t number;
@@ -71,7 +71,7 @@ static bool has_backlog(const uvsig_shutdown_listener_t* l) {
   return poll(&fd, 1, 0) == 1 && (fd.revents & POLLIN) != 0;
 }
 
-/* Returns whether the loop should be given one more turn to accept. */
+/* Returns whether the loop should have one more turn to accept. */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
 
@@ -83,7 +83,7 @@ bool uvsig__listeners_need_turn(struct uvsig__coordinator* c) {
   return false;
 }
 
-/* A callback may accept what waits: connections are refused afterwards. */
+/* The callback closes the stream. It may accept what waits before. */
 void uvsig__listeners_close(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
 

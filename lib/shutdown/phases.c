@@ -43,7 +43,7 @@ static void set_limit(struct uvsig__coordinator* c) {
   uvsig__notify_extend(c, limit - uvsig__now());
 }
 
-/* Under the lock, which hold.c looks at the phase with. */
+/* Under the lock: hold.c, on any thread, reads the phase under it. */
 static void set_phase(struct uvsig__coordinator* c, int phase) {
   atomic_store(&c->phase, phase);
   c->phase_at[phase] = uvsig__now();
@@ -100,8 +100,8 @@ static void stop_watchers(struct uvsig__coordinator* c) {
     uvsig_watcher_stop(&c->watchers[i]);
 }
 
-/* The end has come, and nothing that is about to happen needs its signals: a
- * late one must not find its default action, and make another end of it. */
+/* The process is about to exit. A signal that comes until then must not meet
+ * its default action, and end the process in another way. */
 static void ignore_late_signals(struct uvsig__coordinator* c) {
   sigset_t set;
   int signum;
@@ -117,7 +117,7 @@ static void ignore_late_signals(struct uvsig__coordinator* c) {
       sigaddset(&c->ignored, signum);
 }
 
-/* The program lives on, and may have watchers of its own. */
+/* After uvsig_shutdown_close() the program lives on. It may have watchers. */
 static void restore_default_actions(const struct uvsig__coordinator* c) {
   int signum;
 
@@ -128,8 +128,8 @@ static void restore_default_actions(const struct uvsig__coordinator* c) {
       uvsig_default(signum);
 }
 
-/* A thread that is still at work may keep the process from exiting; libuv's
- * pool is joined at exit. */
+/* A thread that still works may keep the process from exiting: exit() joins
+ * libuv's pool. The watchdog limits that. */
 static void limit_exit(struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
 
@@ -151,7 +151,6 @@ static void on_handles_closed(void* owner) {
   struct uvsig__coordinator* c = owner;
   uvsig_shutdown_report_t scratch;
   uvsig_shutdown_t* sd = c->sd;
-  uvsig_shutdown_phase_cb phase_cb = c->options.phase_cb;
   uvsig_shutdown_close_cb close_cb = c->close_cb;
   uv_loop_t* loop = c->loop;
   uvsig_t* sig = sd->sig;
@@ -166,11 +165,11 @@ static void on_handles_closed(void* owner) {
   if (c->options.log)
     uvsig__report_log(c);
   limit_exit(c);
-  /* The callback may free it. */
+  /* The callback may free the coordinator, by uvsig_shutdown_close(). */
   c->is_over = true;
-  if (phase_cb != NULL)
-    phase_cb(sd, UVSIG_SHUTDOWN_DONE);
-  /* What is left would keep uv_run() from returning. */
+  if (c->options.phase_cb != NULL)
+    c->options.phase_cb(sd, UVSIG_SHUTDOWN_DONE);
+  /* Handles and requests that are left would keep uv_run() from returning. */
   if (uvsig__report_count_left(loop, sig, &scratch))
     uv_stop(loop);
 }
@@ -181,7 +180,7 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
   return uvsig__has(&c->component, handle);
 }
 
-/* Nothing comes in any more: neither signals nor calls. */
+/* Calls are refused already: the phase is DONE or CLOSED. */
 static void close_everything(struct uvsig__coordinator* c) {
   stop_watchers(c);
   uvsig__reloads_forget(c);
@@ -190,12 +189,12 @@ static void close_everything(struct uvsig__coordinator* c) {
   uvsig__children_forget(c);
   uvsig__holds_forget(c);
   uvsig__listeners_forget(c);
-  /* Whoever came before the phase changed may still be about to send. */
+  /* A request that came before the phase changed may still use the async. */
   while (atomic_load(&c->callers) != 0)
     sched_yield();
   uvsig__kernel_timer_delete(c);
   uvsig__detach(c->sd->sig, &c->component);
-  /* What lingered, or was closed by somebody else, is to be closed as well. */
+  /* Two turns: streams that were closed just now are then closed, too. */
   uvsig__closing_start(&c->closing, c->loop, 2);
   uvsig__close_handle((uv_handle_t*) &c->async);
   uvsig__close_handle((uv_handle_t*) &c->timer);
@@ -204,19 +203,18 @@ static void close_everything(struct uvsig__coordinator* c) {
   uvsig__close_handle((uv_handle_t*) &c->notify_timer);
 }
 
-static bool has_nothing_open(const struct uvsig__coordinator* c) {
-  return c->is_closed && c->connections.open == 0 && c->children == NULL;
-}
-
-/* Returns whether it is done. A hold is registered before, or refused. */
+/* Returns whether the shutdown is done. The lock decides between the last look
+ * at the holds and a new hold: either the new one is seen here, or it is
+ * refused. */
 static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
   bool is_clean = is_in(c, UVSIG_SHUTDOWN_DRAINING);
   bool is_done;
 
-  if (!has_nothing_open(c) && !is_late)
+  if (!is_late &&
+      (!c->is_closed || c->connections.open > 0 || c->children != NULL))
     return false;
   uvsig__lock();
-  is_done = is_late || c->hold_count == 0;
+  is_done = is_late || c->holds.count == 0;
   if (is_done)
     set_phase(c, UVSIG_SHUTDOWN_DONE);
   uvsig__unlock();
@@ -231,7 +229,7 @@ static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
 
 /* --- Looking at everything ------------------------------------------------ */
 
-/* Returns whether to look again: it has gone on to another phase. */
+/* Returns whether another phase has begun, which may end at once as well. */
 static bool advance_phase(struct uvsig__coordinator* c) {
   unsigned level = atomic_load(&c->escalation.level);
   bool is_forced = level >= UVSIG_SHUTDOWN_FORCED;
@@ -270,7 +268,8 @@ static bool advance_phase(struct uvsig__coordinator* c) {
   }
 }
 
-/* The loop has polled since the last time. */
+/* What may only happen when the loop has polled since the last time: events
+ * that had come before are handled then. */
 static void run_after_poll(struct uvsig__coordinator* c) {
   uv_idle_stop(&c->idle);
   uv_check_stop(&c->check);
@@ -290,7 +289,7 @@ static void run_after_poll(struct uvsig__coordinator* c) {
 
 static void on_timer(uv_timer_t* timer);
 
-/* Come again at the next moment that matters. */
+/* Look again at `at`, or when the phase ends. */
 static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
   int phase = atomic_load(&c->phase);
   uint64_t now = uvsig__now();
@@ -322,7 +321,7 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t spread = UVSIG__NEVER;
   uint64_t linger = c->connections.linger_at;
 
-  /* From inside of a callback, through uvsig_flush(). */
+  /* A callback has called uvsig_flush(), and so comes here again. */
   if (c->is_looking) {
     uvsig__look_again(c);
     return;
@@ -333,7 +332,7 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   if (has_polled) {
     run_after_poll(c);
     linger = uvsig__linger_check(c, uvsig__now());
-  } else if (linger <= uvsig__now()) { /* libuv runs timers before it polls */
+  } else if (linger <= uvsig__now()) { /* input may have come: poll first */
     linger = UVSIG__NEVER;
     uvsig__look_again(c);
   }
@@ -345,7 +344,8 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   c->is_looking = false;
 }
 
-/* It comes after the poll, but may have been started in the middle of it. */
+/* libuv calls this after the poll, also where it was started during the poll:
+ * `will_poll` says whether a whole poll lies between. */
 static void on_check(uv_check_t* check) {
   struct uvsig__coordinator* c = check->data;
 
@@ -361,7 +361,7 @@ static void on_async(uv_async_t* async) {
   look_at_everything(async->data, false);
 }
 
-/* What it asks for, its handler has noted. */
+/* uvsig__escalate() has noted, in the handler, what the signal asks for. */
 static void on_signal(uvsig_watcher_t* w,
                       int signum,
                       const uvsig_info_t* info) {
@@ -376,7 +376,7 @@ static unsigned add_ms(unsigned a, uint64_t b) {
   return a + b < UINT32_MAX ? (unsigned) (a + b) : UINT32_MAX;
 }
 
-/* What the handler needs, before the first signal can come. */
+/* Before the first signal can come: the handler reads it. */
 static void init_escalation(struct uvsig__coordinator* c) {
   struct uvsig__escalation* e = &c->escalation;
   const uvsig_shutdown_options_t* options = &c->options;
@@ -391,7 +391,7 @@ static void init_escalation(struct uvsig__coordinator* c) {
       add_ms(e->hard_ms, (uint64_t) options->delay_ms + options->grace_ms));
 }
 
-/* Is it to be taken? Who has been started with a signal ignored wants it so. */
+/* A signal that the process was started with ignored, as by nohup, stays so. */
 static bool is_to_be_watched(const uvsig_shutdown_options_t* options,
                              int signum) {
   return uvsig__options_list(options, signum) &&
@@ -427,14 +427,14 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
         uvsig__kernel_timer_create(c, signum);
       err = start_watcher(c, sig, signum);
     }
-  /* For requests. There is no handler that could say how to end. */
+  /* For requests alone. No handler is installed, so the timer itself kills. */
   if (err == 0 && c->watcher_count == 0)
     uvsig__kernel_timer_create(c, SIGKILL);
   return err;
 }
 
-/* After the first, nothing can fail: what is initialised could only be closed
- * through the loop. */
+/* Only the first call can fail. An initialised handle could only be closed
+ * through the loop, so nothing may fail after it. */
 static int init_handles(struct uvsig__coordinator* c) {
   int err;
 
@@ -448,14 +448,14 @@ static int init_handles(struct uvsig__coordinator* c) {
   uv_unref((uv_handle_t*) &c->notify_timer);
   c->async.data = c;
   c->timer.data = c;
-  c->notify_timer.data = c;
   c->idle.data = c;
   c->check.data = c;
   return 0;
 }
 
-/* In the child of a fork there are no other threads of the parent's, wherever
- * they were, and what the parent has not begun is not begun here. */
+/* In the child of a fork no other thread of the parent's exists, so no request
+ * is under way. A shutdown that the parent's loop has not begun is not begun
+ * here. */
 static void on_forked(struct uvsig__component* component) {
   struct uvsig__coordinator* c =
       (struct uvsig__coordinator*) ((char*) component -
@@ -554,7 +554,7 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   if (sd == NULL || sd->coordinator == NULL)
     return UV_EINVAL;
   c = sd->coordinator;
-  /* The uvsig_t may have been closed before. */
+  /* Not by uvsig__coordinator_of(): the uvsig_t may have been closed before. */
   if (c->is_over) {
     uvsig__watchdog_stop(c);
     restore_default_actions(c);
@@ -576,8 +576,8 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   return 0;
 }
 
-/* As exit() would, but not where a thread keeps the stream: one that is still
- * at work must not keep the process. */
+/* As exit() does, but without waiting: another thread that holds the stream's
+ * lock, and may hold it for good, must not keep the process. */
 static void flush_stdout(void) {
   if (ftrylockfile(stdout) == 0) {
     fflush(stdout);
@@ -595,7 +595,7 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   if (c != NULL) {
     if (!c->is_over)
       return UV_EBUSY;
-    /* The watchdog's thread, if it runs until the end, needs it. */
+    /* Otherwise the watchdog's thread limits the exit, and reads it. */
     if (!uvsig__watchdog_is_running(c))
       free_coordinator(c);
   }
@@ -604,7 +604,7 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
     return 0;
   if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
     flush_stdout();
-    uvsig_reraise(signum); /* returns where the signal does not kill */
+    uvsig_reraise(signum); /* returns where the process lives on */
   }
   return 128 + signum;
 }
@@ -615,30 +615,31 @@ int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
   struct uvsig__coordinator* c;
   uint64_t now = uvsig__now();
   uint64_t left;
+  int phase;
   int err;
 
   err = uvsig__coordinator_of(sd, &c);
   if (err != 0)
     return err;
-  if (atomic_load(&c->phase) > UVSIG_SHUTDOWN_DRAINING ||
+  phase = atomic_load(&c->phase);
+  if (phase > UVSIG_SHUTDOWN_DRAINING ||
       atomic_load(&c->escalation.level) >= UVSIG_SHUTDOWN_FORCED)
     return UV_ECANCELED;
-  if (!is_in(c, UVSIG_SHUTDOWN_DRAINING)) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    left = c->until > now ? (c->until - now) / UVSIG__MS : 0;
+    if (left + ms > UINT_MAX)
+      return UV_EINVAL;
+    c->until += ms * UVSIG__MS;
+    uvsig__look_again(c);
+  } else {
     if (ms > UINT_MAX - c->options.grace_ms)
       return UV_EINVAL;
     c->options.grace_ms += ms;
     atomic_store(&c->escalation.total_ms,
                  add_ms(atomic_load(&c->escalation.total_ms), ms));
-    if (is_in(c, UVSIG_SHUTDOWN_NOT_READY))
-      set_limit(c);
-    return 0;
   }
-  left = c->until > now ? (c->until - now) / UVSIG__MS : 0;
-  if (left + ms > UINT_MAX)
-    return UV_EINVAL;
-  c->until += ms * UVSIG__MS;
-  set_limit(c);
-  uvsig__look_again(c);
+  if (phase != UVSIG_SHUTDOWN_RUNNING)
+    set_limit(c);
   return 0;
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reloads: one running at most, and one pending. They belong to a shutdown
- * coordinator, which tells the service manager of them, waits for the one that
- * runs, and lets none begin once it has begun. Runs in the loop thread.
+ * Reloads. Of each, at most one runs and one is pending. A shutdown waits for
+ * those that run, and lets none begin after its own beginning. Runs in the loop
+ * thread.
  */
 
 #include "coordinator.h"
 #include "notify.h"
 
-/* What a reload is, in its `state`. */
+/* Flags in a reload's `state`. */
 enum { STARTED = 1, RUNNING = 2, PENDING = 4, DUE = 8 };
 
 int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r) {
@@ -32,7 +32,7 @@ static int find_coordinator(const uvsig_reload_t* r,
 
 /* --- One reload ----------------------------------------------------------- */
 
-/* Not from inside of anything: the callback is the user's. */
+/* Only from phases.c: the callback may call any function of the library. */
 static void run_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   r->state = (r->state & ~(unsigned) (PENDING | DUE)) | RUNNING;
   if (uvsig_shutdown_hold(c->sd, &r->hold, "reload") != 0) {
@@ -47,7 +47,7 @@ static void run_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   r->cb(r);
 }
 
-/* One that runs lets the next one wait, however many ask for it. */
+/* While it runs, any number of requests make one that is pending. */
 static void set_pending(struct uvsig__coordinator* c, uvsig_reload_t* r) {
   if (uvsig__has_begun(c))
     return;
@@ -68,12 +68,8 @@ static void on_signal(uvsig_watcher_t* w,
     set_pending(c, r);
 }
 
-static void add_to_list(struct uvsig__coordinator* c, uvsig_reload_t* r) {
-  UVSIG__PUSH(c->reloads, r);
-  r->state |= STARTED;
-}
-
-static void remove_from_list(struct uvsig__coordinator* c, uvsig_reload_t* r) {
+static void stop_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {
+  uvsig_watcher_stop(&r->watcher);
   UVSIG__CUT(c->reloads, r);
   r->state &= ~(unsigned) (STARTED | PENDING | DUE);
 }
@@ -102,7 +98,8 @@ int uvsig_reload_start(uvsig_reload_t* r, uvsig_reload_cb cb, int signum) {
       return err;
   }
   r->cb = cb;
-  add_to_list(c, r);
+  UVSIG__PUSH(c->reloads, r);
+  r->state |= STARTED;
   return 0;
 }
 
@@ -121,7 +118,8 @@ int uvsig_reload_request(uvsig_reload_t* r) {
   return 0;
 }
 
-/* Is there one that runs, stopped or not, or will? If not, the last is over. */
+/* The service manager is notified when no reload runs, stopped or not, and none
+ * is pending. */
 static void notify_if_none_left(struct uvsig__coordinator* c) {
   const uvsig_reload_t* r;
 
@@ -142,7 +140,7 @@ int uvsig_reload_finish(uvsig_reload_t* r) {
   if (r == NULL || (r->state & RUNNING) == 0)
     return UV_EINVAL;
   err = find_coordinator(r, &c);
-  /* The shutdown has not waited for it, and is over. */
+  /* The shutdown is over, and has not waited for it. */
   if (err == UV_EINVAL) {
     r->state &= ~(unsigned) RUNNING;
     return 0;
@@ -169,16 +167,16 @@ int uvsig_reload_stop(uvsig_reload_t* r) {
   err = find_coordinator(r, &c);
   if (err != 0)
     return err;
-  uvsig_watcher_stop(&r->watcher);
-  remove_from_list(c, r);
+  stop_reload(c, r);
   notify_if_none_left(c);
   return 0;
 }
 
 /* --- All of them ---------------------------------------------------------- */
 
-/* Begin those that are pending now: one that its callback asks for has another
- * turn. A callback may stop any: from the start again after each. */
+/* Run those that are pending now. A request that a callback makes waits for the
+ * next turn of the loop. A callback may stop any reload, so the list is read
+ * from its start again after each. */
 void uvsig__reloads_run(struct uvsig__coordinator* c) {
   uvsig_reload_t* r;
 
@@ -204,8 +202,6 @@ void uvsig__reloads_add_signals(const struct uvsig__coordinator* c,
 }
 
 void uvsig__reloads_forget(struct uvsig__coordinator* c) {
-  while (c->reloads != NULL) {
-    uvsig_watcher_stop(&c->reloads->watcher);
-    remove_from_list(c, c->reloads);
-  }
+  while (c->reloads != NULL)
+    stop_reload(c, c->reloads);
 }

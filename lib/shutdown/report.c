@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * How a shutdown went: what began it, how long it took, what it has left, and
- * the one line about it. Runs in the loop thread, but for what says otherwise.
+ * the one line about it. Runs in the loop thread, where it does not say
+ * otherwise.
  */
 
 #include "coordinator.h"
@@ -9,6 +10,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +19,7 @@ void uvsig__report_begin(struct uvsig__coordinator* c) {
   const struct uvsig__escalation* e = &c->escalation;
   uvsig_shutdown_report_t* report = &c->sd->report;
 
-  /* Whoever has claimed it, on another thread, is about to have written it. */
+  /* The thread that has set `claimed` is about to set `begun`. */
   while (!atomic_load(&e->begun))
     sched_yield();
   report->signum = e->signum;
@@ -26,7 +28,7 @@ void uvsig__report_begin(struct uvsig__coordinator* c) {
   report->uid = e->uid;
 }
 
-/* The phase has become UVSIG_SHUTDOWN_DONE, and nothing has been forgotten. */
+/* The phase is DONE, and children and holds are still registered. */
 void uvsig__report_end(struct uvsig__coordinator* c) {
   uvsig_shutdown_report_t* report = &c->sd->report;
   uint64_t end = c->phase_at[UVSIG_SHUTDOWN_DONE];
@@ -39,8 +41,7 @@ void uvsig__report_end(struct uvsig__coordinator* c) {
     }
   report->signals = atomic_load(&c->escalation.signals);
   report->children = c->child_count;
-  report->holds = uvsig__holds_count(c);
-  uvsig__holds_name(c, report->held, sizeof(report->held));
+  uvsig__holds_report(c, report);
 }
 
 /* --- What is left --------------------------------------------------------- */
@@ -78,25 +79,27 @@ bool uvsig__report_count_left(uv_loop_t* loop,
 
 /* --- The line ------------------------------------------------------------- */
 
-/* Nobody may read it, and somebody hold the stream's lock: neither may keep the
- * process. */
-static void write_line(const char* line, int size) {
+/* One line on standard error. Not by stdio, whose lock another thread may hold.
+ * Not where standard error is full, because a write would wait. */
+__attribute__((format(printf, 1, 2))) static void write_line(const char* format,
+                                                             ...) {
   struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+  char line[1024] = "";
+  va_list args;
 
-  if (size > 0 && poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 &&
-      write(STDERR_FILENO, line, (size_t) size) < 0)
-    return; /* there is nobody to tell */
+  va_start(args, format);
+  vsnprintf(line, sizeof(line), format, args);
+  va_end(args);
+  if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 &&
+      write(STDERR_FILENO, line, strlen(line)) < 0)
+    return; /* the line is lost */
 }
 
 void uvsig__report_log(const struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
   const uint64_t* ms = report->phase_ms;
-  char line[1024];
-  int size;
 
-  size = snprintf(
-      line,
-      sizeof(line),
+  write_line(
       "libuvsig: shutdown: %.256s from process %ld of user %ld: %s after %llu "
       "ms (%llu not ready, %llu draining, %llu forcing); connections: %u "
       "closed, %u forced, %u open; children: %u killed, %u left; held: %s; "
@@ -119,16 +122,9 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
       report->holds > 0 ? report->held : "nothing",
       report->handles,
       report->requests);
-  write_line(line, size < (int) sizeof(line) ? size : (int) sizeof(line) - 1);
 }
 
 /* Runs in the watchdog's thread. */
-void uvsig__log_overdue(int status) {
-  char line[80];
-  int size = snprintf(line,
-                      sizeof(line),
-                      "libuvsig: shutdown: the loop is stuck, exit %d\n",
-                      status);
-
-  write_line(line, size);
+void uvsig__report_overdue(int status) {
+  write_line("libuvsig: shutdown: the loop is stuck, exit %d\n", status);
 }

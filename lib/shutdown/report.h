@@ -11,6 +11,6 @@ bool uvsig__report_count_left(uv_loop_t* loop,
                               const uvsig_t* sig,
                               uvsig_shutdown_report_t* report);
 void uvsig__report_log(const struct uvsig__coordinator* c);
-void uvsig__log_overdue(int status);
+void uvsig__report_overdue(int status);
 
 #endif

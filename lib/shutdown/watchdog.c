@@ -4,8 +4,8 @@
  * blocked. It has two parts. Until the loop has begun the shutdown, it is a
  * timer of the kernel, which the signal handler sets (escalate.c). From then on
  * it is a thread with all signals blocked, which is created at that moment. The
- * loop's own timer is set a little earlier, and comes first where the loop runs.
- * Runs in the loop thread, and in the watchdog's thread.
+ * loop's own timer is set a little earlier, and comes first where the loop
+ * runs. Runs in the loop thread, and in the watchdog's thread.
  */
 
 #include "coordinator.h"
@@ -23,7 +23,7 @@ static void enforce_limit(void* arg) {
     now = uvsig__now();
     if (now >= watchdog->limit) {
       if (watchdog->log)
-        uvsig__log_overdue(watchdog->status);
+        uvsig__report_overdue(watchdog->status);
       _exit(watchdog->status);
     }
     uv_cond_timedwait(&watchdog->cond, &watchdog->mutex, watchdog->limit - now);
@@ -59,8 +59,8 @@ destroy_mutex:
   return err;
 }
 
-/* The thread takes over from the kernel's timer. Where no thread can be created,
- * that timer stays, with the time that it has. */
+/* The thread takes over from the kernel's timer. Where no thread can be
+ * created, that timer stays, with the time that it has. */
 void uvsig__watchdog_set(struct uvsig__coordinator* c,
                          uint64_t limit,
                          unsigned level) {
