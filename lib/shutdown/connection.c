@@ -77,7 +77,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
     return err;
   phase = atomic_load(&c->phase);
   if (phase > UVSIG_SHUTDOWN_DRAINING ||
-      (phase == UVSIG_SHUTDOWN_DRAINING && c->is_closed))
+      (phase == UVSIG_SHUTDOWN_DRAINING && c->listeners_closed))
     return UV_ECANCELED;
   UVSIG__RESET(connection);
   connection->shutdown = sd;
@@ -290,8 +290,7 @@ void uvsig__connections_force(struct uvsig__coordinator* c) {
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_FORCE);
 }
 
-/* At the end open connections are left to the program. Those that linger have
- * been closed before. */
+/* At the end: open connections are left to the program. */
 void uvsig__connections_forget(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* list;
   int i;

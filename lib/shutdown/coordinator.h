@@ -68,7 +68,7 @@ struct uvsig__coordinator {
 
   uvsig_shutdown_listener_t* listeners;
   unsigned backlog_turns; /* turns that the loop has had to accept */
-  bool is_closed;         /* all listeners are, since the shutdown began */
+  bool listeners_closed;  /* since the shutdown began */
   struct uvsig__connections connections;
   uvsig_shutdown_child_t* children;
   unsigned child_count;

@@ -50,8 +50,8 @@ static bool passes_debounce(struct uvsig__escalation* e) {
   return true;
 }
 
-static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
 #ifdef HAVE_TIMER_CREATE
+static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
   struct itimerspec spec = {{0, 0}, {0, 0}};
 
   if (!e->has_timer || e->timer_pid != getpid())
@@ -59,11 +59,17 @@ static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
   spec.it_value.tv_sec = (time_t) (ms / 1000);
   spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
   timer_settime(e->timer, 0, &spec, NULL);
-#else
-  (void) e;
-  (void) ms;
-#endif
 }
+
+static bool is_from_kernel_timer(const struct uvsig__escalation* e,
+                                 const siginfo_t* info) {
+  return e->has_timer && info->si_code == SI_TIMER &&
+         info->si_value.sival_ptr == (const void*) e;
+}
+#else
+# define set_kernel_timer(e, ms)       ((void) (ms))
+# define is_from_kernel_timer(e, info) (false)
+#endif
 
 /* Does the watchdog's thread enforce the level that is asked for? */
 static bool is_handled(const struct uvsig__escalation* e) {
@@ -98,18 +104,6 @@ static void raise_level(struct uvsig__escalation* e, unsigned level) {
     ;
   if (now < level)
     start_kernel_timer(e, level);
-}
-
-static bool is_from_kernel_timer(const struct uvsig__escalation* e,
-                                 const siginfo_t* info) {
-#ifdef HAVE_TIMER_CREATE
-  return e->has_timer && info->si_code == SI_TIMER &&
-         info->si_value.sival_ptr == (const void*) e;
-#else
-  (void) e;
-  (void) info;
-  return false;
-#endif
 }
 
 void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {

@@ -92,7 +92,7 @@ void uvsig__listeners_close(struct uvsig__coordinator* c) {
     unregister(c, l);
     l->cb(l);
   }
-  c->is_closed = true;
+  c->listeners_closed = true;
 }
 
 void uvsig__listeners_forget(struct uvsig__coordinator* c) {

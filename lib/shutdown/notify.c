@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the service manager is notified of, in the words of sd_notify(3). Does
- * nothing where NOTIFY_SOCKET is not set, and where the library was built
- * without libsystemd. A failure changes nothing: the service goes on. Runs in
- * the loop thread.
+ * What the service manager is notified of, by sd_notify(3). Does nothing where
+ * NOTIFY_SOCKET is not set, or without libsystemd. A failure changes nothing:
+ * the service goes on. Runs in the loop thread.
  */
 
 #include "notify.h"

@@ -85,12 +85,6 @@ static void begin_draining(struct uvsig__coordinator* c) {
   uvsig__look_again(c);
 }
 
-static void begin_shutdown(struct uvsig__coordinator* c) {
-  atomic_store(&c->is_ready, 0);
-  uvsig__report_begin(c);
-  uvsig__notify_stopping(c);
-}
-
 /* --- The end -------------------------------------------------------------- */
 
 static void stop_watchers(struct uvsig__coordinator* c) {
@@ -211,7 +205,7 @@ static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
   bool is_done;
 
   if (!is_late &&
-      (!c->is_closed || c->connections.open > 0 || c->children != NULL))
+      (!c->listeners_closed || c->connections.open > 0 || c->children != NULL))
     return false;
   uvsig__lock();
   is_done = is_late || c->holds.count == 0;
@@ -239,7 +233,9 @@ static bool advance_phase(struct uvsig__coordinator* c) {
   case UVSIG_SHUTDOWN_RUNNING:
     if (level == UVSIG_SHUTDOWN_NONE)
       return false;
-    begin_shutdown(c);
+    atomic_store(&c->is_ready, 0);
+    uvsig__report_begin(c);
+    uvsig__notify_stopping(c);
     if (is_forced)
       begin_forcing(c);
     else
@@ -277,7 +273,7 @@ static void run_after_poll(struct uvsig__coordinator* c) {
   uvsig__reloads_run(c);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return;
-  if (!c->is_closed) {
+  if (!c->listeners_closed) {
     if (uvsig__listeners_need_turn(c))
       uvsig__look_again(c);
     else
@@ -376,11 +372,15 @@ static unsigned add_ms(unsigned a, uint64_t b) {
   return a + b < UINT32_MAX ? (unsigned) (a + b) : UINT32_MAX;
 }
 
-/* Before the first signal can come: the handler reads it. */
-static void init_escalation(struct uvsig__coordinator* c) {
+/* Before the first signal can come: the handler reads the escalation. */
+static void init_state(struct uvsig__coordinator* c,
+                       const uvsig_shutdown_options_t* options) {
   struct uvsig__escalation* e = &c->escalation;
-  const uvsig_shutdown_options_t* options = &c->options;
 
+  sigemptyset(&c->ignored);
+  c->options = *options;
+  c->on_check = on_check;
+  uvsig__connections_open(c);
   e->forced = options->forced;
   e->forced_count = options->forced_count;
   e->exit_count = options->exit_count;
@@ -522,11 +522,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
 
   c->sd = sd;
   c->loop = sig->loop;
-  sigemptyset(&c->ignored);
-  c->options = *options;
-  c->on_check = on_check;
-  init_escalation(c);
-  uvsig__connections_open(c);
+  init_state(c, options);
   err = start_watchers(c, sig);
   if (err == 0)
     err = init_handles(c);

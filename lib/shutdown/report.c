@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * How a shutdown went: what began it, how long it took, what it has left, and
- * the one line about it. Runs in the loop thread, where it does not say
- * otherwise.
+ * the line in the log. Runs in the loop thread, unless it says otherwise.
  */
 
 #include "coordinator.h"

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The watchdog ends the process at the shutdown's limit, although the loop is
- * blocked. It has two parts. Until the loop has begun the shutdown, it is a
- * timer of the kernel, which the signal handler sets (escalate.c). From then on
- * it is a thread with all signals blocked, which is created at that moment. The
- * loop's own timer is set a little earlier, and comes first where the loop
- * runs. Runs in the loop thread, and in the watchdog's thread.
+ * The watchdog ends the process at the shutdown's limit, though the loop may be
+ * blocked. Until the loop has begun the shutdown, it is a timer of the kernel,
+ * which the signal handler sets (escalate.c). Then it is a thread with all
+ * signals blocked, which is created at that moment. The loop's own timer comes
+ * a little earlier. Runs in the loop thread, and in the watchdog's thread.
  */
 
 #include "coordinator.h"
