@@ -94,9 +94,19 @@ static int subscribe_all(struct uvsig__hub* hub) {
   return err;
 }
 
+static void open_masks(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+
+  for (source = hub->first; source != NULL; source = source->after) {
+    if (source->first != NULL &&
+        (uvsig__source_wants_mask(source) || source->is_open_in_parent))
+      uvsig__mask_open(source);
+    source->is_open_in_parent = false;
+  }
+}
+
 int uvsig_fork(uvsig_t* sig) {
   struct uvsig__hub* hub;
-  int signum;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
@@ -115,10 +125,6 @@ int uvsig_fork(uvsig_t* sig) {
     return err;
   hub->inherited = false;
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (has_watchers(hub, signum) &&
-        (uvsig__source_wants_mask(hub->sources[signum]) ||
-         hub->sources[signum]->is_open_in_parent))
-      uvsig__mask_open(hub->sources[signum]);
+  open_masks(hub);
   return 0;
 }

@@ -42,7 +42,6 @@ void uvsig__mask_open(struct uvsig__source* source) {
     pthread_sigmask(SIG_UNBLOCK, &set, &previous);
     source->was_blocked = sigismember(&previous, source->sub.signum) == 1;
   }
-  source->is_open_in_parent = false;
   uvsig__unlock();
 }
 
@@ -65,7 +64,6 @@ void uvsig__mask_restore(struct uvsig__source* source) {
   }
   source->was_blocked = false;
   source->mask_thread = 0;
-  source->is_open_in_parent = false;
   uvsig__unlock();
 }
 
