@@ -75,8 +75,11 @@ link_source() {
     case $file in
       */config.status | *.o | *.lo | *.la) ;;
       */lib)
-        mkdir "$tmp/src/lib"
-        ln -s "$file"/*.[ch] "$file"/*.map "$tmp/src/lib"
+        for folder in lib lib/posix lib/shutdown; do
+          mkdir "$tmp/src/$folder"
+          ln -s "$srcdir/$folder"/*.[ch] "$tmp/src/$folder"
+        done
+        ln -s "$file"/*.map "$tmp/src/lib"
         ;;
       *) ln -s "$file" "$tmp/src" ;;
     esac
