@@ -328,7 +328,10 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   if (has_polled) {
     run_after_poll(c);
     linger = uvsig__linger_check(c, uvsig__now());
-  } else if (linger <= uvsig__now()) { /* input may have come: poll first */
+  } else if (linger <= uvsig__now()) {
+    /* Not from a timer, which may come before what the sockets have is read:
+     * libuv up to 1.44 runs timers before each poll, a later one before the
+     * first poll of a uv_run(). */
     linger = UVSIG__NEVER;
     uvsig__look_again(c);
   }

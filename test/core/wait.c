@@ -391,14 +391,15 @@ static void the_deadline_of_a_wait_that_took_its_signal_holds_nobody_up(void) {
   fixture_close(&f);
 }
 
-/* libuv runs timers before it polls. */
+/* uv_run() begins with the timers, whichever the libuv: up to 1.44 they come
+ * before each poll, later before the first one of UV_RUN_DEFAULT. */
 static void what_was_caught_in_time_is_taken_however_late_the_loop_is(void) {
   fixture_open(&f, NULL);
   start(&w, SIGUSR1, 0.01);
   raise(SIGUSR1);
   let_pass(30);
   uv_update_time(&f.loop);
-  run_until(&f.loop, &w.calls, 1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   check_taken(&w, SIGUSR1);
   fixture_close(&f);
 }
