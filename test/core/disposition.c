@@ -430,7 +430,8 @@ static void be_parent_of_pid_1(void) {
     uvsig_reraise(SIGTERM);
     _exit(1);
   }
-  if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+  if (pid < 0 || UNINTERRUPTED(waitpid(pid, &status, 0)) != pid ||
+      !WIFEXITED(status))
     _exit(2);
   _exit(WEXITSTATUS(status));
 }

@@ -176,7 +176,7 @@ static int run_fault(size_t cause, bool is_watched, struct told* told) {
   if (told != NULL)
     CHECK_EQ(read(fds[0], told, sizeof(*told)), sizeof(*told));
   close(fds[0]);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   return status;
 }
 

@@ -257,7 +257,7 @@ static void check_child_in_storm(void) {
     _exit(0);
   }
   CHECK_EQ(kill(child, SIGUSR1), 0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(status, 0);
 }
 
@@ -410,7 +410,7 @@ static void a_fork_in_a_callback_leaves_the_rest_to_the_parent(void) {
     fixture_close(&f);
     _exit(0);
   }
-  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(UNINTERRUPTED(waitpid(forked, &status, 0)), forked);
   CHECK_EQ(status, 0);
   run_until(&f.loop, &b.calls, 3);
   CHECK_EQ(a.calls, 3);
@@ -656,7 +656,7 @@ static void check_close_in_callback(void) {
     check_end();
     _exit(0);
   }
-  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(UNINTERRUPTED(waitpid(forked, &status, 0)), forked);
   CHECK_EQ(status, 0);
   fixture_close(&f);
 }
@@ -764,7 +764,7 @@ static void close_in_a_child_waits_for_what_libuv_has_still_to_read(void) {
     check_end();
     _exit(0);
   }
-  CHECK_EQ(waitpid(forked, &status, 0), forked);
+  CHECK_EQ(UNINTERRUPTED(waitpid(forked, &status, 0)), forked);
   CHECK_EQ(status, 0);
   end_beside();
 }
@@ -861,7 +861,7 @@ static void check_death(pid_t child) {
 
   CHECK(child > 0);
   CHECK_EQ(kill(child, SIGUSR1), 0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), SIGUSR1);
 }

@@ -133,7 +133,7 @@ static void child_after_fork(void) {
     raise(SIGUSR1);
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   run_idle(&loop);
   say("%s", usr1.signals > 0 ? "the parent's callback runs" : "no leak");
 }
@@ -246,7 +246,9 @@ static void child_in_flood(void) {
     raise_times(SIGUSR1, FLOOD);
   CHECK_EQ(uv_spawn(&loop, &process, &options), 0);
   raise_times(SIGUSR1, FLOOD);
-  CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(UNINTERRUPTED(
+               waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT)),
+           0);
   run_idle(&loop);
   say("%s", exits == 1 ? "exit_cb runs" : "exit_cb never runs, a zombie stays");
 }
@@ -266,7 +268,9 @@ static void watch_and_spawn(void) {
   options.args = arguments;
   options.exit_cb = on_exit_of_child;
   CHECK_EQ(uv_spawn(&loop, &process, &options), 0);
-  CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(UNINTERRUPTED(
+               waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT)),
+           0);
   run_idle(&loop);
   say("%s", exits == 1 && usr1.signals == 1 ? "both told" : "not both told");
 }

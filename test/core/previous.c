@@ -540,7 +540,7 @@ static void a_child_calls_each_of_them_once(void) {
     raise_in_child();
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(status, 0);
   raise_and_check(1, 1);
   fixture_close(&f);

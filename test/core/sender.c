@@ -161,7 +161,7 @@ static void a_child_that_ended_is_named_with_its_status(void) {
   CHECK_EQ(a.last.code, CLD_EXITED);
   CHECK_EQ(a.last.pid, child);
   CHECK_EQ(a.last.status, 7);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   fixture_close(&f);
 }
 

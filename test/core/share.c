@@ -300,7 +300,9 @@ static void a_flood_does_not_lose_the_exit_of_a_child(void) {
   spawn(&f.loop, &process);
   raise_times(SIGUSR1, scaled(100000));
   /* It has ended, and the loop has not been round. */
-  CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(UNINTERRUPTED(
+               waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT)),
+           0);
   run_both(1);
   run_until(&f.loop, &b.signals, scaled(100000));
   check_no_zombie();
@@ -350,7 +352,7 @@ static void a_watcher_may_wait_for_its_own_children(void) {
     _exit(7);
   spawn(&f.loop, &process);
   run_both(1);
-  CHECK_EQ(waitpid(own, &status, 0), own);
+  CHECK_EQ(UNINTERRUPTED(waitpid(own, &status, 0)), own);
   CHECK_EQ(WEXITSTATUS(status), 7);
   check_no_zombie();
   fixture_close(&f);
@@ -460,7 +462,7 @@ static void check_stops(unsigned flags, unsigned long expected) {
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, flags), 0);
   recorder_start(&a, SIGCHLD);
   child = start_stopping_child();
-  CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, WUNTRACED)), child);
   CHECK(WIFSTOPPED(status));
   /* The kernel lets waitpid() see the stop before it sends the signal. */
   if (expected > 0)
@@ -468,7 +470,7 @@ static void check_stops(unsigned flags, unsigned long expected) {
   uvsig_flush(&f.sig);
   CHECK_EQ(a.calls, expected);
   CHECK_EQ(kill(child, SIGCONT), 0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   /* Of the end it is told all the same, and then of all that was before. */
   if (expected == 0)
     run_until(&f.loop, &a.calls, 1);
@@ -752,7 +754,7 @@ static void a_child_of_a_fork_dies_by_a_shared_signal(void) {
 
   fixture_open(&f, NULL);
   die_by_usr1();
-  CHECK(waitpid(-1, &status, 0) > 0);
+  CHECK(UNINTERRUPTED(waitpid(-1, &status, 0)) > 0);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), SIGUSR1);
   fixture_close(&f);
@@ -775,7 +777,7 @@ static void raise_in_child(bool is_forked) {
     }
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(status, 0);
 }
 
@@ -811,7 +813,7 @@ static void a_child_shares_again_after_uvsig_fork(void) {
     end_both();
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(status, 0);
   check_both(1);
   end_both();

@@ -176,7 +176,7 @@ static void a_child_of_a_fork_in_a_storm_can_close(void) {
       close_in_child(&f);
       _exit(0);
     }
-    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
     CHECK_EQ(status, 0);
     fixture_close(&f);
   }

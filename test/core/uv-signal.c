@@ -144,7 +144,7 @@ static void uv_signal_runs_the_parents_callback_for_a_childs_signal(void) {
     raise(SIGUSR1);
     _exit(0);
   }
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   run_idle(&loop);
   CHECK_EQ(calls, 1);
   close_handle();
@@ -176,10 +176,12 @@ static void uv_spawn_misses_the_exit_of_a_child_in_a_flood(void) {
   options.exit_cb = on_exit_of_child;
   raise_times(SIGUSR1, 100000); /* libuv's signal pipe is full */
   CHECK_EQ(uv_spawn(&loop, &process, &options), 0);
-  CHECK_EQ(waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(UNINTERRUPTED(
+               waitid(P_PID, (id_t) process.pid, &info, WEXITED | WNOWAIT)),
+           0);
   run_idle(&loop);
   CHECK_EQ(exits, 0);
-  CHECK_EQ(waitpid(process.pid, NULL, 0), process.pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(process.pid, NULL, 0)), process.pid);
   uv_close((uv_handle_t*) &process, NULL);
   close_handle();
 }

@@ -585,7 +585,7 @@ static void a_child_of_a_fork_is_not_locked_out(void) {
     CHECK(pid >= 0);
     if (pid == 0)
       _exit(uvsig_alarm(0) != 0);
-    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
     CHECK_EQ(status, 0);
   }
   over = true;

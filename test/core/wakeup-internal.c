@@ -79,7 +79,7 @@ static void no_descriptor_is_left_after_exec(void) {
     execl("/bin/sh", "sh", "-c", script, (char*) NULL);
     _exit(127);
   }
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
   CHECK_EQ(status, 0);
   fixture_close(&f);
 }

@@ -63,7 +63,7 @@ static int be_group(void) {
   }
   say("ready\n");
   name_signals("child");
-  waitpid(pid, NULL, 0);
+  (void) UNINTERRUPTED(waitpid(pid, NULL, 0));
   return 3;
 }
 
@@ -112,7 +112,7 @@ static int be_orphans(void) {
       }
       _exit(orphan < 0);
     }
-    CHECK_EQ(waitpid(middle, NULL, 0), middle);
+    CHECK_EQ(UNINTERRUPTED(waitpid(middle, NULL, 0)), middle);
     CHECK_EQ(read(fds[0], &orphan, sizeof(orphan)), sizeof(orphan));
     close(fds[0]);
     close(fds[1]);

@@ -82,7 +82,7 @@ static bool look_for_end(pid_t pid) {
       return false;
     if (info.si_pid == pid)
       return true;
-    waitpid(info.si_pid, NULL, 0);
+    (void) UNINTERRUPTED(waitpid(info.si_pid, NULL, 0));
   }
 }
 

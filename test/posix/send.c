@@ -112,7 +112,7 @@ static void sigqueue_says_that_there_is_no_such_process(void) {
   CHECK(child >= 0);
   if (child == 0)
     _exit(0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(uvsig_sigqueue(child, SIGUSR1, value), UV_ESRCH);
 }
 
@@ -264,7 +264,7 @@ static void pidfd_send_signal_says_that_the_process_has_gone(void) {
     _exit(0);
   pidfd = (int) syscall(SYS_pidfd_open, child, 0);
   CHECK(pidfd >= 0);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(uvsig_pidfd_send_signal(pidfd, SIGUSR1, NULL, 0), UV_ESRCH);
   close(pidfd);
 #else

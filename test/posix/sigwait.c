@@ -176,7 +176,7 @@ static void sigwaitinfo_has_the_status_of_a_child(void) {
   CHECK_EQ(info.code, CLD_EXITED);
   CHECK_EQ(info.pid, child);
   CHECK_EQ(info.status, 7);
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
 }
 
 static void sigwaitinfo_may_be_told_to_keep_it_to_itself(void) {

@@ -135,7 +135,7 @@ static void serve_as_pid_1(void) {
   }
   CHECK_EQ(sigwait(&set, &signum), 0);
   CHECK_EQ(kill(pid, SIGTERM), 0);
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
   _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 #endif
@@ -183,7 +183,7 @@ static void serve_in_child(void) {
     CHECK_EQ(uvsig_fork(&server.sig), 0);
     server_run();
   }
-  CHECK_EQ(waitpid(heir, &status, 0), heir);
+  CHECK_EQ(UNINTERRUPTED(waitpid(heir, &status, 0)), heir);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), SIGTERM);
   /* Nothing of it has reached the parent. */
@@ -500,7 +500,7 @@ static void close_forgets_what_was_registered_and_leaves_it_as_it_is(void) {
   CHECK_EQ(closed, 1);
   CHECK_EQ(waitpid(pid, &status, WNOHANG), 0); /* no signal for it */
   CHECK_EQ(kill(pid, SIGKILL), 0);
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
 }
 
 static void after_close_another_one_may_begin(void) {

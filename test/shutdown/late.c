@@ -349,7 +349,7 @@ static void have_a_stuck_child(unsigned ms) {
     _exit(0);
   }
   CHECK_EQ(uvsig_shutdown_extend(&sd, LONG_MS), 0); /* not to end before it */
-  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK(WIFEXITED(status));
   CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
   CHECK_EQ(uvsig_shutdown_release(&hold), 0);

@@ -326,7 +326,7 @@ static void the_report_names_the_sender_of_the_first_signal(void) {
     _exit(0);
   }
   server_expect("d");
-  CHECK_EQ(waitpid(sender, NULL, 0), sender);
+  CHECK_EQ(UNINTERRUPTED(waitpid(sender, NULL, 0)), sender);
   server_catch(SIGTERM, 2); /* ours does not matter */
   release_job();
   server_dies(SIGTERM);

@@ -437,7 +437,7 @@ static void serve_forgotten_child(void) {
   CHECK_EQ(uvsig_shutdown_add_child(&server.sd, &entry, pid), 0);
   say('r');
   uv_run(&server.loop, UV_RUN_DEFAULT);
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
   CHECK(WIFSIGNALED(status));
   CHECK_EQ(WTERMSIG(status), SIGKILL);
   server_finish();
