@@ -18,8 +18,9 @@
  *
  * Not promised, so the model does not say it:
  * - Who is called below our handler where the signal comes to it for the second
- *   time (ours over a foreign library over ours). That nobody is called twice
- *   holds there, too.
+ *   time (ours over a foreign library over ours), but for the simplest case: ours
+ *   was installed twice, and is installed. Then it is what ours was installed over
+ *   first. That nobody is called twice holds always.
  * - What is below our handler, where ours was installed more than once and the
  *   signal comes to it from a foreign library, or a foreign library has put ours
  *   back. Nor what comes back then.
@@ -114,7 +115,8 @@ static int installed(void) {
 /* --- The model ---------------------------------------------------------------- */
 
 static struct {
-  int found;           /* what ours was installed over last, if that is sure */
+  int first;           /* what ours was installed over first, */
+  int found;           /* and last, if that is sure */
   bool is_found[NONE]; /* at any time */
   int installs;
   bool is_on_top; /* nobody has called sigaction() since */
@@ -150,37 +152,36 @@ static void mark_reached(int whose, bool* reached) {
 
 struct prediction {
   bool is_called[FOREIGN]; /* exactly once */
-  bool is_told;            /* each watcher */
+  int visits;              /* of our handler: then each watcher is told */
   bool is_complete;        /* nobody else is called */
 };
 
-/* Is it sure what our handler calls? */
-static bool is_below_known(void) {
-  return ours.found != NONE && (ours.installs == 1 || installed() == OURS);
+/* What our handler calls where the signal comes to it for the `visit`th time. */
+static int next_of_ours(int visit) {
+  if (is_watched(0) && !is_watched(UVSIG_CHAIN))
+    return IGNORED;
+  if (visit == 1)
+    return ours.found != NONE && (ours.installs == 1 || installed() == OURS)
+               ? ours.found
+               : NONE;
+  return visit == 2 && ours.installs == 2 && ours.is_on_top ? ours.first : NONE;
 }
 
 static struct prediction predict(void) {
-  struct prediction p = {{false}, false, false};
-  bool is_sure;
+  struct prediction p = {{false}, 0, false};
   int at = installed();
 
   while (at != IGNORED) {
+    if (at == NONE)
+      return p;
     if (at == OURS) {
-      is_sure = !p.is_told && is_below_known();
-      p.is_told = true;
-      if (!is_sure)
-        return p;
-      if (is_watched(0) && !is_watched(UVSIG_CHAIN))
-        break;
-      at = ours.found;
-    } else {
-      if (p.is_called[at])
-        return p; /* ours must see to it that it is not called twice */
-      p.is_called[at] = true;
-      if (at == BASE || !chains[at])
-        break;
-      at = owner_of(saved[at]);
+      at = next_of_ours(++p.visits);
+      continue;
     }
+    if (p.is_called[at])
+      return p; /* ours must see to it that it is not called twice */
+    p.is_called[at] = true;
+    at = at != BASE && chains[at] ? owner_of(saved[at]) : IGNORED;
   }
   p.is_complete = true;
   return p;
@@ -191,7 +192,8 @@ static struct prediction predict(void) {
 static void raise_and_check(void) {
   unsigned long told[WATCHERS];
   struct prediction p = predict();
-  bool gives_way = installed() == OURS && !is_watched(0) && is_below_known();
+  bool gives_way =
+      installed() == OURS && !is_watched(0) && next_of_ours(1) != NONE;
   bool is_told;
   int i;
 
@@ -209,7 +211,7 @@ static void raise_and_check(void) {
     CHECK(calls[i] == 0 || p.is_called[i] || !p.is_complete);
   }
   for (i = 0; i < WATCHERS; i++) {
-    is_told = p.is_told && uvsig_watcher_is_active(&watchers[i].w);
+    is_told = p.visits > 0 && uvsig_watcher_is_active(&watchers[i].w);
     CHECK_EQ(watchers[i].signals - told[i], is_told);
   }
   if (gives_way)
@@ -225,6 +227,8 @@ static void start_watcher(int i) {
   SAY("watcher %d starts%s, over %d\n", i, flags ? ", chained" : "", before);
   if (before == OURS || installed() != OURS)
     return;
+  if (ours.installs == 0)
+    ours.first = before;
   ours.found = before;
   ours.is_found[before] = true;
   ours.installs++;
