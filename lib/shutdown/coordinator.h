@@ -3,6 +3,7 @@
 #ifndef UVSIG_SHUTDOWN_COORDINATOR_H
 #define UVSIG_SHUTDOWN_COORDINATOR_H
 
+#include "../hub.h"
 #include "connection.h"
 #include "escalate.h"
 #include "watchdog.h"

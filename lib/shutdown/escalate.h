@@ -6,7 +6,7 @@
 #ifndef UVSIG_SHUTDOWN_ESCALATE_H
 #define UVSIG_SHUTDOWN_ESCALATE_H
 
-#include "../internal.h"
+#include "../base.h"
 
 #define UVSIG__MS UINT64_C(1000000) /* in nanoseconds */
 

@@ -5,6 +5,7 @@
  * of this directory, which do not call it. Runs in the loop thread.
  */
 
+#include "../disposition.h"
 #include "coordinator.h"
 #include "notify.h"
 #include "report.h"

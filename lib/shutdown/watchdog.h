@@ -3,7 +3,7 @@
 #ifndef UVSIG_SHUTDOWN_WATCHDOG_H
 #define UVSIG_SHUTDOWN_WATCHDOG_H
 
-#include "../internal.h"
+#include "../base.h"
 
 struct uvsig__coordinator;
 
