@@ -281,20 +281,26 @@ static bool blocks_everything(const char* tid) {
   return true;
 }
 
-/* The kernel's own, for an io_uring of libuv's (1.45 and later), come and go. */
+/* The kernel's own, for an io_uring of libuv's (1.45 and later): they come and
+ * go. The flag is Linux's PF_IO_WORKER; the name, iou-*, comes a little later. */
 static bool is_kernels(const char* tid) {
   char path[300];
-  char name[8] = "";
+  char line[512] = "";
+  const char* end;
+  unsigned flags = 0;
   FILE* file;
 
-  snprintf(path, sizeof(path), "/proc/self/task/%s/comm", tid);
+  snprintf(path, sizeof(path), "/proc/self/task/%s/stat", tid);
   file = fopen(path, "re");
   if (file == NULL) /* it has just ended */
     return false;
-  if (fgets(name, sizeof(name), file) == NULL)
-    name[0] = 0;
+  if (fgets(line, sizeof(line), file) == NULL)
+    line[0] = '\0';
   fclose(file);
-  return strncmp(name, "iou-", 4) == 0;
+  end = strrchr(line, ')'); /* the name may have any character */
+  if (end == NULL || sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+    return false;
+  return (flags & 0x10) != 0;
 }
 
 /* t: how many threads there are; b: how many of them block every signal. */
