@@ -248,7 +248,7 @@ UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
  *   UV_EPERM   not the loop thread
  *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_EOF     somebody closed the other end of the wakeup fd, or another code
- *              of read(2)
+ *              of read(2) or poll(2)
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_pause(uvsig_t* sig);
 

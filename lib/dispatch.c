@@ -8,6 +8,7 @@
 #include "source.h"
 #include "wakeup.h"
 
+#include <errno.h>
 #include <poll.h>
 
 /* Is there a byte in the pipe for a signal that is neither delivered nor
@@ -378,6 +379,7 @@ int uvsig_pause(uvsig_t* sig) {
     if (!is_watching(hub))
       return UV_EINVAL;
     /* EINTR: a handler ran, maybe ours. What it wrote is readable. */
-    poll(&pollfd, 1, -1);
+    if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+      return UVSIG__ERR(errno);
   }
 }

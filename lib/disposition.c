@@ -209,6 +209,7 @@ static bool uninstall(int signum) {
   previous = uvsig__get_previous(signum);
   /* First: what is back in its place, and calls ours, is not to be called. */
   atomic_store(&uvsig__shared.restored[signum], true);
+  /* Refused, where ours was not: a stop cannot be undone for that. */
   sigaction(signum, &previous, NULL);
   return true;
 }
@@ -326,8 +327,9 @@ void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   if (is_alone(subscription) &&
       sigaction(subscription->signum, NULL, &current) == 0 &&
       uvsig__is_ours(&current)) {
-    sigaction(subscription->signum, &ignore, NULL);
-    sigaction(subscription->signum, &current, NULL);
+    /* Only if it is ignored now, it has to be put back. */
+    if (sigaction(subscription->signum, &ignore, NULL) == 0)
+      sigaction(subscription->signum, &current, NULL);
   }
   uvsig__unlock();
 }

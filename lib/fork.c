@@ -124,6 +124,7 @@ int uvsig_fork(uvsig_t* sig) {
   if (err != 0)
     return err;
   hub->inherited = false;
+  /* Fails for a handle that is closing alone, which has been asked above. */
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
   open_masks(hub);
   return 0;

@@ -72,6 +72,13 @@ static int start_handle(struct uvsig__source* source) {
   return uv_signal_start(&source->share, ignore, source->sub.signum);
 }
 
+/* To read an action is refused for no signal that could be started; where a
+ * filter of system calls does, it does so from the first time on. */
+static int get_action(int signum, struct sigaction* action) {
+  memset(action, 0, sizeof(*action));
+  return sigaction(signum, NULL, action) == 0 ? 0 : UVSIG__ERR(errno);
+}
+
 /* Have a handle of libuv's for the signal. Ours may be installed, or not
  * yet. */
 int uvsig__share_open(struct uvsig__source* source) {
@@ -82,14 +89,15 @@ int uvsig__share_open(struct uvsig__source* source) {
   int err;
 
   uvsig__lock();
-  sigaction(signum, NULL, &before);
+  err = get_action(signum, &before);
   first = before;
-  if (uvsig__is_ours(&before))
+  if (err == 0 && uvsig__is_ours(&before))
     first = uvsig__get_previous(signum);
-  err = start_handle(source);
+  if (err == 0)
+    err = start_handle(source);
   if (err == 0) {
     opened[signum]++;
-    sigaction(signum, NULL, &after);
+    (void) get_action(signum, &after); /* as before */
     /* Where those were all in use: most likely. */
     if (!uvsig__knows_libuvs() && !uvsig__is_ours(&after))
       know(&after);
@@ -99,6 +107,7 @@ int uvsig__share_open(struct uvsig__source* source) {
       has_found[signum] = true;
       if (uvsig__is_ours(&before)) {
         uvsig__set_previous(signum, &after);
+        /* Refused: a start installs it again, and says so then. */
         sigaction(signum, &before, NULL);
       }
     }
@@ -241,11 +250,11 @@ void uvsig__share_close(struct uvsig__source* source) {
   struct sigaction after;
 
   uvsig__lock();
-  sigaction(signum, NULL, &before);
+  (void) get_action(signum, &before);
   /* Whoever closes all that uv_walk() finds has stopped it. */
   if (!is_closing)
     uv_signal_stop(&source->share);
-  sigaction(signum, NULL, &after);
+  (void) get_action(signum, &after);
   if (uvsig__is_libuvs(&after)) {
     /* There are one-shot handles left, for which it has installed it anew. */
     if (uvsig__is_handler(&before) && !uvsig__is_libuvs(&before)) {

@@ -99,7 +99,7 @@ static uint64_t read_clock(int which) {
 #endif
   if (which == UVSIG_ITIMER_REAL)
     return uvsig__now();
-  getrusage(RUSAGE_SELF, &usage);
+  getrusage(RUSAGE_SELF, &usage); /* fails for a wrong argument alone */
   return to_ns(&usage.ru_utime) +
          (which == UVSIG_ITIMER_PROF ? to_ns(&usage.ru_stime) : 0);
 }

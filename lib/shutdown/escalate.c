@@ -58,6 +58,7 @@ static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
     return;
   spec.it_value.tv_sec = (time_t) (ms / 1000);
   spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
+  /* Fails for a wrong argument alone. */
   timer_settime(e->timer, 0, &spec, NULL);
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static bool no_thread;
 static bool no_pidfd;
 static bool no_atfork;
 static bool twice_atfork;
+static bool no_poll_call;
 static bool no_key;
 static bool no_specific;
 
@@ -114,6 +116,16 @@ int __real_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
   return no_thread ? UV_EAGAIN : __real_uv_thread_create(tid, entry, arg);
+}
+
+int __real_poll(struct pollfd* fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout) {
+  if (no_poll_call && timeout != 0) {
+    errno = ENOMEM;
+    return -1;
+  }
+  return __real_poll(fds, count, timeout);
 }
 
 int __real_pthread_atfork(void (*before)(void),
@@ -441,6 +453,18 @@ static void siginterrupt_that_sigaction_refuses_says_why_and_forgets(void) {
   fixture_close(&f);
 }
 
+static void pause_that_cannot_sleep_says_why_and_may_be_called_again(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  no_poll_call = true;
+  CHECK_EQ(uvsig_pause(&f.sig), UV_ENOMEM);
+  no_poll_call = false;
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_pause(&f.sig), 1);
+  fixture_close(&f);
+}
+
 static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
   (void) req;
   (void) status;
@@ -733,6 +757,7 @@ int main(void) {
       TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
       TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),
       TEST(siginterrupt_that_sigaction_refuses_says_why_and_forgets),
+      TEST(pause_that_cannot_sleep_says_why_and_may_be_called_again),
       TEST(wait_start_without_memory_says_enomem_and_calls_nobody),
       TEST(wait_start_that_sigaction_refuses_says_why_and_calls_nobody),
       TEST(itimer_start_without_memory_says_enomem_and_keeps_the_old),
