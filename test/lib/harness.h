@@ -25,6 +25,9 @@
 #include <cmocka.h>
 #include <uvsig.h>
 
+/* Milliseconds: for what must not be over before the test is. */
+enum { LONG_MS = 3600 * 1000 };
+
 typedef void (*test_fn)(void);
 
 /* A test that passes when `fn` returns in its child. */

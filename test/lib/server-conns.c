@@ -210,10 +210,26 @@ int server_listen(void) {
   return add_and_listen();
 }
 
-int server_listen_at(const char* path) {
+static char directory[SERVER_NAMES];
+static char path[SERVER_NAMES + 8];
+
+static void serve_path(void) {
+  server_open();
   CHECK_EQ(uv_pipe_init(&server.loop, &listener.pipe, 0), 0);
   CHECK_EQ(uv_pipe_bind(&listener.pipe, path), 0);
-  return add_and_listen();
+  CHECK_EQ(add_and_listen(), 0);
+  server_run();
+}
+
+void server_start_at_path(void) {
+  snprintf(directory, sizeof(directory), "/tmp/uvsig-test-XXXXXX");
+  CHECK(mkdtemp(directory) != NULL);
+  snprintf(path, sizeof(path), "%s/socket", directory);
+  server_start(serve_path);
+}
+
+void server_remove_path(void) {
+  CHECK_EQ(rmdir(directory), 0);
 }
 
 static long answer_all(void) {
@@ -299,7 +315,7 @@ int client_connect(void) {
                    sizeof(address));
 }
 
-int client_connect_to(const char* path) {
+int client_connect_to_path(void) {
   struct sockaddr_un address;
 
   memset(&address, 0, sizeof(address));
@@ -346,24 +362,4 @@ long client_read_all(int fd) {
   }
   close(fd);
   return sum;
-}
-
-/* --- In the test: files --------------------------------------------------- */
-
-static char scratch[SERVER_NAMES];
-
-const char* scratch_path(const char* name) {
-  static char path[2 * SERVER_NAMES];
-
-  if (scratch[0] == 0) {
-    snprintf(scratch, sizeof(scratch), "/tmp/uvsig-test-XXXXXX");
-    CHECK(mkdtemp(scratch) != NULL);
-  }
-  snprintf(path, sizeof(path), "%s/%s", scratch, name);
-  return path;
-}
-
-void scratch_remove(void) {
-  CHECK_EQ(rmdir(scratch), 0);
-  scratch[0] = 0;
 }

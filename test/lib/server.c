@@ -186,10 +186,10 @@ void server_init(void) {
   memset(&server, 0, sizeof(server));
   memset(&ended, 0, sizeof(ended));
   uvsig_shutdown_options_init(&server.options);
-  server.options.debounce_ms = SERVER_LONG;
-  server.options.grace_ms = SERVER_LONG;
-  server.options.hard_ms = SERVER_LONG;
-  server.options.linger_ms = SERVER_LONG;
+  server.options.debounce_ms = LONG_MS;
+  server.options.grace_ms = LONG_MS;
+  server.options.hard_ms = LONG_MS;
+  server.options.linger_ms = LONG_MS;
 }
 
 void server_start(void (*serve)(void)) {

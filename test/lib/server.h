@@ -38,8 +38,7 @@ struct conn {
 enum {
   SERVER_BIG = 16 * 1024 * 1024,
   SERVER_NAMES = 64,
-  SERVER_PATIENCE = 120,    /* seconds */
-  SERVER_LONG = 3600 * 1000 /* milliseconds: for what must not take long */
+  SERVER_PATIENCE = 120 /* seconds */
 };
 
 struct server {
@@ -84,9 +83,8 @@ void server_run(void) __attribute__((noreturn));
 void server_finish(void) __attribute__((noreturn));
 /* Wait for a byte of the test's without running the loop. */
 void server_sleep(void);
-/* Listen on a port of 127.0.0.1, or at a path. A refusal is returned. */
+/* Listen on a port of 127.0.0.1. A refusal is returned. */
 int server_listen(void);
-int server_listen_at(const char* path);
 void server_close_listener(void);
 void conn_close(struct conn* conn);
 /* Without a word to the shutdown. */
@@ -125,6 +123,10 @@ extern struct server_end ended;
  * hard and linger are long. What is to pass the test makes short. */
 void server_init(void);
 void server_start(void (*serve)(void));
+/* The one that listens, but on a UNIX socket in a directory of its own, which is
+ * to be removed at the end. */
+void server_start_at_path(void);
+void server_remove_path(void);
 void server_signal(int signum);
 /* Send `signum`, and wait until the server has caught it for the nth time. */
 void server_catch(int signum, long nth);
@@ -162,7 +164,7 @@ void server_exits_at_once(int code);
 
 /* Connections to the server. What is expected comes, or the test fails. */
 int client_connect(void);
-int client_connect_to(const char* path);
+int client_connect_to_path(void);
 void client_send(int fd, const char* text);
 void client_expect(int fd, const char* text);
 /* The server has closed it, and has not reset it; it is closed here too. */
@@ -170,8 +172,5 @@ void client_expect_end(int fd);
 /* Read until the end, and close. UV_ECONNRESET, or how many bytes came. */
 long client_read_all(int fd);
 
-/* A directory for one test, and a path in it. */
-const char* scratch_path(const char* name);
-void scratch_remove(void);
 
 #endif /* SERVER_H */

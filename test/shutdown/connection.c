@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000, CLIENTS = 5 };
+enum { CLIENTS = 5 };
 
 static int clients[CLIENTS];
 
@@ -30,7 +30,6 @@ static void check_counts(unsigned closed, unsigned forced, unsigned open) {
 
 static void prepare(uvsig_shutdown_idle_t idle) {
   server_init();
-  server.options.grace_ms = LONG;
   server.options.idle = idle;
 }
 
@@ -131,25 +130,12 @@ static void what_comes_before_the_loop_sees_the_signal_is_served_too(void) {
   check_backlog(client_connect, true);
 }
 
-static char path[128];
-
-static int connect_to_path(void) {
-  return client_connect_to(path);
-}
-
-static void serve_path(void) {
-  server_open();
-  CHECK_EQ(server_listen_at(path), 0);
-  server_run();
-}
-
 static void what_waits_on_a_unix_socket_is_accepted_and_served(void) {
   prepare(UVSIG_SHUTDOWN_IDLE_CLOSE);
   server.on_question = be_away;
-  snprintf(path, sizeof(path), "%s", scratch_path("socket"));
-  server_start(serve_path);
-  check_backlog(connect_to_path, true);
-  scratch_remove();
+  server_start_at_path();
+  check_backlog(client_connect_to_path, true);
+  server_remove_path();
 }
 
 static void serve_connections_and_job(void) {
@@ -358,7 +344,7 @@ static void the_spread_takes_no_longer_than_the_grace(void) {
 
   for (;;) {
     prepare(UVSIG_SHUTDOWN_IDLE_SPREAD);
-    server.options.spread_ms = LONG;
+    server.options.spread_ms = LONG_MS;
     server.options.grace_ms = grace_ms;
     start_with_clients(CLIENTS);
     server_signal(SIGTERM);
@@ -375,7 +361,7 @@ static void the_spread_takes_no_longer_than_the_grace(void) {
 
 static void one_that_becomes_idle_during_the_spread_is_closed_then(void) {
   prepare(UVSIG_SHUTDOWN_IDLE_SPREAD);
-  server.options.spread_ms = LONG;
+  server.options.spread_ms = LONG_MS;
   start_with_clients(3);
   client_send(clients[0], "s");
   server_ask_until(SERVER_BUSY, 1);
@@ -439,7 +425,7 @@ static void open_shutdown(unsigned grace_ms) {
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.grace_ms = grace_ms;
-  options.hard_ms = LONG;
+  options.hard_ms = LONG_MS;
   options.phase_cb = phase_cb;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
@@ -484,7 +470,7 @@ static void check_freeing(uvsig_shutdown_event_t event,
   acts_on = event;
   act = how;
   acted = 0;
-  open_shutdown(event == UVSIG_SHUTDOWN_CONNECTION_FORCE ? 10 : LONG);
+  open_shutdown(event == UVSIG_SHUTDOWN_CONNECTION_FORCE ? 10 : LONG_MS);
   for (i = 0; i < BARE; i++) {
     bare[i] = add_bare();
     if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE)
@@ -519,7 +505,7 @@ static void a_busy_one_may_become_idle_when_it_is_told_to_drain(void) {
 
   acts_on = UVSIG_SHUTDOWN_CONNECTION_DRAIN;
   act = finish_at_once;
-  open_shutdown(LONG);
+  open_shutdown(LONG_MS);
   for (i = 0; i < BARE; i++) {
     bare[i] = add_bare();
     CHECK_EQ(uvsig_shutdown_connection_busy(&bare[i]->c), 0);
@@ -549,7 +535,7 @@ static void those_that_come_while_draining_are_told_like_any_other(void) {
   acts_on = UVSIG_SHUTDOWN_CONNECTION_DRAIN;
   act = finish_at_once;
   phase_cb = add_when_draining;
-  open_shutdown(LONG);
+  open_shutdown(LONG_MS);
   shut_down();
   CHECK_EQ(acted, 2);
   CHECK_EQ(bare[0]->told[UVSIG_SHUTDOWN_CONNECTION_CLOSE], 1);
@@ -584,7 +570,7 @@ static void count_stop(uvsig_shutdown_listener_t* l) {
 static void open_listeners(uvsig_shutdown_listener_cb cb) {
   int i;
 
-  open_shutdown(LONG);
+  open_shutdown(LONG_MS);
   for (i = 0; i < 3; i++) {
     listeners[i].data = &stopped;
     CHECK_EQ(uvsig_shutdown_add_listener(&sd, &listeners[i], NULL, cb), 0);
@@ -623,7 +609,7 @@ static void a_listener_that_does_not_listen_yet_holds_nothing_up(void) {
   static uv_tcp_t tcp;
   uvsig_shutdown_listener_t l;
 
-  open_shutdown(LONG);
+  open_shutdown(LONG_MS);
   CHECK_EQ(uv_tcp_init(&f.loop, &tcp), 0);
   CHECK_EQ(
       uvsig_shutdown_add_listener(&sd, &l, (uv_stream_t*) &tcp, stop_stream),

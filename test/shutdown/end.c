@@ -15,8 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000 };
-
 /* --- The exit status ------------------------------------------------------ */
 
 static void exit_by(uvsig_shutdown_exit_t policy) {
@@ -196,7 +194,6 @@ static void a_child_of_fork_goes_through_its_own_shutdown(void) {
   pid_t child;
 
   server_init();
-  server.options.grace_ms = LONG;
   server.on_question = tell_pid;
   server_start(serve_in_child);
   server_expect("r");
@@ -265,8 +262,8 @@ static void run_loop(void* argument) {
   s->thread = uv_thread_self();
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
-  options.grace_ms = LONG;
-  options.hard_ms = LONG;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
   options.phase_cb = count_phase;
   CHECK_EQ(uv_loop_init(&s->loop), 0);
   CHECK_EQ(uvsig_init(&s->loop, &s->sig, NULL), 0);
@@ -319,7 +316,7 @@ static void on_async(uv_async_t* handle) {
 static void serve_leftovers(void) {
   server_open();
   CHECK_EQ(uv_timer_init(&server.loop, &timer), 0);
-  CHECK_EQ(uv_timer_start(&timer, on_timer, LONG, LONG), 0);
+  CHECK_EQ(uv_timer_start(&timer, on_timer, LONG_MS, LONG_MS), 0);
   CHECK_EQ(uv_timer_init(&server.loop, &harmless), 0); /* not started */
   CHECK_EQ(uv_async_init(&server.loop, &async, on_async), 0);
   say('r');

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000 };
-
 static struct fixture f;
 static uvsig_shutdown_t sd;
 static unsigned closed;
@@ -43,8 +41,8 @@ static void open_shutdown(void) {
 
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
-  options.grace_ms = LONG;
-  options.hard_ms = LONG;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
   options.phase_cb = on_phase;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 /* Long enough that nothing but what is tested ends it in time. */
-#define LONG_MS 3600000u
 
 static struct fixture f;
 static uvsig_shutdown_t sd;

@@ -11,16 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000 };
-
-static char path[128];
 static int client;
-
-static void serve_path(void) {
-  server_open();
-  CHECK_EQ(server_listen_at(path), 0);
-  server_run();
-}
 
 static char big[SERVER_BIG];
 
@@ -85,8 +76,6 @@ static long use_conn(int question) {
 
 static void init_with_linger(unsigned linger_ms) {
   server_init();
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
   server.options.linger_ms = linger_ms;
   server.on_question = use_conn;
 }
@@ -99,10 +88,9 @@ static void start_on_tcp(void) {
 }
 
 static void start_on_path(void) {
-  snprintf(path, sizeof(path), "%s", scratch_path("socket"));
-  server_start(serve_path);
+  server_start_at_path();
   server_expect("r");
-  client = client_connect_to(path);
+  client = client_connect_to_path();
   server_ask_until(SERVER_ACCEPTED, 1);
 }
 
@@ -135,21 +123,21 @@ static void check_whole_response(void) {
 }
 
 static void the_last_response_arrives_although_more_was_sent(void) {
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_tcp();
   check_whole_response();
 }
 
 static void the_last_response_arrives_over_a_unix_socket_too(void) {
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_path();
   check_whole_response();
-  scratch_remove();
+  server_remove_path();
 }
 
 /* What the two tests above are about: this is why there is a linger. */
 static void with_a_plain_close_the_same_response_is_cut(void) {
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_tcp();
   send_more_than_is_read();
   CHECK_EQ(server_ask('c'), 0);
@@ -159,9 +147,9 @@ static void with_a_plain_close_the_same_response_is_cut(void) {
 }
 
 static void a_busy_connection_is_forced_without_cutting_what_was_written(void) {
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   server.options.debounce_ms = 0;
-  server.options.hard_ms = LONG;
+  server.options.hard_ms = LONG_MS;
   start_on_tcp();
   client_send(client, "b"); /* more than the kernel takes at once */
   client_send(client, "k");
@@ -181,7 +169,7 @@ static void what_the_peer_goes_on_to_send_is_thrown_away(void) {
   char more[64 * 1024];
   int i;
 
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_tcp();
   send_more_than_is_read();
   CHECK_EQ(server_ask('s'), 0);
@@ -219,17 +207,19 @@ static void a_peer_on_a_unix_socket_is_closed_after_linger_ms(void) {
   init_with_linger(100);
   start_on_path();
   check_end_by_time();
-  scratch_remove();
+  server_remove_path();
 }
 
 static void a_peer_that_closes_ends_it_at_once(void) {
-  init_with_linger(LONG);
+  char byte;
+
+  init_with_linger(LONG_MS);
   start_on_tcp();
   client_send(client, "u");
   server_ask_until(SERVER_BUSY, 1);
   CHECK_EQ(server_ask('s'), 0);
   client_expect(client, "ok");
-  CHECK_EQ(UNINTERRUPTED(recv(client, path, 1, 0)), 0);
+  CHECK_EQ(UNINTERRUPTED(recv(client, &byte, 1, 0)), 0);
   server_ask(SERVER_OPEN);
   CHECK_EQ(server_ask(SERVER_OPEN), 1);
   close(client);
@@ -240,7 +230,7 @@ static void a_peer_that_closes_ends_it_at_once(void) {
 static void a_peer_that_resets_ends_it_at_once(void) {
   const struct linger hard = {1, 0};
 
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_tcp();
   client_send(client, "u");
   server_ask_until(SERVER_BUSY, 1);
@@ -252,7 +242,7 @@ static void a_peer_that_resets_ends_it_at_once(void) {
 }
 
 static void a_drain_waits_for_what_lingers(void) {
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_tcp();
   client_send(client, "u");
   server_ask_until(SERVER_BUSY, 1);
@@ -272,7 +262,7 @@ static void a_drain_waits_for_what_lingers(void) {
 
 static void a_peer_that_never_reads_does_not_outlast_the_deadlines(void) {
   do {
-    init_with_linger(LONG);
+    init_with_linger(LONG_MS);
     server.options.grace_ms = 100;
     server.options.hard_ms = 100;
     start_on_tcp();
@@ -290,7 +280,7 @@ static void a_peer_that_never_reads_does_not_outlast_the_deadlines(void) {
 
 static void one_that_lingers_while_running_does_not_outlast_them_either(void) {
   do {
-    init_with_linger(LONG);
+    init_with_linger(LONG_MS);
     server.options.grace_ms = 100;
     server.options.hard_ms = 100;
     start_on_tcp();
@@ -323,7 +313,7 @@ static void what_lingers_when_forcing_begins_has_linger_ms_left(void) {
 }
 
 static void an_idle_connection_is_closed_at_once_when_draining(void) {
-  init_with_linger(LONG);
+  init_with_linger(LONG_MS);
   start_on_tcp();
   client_send(client, "g");
   client_expect(client, "ok");

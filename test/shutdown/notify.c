@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000, PATIENCE = 120 };
+enum { PATIENCE = 120 };
 
 static struct fixture f;
 static uvsig_shutdown_t sd;
@@ -133,8 +133,8 @@ static void prepare(void) {
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.debounce_ms = 0;
   options.exit_count = 0;
-  options.grace_ms = LONG;
-  options.hard_ms = LONG;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
 }
 
 static void open_shutdown(void) {
@@ -248,8 +248,8 @@ static void stopping_is_told_once_whatever_follows(void) {
   listen_at_path();
   prepare();
   options.delay_ms = 20;
-  options.grace_ms = LONG;
-  options.hard_ms = LONG;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
   open_shutdown();
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
   raise(SIGTERM);
@@ -326,11 +326,11 @@ static void the_time_that_is_left_is_told_while_draining(void) {
   collect();
   before = count("EXTEND_TIMEOUT_USEC=");
   CHECK(before >= 1);
-  check_extension(since_us, LONG + 1000);
-  CHECK_EQ(uvsig_shutdown_extend(&sd, LONG), 0);
+  check_extension(since_us, LONG_MS + 1000);
+  CHECK_EQ(uvsig_shutdown_extend(&sd, LONG_MS), 0);
   collect();
   CHECK(count("EXTEND_TIMEOUT_USEC=") > before);
-  check_extension(since_us, 2 * LONG + 1000);
+  check_extension(since_us, 2 * LONG_MS + 1000);
   CHECK_EQ(uvsig_shutdown_release(&hold), 0);
   finish();
   stop_listening();

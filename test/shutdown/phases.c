@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000 };
-
 static void start_job(void) {
   server_start(serve_job);
   server_expect("r");
@@ -59,8 +57,6 @@ static void the_first_sigint_drains_and_the_process_dies_by_it(void) {
 static void the_second_signal_after_the_debounce_forces(void) {
   server_init();
   server.options.debounce_ms = 50;
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
   start_job();
   server_signal(SIGTERM);
   server_expect("d");
@@ -77,7 +73,6 @@ static void the_second_signal_after_the_debounce_forces(void) {
 static void a_forced_shutdown_ends_as_soon_as_all_is_finished(void) {
   server_init();
   server.options.debounce_ms = 0;
-  server.options.hard_ms = LONG;
   start_job();
   server_signal(SIGTERM);
   server_expect("d");
@@ -93,7 +88,6 @@ static void a_forced_shutdown_ends_as_soon_as_all_is_finished(void) {
 static void the_third_signal_ends_the_process(void) {
   server_init();
   server.options.debounce_ms = 0;
-  server.options.hard_ms = LONG;
   start_job();
   server_signal(SIGTERM);
   server_expect("d");
@@ -160,7 +154,6 @@ static void the_counts_are_options(void) {
   server.options.debounce_ms = 0;
   server.options.forced_count = 3;
   server.options.exit_count = 5;
-  server.options.hard_ms = LONG;
   start_job();
   server_catch(SIGTERM, 1);
   server_catch(SIGTERM, 2);
@@ -203,8 +196,8 @@ static void a_signal_that_is_set_to_be_graceful_is(void) {
 
 static void check_forced_at_once(int signum) {
   init_like_nginx();
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
+  server.options.grace_ms = LONG_MS;
+  server.options.hard_ms = LONG_MS;
   start_job();
   server_signal(signum);
   server_await('f');
@@ -223,8 +216,8 @@ static void a_signal_that_is_set_to_force_ends_a_graceful_drain(void) {
   init_like_nginx();
   server.options.exit_count = 0;
   server.options.debounce_ms = 0;
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
+  server.options.grace_ms = LONG_MS;
+  server.options.hard_ms = LONG_MS;
   start_job();
   server_catch(SIGQUIT, 1);
   server_catch(SIGQUIT, 2);
@@ -250,7 +243,6 @@ static void serve_late_listener(void) {
 
 static void a_signal_before_the_listener_exists_keeps_it_from_existing(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server_start(serve_late_listener);
   server_expect("o");
   server_signal(SIGTERM);
@@ -270,7 +262,6 @@ static void a_signal_before_the_loop_runs_is_not_lost(void) {
   pid_t pid;
 
   server_init();
-  server.options.grace_ms = LONG;
   server_start(serve_own_signal);
   pid = server_pid;
   server_expect("rd");
@@ -349,8 +340,6 @@ static long request(int question) {
 
 static void start_job_with_requests(void) {
   server_init();
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
   server.on_question = request;
   start_job();
 }
@@ -441,7 +430,6 @@ static void serve_thread(void) {
 
 static void a_request_from_a_thread_wakes_the_loop(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server_start(serve_thread);
   server_expect("rd");
   server_exits(0);
@@ -460,7 +448,6 @@ static void serve_handler(void) {
 
 static void a_request_from_a_signal_handler_wakes_the_loop(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server_start(serve_handler);
   server_expect("r");
   server_signal(SIGUSR1);
@@ -508,8 +495,7 @@ static void a_server_that_is_not_ready_still_serves(void) {
 
   server_init();
   server.options.debounce_ms = 0;
-  server.options.delay_ms = LONG;
-  server.options.hard_ms = LONG;
+  server.options.delay_ms = LONG_MS;
   server_start(serve_connections);
   server_expect("r");
   before = client_connect();
@@ -535,7 +521,6 @@ static void a_server_that_is_not_ready_still_serves(void) {
 
 static void with_nothing_to_wait_for_it_is_done_at_once(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server_start(serve_connections);
   server_expect("r");
   server_signal(SIGTERM);
@@ -557,7 +542,6 @@ static void extend_draining(uvsig_shutdown_phase_t phase) {
 static void extend_makes_draining_longer(void) {
   server_init();
   server.options.grace_ms = 50;
-  server.options.hard_ms = LONG;
   server.on_phase = extend_draining;
   start_job();
   server_signal(SIGTERM);

@@ -8,14 +8,12 @@
 
 #include <string.h>
 
-enum { LONG = 3600 * 1000 };
-
 static struct fixture f;
 static uvsig_shutdown_t sd;
 static uvsig_reload_t reload;
 static unsigned long calls;
 static bool finishes; /* in its callback */
-static unsigned hard_ms = LONG;
+static unsigned hard_ms = LONG_MS;
 static void (*then)(void);
 
 static void on_reload(uvsig_reload_t* r) {
@@ -32,7 +30,7 @@ static void open_shutdown(int watch_ignored) {
 
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
-  options.grace_ms = LONG;
+  options.grace_ms = LONG_MS;
   options.hard_ms = hard_ms;
   options.watch_ignored = watch_ignored;
   options.debounce_ms = 0;

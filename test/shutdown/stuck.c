@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000 };
-
 /* ThreadSanitizer has handlers wait for a call that it knows of. */
 static void skip_if_signals_wait(void) {
   if (under_thread_sanitizer())
@@ -79,8 +77,6 @@ static void the_third_signal_ends_a_process_that_is_stuck(void) {
   skip_if_signals_wait();
   server_init();
   server.options.debounce_ms = 0;
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
   start_stuck();
   send_until_taken(SIGTERM);
   send_until_taken(SIGTERM);
@@ -105,7 +101,6 @@ static void the_second_signal_brings_the_hard_deadline_nearer(void) {
   skip_if_signals_wait();
   server_init();
   server.options.debounce_ms = 0;
-  server.options.grace_ms = LONG;
   server.options.hard_ms = 100;
   start_stuck();
   send_until_taken(SIGTERM);
@@ -352,7 +347,6 @@ static void check_no_thread_is_left(uvsig_shutdown_phase_t phase) {
 
 static void start_counted(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server.on_question = count_threads;
   server.on_phase = check_no_thread_is_left;
   server_start(serve_counted);

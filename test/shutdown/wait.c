@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONG = 3600 * 1000, THREADS = 4 };
+enum { THREADS = 4 };
 
 /* --- Holds ---------------------------------------------------------------- */
 
@@ -127,7 +127,6 @@ static void serve_held_by_thread(void) {
 
 static void other_threads_hold_and_release(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server.on_phase = begin_to_release;
   server_start(serve_held_by_thread);
   server_expect("r");
@@ -162,8 +161,6 @@ static long release_late(int question) {
 static void work_may_begin_while_draining_and_not_when_forcing(void) {
   server_init();
   server.options.debounce_ms = 0;
-  server.options.grace_ms = LONG;
-  server.options.hard_ms = LONG;
   server.on_phase = hold_in_each_phase;
   server.on_question = release_late;
   server_start(serve_nothing);
@@ -221,7 +218,6 @@ static void work_that_races_with_the_shutdown_is_held_or_refused(void) {
   while (rounds-- > 0) {
     server_init();
     server.options.grace_ms = 20;
-    server.options.hard_ms = LONG;
     server.on_phase = check_nobody_works;
     server_start(serve_workers);
     server_expect("r");
@@ -300,7 +296,6 @@ static void serve_deaf_child(void) {
 
 static void children_get_sigterm_when_draining_begins(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server_start(serve_child);
   server_await('i');
   server_signal(SIGTERM);
@@ -313,7 +308,6 @@ static void children_get_sigterm_when_draining_begins(void) {
 static void children_that_are_deaf_get_sigkill_when_forcing_begins(void) {
   server_init();
   server.options.grace_ms = 100;
-  server.options.hard_ms = LONG;
   server_start(serve_deaf_child);
   server_await('i');
   server_signal(SIGTERM);
@@ -352,7 +346,6 @@ static void serve_late_mortal_child(void) {
 
 static void a_child_that_comes_while_draining_gets_sigterm_at_once(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server.on_phase = add_child_in_phase;
   add_phase = UVSIG_SHUTDOWN_DRAINING;
   server_start(serve_late_mortal_child);
@@ -366,7 +359,6 @@ static void a_child_that_comes_while_draining_gets_sigterm_at_once(void) {
 static void a_child_that_comes_while_forcing_gets_sigkill_at_once(void) {
   server_init();
   server.options.grace_ms = 100;
-  server.options.hard_ms = LONG;
   server.on_phase = add_child_in_phase;
   add_phase = UVSIG_SHUTDOWN_FORCING;
   server_start(serve_late_child);
@@ -398,7 +390,6 @@ static void serve_removed_child(void) {
 static void a_child_that_was_removed_gets_no_signal(void) {
   server_init();
   server.options.grace_ms = 50;
-  server.options.hard_ms = LONG;
   server_start(serve_removed_child);
   server_await('i');
   server_signal(SIGTERM);
@@ -480,7 +471,6 @@ static unsigned begin_with_many(uvsig_shutdown_idle_t idle) {
 
   allow_files(count);
   server_init();
-  server.options.grace_ms = LONG;
   server.options.spread_ms = 300;
   server.options.idle = idle;
   server_start(serve_connections);
@@ -560,7 +550,6 @@ static void a_listener_that_is_out_of_files_holds_nothing_up(void) {
   int i;
 
   server_init();
-  server.options.grace_ms = LONG;
   server.on_question = run_out_of_files;
   server.on_phase = have_files_again;
   server_start(serve_connections);
@@ -591,7 +580,6 @@ static long close_listener(int question) {
 
 static void a_listener_that_is_closed_already_holds_nothing_up(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server.on_question = close_listener;
   server_start(serve_connections);
   server_expect("r");
@@ -611,7 +599,6 @@ static void close_when_draining(uvsig_shutdown_phase_t phase) {
 
 static void a_listener_that_is_closed_by_the_phase_callback_is_survived(void) {
   server_init();
-  server.options.grace_ms = LONG;
   server.on_phase = close_when_draining;
   server_start(serve_connections);
   server_expect("r");
