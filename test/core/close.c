@@ -5,7 +5,7 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../lib/inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -257,6 +257,7 @@ static void never(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
  * descriptors are lost. */
 static void a_program_may_close_all_that_uv_walk_finds_instead(void) {
   uv_loop_t* loop = malloc(sizeof(*loop));
+  struct inside inside;
   struct recorder child;
   uvsig_wait_t wait;
   unsigned found = 0;
@@ -266,6 +267,7 @@ static void a_program_may_close_all_that_uv_walk_finds_instead(void) {
   CHECK(loop != NULL);
   CHECK_EQ(uv_loop_init(loop), 0);
   CHECK_EQ(uvsig_init(loop, &sig, NULL), 0);
+  inside = inside_of(&sig);
   recorder_init(&a, &sig);
   recorder_start(&a, SIGUSR1);
   recorder_init(&child, &sig);
@@ -285,8 +287,8 @@ static void a_program_may_close_all_that_uv_walk_finds_instead(void) {
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
   CHECK_EQ(uvsig_watcher_stop(&child.w), 0);
-  close(((struct uvsig__hub*) sig.hub)->wakeup.read_fd);
-  close(((struct uvsig__hub*) sig.hub)->wakeup.write_fd);
+  close(inside.read_fd);
+  close(inside.write_fd);
 }
 
 int main(void) {

@@ -5,7 +5,7 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../lib/inside.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -463,12 +463,12 @@ static void the_handler_keeps_errno(void) {
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
   /* The last ones find a full pipe, which sets errno. */
-  for (i = 0; i < UVSIG__BUDGET + 10; i++) {
+  for (i = 0; i < BUDGET + 10; i++) {
     errno = 4242;
     kill(getpid(), SIGUSR1);
     CHECK_EQ(errno, 4242);
   }
-  run_until(&f.loop, &a.signals, UVSIG__BUDGET + 10);
+  run_until(&f.loop, &a.signals, BUDGET + 10);
   fixture_close(&f);
 }
 

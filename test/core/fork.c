@@ -5,12 +5,13 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../lib/inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -186,8 +187,7 @@ static void run_the_loop(void) {
 /* What is readable for the parent must not keep the child busy. */
 static void run_the_loop_and_sleep(void) {
   run_the_loop();
-  CHECK_EQ(uv_is_active((uv_handle_t*) &((struct uvsig__hub*) f.sig.hub)->poll),
-           0);
+  CHECK_EQ(inside_of(&f.sig).is_polled, false);
 }
 
 static void a_child_that_runs_the_loop_takes_nothing_of_the_parents(void) {
@@ -297,17 +297,18 @@ static void at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent(
 /* --- Signals of its own -------------------------------------------------------------- */
 
 static void check_own_signals(void) {
-  struct uvsig__wakeup* wakeup = &((struct uvsig__hub*) f.sig.hub)->wakeup;
+  struct inside inside;
   uvsig_stats_t stats;
 
   join_child();
+  inside = inside_of(&f.sig);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
   uvsig_stats(&f.sig, 0, &stats);
   CHECK_EQ(stats.caught, 0);
-  CHECK_EQ(fcntl(wakeup->read_fd, F_GETFD), FD_CLOEXEC);
-  CHECK_EQ(fcntl(wakeup->write_fd, F_GETFD), FD_CLOEXEC);
-  CHECK((fcntl(wakeup->read_fd, F_GETFL) & O_NONBLOCK) != 0);
-  CHECK((fcntl(wakeup->write_fd, F_GETFL) & O_NONBLOCK) != 0);
+  CHECK_EQ(fcntl(inside.read_fd, F_GETFD), FD_CLOEXEC);
+  CHECK_EQ(fcntl(inside.write_fd, F_GETFD), FD_CLOEXEC);
+  CHECK((fcntl(inside.read_fd, F_GETFL) & O_NONBLOCK) != 0);
+  CHECK((fcntl(inside.write_fd, F_GETFL) & O_NONBLOCK) != 0);
   raise_times(SIGUSR1, 2);
   run_until(&f.loop, &a.calls, 2);
   check_books(&f.sig, SIGUSR1, 2, 0);

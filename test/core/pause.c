@@ -4,7 +4,7 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../lib/inside.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -291,7 +291,7 @@ static void pause_says_that_the_write_end_was_closed(void) {
   int null = open("/dev/null", O_WRONLY);
 
   open_watched();
-  write_end = ((struct uvsig__hub*) f.sig.hub)->wakeup.write_fd;
+  write_end = inside_of(&f.sig).write_fd;
   CHECK_EQ(dup2(null, write_end), write_end);
   CHECK_EQ(uvsig_pause(&f.sig), UV_EOF);
   close(null);

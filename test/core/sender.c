@@ -5,7 +5,6 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -257,33 +256,6 @@ static void a_record_is_nobodys_but_its_own_signals(void) {
   CHECK_EQ(known, 21);
   CHECK_EQ(unknown, 16);
   CHECK_EQ(dropped(SIGRTMIN), 16);
-  fixture_close(&f);
-}
-
-/* What a handler leaves that was overtaken by all the others of a lap. */
-static void a_record_that_came_too_late_is_nobodys(void) {
-  struct uvsig__source* source;
-  int i;
-
-  open_with(UVSIG_MODE_BYTES, 16);
-  a.then = check_known_or_none;
-  for (i = 0; i < 20; i++) {
-    send_value(i);
-    run_until(&f.loop, &a.calls, (unsigned) i + 1);
-  }
-  CHECK_EQ(known, 20);
-  source = ((struct uvsig__hub*) f.sig.hub)->sources[SIGRTMIN];
-  atomic_store(&source->senders[20 % 16].state, 4ul << 2 | UVSIG__READY);
-  send_value(20);
-  run_until(&f.loop, &a.calls, 21);
-  CHECK_EQ(known, 20);
-  CHECK_EQ(unknown, 1);
-  /* It is free again. */
-  for (i = 21; i < 40; i++) {
-    send_value(i);
-    run_until(&f.loop, &a.calls, (unsigned) i + 1);
-  }
-  CHECK_EQ(known, 39);
   fixture_close(&f);
 }
 
@@ -610,7 +582,6 @@ int main(void) {
       TEST(realtime_signals_keep_order_and_value_within_the_room),
       TEST(beyond_the_depth_there_is_no_sender_and_it_is_counted),
       TEST(a_record_is_nobodys_but_its_own_signals),
-      TEST(a_record_that_came_too_late_is_nobodys),
       TEST(the_depth_is_rounded_up_to_a_power_of_two),
       TEST(with_a_depth_of_0_no_sender_is_kept_and_none_is_dropped),
       TEST(a_count_above_1_has_no_sender),

@@ -7,11 +7,12 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../lib/inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,7 +86,7 @@ static void opening_and_closing_in_a_storm_writes_to_nobody_elses_descriptor(
     /* Most rounds close at once, the others in the thick of it. */
     if (i % 4 == 0)
       uv_run(&f.loop, UV_RUN_ONCE);
-    write_fd = ((struct uvsig__hub*) f.sig.hub)->wakeup.write_fd;
+    write_fd = inside_of(&f.sig).write_fd;
 
     CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
     /* Somebody else gets the numbers, in the middle of the storm. */
