@@ -24,8 +24,11 @@
  * - What is below our handler, where ours was installed more than once and the
  *   signal comes to it from a foreign library, or a foreign library has put ours
  *   back. Nor what comes back then.
- * And the sequences leave out a foreign library that installs its handler while
- * it is already below: it may be called twice.
+ * And the sequences leave out, since somebody may be called twice then:
+ * - A foreign library that installs its handler while it is already below.
+ * - One that is covered and puts the other library's handler back, over ours, if
+ *   that has stopped, or has saved ours, which was installed again since. Nor does
+ *   one put anything back over the other.
  *
  * TEST_SEED, which is printed on a failure, makes that one sequence again, and
  * prints its steps.
@@ -263,21 +266,24 @@ static void start_library(int which) {
   SAY("library %d starts, over %d\n", which, owner_of(saved[which]));
 }
 
-static bool is_stale(struct sigaction action) {
+/* Would putting this back below ours bring about what is left out? It is the
+ * other library's, which has stopped, or has ours below it, installed before. */
+static bool is_left_out(struct sigaction action) {
   int owner = owner_of(action);
+  bool reached[NONE] = {false};
 
-  return owner < LIBRARIES && !has_started[owner];
+  mark_reached(owner, reached);
+  return owner < LIBRARIES &&
+         (!has_started[owner] || (reached[OURS] && ours.installs > 1));
 }
 
-/* One that has stopped while it is covered still passes signals on. A blind one
- * may put its own back over ours; over the other library, that one would later
- * put back what has stopped long ago. */
+/* One that has stopped while it is covered still passes signals on. */
 static void stop_library(int which) {
   bool is_polite = below(2);
   int top = installed();
 
   has_started[which] = false;
-  if (top != which && (is_polite || top != OURS || is_stale(saved[which])))
+  if (top != which && (is_polite || top != OURS || is_left_out(saved[which])))
     return;
   CHECK_EQ(sigaction(SIGUSR1, &saved[which], NULL), 0);
   SAY("library %d stops, and puts %d back\n", which, installed());
