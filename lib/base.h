@@ -57,7 +57,7 @@ bool uvsig__is_catchable(int signum);
 
 /* clock.c */
 uint64_t uvsig__round_up(double seconds, double unit);
-int uvsig__deadline(double seconds, uint64_t* deadline);
+int uvsig__deadline_after(double seconds, uint64_t* deadline);
 
 /* info.c */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);

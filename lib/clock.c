@@ -5,7 +5,7 @@
 
 #include "base.h"
 
-/* 31 years: beyond it, nobody can tell a limit from none. */
+/* 31 years. A longer limit is in practice none. */
 #define LONGEST 1e9
 
 /* In `unit`s of a second, rounded up, so that nothing is ever too early, and
@@ -20,8 +20,8 @@ uint64_t uvsig__round_up(double seconds, double unit) {
   return whole + (rest > exact * (1.0 / 4503599627370496.0) ? 1 : 0); /* 2^52 */
 }
 
-/* When `seconds` from now are over, or UVSIG__NEVER. */
-int uvsig__deadline(double seconds, uint64_t* deadline) {
+/* Set `*deadline` to the time that is `seconds` from now, or to UVSIG__NEVER. */
+int uvsig__deadline_after(double seconds, uint64_t* deadline) {
   if (!(seconds >= 0)) /* also what is not a number */
     return UV_EINVAL;
   *deadline = seconds > LONGEST

@@ -201,7 +201,7 @@ int uvsig_wait_start(uvsig_t* sig,
     return UV_EINVAL;
   err = uvsig__hub_of(sig, &hub);
   if (err == 0)
-    err = uvsig__deadline(seconds, &deadline);
+    err = uvsig__deadline_after(seconds, &deadline);
   if (err != 0)
     return err;
   size = count_catchable(set);

@@ -78,7 +78,7 @@ int uvsig_sigtimedwait(const sigset_t* set,
 
   if (set == NULL)
     return UV_EINVAL;
-  err = uvsig__deadline(seconds, &deadline);
+  err = uvsig__deadline_after(seconds, &deadline);
   if (err != 0)
     return err;
   if (!sift(set, &usable) && deadline == UVSIG__NEVER)
