@@ -12,15 +12,15 @@
 
 #include "base.h"
 
-struct look {
+struct search {
   const struct uvsig__closing* closing;
   bool found;
 };
 
-static void look_at(uv_handle_t* handle, void* data) {
-  struct look* look = data;
+static void check_handle(uv_handle_t* handle, void* data) {
+  struct search* search = data;
 
-  look->found |= look->closing->has(look->closing->owner, handle);
+  search->found |= search->closing->has(search->closing->owner, handle);
 }
 
 static void on_last_closed(uv_handle_t* last);
@@ -33,10 +33,10 @@ static void close_last(struct uvsig__closing* closing, uv_loop_t* loop) {
 
 static void on_last_closed(uv_handle_t* last) {
   struct uvsig__closing* closing = last->data;
-  struct look look = {closing, --closing->turns > 0};
+  struct search search = {closing, --closing->turns > 0};
 
-  uv_walk(last->loop, look_at, &look);
-  if (look.found) {
+  uv_walk(last->loop, check_handle, &search);
+  if (search.found) {
     closing->turns = 1;
     close_last(closing, last->loop);
   } else {

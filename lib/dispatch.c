@@ -71,8 +71,9 @@ static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
   uvsig__warn(hub, &warning);
 }
 
-/* Move the handler's counters to ours. Returns how much it was. */
-static uint64_t take_counters(struct uvsig__hub* hub) {
+/* Move what the handler has counted in `overflow` to `taken`. Returns how much
+ * it was. */
+static uint64_t collect_overflow(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   uint64_t total = 0;
 
@@ -87,10 +88,10 @@ static uint64_t take_counters(struct uvsig__hub* hub) {
   return total;
 }
 
-/* The same, and say what has gone wrong. */
-static void take_and_warn(struct uvsig__hub* hub) {
+/* The same, and warn of a full buffer or a failed write. */
+static void collect_and_warn(struct uvsig__hub* hub) {
   struct uvsig__source* source;
-  uint64_t total = take_counters(hub);
+  uint64_t total = collect_overflow(hub);
   int error =
       atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
 
@@ -151,7 +152,7 @@ static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
          uvsig__wakeup_is_empty(&hub->wakeup);
 }
 
-static int look_at_counters(struct uvsig__hub* hub) {
+static int collect_and_deliver(struct uvsig__hub* hub) {
   bool is_rung;
 
   hub->overdue = 0;
@@ -161,7 +162,7 @@ static int look_at_counters(struct uvsig__hub* hub) {
   /* A doorbell that could not be written has taken the flag back. */
   if (is_rung ||
       atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
-    take_and_warn(hub);
+    collect_and_warn(hub);
   /* Else there may be what a delivery was called from the middle of. */
   if (!hub->closing)
     uvsig__report_wakeup_fd(hub);
@@ -204,7 +205,7 @@ static int answer(struct uvsig__hub* hub, ssize_t* n) {
 
   *n = 0;
   for (i = 0; i < ROUNDS; i++) {
-    take_and_warn(hub);
+    collect_and_warn(hub);
     if (!hub->closing)
       uvsig__report_wakeup_fd(hub);
     calls += deliver_counters(hub);
@@ -244,7 +245,7 @@ static int turn(struct uvsig__hub* hub, ssize_t* n) {
   calls += decode_bytes(hub);
   if (!hub->closing && !hub->inherited &&
       is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
-    calls += look_at_counters(hub);
+    calls += collect_and_deliver(hub);
   return calls;
 }
 
@@ -258,7 +259,7 @@ static bool has_caught(const struct uvsig__hub* hub) {
   return false;
 }
 
-static void take_turns(struct uvsig__hub* hub, ssize_t* n) {
+static void run_turns(struct uvsig__hub* hub, ssize_t* n) {
   size_t total = 0;
   int i;
 
@@ -272,11 +273,11 @@ static void take_turns(struct uvsig__hub* hub, ssize_t* n) {
 }
 
 /* Somebody closed the write end behind our back. Polling on would spin. */
-static void give_up(struct uvsig__hub* hub, int error) {
+static void stop_polling(struct uvsig__hub* hub, int error) {
   uv_poll_stop(&hub->poll);
   atomic_store_explicit(&hub->wakeup.error, error, memory_order_relaxed);
   atomic_store_explicit(&hub->wakeup.pending, 1, memory_order_relaxed);
-  look_at_counters(hub);
+  collect_and_deliver(hub);
 }
 
 void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
@@ -290,9 +291,9 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
     return;
   }
   if (status == 0)
-    take_turns(hub, &n);
+    run_turns(hub, &n);
   if (n < 0 && !hub->closing)
-    give_up(hub, (int) n);
+    stop_polling(hub, (int) n);
 }
 
 void uvsig__on_prepare(uv_prepare_t* prepare) {
@@ -303,7 +304,7 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
    * not seen now, it is on the next turn. */
   if (!hub->inherited &&
       atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
-    look_at_counters(hub);
+    collect_and_deliver(hub);
 }
 
 /* Deliver what is pending. Returns how many callbacks it ran, and in `*n` the
@@ -320,7 +321,7 @@ int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
   } while (!hub->closing && !hub->inherited && *n == UVSIG__BUDGET &&
            total < hub->wakeup.capacity);
   if (!hub->closing && !hub->inherited)
-    calls += look_at_counters(hub);
+    calls += collect_and_deliver(hub);
   return calls;
 }
 

@@ -29,14 +29,15 @@ static bool is_same(const struct sigaction* a, const struct sigaction* b) {
   return a->sa_handler == b->sa_handler;
 }
 
-static void know(const struct sigaction* action) {
+static void note_libuvs(const struct sigaction* action) {
   libuvs = *action;
   uvsig__set_libuvs(action);
 }
 
-/* libuv has one handler for all signals, and does not say which: see what it
- * installs for a signal that nobody uses, and that nobody would miss. */
-static void learn(uv_signal_t* handle) {
+/* libuv has one handler for all signals, and does not say which. So have libuv
+ * install it for a signal that has its default action and is ignored by
+ * default, and look. */
+static void find_libuvs(uv_signal_t* handle) {
   static const int unused[] = {SIGURG, SIGWINCH, SIGCONT};
   struct sigaction action;
   size_t i;
@@ -48,7 +49,7 @@ static void learn(uv_signal_t* handle) {
         uv_signal_start(handle, ignore, unused[i]) != 0)
       continue;
     if (sigaction(unused[i], NULL, &action) == 0 && uvsig__is_handler(&action))
-      know(&action);
+      note_libuvs(&action);
     uv_signal_stop(handle);
   }
 }
@@ -68,7 +69,7 @@ static int start_handle(struct uvsig__source* source) {
   if (uv_is_closing((uv_handle_t*) &source->share))
     return UV_EINVAL; /* by somebody who closes all that uv_walk() finds */
   if (!uvsig__knows_libuvs())
-    learn(&source->share);
+    find_libuvs(&source->share);
   return uv_signal_start(&source->share, ignore, source->sub.signum);
 }
 
@@ -100,7 +101,7 @@ int uvsig__share_open(struct uvsig__source* source) {
     (void) get_action(signum, &after); /* as before */
     /* Where those were all in use: most likely. */
     if (!uvsig__knows_libuvs() && !uvsig__is_ours(&after))
-      know(&after);
+      note_libuvs(&after);
     if (!is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;
@@ -118,7 +119,7 @@ int uvsig__share_open(struct uvsig__source* source) {
 
 /* libuv's handler is out of action, also below ours that somebody has replaced:
  * `first` was there before it. */
-static void give_up_libuvs(int signum, const struct sigaction* first) {
+static void remove_libuvs(int signum, const struct sigaction* first) {
   if (uvsig__knows_libuvs())
     uvsig__replace_previous(signum, &libuvs, first);
 }
@@ -138,7 +139,7 @@ void uvsig__forget_shares(void) {
     if (uvsig__is_libuvs(&current))
       sigaction(signum, &found[signum], NULL);
     else
-      give_up_libuvs(signum, &found[signum]);
+      remove_libuvs(signum, &found[signum]);
   }
 }
 
@@ -157,10 +158,10 @@ static struct sigaction first_of(int signum) {
 }
 
 /* Put `to` where `from` is: installed, or below ours. */
-static int swap(int signum,
-                const struct sigaction* from,
-                const struct sigaction* to,
-                bool* is_done) {
+static int replace_action(int signum,
+                          const struct sigaction* from,
+                          const struct sigaction* to,
+                          bool* is_done) {
   struct sigaction current;
 
   *is_done = false;
@@ -187,7 +188,8 @@ int uvsig__share_remember(struct uvsig__source* source) {
   uvsig__lock();
   if (uvsig__knows_libuvs()) {
     first = first_of(source->sub.signum);
-    err = swap(source->sub.signum, &first, &libuvs, &source->is_remembered);
+    err = replace_action(
+        source->sub.signum, &first, &libuvs, &source->is_remembered);
     remembered[source->sub.signum] += source->is_remembered ? 1 : 0;
   }
   uvsig__unlock();
@@ -205,15 +207,15 @@ void uvsig__share_give_up(struct uvsig__source* source) {
     if (--remembered[source->sub.signum] == 0) {
       first = first_of(source->sub.signum);
       /* Refused: libuv's handler does nothing but wake its loop. */
-      (void) swap(source->sub.signum, &libuvs, &first, &is_done);
+      (void) replace_action(source->sub.signum, &libuvs, &first, &is_done);
     }
   }
   uvsig__unlock();
 }
 
-/* Give back what libuv has taken when it set the default action, unless another
- * thread has had it install its handler again meanwhile. */
-static void put_back(int signum, struct sigaction* before) {
+/* libuv has set the default action: restore what was there before libuv's
+ * handler. Not if another thread has had libuv install it again meanwhile. */
+static void restore_found(int signum, struct sigaction* before) {
   const struct sigaction none = {.sa_handler = SIG_DFL};
   const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
   struct sigaction displaced;
@@ -227,7 +229,7 @@ static void put_back(int signum, struct sigaction* before) {
     }
     *before = *first;
   } else {
-    give_up_libuvs(signum, first);
+    remove_libuvs(signum, first);
   }
   /* What it has set already: to set it again might take away, for an instant,
    * what another thread has had it install. */
@@ -263,7 +265,7 @@ void uvsig__share_close(struct uvsig__source* source) {
     }
   } else if (!is_same(&before, &after) ||
              (is_closing && after.sa_handler == SIG_DFL && has_found[signum])) {
-    put_back(signum, &before);
+    restore_found(signum, &before);
   }
   if (source->is_remembered) {
     source->is_remembered = false;

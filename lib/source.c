@@ -139,7 +139,8 @@ static void give_up_requirements(struct uvsig__source* source,
   uvsig__count_stop_watchers(source->sub.signum, -(int) required->stops);
 }
 
-/* And after the last one. */
+/* The opposite of take_requirements(), when the handlers have left that were in
+ * flight. */
 static void drop_requirements(struct uvsig__source* source,
                               const struct requirements* required) {
   /* The child of a fork has counted nothing yet. */
@@ -277,10 +278,11 @@ void uvsig__source_add(struct uvsig__source* source,
     uvsig__mask_open(source);
 }
 
-/* After watchers have been removed, what they required goes. */
-static void drop(struct uvsig__source* source,
-                 const struct requirements* required,
-                 bool had_handler) {
+/* Complete the stop of watchers that have been removed from the list: what they
+ * required goes, and after the last one the handler. */
+static void complete_stop(struct uvsig__source* source,
+                          const struct requirements* required,
+                          bool had_handler) {
   bool is_last = source->first == NULL;
 
   if (is_last)
@@ -300,7 +302,7 @@ void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
 
   add_requirements(source, w->flags, &required);
   remove_watcher(source, w);
-  drop(source, &required, w->handler != NULL);
+  complete_stop(source, &required, w->handler != NULL);
 }
 
 void uvsig__source_stop_all(struct uvsig__source* source) {
@@ -312,7 +314,7 @@ void uvsig__source_stop_all(struct uvsig__source* source) {
     add_requirements(source, source->first->flags, &required);
     remove_watcher(source, source->first);
   }
-  drop(source, &required, false);
+  complete_stop(source, &required, false);
 }
 
 /* Does a watcher want the signal unblocked? */

@@ -143,7 +143,7 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
          handle == (const uv_handle_t*) &hub->ending.last;
 }
 
-static void finish(void* owner) {
+static void free_hub(void* owner) {
   struct uvsig__hub* hub = owner;
   uvsig_close_cb close_cb = hub->close_cb;
   uvsig_t* sig = hub->sig;
@@ -165,7 +165,7 @@ static void close_handles(struct uvsig__hub* hub) {
 
   hub->ending.owner = hub;
   hub->ending.has = has_handle;
-  hub->ending.done = finish;
+  hub->ending.done = free_hub;
   uvsig__closing_start(&hub->ending, hub->sig->loop, 1);
   uvsig__close_handle((uv_handle_t*) &hub->poll);
   uvsig__close_handle((uv_handle_t*) &hub->prepare);

@@ -30,20 +30,20 @@ static void remove_wait(struct uvsig__wait* wait) {
   *link = wait->next;
 }
 
-/* Give the signals back. Those of a uvsig_t that has been closed meanwhile have
- * been stopped. */
-static void release(struct uvsig__wait* wait) {
+/* Stop the watchers of the wait. A uvsig_t that has been closed meanwhile has
+ * stopped them already. */
+static void stop_watchers(struct uvsig__wait* wait) {
   size_t i;
 
   for (i = 0; i < wait->size; i++)
     uvsig_watcher_stop(&wait->watchers[i]);
 }
 
-/* Call back, once. The signals are given back afterwards, so that a wait which
- * the callback starts misses none. */
-static void finish(struct uvsig__wait* wait,
-                   int status,
-                   const uvsig_info_t* info) {
+/* End the wait, and call its callback, once. The watchers are stopped after it,
+ * so that a wait which the callback starts misses no signal. */
+static void end_wait(struct uvsig__wait* wait,
+                     int status,
+                     const uvsig_info_t* info) {
   size_t i;
 
   remove_wait(wait);
@@ -51,7 +51,7 @@ static void finish(struct uvsig__wait* wait,
     uvsig__watcher_end_wait(&wait->watchers[i]);
   wait->req->wait = NULL;
   wait->cb(wait->req, status, info);
-  release(wait);
+  stop_watchers(wait);
   free(wait);
 }
 
@@ -88,7 +88,7 @@ static void on_signal(uvsig_watcher_t* w,
   struct uvsig__hub* hub = wait->hub;
 
   (void) signum;
-  finish(wait, 0, info);
+  end_wait(wait, 0, info);
   /* Its own deadline must not keep the loop alive any longer. */
   if (!hub->closing)
     set_timer(hub, 0);
@@ -123,7 +123,7 @@ void uvsig__on_wait_timer(uv_timer_t* timer) {
   now = uvsig__now();
   uvsig__flush(hub, &n);
   while (!hub->closing && (wait = find_over(hub, now, last)) != NULL)
-    finish(wait, wait->deadline == 0 ? UV_ECANCELED : UV_ETIMEDOUT, NULL);
+    end_wait(wait, wait->deadline == 0 ? UV_ECANCELED : UV_ETIMEDOUT, NULL);
   /* 1: libuv up to 1.44 runs a timer that is due at once in the same turn, and
    * a callback that starts another wait of 0 seconds would never let it go
    * on. */
@@ -136,7 +136,7 @@ void uvsig__on_wait_timer(uv_timer_t* timer) {
 /* uvsig_close() has stopped all watchers; the handles are closed. */
 void uvsig__cancel_waits(struct uvsig__hub* hub) {
   while (hub->waits != NULL)
-    finish(hub->waits, UV_ECANCELED, NULL);
+    end_wait(hub->waits, UV_ECANCELED, NULL);
 }
 
 static size_t count_catchable(const sigset_t* set) {
@@ -221,7 +221,7 @@ int uvsig_wait_start(uvsig_t* sig,
   wait->deadline = deadline;
   err = start_watchers(wait, set);
   if (err != 0) {
-    release(wait);
+    stop_watchers(wait);
     free(wait);
     return err;
   }
@@ -247,7 +247,7 @@ int uvsig_wait_cancel(uvsig_wait_t* req) {
   if (wait->deadline == 0)
     return UV_EALREADY;
   wait->deadline = 0;
-  release(wait);
+  stop_watchers(wait);
   set_timer(hub, 0);
   return 0;
 }

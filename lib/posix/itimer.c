@@ -171,9 +171,9 @@ static int disarm(int which, struct itimerval* previous) {
   return set(which, &none, previous);
 }
 
-/* Become the owner. What was armed is not any more: its signals are the
- * previous handler's. */
-static int take(uvsig_itimer_t* t, bool* is_new) {
+/* Make `t` the owner of its timer of the process. What was armed is saved and
+ * disarmed: its signals are the previous handler's. */
+static int borrow_timer(uvsig_itimer_t* t, bool* is_new) {
   uvsig_itimer_t* owner;
   int err = 0;
 
@@ -204,8 +204,8 @@ static int arm(int which, const struct itimerval* value, uint64_t* left) {
   return err;
 }
 
-/* Arm the timer that was there before, for `left` nanoseconds. If the system
- * refuses, there is nobody to tell: the timer that was borrowed is stopped. */
+/* Arm the timer that was there before, for `left` nanoseconds. An error
+ * has no caller to go to: the timer that was borrowed has been stopped. */
 static void rearm(int which, struct itimerval* previous, uint64_t left) {
   uint64_t actual;
 
@@ -218,8 +218,8 @@ static void rearm(int which, struct itimerval* previous, uint64_t left) {
   }
 }
 
-/* The opposite; the previous timer goes on. */
-static void give_back(int which) {
+/* The opposite of borrow_timer(). The previous timer goes on. */
+static void return_timer(int which) {
   uint64_t elapsed;
   uint64_t left;
 
@@ -295,7 +295,7 @@ static void stop(uvsig_itimer_t* t) {
   }
   uvsig_watcher_stop(&t->watcher);
   if (is_owner)
-    give_back(t->which);
+    return_timer(t->which);
 }
 
 static void on_signal(uvsig_watcher_t* w,
@@ -360,7 +360,7 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
                        double interval) {
   struct uvsig__hub* hub;
   struct itimerval value;
-  bool has_taken;
+  bool has_borrowed;
   bool was_active;
   int err;
 
@@ -376,7 +376,7 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
   if (hub->inherited)
     return UV_EBADF;
 
-  err = take(t, &has_taken);
+  err = borrow_timer(t, &has_borrowed);
   if (err != 0)
     return err;
   was_active = uvsig_watcher_is_active(&t->watcher);
@@ -391,8 +391,8 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
   }
   if (!was_active)
     uvsig_watcher_stop(&t->watcher);
-  if (has_taken)
-    give_back(t->which);
+  if (has_borrowed)
+    return_timer(t->which);
   return err;
 }
 

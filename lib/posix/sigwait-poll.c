@@ -78,7 +78,7 @@ static bool take_pending(int signum, siginfo_t* info) {
   return done;
 }
 
-static bool look(const sigset_t* set, siginfo_t* info) {
+static bool take_any_pending(const sigset_t* set, siginfo_t* info) {
   sigset_t pending;
   int signum;
 
@@ -90,14 +90,16 @@ static bool look(const sigset_t* set, siginfo_t* info) {
   return false;
 }
 
-int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline) {
+int uvsig__take_signal(const sigset_t* set,
+                       siginfo_t* info,
+                       uint64_t deadline) {
   struct timespec pause = {0, SHORTEST_PAUSE};
   uint64_t now;
 
   for (;;) {
     /* Before the look, so that the last one is not before the deadline. */
     now = uvsig__now();
-    if (look(set, info))
+    if (take_any_pending(set, info))
       return 0;
     if (now >= deadline)
       return UV_ETIMEDOUT;

@@ -11,7 +11,9 @@
 
 #ifdef HAVE_SIGTIMEDWAIT
 /* Take a pending signal of `set`, or the first to come until `deadline`. */
-int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline) {
+int uvsig__take_signal(const sigset_t* set,
+                       siginfo_t* info,
+                       uint64_t deadline) {
   struct timespec left = {0, 0};
   uint64_t now = uvsig__now();
 
@@ -83,7 +85,7 @@ int uvsig_sigtimedwait(const sigset_t* set,
     return err;
   if (!sift(set, &usable) && deadline == UVSIG__NEVER)
     return UV_EINVAL;
-  err = uvsig__take(&usable, &taken, deadline);
+  err = uvsig__take_signal(&usable, &taken, deadline);
   if (err == 0 && info != NULL)
     uvsig__info_set(info, &taken);
   return err;

@@ -9,6 +9,6 @@
 
 #include "../base.h"
 
-int uvsig__take(const sigset_t* set, siginfo_t* info, uint64_t deadline);
+int uvsig__take_signal(const sigset_t* set, siginfo_t* info, uint64_t deadline);
 
 #endif /* UVSIG_SIGWAIT_H */
