@@ -116,8 +116,8 @@ static int deliver_taken(struct uvsig__source* source) {
     /* A wait takes one. The rest stays where a nested flush finds it. */
     count = uvsig__source_is_awaited(source) ? 1 : source->taken;
     source->taken -= count;
-    /* Somebody else's byte may have passed for one of these: never deliver
-     * more than were caught. */
+    /* A byte that the handler did not write may have been taken for one of
+     * these: never deliver more than were caught. */
     most = uvsig__source_pending(source);
     calls += uvsig__source_deliver(source, count < most ? count : most);
   }
@@ -185,19 +185,22 @@ static bool is_raised(const struct uvsig__hub* hub) {
   return false;
 }
 
-/* The bell rings once until it is taken back (ring()). Until there is nothing
- * left to deliver, it is not, and its byte stays in the pipe: what comes
- * meanwhile, such as what the callbacks raise, needs no system call, and after
- * the last round the byte still wakes the loop, and whoever polls its backend.
- * Then the bell is taken back, the pipe is emptied, and all is looked at once
- * more, in this order: for what has come just before the bell was taken back,
- * and for a bell that has rung since, whose byte may have been read. Who rings
- * after that look finds the bell taken back, and writes his byte behind the
- * read. Where the rounds end after a read, the byte is put back.
+/* A handler that finds `pending` 0 sets it and writes a byte; one that finds it
+ * set writes none (ring()). In this order:
+ * 1. Deliver what the counters have until none is raised. `pending` stays set,
+ *    so that signals meanwhile, such as those that the callbacks raise, need no
+ *    system call. Its byte stays in the pipe: if the rounds end here, it wakes
+ *    the loop again, and a thread that polls the loop's backend fd.
+ * 2. Set `pending` to 0.
+ * 3. Empty the pipe.
+ * 4. Look at the counters and at `pending` once more. A handler may have counted
+ *    before 2 and found `pending` set. One that ran between 2 and 3 may have had
+ *    its byte read. A later one writes a byte that is not read here.
+ * If the rounds end after a read, a byte is written: the loop must come again.
  * test/scripts/wakeup.pml is a model of this, too.
- * Between two turns the bell must ring: nobody can know there whether the loop
- * comes round again, or its thread sleeps in something else until the backend's
- * fd is readable. */
+ * Between two turns of the loop, a signal needs its byte in any case. The
+ * library cannot know there whether the loop runs again, or its thread sleeps
+ * elsewhere until the backend fd is readable. */
 static int answer(struct uvsig__hub* hub, ssize_t* n) {
   bool has_read = false;
   int calls = 0;
@@ -272,7 +275,7 @@ static void run_turns(struct uvsig__hub* hub, ssize_t* n) {
   }
 }
 
-/* Somebody closed the write end behind our back. Polling on would spin. */
+/* The program has closed the write end. To poll on would spin. */
 static void stop_polling(struct uvsig__hub* hub, int error) {
   uv_poll_stop(&hub->poll);
   atomic_store_explicit(&hub->wakeup.error, error, memory_order_relaxed);
@@ -300,8 +303,8 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
-  /* A dead fd wakes nobody; a loop that runs finds out here. Relaxed: if it is
-   * not seen now, it is on the next turn. */
+  /* An fd that has failed wakes no loop; one that runs anyhow notices here.
+   * Relaxed: if it is not seen now, it is on the next turn. */
   if (!hub->inherited &&
       atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
     collect_and_deliver(hub);

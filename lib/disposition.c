@@ -128,7 +128,7 @@ static void set_handler(struct sigaction* action, int signum) {
   /* A stack overflow leaves no room for a handler on the thread's own stack. */
   if (!needs_own_stack(signum))
     action->sa_flags |= SA_ONSTACK;
-  /* Where nobody wants to know, the kernel need not ask. */
+  /* Where no watcher wants stopped children, the kernel need not send them. */
   if (signum == SIGCHLD && stop_watchers == 0)
     action->sa_flags |= SA_NOCLDSTOP;
   /* Full: no other handler runs on top of ours, or leaves it by a jump. */
@@ -176,7 +176,7 @@ static int install(int signum, bool was_watched) {
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(&current)) {
-    /* Whoever we had put back has gone, and put back ours. */
+    /* The action that was restored has gone, and has put back ours. */
     if (atomic_exchange(&uvsig__shared.restored[signum], false))
       save(signum, UVSIG__TOP, NULL);
     return 0;

@@ -20,7 +20,7 @@ static _Thread_local bool has_ended; /* and has been: other keys follow */
 
 struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
-/* A thread ends: its loops are anybody's. */
+/* A thread ends: its loops are free for the next thread that asks. */
 static void disown(void* unused) {
   struct uvsig__hub* hub;
 
@@ -40,7 +40,7 @@ static int make_key(void) {
   uvsig__lock();
   if (!atomic_load_explicit(&has_key, memory_order_relaxed)) {
     err = pthread_key_create(&end_of_thread, disown);
-    /* Release: whoever finds it set finds the key. */
+    /* Release: a thread that finds it set finds the key. */
     atomic_store_explicit(&has_key, err == 0, memory_order_release);
   }
   uvsig__unlock();
@@ -71,10 +71,10 @@ int uvsig__note_thread(void) {
   return UVSIG__ERR(err);
 }
 
-/* What the calling thread leaves behind where it takes a loop. Other keys'
- * destructors run after disown(), in the same round or in another one, and
- * nothing would disown what they take: to them a loop stays nobody's, and they
- * may use it so. */
+/* The owner that a loop has when the calling thread takes it: the thread, or 0,
+ * none, at its end. Other keys' destructors run after disown(), in the same
+ * round or in another one, and nothing would disown what they take. So they may
+ * use a loop that has no owner, and it still has none afterwards. */
 static unsigned long owner_to_be(void) {
   unsigned long id = uvsig__self();
 
@@ -95,7 +95,7 @@ void uvsig__own(struct uvsig__hub* hub) {
     atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
 }
 
-/* The same for a loop that is nobody's, where the calling thread asks first. */
+/* May the calling thread use the loop? It takes a loop that has no owner. */
 bool uvsig__owns(struct uvsig__hub* hub) {
   unsigned long id = owner_to_be();
   unsigned long owner = 0;
@@ -116,8 +116,8 @@ void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask)) {
   uvsig__unlock();
 }
 
-/* In the child of a fork: a loop of another thread of the parent's is
- * anybody's. */
+/* In the child of a fork: a loop of another thread of the parent's has no owner
+ * any more. */
 void uvsig__own_or_disown(struct uvsig__hub* hub) {
   if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != own_id)
     atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
@@ -156,7 +156,7 @@ void uvsig__unref_hub(struct uvsig__hub* hub) {
     uv_unref((uv_handle_t*) &hub->poll);
 }
 
-/* They stay somebody else's to close. */
+/* The component's handles stay the component's to close. */
 void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component) {
   struct uvsig__hub* hub = sig->hub;
 

@@ -67,7 +67,7 @@ static int start_handle(struct uvsig__source* source) {
     uv_unref((uv_handle_t*) &source->share);
   }
   if (uv_is_closing((uv_handle_t*) &source->share))
-    return UV_EINVAL; /* by somebody who closes all that uv_walk() finds */
+    return UV_EINVAL; /* by a program that closes all that uv_walk() finds */
   if (!uvsig__knows_libuvs())
     find_libuvs(&source->share);
   return uv_signal_start(&source->share, ignore, source->sub.signum);
@@ -80,7 +80,7 @@ static int get_action(int signum, struct sigaction* action) {
   return sigaction(signum, NULL, action) == 0 ? 0 : UVSIG__ERR(errno);
 }
 
-/* Have a handle of libuv's for the signal. Ours may be installed, or not
+/* Start a uv_signal_t for the signal. Our handler may be installed, or not
  * yet. */
 int uvsig__share_open(struct uvsig__source* source) {
   int signum = source->sub.signum;
@@ -117,8 +117,8 @@ int uvsig__share_open(struct uvsig__source* source) {
   return err;
 }
 
-/* libuv's handler is out of action, also below ours that somebody has replaced:
- * `first` was there before it. */
+/* libuv's handler is out of action: put `first`, which was there before it, in
+ * its place below ours. Also where a foreign handler has replaced ours. */
 static void remove_libuvs(int signum, const struct sigaction* first) {
   if (uvsig__knows_libuvs())
     uvsig__replace_previous(signum, &libuvs, first);
@@ -196,7 +196,7 @@ int uvsig__share_remember(struct uvsig__source* source) {
   return err;
 }
 
-/* It has not come to that, after all. */
+/* uvsig_fork() has failed: undo uvsig__share_remember(). */
 void uvsig__share_give_up(struct uvsig__source* source) {
   struct sigaction first;
   bool is_done;
@@ -244,7 +244,8 @@ static void restore_found(int signum, struct sigaction* before) {
   }
 }
 
-/* The opposite. Ours may be installed still, for others. */
+/* The opposite of uvsig__share_open(). Our handler may still be installed, for
+ * another loop's watchers. */
 void uvsig__share_close(struct uvsig__source* source) {
   int signum = source->sub.signum;
   bool is_closing = uv_is_closing((uv_handle_t*) &source->share);
@@ -253,7 +254,7 @@ void uvsig__share_close(struct uvsig__source* source) {
 
   uvsig__lock();
   (void) get_action(signum, &before);
-  /* Whoever closes all that uv_walk() finds has stopped it. */
+  /* A program that closes all that uv_walk() finds has stopped it. */
   if (!is_closing)
     uv_signal_stop(&source->share);
   (void) get_action(signum, &after);

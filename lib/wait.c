@@ -74,7 +74,7 @@ static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
     return;
   }
   left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
-  /* Fails for a handle that somebody has closed: see closing.c. */
+  /* Fails for a handle that the program has closed: see closing.c. */
   uv_timer_start(&hub->wait_timer,
                  uvsig__on_wait_timer,
                  left > soonest ? left : soonest,
@@ -118,8 +118,8 @@ void uvsig__on_wait_timer(uv_timer_t* timer) {
 
   uvsig__own(hub);
   /* In this order: what was caught before the time was over is taken, however
-   * late the loop is. So is what came after it and before this look, for nobody
-   * knows when it was caught. */
+   * late the loop is. So is what came after it and before this flush: when it
+   * was caught is not kept. */
   now = uvsig__now();
   uvsig__flush(hub, &n);
   while (!hub->closing && (wait = find_over(hub, now, last)) != NULL)

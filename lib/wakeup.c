@@ -44,8 +44,8 @@ static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
   int err;
 
   /* The kernel takes as much of a wish as net.core.wmem_max allows (socket(7)).
-   * Half of INT_MAX, since it doubles what it is told. Some systems refuse what
-   * is too large: no harm where it was our wish. */
+   * Half of INT_MAX, since it doubles what it is given. Some systems refuse what
+   * is too large: no harm where the user has set no size. */
   err = set_option(wakeup, SO_SNDBUF, size > 0 ? (int) size : INT_MAX / 2);
   if (err != 0 && size > 0)
     return err;
@@ -158,8 +158,9 @@ ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
   return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : UVSIG__ERR(errno);
 }
 
-/* Have a byte in the pipe, so that the loop comes again: it is full otherwise,
- * or somebody has closed its end, and then no SIGPIPE must come of it. */
+/* Have a byte in the pipe, so that the loop comes again. The write fails if the
+ * pipe is full, which is as good, or if the program has closed its end: then no
+ * SIGPIPE must come of it. */
 void uvsig__wakeup_ring(const struct uvsig__wakeup* wakeup) {
   sigset_t all;
   sigset_t before;

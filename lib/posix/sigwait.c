@@ -38,9 +38,9 @@ int uvsig__take_signal(const sigset_t* set,
 }
 #endif
 
-/* What can be waited for in `set`. libc's own numbers are none of ours to take
- * (a cancelled thread would be waited for in vain), and what stops a process
- * cannot be taken. Returns whether there is any. */
+/* Set `*usable` to what can be waited for in `set`. Not libc's own numbers: the
+ * library would take a thread's cancellation from libc. And not SIGKILL and
+ * SIGSTOP, which cannot be taken. Returns whether there is any. */
 static bool sift(const sigset_t* set, sigset_t* usable) {
   bool any = false;
   int signum;
