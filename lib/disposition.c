@@ -56,8 +56,8 @@ static int newest_level(int signum) {
              : UVSIG__BASE;
 }
 
-/* Set the action that the handler passes signals on to, and that the last stop
- * puts back. */
+/* Set the action that the handler forwards signals to, and that the last stop
+ * restores. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
   save(signum, newest_level(signum), action);
 }
@@ -81,9 +81,9 @@ struct sigaction uvsig__get_previous(int signum) {
   return uvsig__action_of(uvsig__find_saved(signum, 0));
 }
 
-/* Where the last stop would give a watched signal the one back, have it give
- * the other, without an instant in between. Takes the lock. Returns whether
- * so. */
+/* If the last stop of a watched signal would restore `from`, have it restore
+ * `to`. There is no instant in between. Takes the lock. Returns whether it has
+ * changed anything. */
 bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int)) {
   struct sigaction previous;
   bool is_so;
@@ -135,8 +135,9 @@ static void set_handler(struct sigaction* action, int signum) {
   sigfillset(&action->sa_mask);
 }
 
-/* May a foreign handler be there that has saved ours, and chains to it? libuv
- * saves nothing. What we put back ourselves was there before ours. */
+/* May `current` be a foreign handler that has saved ours, and chains to it? Only
+ * if it was installed over ours. libuv saves nothing. And what the library has
+ * restored was there before ours. */
 static bool may_hold_ours(int signum,
                           const struct sigaction* current,
                           bool was_watched) {
@@ -151,7 +152,7 @@ static bool may_hold_ours(int signum,
            is_same(&base->action, current));
 }
 
-/* Save what is there, before ours can run: it reads it. */
+/* Save what is there, before our handler can run: the handler reads it. */
 static void save_current(int signum,
                          const struct sigaction* current,
                          bool was_watched) {
@@ -186,7 +187,7 @@ static int install(int signum, bool was_watched) {
   return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
 }
 
-/* Have ours there again, where something else is, with `previous` below it. */
+/* Install our handler over what is there now, with `previous` below it. */
 void uvsig__retake(int signum, const struct sigaction* previous) {
   struct sigaction action;
 
@@ -195,9 +196,9 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
   sigaction(signum, &action, NULL);
 }
 
-/* Put back what was there, unless a foreign handler is installed: then it may
- * chain to ours, which stays below it. Returns whether ours was still there.
- * Also in the child of a fork: async-signal-safe. */
+/* Restore what was there before, unless a foreign handler is installed: it stays,
+ * and may chain to ours. Returns whether ours was still installed. Also in the
+ * child of a fork: async-signal-safe. */
 static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
@@ -207,14 +208,14 @@ static bool uninstall(int signum) {
     return false;
   }
   previous = uvsig__get_previous(signum);
-  /* First: what is back in its place, and calls ours, is not to be called. */
+  /* First: an action that is restored, and calls ours, must not be called. */
   atomic_store(&uvsig__shared.restored[signum], true);
   /* Refused, where ours was not: a stop cannot be undone for that. */
   sigaction(signum, &previous, NULL);
   return true;
 }
 
-/* Give the installed handler, if it is ours, the flags that it should have. */
+/* Update the flags of the installed handler, if it is ours. */
 static int refresh(int signum) {
   struct sigaction action;
   struct sigaction current;
@@ -290,7 +291,7 @@ int uvsig__subscribe(struct uvsig__subscription* subscription) {
   return err;
 }
 
-/* Have ours there again, if something has replaced it. */
+/* Install our handler again, if a foreign one has replaced it. */
 int uvsig__reinstall(int signum) {
   int err;
 
@@ -300,8 +301,9 @@ int uvsig__reinstall(int signum) {
   return err;
 }
 
-/* The opposite. Handlers may be using it until uvsig__synchronize(). Returns
- * false if the handler was to go, and had been replaced. */
+/* The opposite of uvsig__subscribe(). Handlers in flight may use the subscription
+ * until uvsig__synchronize(). Returns false if it was the last one of the signal,
+ * and a foreign handler had replaced ours. */
 bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
   bool was_there;
 
@@ -313,9 +315,9 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
   return was_there;
 }
 
-/* Forget what is pending of a signal whose only subscription is about to go:
- * the previous action must not take what our timer has sent. Ignoring a signal
- * discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). */
+/* Discard what is pending of a signal whose only subscription is about to go:
+ * the previous action must not get what the library's timer has sent. To ignore
+ * a signal discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). */
 void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   struct sigaction ignore;
   struct sigaction current;

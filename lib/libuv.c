@@ -124,9 +124,9 @@ static void remove_libuvs(int signum, const struct sigaction* first) {
     uvsig__replace_previous(signum, &libuvs, first);
 }
 
-/* In the child of a fork: what libuv has only because of us is as before. Not
- * SIGCHLD, whose default action is harmless: there uv_spawn() goes on to rely
- * on libuv's handler. */
+/* In the child of a fork: restore what was there before libuv's handler, where
+ * libuv has installed it only for a handle of the library's. Not for SIGCHLD,
+ * whose default action is harmless: uv_spawn() needs libuv's handler there. */
 void uvsig__forget_shares(void) {
   struct sigaction current;
   int signum;
@@ -272,7 +272,7 @@ void uvsig__share_close(struct uvsig__source* source) {
     source->is_remembered = false;
     remembered[signum]--;
   }
-  /* Whatever libuv does from here on, it does without us. */
+  /* What libuv installs from here on is not the library's to restore. */
   if (--opened[signum] == 0)
     has_found[signum] = false;
   uvsig__unlock();

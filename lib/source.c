@@ -204,7 +204,7 @@ int uvsig__source_prepare(struct uvsig__source* source,
   /* Before the signal can come: the first to come is this watcher's. */
   *since = uvsig__source_settled(source) + uvsig__source_pending(source);
   if (source->is_subscribed)
-    /* libuv may have taken ours away before it was asked to share. */
+    /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
     err = shares(source, flags) ? uvsig__reinstall(source->sub.signum) : 0;
   else
     err = uvsig__source_subscribe(source);
@@ -326,7 +326,7 @@ bool uvsig__source_wants_mask(const struct uvsig__source* source) {
   return w != NULL;
 }
 
-/* Is there a watcher that a signal would be notified to? */
+/* Is there a watcher that would be notified of a signal? */
 bool uvsig__source_is_watched(const struct uvsig__source* source) {
   const uvsig_watcher_t* w = source->first;
 
