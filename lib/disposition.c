@@ -44,7 +44,8 @@ static void save(int signum, int level, const struct sigaction* action) {
     atomic_store(&slot->spent, false);
   }
   atomic_store(&uvsig__shared.saved[signum][level], slot);
-  /* A handler may be reading the one before, whose slot is free now. */
+  /* A grace period: a handler may be reading the one before, whose slot is free
+   * after it. */
   uvsig__synchronize_locked();
 }
 

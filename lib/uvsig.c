@@ -24,7 +24,7 @@ void uvsig_options_init(uvsig_options_t* options) {
   options->info_depth = 64;
 }
 
-/* Records of one signal; above it one would rather count. */
+/* Sender slots of one signal, at most: about 10 MB. */
 #define DEEPEST 65536
 
 static bool are_valid(const uvsig_options_t* options) {

@@ -79,7 +79,8 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   for (i = 0; i < UVSIG_NSIG; i++)
     atomic_store(&next->missed[i], 0);
   atomic_store(&uvsig__shared.wakeup_fd, fd != -1 ? next : NULL);
-  /* From here no handler uses the previous one, and the next call may. */
+  /* A grace period: after it no handler uses the previous slot, and the next
+   * call may write to it. */
   uvsig__synchronize_locked();
   uvsig__unlock();
   return 0;
