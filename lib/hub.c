@@ -82,10 +82,11 @@ static unsigned long owner_to_be(void) {
   return has_ended ? 0 : id;
 }
 
-/* The calling thread runs the loop, or has just made the hub. A thread whose end
- * cannot be noted owns the loop all the same, and this is tried again at each
- * turn of the loop: with two owners, memory would be at risk. If the thread ends
- * before that, the loop stays its until another thread runs it. */
+/* The calling thread runs the loop, or has just made the loop context: it is the
+ * owner. If the thread's end cannot be noted, it is the owner all the same, for
+ * two owners would put memory at risk. Each turn of the loop tries again to note
+ * it. If the thread ends before, it stays the owner until another thread runs
+ * the loop. */
 void uvsig__own(struct uvsig__hub* hub) {
   unsigned long id = owner_to_be();
 
@@ -133,7 +134,7 @@ void uvsig__delist(struct uvsig__hub* hub) {
   uvsig__unlock();
 }
 
-/* The hub of an open uvsig_t that the calling thread may use. */
+/* Find the loop context of an open uvsig_t that the calling thread may use. */
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
   if (sig == NULL || sig->hub == NULL)
     return UV_EINVAL;

@@ -26,7 +26,7 @@ struct uvsig__component {
  * handles may outlive what the user does with the public struct. */
 struct uvsig__hub {
   uvsig_t* sig;
-  struct uvsig__hub* next; /* all hubs; under uvsig__lock() */
+  struct uvsig__hub* next; /* of `uvsig__hubs`; under uvsig__lock() */
   struct uvsig__wakeup wakeup;
   atomic_ulong owner; /* a thread's number, see hub.c */
 

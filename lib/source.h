@@ -29,7 +29,7 @@ struct uvsig__source {
   bool is_subscribed;             /* the handler can find it */
 
   struct uvsig__hub* hub;
-  struct uvsig__source* after; /* the hub's next one, by number */
+  struct uvsig__source* after; /* the loop context's next one, by number */
 
   /* caught = delivered + discarded + what is pending. What is pending is in the
    * pipe, in `taken` or still in `sub.overflow`. */
@@ -48,7 +48,7 @@ struct uvsig__source {
   uvsig_watcher_t* last;
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
-  bool is_shared;     /* with libuv's handles, by one of ours */
+  bool is_shared;     /* with libuv's handles: `share` is started */
   uv_signal_t share;  /* libuv's, so that it leaves our handler alone */
   bool has_share;     /* it has been initialised */
   bool is_remembered; /* in a child: it had libuv's handler put below ours */

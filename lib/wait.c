@@ -168,7 +168,7 @@ static int start_watchers(struct uvsig__wait* wait, const sigset_t* set) {
   return 0;
 }
 
-/* Only the hub knows: the memory of `req` may be anything. */
+/* Only the loop context knows: the memory of `req` may be anything. */
 static bool is_waiting(const struct uvsig__hub* hub, const uvsig_wait_t* req) {
   const struct uvsig__wait* wait;
 

@@ -130,8 +130,8 @@ bool uvsig__wakeup_fd_is_due(void) {
          atomic_load_explicit(&own->due, memory_order_relaxed) != 0;
 }
 
-/* The handler has rung at every loop that watches the signal; the first one to
- * look reports. */
+/* The handler has woken every loop that watches the signal. The first one that
+ * calls this reports. */
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
   if (uvsig__wakeup_fd_is_due())
     report(hub);
