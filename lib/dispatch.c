@@ -346,7 +346,7 @@ static bool is_watching(const struct uvsig__hub* hub) {
   return false;
 }
 
-/* In a callback: the other watchers of its signal are still to be told. */
+/* In a callback: the other watchers of its signal are still to be notified. */
 static int resume_deliveries(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   int calls = 0;

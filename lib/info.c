@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the kernel tells of a signal, in the public form. Runs anywhere.
+ * What the kernel says of a signal, in the public form. Runs anywhere.
  */
 
 #include "base.h"
