@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The ground: what every file of the library may use. Each function here may be
- * called in any thread, those of signum.c, info.c and uvsig__now() also in signal
- * context.
+ * called in any thread, those of signum.c, info.c and uvsig__now() also in
+ * signal context.
  */
 
 #ifndef UVSIG_BASE_H

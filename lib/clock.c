@@ -20,7 +20,8 @@ uint64_t uvsig__round_up(double seconds, double unit) {
   return whole + (rest > exact * (1.0 / 4503599627370496.0) ? 1 : 0); /* 2^52 */
 }
 
-/* Set `*deadline` to the time that is `seconds` from now, or to UVSIG__NEVER. */
+/* Set `*deadline` to the time that is `seconds` from now, or to
+ * UVSIG__NEVER. */
 int uvsig__deadline_after(double seconds, uint64_t* deadline) {
   if (!(seconds >= 0)) /* also what is not a number */
     return UV_EINVAL;

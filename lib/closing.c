@@ -45,8 +45,9 @@ static void on_last_closed(uv_handle_t* last) {
 }
 
 /* Call `done` when libuv has finished with every handle for which `has` returns
- * true. They are closed after this call: libuv finishes the last one first. With
- * `turns` 2, libuv has also finished with what the program had closed before. */
+ * true. They are closed after this call: libuv finishes the last one first.
+ * With `turns` 2, libuv has also finished with what the program had closed
+ * before. */
 void uvsig__closing_start(struct uvsig__closing* closing,
                           uv_loop_t* loop,
                           unsigned turns) {

@@ -193,9 +193,9 @@ static bool is_raised(const struct uvsig__hub* hub) {
  *    the loop again, and a thread that polls the loop's backend fd.
  * 2. Set `pending` to 0.
  * 3. Empty the pipe.
- * 4. Look at the counters and at `pending` once more. A handler may have counted
- *    before 2 and found `pending` set. One that ran between 2 and 3 may have had
- *    its byte read. A later one writes a byte that is not read here.
+ * 4. Look at the counters and at `pending` once more. A handler may have
+ *    counted before 2 and found `pending` set. One that ran between 2 and 3 may
+ *    have had its byte read. A later one writes a byte that is not read here.
  * If the rounds end after a read, a byte is written: the loop must come again.
  * test/scripts/wakeup.pml is a model of this, too.
  * Between two turns of the loop, a signal needs its byte in any case. The

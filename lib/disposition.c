@@ -106,7 +106,7 @@ void uvsig__set_libuvs(const struct sigaction* action) {
   atomic_store(&uvsig__shared.libuvs, action->sa_handler);
 }
 
-/* --- The handler ----------------------------------------------------------- */
+/* --- The handler ---------------------------------------------------------- */
 
 /* A previous handler without SA_ONSTACK may not fit on the alternate stack.
  * libuv's does. */
@@ -122,7 +122,8 @@ static void set_handler(struct sigaction* action, int signum) {
   action->sa_sigaction = uvsig__handle;
   /* SA_SIGINFO tells a fault from a kill(). SA_RESTART: a program that watches
    * signals on a loop wants no EINTR elsewhere, unless it says so. No
-   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it back. */
+   * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it
+   * back. */
   action->sa_flags = SA_SIGINFO;
   if (!interrupts[signum])
     action->sa_flags |= SA_RESTART;
@@ -136,9 +137,9 @@ static void set_handler(struct sigaction* action, int signum) {
   sigfillset(&action->sa_mask);
 }
 
-/* May `current` be a foreign handler that has saved ours, and chains to it? Only
- * if it was installed over ours. libuv saves nothing. And what the library has
- * restored was there before ours. */
+/* May `current` be a foreign handler that has saved ours, and chains to it?
+ * Only if it was installed over ours. libuv saves nothing. And what the library
+ * has restored was there before ours. */
 static bool may_hold_ours(int signum,
                           const struct sigaction* current,
                           bool was_watched) {
@@ -197,9 +198,9 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
   sigaction(signum, &action, NULL);
 }
 
-/* Restore what was there before, unless a foreign handler is installed: it stays,
- * and may chain to ours. Returns whether ours was still installed. Also in the
- * child of a fork: async-signal-safe. */
+/* Restore what was there before, unless a foreign handler is installed: it
+ * stays, and may chain to ours. Returns whether ours was still installed. Also
+ * in the child of a fork: async-signal-safe. */
 static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
@@ -241,7 +242,7 @@ void uvsig__count_stop_watchers(int signum, int difference) {
   uvsig__unlock();
 }
 
-/* --- Who watches ------------------------------------------------------------ */
+/* --- Who watches ---------------------------------------------------------- */
 
 static void link_first(struct uvsig__subscription* subscription) {
   _Atomic(struct uvsig__subscription*)* head =
@@ -302,9 +303,9 @@ int uvsig__reinstall(int signum) {
   return err;
 }
 
-/* The opposite of uvsig__subscribe(). Handlers in flight may use the subscription
- * until uvsig__synchronize(). Returns false if it was the last one of the signal,
- * and a foreign handler had replaced ours. */
+/* The opposite of uvsig__subscribe(). Handlers in flight may use the
+ * subscription until uvsig__synchronize(). Returns false if it was the last one
+ * of the signal, and a foreign handler had replaced ours. */
 bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
   bool was_there;
 

@@ -7,7 +7,7 @@
 
 #include "hub.h"
 
-/* --- Which thread it belongs to -------------------------------------------- */
+/* --- Which thread it belongs to ------------------------------------------- */
 
 /* Threads are numbered, since pthread ids are used again. 0: no thread. */
 static atomic_ulong last_id;
@@ -82,11 +82,11 @@ static unsigned long owner_to_be(void) {
   return has_ended ? 0 : id;
 }
 
-/* The calling thread runs the loop, or has just made the loop context: it is the
- * owner. If the thread's end cannot be noted, it is the owner all the same, for
- * two owners would put memory at risk. Each turn of the loop tries again to note
- * it. If the thread ends before, it stays the owner until another thread runs
- * the loop. */
+/* The calling thread runs the loop, or has just made the loop context: it is
+ * the owner. If the thread's end cannot be noted, it is the owner all the same,
+ * for two owners would put memory at risk. Each turn of the loop tries again to
+ * note it. If the thread ends before, it stays the owner until another thread
+ * runs the loop. */
 void uvsig__own(struct uvsig__hub* hub) {
   unsigned long id = owner_to_be();
 
@@ -144,7 +144,7 @@ int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
   return (*hub)->closing ? UV_EINVAL : 0;
 }
 
-/* --- What is built on it ---------------------------------------------------- */
+/* --- What is built on it -------------------------------------------------- */
 
 /* The poll handle is referenced while there is a watcher that wants it. */
 void uvsig__ref_hub(struct uvsig__hub* hub) {

@@ -13,8 +13,8 @@
  * starve the loop's other handles. */
 #define UVSIG__BUDGET 4096
 
-/* What is built on a loop context: handles of the same loop, and what a child of
- * fork(2) does to it, under the lock and before fork() returns. */
+/* What is built on a loop context: handles of the same loop, and what a child
+ * of fork(2) does to it, under the lock and before fork() returns. */
 enum { UVSIG__HANDLES = 6 };
 struct uvsig__component {
   const uv_handle_t* handles[UVSIG__HANDLES];

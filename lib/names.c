@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The names and descriptions of signals: one table, read in both directions.
- * The descriptions are those of glibc, and so of most systems where Python runs,
- * in its C locale: strsignal(3) itself is not async-signal-safe. Here they are
- * the same in every locale and with every libc.
+ * The descriptions are those of glibc, and so of most systems where Python
+ * runs, in its C locale: strsignal(3) itself is not async-signal-safe. Here
+ * they are the same in every locale and with every libc.
  */
 
 #include "base.h"

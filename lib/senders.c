@@ -3,11 +3,11 @@
  * Who sent the signals that are not delivered yet: the loop's side of what
  * handler.c keeps. Runs in the loop thread.
  *
- * A signal's sender slot is found by its number among the signals of its source.
- * A handler that finds the slot in use keeps no sender: a slot belongs to the
- * signal that its number says, and to no other. A handler may fill its slot
- * after the loop has delivered the signal, if another handler was faster. The
- * loop frees such a slot at the next signal that has the same slot.
+ * A signal's sender slot is found by its number among the signals of its
+ * source. A handler that finds the slot in use keeps no sender: a slot belongs
+ * to the signal that its number says, and to no other. A handler may fill its
+ * slot after the loop has delivered the signal, if another handler was faster.
+ * The loop frees such a slot at the next signal that has the same slot.
  */
 
 #include "source.h"

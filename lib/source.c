@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-/* --- Accounting ------------------------------------------------------------ */
+/* --- Accounting ----------------------------------------------------------- */
 
 uint64_t uvsig__source_settled(const struct uvsig__source* source) {
   return source->delivered + source->discarded;
@@ -105,7 +105,7 @@ struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
   return source;
 }
 
-/* --- What the watchers require --------------------------------------------- */
+/* --- What the watchers require -------------------------------------------- */
 
 /* What watchers require of the handler. */
 struct requirements {
@@ -185,8 +185,8 @@ void uvsig__source_unsubscribe(struct uvsig__source* source) {
   source->is_subscribed = false;
 }
 
-/* Make the source ready for one more watcher, which will be notified of what comes
- * later than `*since`. The only step of a start that can fail. */
+/* Make the source ready for one more watcher, which will be notified of what
+ * comes later than `*since`. The only step of a start that can fail. */
 int uvsig__source_prepare(struct uvsig__source* source,
                           unsigned flags,
                           uint64_t* since) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One signal of one loop: the handler's half of it, which is a subscription, and
- * the loop's, which is the loop thread's alone.
+ * One signal of one loop: the handler's half of it, which is a subscription,
+ * and the loop's, which is the loop thread's alone.
  */
 
 #ifndef UVSIG_SOURCE_H

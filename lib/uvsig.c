@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * uvsig_t: its life from init to close, and its counts. Runs in the loop thread.
+ * uvsig_t: its life from init to close, and its counts. Runs in the loop
+ * thread.
  */
 
 #include "dispatch.h"

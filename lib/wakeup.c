@@ -44,8 +44,8 @@ static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
   int err;
 
   /* The kernel takes as much of a wish as net.core.wmem_max allows (socket(7)).
-   * Half of INT_MAX, since it doubles what it is given. Some systems refuse what
-   * is too large: no harm where the user has set no size. */
+   * Half of INT_MAX, since it doubles what it is given. Some systems refuse
+   * what is too large: no harm where the user has set no size. */
   err = set_option(wakeup, SO_SNDBUF, size > 0 ? (int) size : INT_MAX / 2);
   if (err != 0 && size > 0)
     return err;

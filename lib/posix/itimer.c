@@ -307,10 +307,10 @@ static void on_signal(uvsig_watcher_t* w,
 
   (void) signum;
   (void) info;
-  /* Expirations are counted by the clock: the kernel merges signals, and another
-   * process may send one. An earlier call may have notified of an expiration
-   * whose signal is still to come. In a child nothing is armed, and its clocks
-   * are others. */
+  /* Expirations are counted by the clock: the kernel merges signals, and
+   * another process may send one. An earlier call may have notified of an
+   * expiration whose signal is still to come. In a child nothing is armed, and
+   * its clocks are others. */
   if (total <= t->expirations || !owns(t))
     return;
   count = total - t->expirations;
