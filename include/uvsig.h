@@ -24,6 +24,11 @@
  *   the thread may use a loop that is nobody's, without owning it.
  *   If there is no memory to note the end of a thread that takes a loop over,
  *   the loop stays that thread's until another one runs it.
+ * - "Waits for a grace period": until every handler of the library that was in
+ *   flight at the call, on another thread, has left. The call yields the
+ *   processor 16 times, then sleeps 50 microseconds at a time. There is no time
+ *   limit, but the library's handler never blocks. A handler of
+ *   uvsig_watcher_set_handler() must not block either.
  * - Fields named private, and the structs' sizes, may change until 1.0.
  */
 
@@ -195,8 +200,8 @@ UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
 /* Stop every watcher, discard what is pending, and give everything back.
  * At return the watchers are stopped, their memory is yours, the previous
  * dispositions are back and the descriptors are closed. `cb`, which may be
- * NULL, is called from the loop; from then on `*sig` is yours. Waits, briefly,
- * for signal handlers that run on other threads. May be called in a callback.
+ * NULL, is called from the loop; from then on `*sig` is yours. Waits for a grace
+ * period. May be called in a callback.
  * Returns: 0
  *   UV_EINVAL    `sig` is NULL or not initialised
  *   UV_EPERM     not the loop thread
@@ -399,7 +404,8 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * last in the process puts the previous disposition back, unless somebody
  * replaced the library's meanwhile. Stopping a stopped watcher is no error, in
  * whichever thread.
- * Waits, briefly, for signal handlers that run on other threads.
+ * The last watcher of a signal on a `uvsig_t`, and one that has a handler,
+ * UVSIG_CHAIN or UVSIG_SHARE, or is of SIGCHLD, waits for a grace period.
  * Returns: 0
  *   UV_EINVAL  `w` is NULL
  *   UV_EPERM   not the loop thread
@@ -524,8 +530,8 @@ UVSIG_EXTERN int uvsig_reraise(int signum);
  * watch. The byte is written after the signal has reached every `uvsig_t`.
  * A pipe, a socket or what else takes bytes; it stays yours, and must be open
  * until another call has taken its place. At return, nothing is written to the
- * previous one any more. Waits, briefly, for handlers that run on other
- * threads. What does not fit is warned of, once until a byte fits again, unless
+ * previous one any more: it waits for a grace period.
+ * What does not fit is warned of, once until a byte fits again, unless
  * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
  * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
  * has none. poll(2) and select(2) may fail with EINTR all the same, see
