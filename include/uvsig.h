@@ -91,13 +91,14 @@ typedef enum {
 
 /* What the bytes mean. */
 typedef enum {
-  /* Each byte is a signal number: one callback per signal, in the order of
-   * arrival. What a full buffer cannot take is counted per signal, delivered
-   * after the bytes, and warned of. */
+  /* Bytes mode. Each byte is a signal number: one callback per signal, in the
+   * order of arrival. Where a full buffer has no room for the byte, the signal
+   * is counted under its number: the overflow. It is delivered after the bytes,
+   * and warned of. */
   UVSIG_MODE_BYTES = 0,
-  /* The byte only wakes the loop: one callback per signal number with its
-   * count, in ascending order. A burst costs one system call, and what a
-   * watcher's callback raises costs none. */
+  /* Wake-only mode. The byte only wakes the loop: one callback per signal number
+   * with its count, in ascending order. A burst costs one system call. A signal
+   * that a watcher's callback raises costs none. */
   UVSIG_MODE_WAKE_ONLY
 } uvsig_mode_t;
 
@@ -129,10 +130,10 @@ struct uvsig_options_s {
   size_t buffer_size;          /* bytes; 0: the system's for a pipe, as large
                                 * as allowed for a socketpair; at most INT_MAX.
                                 * The kernel rounds it up. */
-  unsigned info_depth;         /* 64: of how many signals of a number, that are
-                                * not delivered yet, the sender is kept; 0:
-                                * none; at most 65,536. Rounded up to a power of
-                                * two. A record takes about 150 bytes. */
+  unsigned info_depth;         /* 64: sender slots of each signal number. A slot
+                                * keeps who sent a signal that is not delivered
+                                * yet, in about 150 bytes. 0: none; at most
+                                * 65,536. Rounded up to a power of two. */
   int time_stamps;             /* 0; 1: see uvsig_stats_t, max_latency_ns */
   /* private */
   uintptr_t reserved[7]; /* 0 */
@@ -283,10 +284,10 @@ UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
 
 /* --- Watchers ------------------------------------------------------------- */
 
-/* No sender is known: of this struct only signum, count and flags count. So it
- * is where count is above 1, where more signals were waiting than the option
- * info_depth keeps the senders of, and where the kernel itself had no room to
- * keep who sent a standard signal (RLIMIT_SIGPENDING, getrlimit(2)). */
+/* No sender is known: only signum, count and flags are set. Three cases: count
+ * is above 1; every sender slot was in use (the option info_depth); or the
+ * kernel had no room to keep who sent a standard signal (RLIMIT_SIGPENDING,
+ * getrlimit(2)). */
 #define UVSIG_INFO_NONE 1u
 
 /* What a callback is told of the signals that it stands for. Valid during the
