@@ -198,9 +198,9 @@ UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
                             uvsig_t* sig,
                             const uvsig_options_t* options);
 
-/* Stop every watcher, discard what is pending, and give everything back.
+/* Stop every watcher, discard what is pending, and restore dispositions and mask.
  * At return the watchers are stopped, their memory is yours, the previous
- * dispositions are back and the descriptors are closed. `cb`, which may be
+ * dispositions are restored and the descriptors are closed. `cb`, which may be
  * NULL, is called from the loop; from then on `*sig` is yours. Waits for a grace
  * period. May be called in a callback.
  * Returns: 0
@@ -402,9 +402,9 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
 /* Stop: the callback is not called again, and the memory is yours.
  * The last watcher of a signal on a `uvsig_t` discards what was caught and not
  * yet delivered, and blocks the signal again if start had unblocked it. The
- * last in the process puts the previous disposition back, unless somebody
- * replaced the library's meanwhile. Stopping a stopped watcher is no error, in
- * whichever thread.
+ * last in the process restores the previous disposition, unless a foreign
+ * handler has replaced the library's meanwhile. Stopping a stopped watcher is no
+ * error, in whichever thread.
  * The last watcher of a signal on a `uvsig_t`, and one that has a handler,
  * UVSIG_CHAIN or UVSIG_SHARE, or is of SIGCHLD, waits for a grace period.
  * Returns: 0
@@ -797,7 +797,7 @@ UVSIG_EXTERN int uvsig_wait_start(uvsig_t* sig,
                                   uvsig_wait_cb cb);
 
 /* End a wait: no signal is taken for it any more, dispositions and masks are
- * given back, and its callback is called by the loop, with UV_ECANCELED.
+ * restored, and its callback is called by the loop, with UV_ECANCELED.
  * The memory of `*req` must have been started, or be zero.
  * Returns: 0
  *   UV_EINVAL    `req` is NULL or not waiting
