@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that may be cancelled at any instruction, and are, while the signal
+ * handler runs on them: nothing waits for them afterwards.
+ */
+
+#include "../lib/harness.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_THREAD__)
+# define HAS_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+# if __has_feature(thread_sanitizer)
+#  define HAS_THREAD_SANITIZER 1
+# endif
+#endif
+
+static struct fixture f;
+static struct recorder a;
+
+/* --- Threads ---------------------------------------------------------------- */
+
+enum { AT_ONCE = 4 };
+
+struct victim {
+  pthread_t thread;
+  atomic_bool is_ready;
+  bool sleeps;
+};
+
+/* Asynchronous: it may end at any instruction, also in a handler. So it calls
+ * nothing that might hold something then. */
+static void* be_cancelled(void* argument) {
+  struct victim* victim = argument;
+
+  pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+  atomic_store(&victim->is_ready, true);
+  for (;;)
+    if (victim->sleeps)
+      pause();
+  return NULL;
+}
+
+static void start_victim(struct victim* victim, bool sleeps) {
+  victim->sleeps = sleeps;
+  atomic_store(&victim->is_ready, false);
+  CHECK_EQ(pthread_create(&victim->thread, NULL, be_cancelled, victim), 0);
+}
+
+static void wait_until_ready(struct victim* victim) {
+  while (!atomic_load(&victim->is_ready))
+    sched_yield();
+}
+
+/* The cancellation meets the handler somewhere: it is a signal, too, and what is
+ * sent at once with others is handled before them. */
+static void shoot(struct victim* victim, unsigned signals, unsigned delay) {
+  volatile unsigned i;
+
+  while (signals-- > 0)
+    CHECK_EQ(pthread_kill(victim->thread, SIGUSR1), 0);
+  for (i = 0; i < delay; i++)
+    ;
+  CHECK_EQ(pthread_cancel(victim->thread), 0);
+}
+
+static void join_victim(struct victim* victim) {
+  void* result;
+
+  CHECK_EQ(pthread_join(victim->thread, &result), 0);
+  CHECK(result == PTHREAD_CANCELED);
+}
+
+static void cancel_some(unsigned number) {
+  struct victim victims[AT_ONCE];
+  unsigned i;
+
+  for (i = 0; i < AT_ONCE; i++)
+    start_victim(&victims[i], (number + i) % 2 == 0);
+  for (i = 0; i < AT_ONCE; i++)
+    wait_until_ready(&victims[i]);
+  for (i = 0; i < AT_ONCE; i++)
+    shoot(&victims[i], 3 + (number + i) % 8, (number + i) % 101 * 40);
+  for (i = 0; i < AT_ONCE; i++)
+    join_victim(&victims[i]);
+}
+
+/* --- Tests ------------------------------------------------------------------ */
+
+static void skip_where_it_cannot_be(void) {
+#ifdef HAS_THREAD_SANITIZER
+  skip_test("ThreadSanitizer holds signals back, and does not know of threads "
+            "that end in them");
+#endif
+  skip_under_valgrind("valgrind runs handlers at its own points only");
+}
+
+/* In libgcc, which pthread_cancel() loads: it must not be loaded by a thread
+ * that may end while it does so. */
+static void load_unwinder(void) {
+  struct victim victim;
+
+  start_victim(&victim, true);
+  wait_until_ready(&victim);
+  CHECK_EQ(pthread_cancel(victim.thread), 0);
+  join_victim(&victim);
+}
+
+static void check_stop(void) {
+  uvsig_stats_t stats;
+
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.caught, stats.delivered + stats.discarded);
+  CHECK_EQ(stats.delivered, a.signals);
+}
+
+static void exit_at_once(void) {
+  _exit(0);
+}
+
+static void check_fork(void) {
+  CHECK_EQ(run_forked(exit_at_once), 0);
+}
+
+/* What waits for handlers in flight must not wait for one that is no more:
+ * every stop, uvsig_close() and each fork(). */
+static void cancel_many(unsigned flags) {
+  unsigned most = scaled(3000);
+  unsigned n = 0;
+  unsigned long signals;
+
+  skip_where_it_cannot_be();
+  load_unwinder();
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, flags), 0);
+  while (n < most && has_time()) {
+    recorder_start(&a, SIGUSR1);
+    cancel_some(n);
+    n += AT_ONCE;
+    if (n % (2 * AT_ONCE) == 0)
+      uv_run(&f.loop, UV_RUN_NOWAIT);
+    if (n % (25 * AT_ONCE) == 0)
+      check_fork();
+    check_stop();
+  }
+  check_fork();
+  recorder_start(&a, SIGUSR1);
+  signals = a.signals;
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.signals, signals + 1);
+  check_stop();
+  fixture_close(&f);
+}
+
+static void cancelled_threads_leave_nothing_to_wait_for(void) {
+  cancel_many(0);
+}
+
+static void cancelled_threads_leave_nothing_to_wait_for_with_a_chain(void) {
+  install_handler(SIGUSR1, count_foreign);
+  cancel_many(UVSIG_CHAIN);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(cancelled_threads_leave_nothing_to_wait_for),
+      TEST(cancelled_threads_leave_nothing_to_wait_for_with_a_chain),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
