@@ -403,8 +403,9 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * The last watcher of a signal on a `uvsig_t` discards what was caught and not
  * yet delivered, and blocks the signal again if start had unblocked it. The
  * last in the process restores the previous disposition, unless a foreign
- * handler has replaced the library's meanwhile. Stopping a stopped watcher is no
- * error, in whichever thread.
+ * handler has replaced the library's meanwhile. A signal that comes at that moment
+ * is delivered, or counted as discarded, or has the previous disposition. Stopping
+ * a stopped watcher is no error, in whichever thread.
  * The last watcher of a signal on a `uvsig_t`, and one that has a handler,
  * UVSIG_CHAIN or UVSIG_SHARE, or is of SIGCHLD, waits for a grace period.
  * Returns: 0

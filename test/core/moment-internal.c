@@ -6,15 +6,15 @@
  */
 
 #include "../lib/harness.h"
+#include "../lib/wrap-syscall.h"
 
-#include "../../lib/internal.h"
+#include "../../lib/subscription.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct fixture f;
@@ -25,16 +25,10 @@ static struct recorder c;
 
 /* --- Moments -------------------------------------------------------------- */
 
-enum moment {
-  BEFORE_LOOK,
-  AFTER_LOOK,
-  HANDING_ON,
-  WRITING,
-  MOMENTS
-};
+enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, WRITING, MOMENTS };
 
 /* What is to be done there, once. */
-static void (*at[MOMENTS])(void);
+static void (*volatile at[MOMENTS])(void);
 /* By this thread. */
 static _Thread_local bool is_raiser;
 
@@ -73,26 +67,10 @@ int __wrap_sigaction(int signum,
 static int own_fd = -1; /* the program's own wakeup fd */
 
 /* The library writes by the system call itself. */
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
-long __wrap_syscall(long number, ...) {
-  long arguments[6];
-  va_list list;
-  int i;
-
-  va_start(list, number);
-  for (i = 0; i < 6; i++)
-    arguments[i] = va_arg(list, long);
-  va_end(list);
+static bool refuses_syscall(long number, const long* arguments) {
   if (number == SYS_write && (int) arguments[0] == own_fd)
     reach(WRITING);
-  return __real_syscall(number,
-                        arguments[0],
-                        arguments[1],
-                        arguments[2],
-                        arguments[3],
-                        arguments[4],
-                        arguments[5]);
+  return false;
 }
 
 /* --- The other thread ----------------------------------------------------- */
@@ -191,6 +169,19 @@ static void come_for_once(void* unused) {
 
 static void ask_to_stop(void) {
   have(STOP);
+}
+
+static void come_and_go_plainly(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[STOP]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP], true);
+  check_books(&g.sig, SIGUSR1, 0, 0);
+  fixture_close(&g);
 }
 
 static void come_and_go_twice(void* unused) {
@@ -293,6 +284,34 @@ static void a_start_while_a_signal_is_in_a_handler_on_top_of_ours(void) {
   fixture_close(&f);
 }
 
+static void raise_slowly(void) {
+  at[BEFORE_LOOK] = ask_to_stop;
+  raise(SIGUSR1);
+}
+
+static void raise_slower_than_the_last_stop(void) {
+  do_beside(come_and_go_plainly, raise_slowly);
+}
+
+static void ignore_slower_than_the_last_stop(void) {
+  install_handler(SIGUSR1, SIG_IGN);
+  raise_slower_than_the_last_stop();
+}
+
+/* It finds nothing that watches, and is not lost. */
+static void a_signal_that_is_slower_than_the_last_stop_is_the_previous_ones(
+    void) {
+  int status;
+
+  status = run_child(raise_slower_than_the_last_stop);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+  CHECK(child_passed(run_child(ignore_slower_than_the_last_stop)));
+  install_handler(SIGUSR1, count_foreign);
+  raise_slower_than_the_last_stop();
+  CHECK_EQ(foreign_calls, 1);
+}
+
 static void install_once(void) {
   struct sigaction action;
 
@@ -336,7 +355,8 @@ static void come_and_catch_one(void* unused) {
 
 /* A foreign library has put our handler back, which has the previous action
  * installed again: a start at that moment does not lose its handler by it. */
-static void a_start_while_the_previous_action_is_put_back_has_its_handler(void) {
+static void a_start_while_the_previous_action_is_put_back_has_its_handler(
+    void) {
   install_handler(SIGUSR1, count_foreign);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
@@ -437,6 +457,7 @@ int main(void) {
           whoever_takes_a_signal_has_the_previous_handler_called_though_he_stops),
       TEST(a_chain_that_ends_with_its_delivery_is_called_to_the_end),
       TEST(a_start_while_a_signal_is_in_a_handler_on_top_of_ours),
+      TEST(a_signal_that_is_slower_than_the_last_stop_is_the_previous_ones),
       TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
       TEST(a_start_while_the_previous_action_is_put_back_has_its_handler),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),

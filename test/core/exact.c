@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A signal that races with the stop of its only watcher: it is delivered, or
+ * counted as discarded, or has the previous action. Every one is one of the
+ * three, and none is two.
+ */
+
+#include "../lib/harness.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fixture f;
+static struct recorder a;
+
+/* --- A thread that raises --------------------------------------------------- */
+
+static atomic_bool is_over;
+static atomic_ulong raised;
+static atomic_ulong previous_calls;
+
+static void count_previous(int signum) {
+  (void) signum;
+  atomic_fetch_add(&previous_calls, 1);
+}
+
+/* To itself: each has been caught, or had its action, when the call returns. */
+static void raise_all_the_time(void* unused) {
+  (void) unused;
+  while (!atomic_load(&is_over)) {
+    CHECK_EQ(pthread_kill(pthread_self(), SIGUSR1), 0);
+    atomic_fetch_add(&raised, 1);
+  }
+}
+
+static void start_raiser(uv_thread_t* thread) {
+  atomic_store(&is_over, false);
+  CHECK_EQ(uv_thread_create(thread, raise_all_the_time, NULL), 0);
+  while (atomic_load(&raised) == 0)
+    sched_yield();
+}
+
+static void end_raiser(uv_thread_t* thread) {
+  atomic_store(&is_over, true);
+  CHECK_EQ(uv_thread_join(thread), 0);
+}
+
+static void skip_where_signals_are_held_back(void) {
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer merges signals of a number, and delivers late");
+}
+
+/* --- Stops and starts -------------------------------------------------------- */
+
+/* Some are delivered, most are discarded by the stop. */
+static void stop_and_start(struct fixture* at, struct recorder* r, unsigned n) {
+  recorder_start(r, SIGUSR1);
+  if (n % 4 == 0)
+    sched_yield();
+  if (n % 16 == 0)
+    uv_run(&at->loop, UV_RUN_NOWAIT);
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+}
+
+static void stop_and_start_often(struct fixture* at,
+                                 struct recorder* r,
+                                 unsigned times) {
+  unsigned n;
+
+  for (n = 0; n < times && has_time(); n++)
+    stop_and_start(at, r, n);
+}
+
+/* At rest: delivered and discarded. */
+static uint64_t count_caught(const struct fixture* at,
+                             const struct recorder* r) {
+  uvsig_stats_t stats;
+
+  uvsig_stats(&at->sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.delivered, r->signals);
+  CHECK_EQ(stats.caught, stats.delivered + stats.discarded);
+  return stats.caught;
+}
+
+static void race_with(void (*previous)(int)) {
+  uv_thread_t thread;
+
+  skip_where_signals_are_held_back();
+  install_handler(SIGUSR1, previous);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  start_raiser(&thread);
+  stop_and_start_often(&f, &a, scaled(100000));
+  end_raiser(&thread);
+}
+
+/* --- Tests ------------------------------------------------------------------- */
+
+static void each_is_delivered_or_discarded_or_the_previous_handlers(void) {
+  race_with(count_previous);
+  CHECK_EQ(raised, count_caught(&f, &a) + previous_calls);
+  fixture_close(&f);
+}
+
+static void none_is_delivered_or_discarded_twice_where_it_was_ignored(void) {
+  race_with(SIG_IGN);
+  CHECK(count_caught(&f, &a) <= raised);
+  fixture_close(&f);
+}
+
+static struct fixture g;
+static struct recorder b;
+static uint64_t caught_there;
+
+static void stop_and_start_there(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  stop_and_start_often(&g, &b, scaled(50000));
+  caught_there = count_caught(&g, &b);
+  fixture_close(&g);
+}
+
+/* A signal that finds both is taken by both, and not the previous handler's. */
+static void with_two_loops_each_has_one_of_the_three_ways(void) {
+  uv_thread_t raiser;
+  uv_thread_t other;
+  uint64_t caught;
+
+  skip_where_signals_are_held_back();
+  install_handler(SIGUSR1, count_previous);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  start_raiser(&raiser);
+  CHECK_EQ(uv_thread_create(&other, stop_and_start_there, NULL), 0);
+  stop_and_start_often(&f, &a, scaled(50000));
+  CHECK_EQ(uv_thread_join(&other), 0);
+  end_raiser(&raiser);
+  caught = count_caught(&f, &a);
+  CHECK(raised <= caught + caught_there + previous_calls);
+  CHECK(caught + previous_calls <= raised);
+  CHECK(caught_there + previous_calls <= raised);
+  fixture_close(&f);
+}
+
+/* --- The default action ------------------------------------------------------- */
+
+static atomic_bool is_on; /* both threads wait for it, and begin together */
+static unsigned head_start;
+
+static void terminate(void* unused) {
+  volatile unsigned i;
+
+  (void) unused;
+  while (!atomic_load(&is_on))
+    ;
+  for (i = 0; i < head_start; i++)
+    ;
+  raise(SIGTERM);
+}
+
+static void stop_while_terminated(void) {
+  uv_thread_t thread;
+  uvsig_stats_t stats;
+  volatile unsigned i;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGTERM);
+  CHECK_EQ(uv_thread_create(&thread, terminate, NULL), 0);
+  atomic_store(&is_on, true);
+  for (i = 0; i < 600; i++)
+    ;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  uvsig_stats(&f.sig, SIGTERM, &stats);
+  CHECK_EQ(stats.delivered + stats.discarded, 1);
+  fixture_close(&f);
+}
+
+static void sigterm_ends_the_process_or_is_delivered_or_discarded(void) {
+  unsigned most = scaled(300);
+  unsigned n;
+  int status;
+
+  for (n = 0; n < most && has_time(); n++) {
+    head_start = n % 30 * 40;
+    status = run_child(stop_while_terminated);
+    if (WIFSIGNALED(status))
+      CHECK_EQ(WTERMSIG(status), SIGTERM);
+    else
+      CHECK(child_passed(status));
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(each_is_delivered_or_discarded_or_the_previous_handlers),
+      TEST(none_is_delivered_or_discarded_twice_where_it_was_ignored),
+      TEST(with_two_loops_each_has_one_of_the_three_ways),
+      TEST(sigterm_ends_the_process_or_is_delivered_or_discarded),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
