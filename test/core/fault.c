@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#ifdef __linux__
+# include <sys/syscall.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -291,6 +294,114 @@ static void traps_are_not_ignored_and_handled_once(void) {
 #endif
 }
 
+/* --- Asynchronous faults ---------------------------------------------------- */
+
+/* They belong to no instruction, so that nothing would fault again: another
+ * processor has found broken memory, or the thread's tags did not match. The
+ * kernel lets a process send itself what looks like one. */
+#if defined(__linux__) && defined(SYS_rt_sigqueueinfo)
+# ifndef BUS_MCEERR_AO
+#  define BUS_MCEERR_AO 5
+# endif
+# ifndef SEGV_MTEAERR
+#  define SEGV_MTEAERR 8
+# endif
+
+static const struct {
+  int signum;
+  int code;
+} reports[] = {{SIGBUS, BUS_MCEERR_AO}, {SIGSEGV, SEGV_MTEAERR}};
+# define REPORTS (sizeof(reports) / sizeof(*reports))
+
+static size_t sent;
+
+static void watch_and_send_report(void) {
+  siginfo_t info;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, reports[sent].signum);
+  memset(&info, 0, sizeof(info));
+  info.si_signo = reports[sent].signum;
+  info.si_code = reports[sent].code;
+  info.si_addr = &info;
+  if (syscall(SYS_rt_sigqueueinfo, getpid(), info.si_signo, &info) != 0)
+    skip_test("the kernel does not let one send what looks like a fault");
+}
+
+static void handle_and_send_report(void) {
+  report = open("/dev/null", O_WRONLY);
+  install_reporter(reports[sent].signum);
+  watch_and_send_report();
+}
+
+static void an_asynchronous_fault_is_not_swallowed(void) {
+  int status;
+
+  skip_where_tools_take_faults();
+  for (sent = 0; sent < REPORTS; sent++) {
+    status = run_child(watch_and_send_report);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+      skip_test("the kernel does not let one send what looks like a fault");
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), reports[sent].signum);
+    status = run_child(handle_and_send_report);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 42);
+  }
+}
+#else
+static void an_asynchronous_fault_is_not_swallowed(void) {
+  skip_test("one can only be sent on Linux");
+}
+#endif
+
+/* --- Repaired faults --------------------------------------------------------- */
+
+static volatile sig_atomic_t repairs;
+
+/* As a garbage collector's barrier. */
+static void open_page(int signum, siginfo_t* info, void* context) {
+  (void) signum;
+  (void) context;
+  if (info->si_addr != forbidden ||
+      mprotect((void*) forbidden, 4096, PROT_READ | PROT_WRITE) != 0)
+    _exit(1);
+  repairs++;
+}
+
+static void close_page(void) {
+  CHECK_EQ(mprotect((void*) forbidden, 4096, PROT_NONE), 0);
+}
+
+static void what_is_sent_after_a_repaired_fault_is_delivered(void) {
+  struct sigaction action;
+  int i;
+
+  skip_where_tools_take_faults();
+  make_pages();
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = open_page;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGSEGV);
+  for (i = 1; i <= 2; i++) {
+    close_page();
+    touch_forbidden();
+    CHECK_EQ(*forbidden, 1);
+    CHECK_EQ(repairs, i);
+    CHECK_EQ(kill(getpid(), SIGSEGV), 0);
+    run_until(&f.loop, &a.signals, (unsigned long) i);
+  }
+  CHECK_EQ(repairs, 2);
+  check_books(&f.sig, SIGSEGV, 2, 0);
+  fixture_close(&f);
+  CHECK(action_of(SIGSEGV).sa_sigaction == open_page);
+}
+
 static void what_somebody_sends_is_delivered(void) {
   size_t i;
 
@@ -326,6 +437,8 @@ int main(void) {
       TEST(a_fault_reaches_the_previous_handler_as_without_the_library),
       TEST(every_kind_of_fault_was_tried),
       TEST(traps_are_not_ignored_and_handled_once),
+      TEST(an_asynchronous_fault_is_not_swallowed),
+      TEST(what_is_sent_after_a_repaired_fault_is_delivered),
       TEST(what_somebody_sends_is_delivered),
       TEST(abort_still_aborts),
   };
