@@ -344,7 +344,10 @@ struct uvsig_watcher_s {
 /* Do not unblock the signal at start. */
 #define UVSIG_KEEP_MASK 1u
 /* Call the previous handler, too: in signal context, before the library counts
- * the signal, with the same arguments. One with SA_RESETHAND is called once. */
+ * the signal, with the same arguments. One with SA_RESETHAND is called once.
+ * The library's handler has SA_ONSTACK, so that it runs on the thread's alternate
+ * stack, unless the previous one is there without it: what it needs may not fit.
+ * libuv's fits. */
 #define UVSIG_CHAIN 2u
 /* Live with uv_signal_t handles of the same signal, whichever is started first
  * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -660,6 +661,109 @@ static void two_uvsig_share_the_previous_action(void) {
   CHECK(action_of(SIGUSR1).sa_handler == plain);
 }
 
+/* --- Stacks ------------------------------------------------------------------- */
+
+/* What a handler may use where the thread's own stack is there for it, and an
+ * alternate stack that is too small for that, with an end that shows. */
+enum { MUCH = 256 * 1024, LITTLE = 64 * 1024, GUARD = 64 * 1024 };
+
+static char* alternate;
+static size_t alternate_size;
+static volatile sig_atomic_t was_alternate;
+
+/* The frame, and not a local: sanitizers may have those elsewhere. */
+static void note_stack(int signum) {
+  uintptr_t frame = (uintptr_t) __builtin_frame_address(0);
+
+  was_alternate = frame - (uintptr_t) alternate < alternate_size;
+  note_call(signum);
+}
+
+static void need_much(int signum) {
+  volatile char room[MUCH];
+  size_t i;
+
+  for (i = 0; i < sizeof(room); i += 1024)
+    room[i] = (char) signum;
+  note_stack(signum);
+}
+
+static void raise_with_alternate_stack(void* size) {
+  stack_t stack;
+  stack_t before;
+  char* start;
+
+  alternate_size = *(size_t*) size;
+  start = mmap(NULL,
+               GUARD + alternate_size,
+               PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS,
+               -1,
+               0);
+  CHECK(start != MAP_FAILED);
+  CHECK_EQ(mprotect(start, GUARD, PROT_NONE), 0);
+  alternate = start + GUARD;
+  memset(&stack, 0, sizeof(stack));
+  stack.ss_sp = alternate;
+  stack.ss_size = alternate_size;
+  CHECK_EQ(sigaltstack(&stack, &before), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(sigaltstack(&before, NULL), 0);
+  CHECK_EQ(munmap(start, GUARD + alternate_size), 0);
+}
+
+static void chain_with_alternate_stack(void (*handler)(int),
+                                       int flags,
+                                       size_t size) {
+  struct sigaction action;
+  uv_thread_t thread;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  CHECK_EQ(action_of(SIGUSR1).sa_flags & SA_ONSTACK, flags);
+  CHECK_EQ(uv_thread_create(&thread, raise_with_alternate_stack, &size), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void a_handler_without_onstack_has_the_threads_own_stack(void) {
+  chain_with_alternate_stack(need_much, 0, LITTLE);
+  CHECK_EQ(was_alternate, 0);
+}
+
+static void a_handler_with_onstack_has_the_alternate_stack(void) {
+  chain_with_alternate_stack(note_stack, SA_ONSTACK, 16 * MUCH);
+  CHECK_EQ(was_alternate, 1);
+}
+
+static void on_uv_signal(uv_signal_t* handle, int signum) {
+  (void) handle;
+  (void) signum;
+}
+
+/* libuv's fits, and so ours may have what else needs an alternate stack. */
+static void libuvs_handler_is_no_reason_to_leave_the_alternate_stack(void) {
+  uv_signal_t handle;
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uv_signal_init(&f.loop, &handle), 0);
+  CHECK_EQ(uv_signal_start(&handle, on_uv_signal, SIGUSR1), 0);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK((action_of(SIGUSR1).sa_flags & SA_ONSTACK) != 0);
+  uv_close((uv_handle_t*) &handle, NULL);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(chain_calls_the_previous_handler_first_and_like_the_kernel),
@@ -691,6 +795,9 @@ int main(void) {
       TEST(our_handler_put_back_and_watched_again_calls_once),
       TEST(our_handler_put_back_keeps_the_order_of_queued_signals),
       TEST(two_uvsig_share_the_previous_action),
+      TEST(a_handler_without_onstack_has_the_threads_own_stack),
+      TEST(a_handler_with_onstack_has_the_alternate_stack),
+      TEST(libuvs_handler_is_no_reason_to_leave_the_alternate_stack),
   };
 
   harness_init();
