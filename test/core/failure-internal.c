@@ -5,17 +5,14 @@
  */
 
 #include "../lib/harness.h"
+#include "../lib/wrap-syscall.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_SYS_SYSCALL_H
-# include <sys/syscall.h>
-#endif
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -174,27 +171,38 @@ int __wrap_pidfd_send_signal(int pidfd,
   return -1;
 }
 
-/* Where libuv is a static library, its calls come here, too. */
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
-long __wrap_syscall(long number, ...) {
-  long args[6];
-  va_list arguments;
-  size_t i;
+/* How many of the next are refused, and with what. Handlers read them: to the
+ * compiler raise() is a call that changes nothing here. */
+static volatile unsigned refused_writes;
+static volatile int write_error;
 
+/* The handler's calls that write to a wakeup fd. */
+static bool is_write(long number) {
+#ifdef SYS_write
+  if (number == SYS_write)
+    return true;
+#endif
+#ifdef SYS_sendto
+  if (number == SYS_sendto)
+    return true;
+#endif
+  return false;
+}
+
+static bool refuses_syscall(long number, const long* arguments) {
+  (void) arguments;
 #ifdef SYS_pidfd_send_signal
   if (number == SYS_pidfd_send_signal) {
     CHECK(no_pidfd);
     errno = ENOSYS;
-    return -1;
+    return true;
   }
 #endif
-  va_start(arguments, number);
-  for (i = 0; i < 6; i++)
-    args[i] = va_arg(arguments, long);
-  va_end(arguments);
-  return __real_syscall(
-      number, args[0], args[1], args[2], args[3], args[4], args[5]);
+  if (!is_write(number) || refused_writes == 0)
+    return false;
+  refused_writes--;
+  errno = write_error;
+  return true;
 }
 
 static void check_failing_init(bool* failure, int expected) {
@@ -742,6 +750,76 @@ static void a_failed_start_leaves_no_handler_behind(void) {
   fixture_close(&f);
 }
 
+static unsigned warnings;
+
+static void note_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  CHECK_EQ(warning->kind, UVSIG_WARN_WRITE_ERROR);
+  CHECK_EQ(warning->error, -write_error);
+  warnings++;
+}
+
+/* Is there something that wakes the loop, which has polled before? */
+static bool is_woken(void) {
+  struct pollfd pollfd = {uv_backend_fd(&f.loop), POLLIN, 0};
+
+  return poll(&pollfd, 1, 0) == 1;
+}
+
+/* The first signal wakes nothing, for that is what fails. All others do. */
+static void fail_to_write(uvsig_wakeup_t wakeup,
+                          uvsig_mode_t mode,
+                          unsigned refused) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.wakeup = wakeup;
+  options.mode = mode;
+  options.warning_cb = note_warning;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  warnings = 0;
+  refused_writes = refused;
+  write_error = wakeup == UVSIG_WAKEUP_PIPE ? ENOMEM : ENOBUFS;
+  raise(SIGUSR1);
+  CHECK_EQ(refused_writes, 0);
+  CHECK(!is_woken());
+  raise(SIGUSR1);
+  CHECK(is_woken());
+  raise_times(SIGUSR1, 3);
+  run_until(&f.loop, &a.signals, 5);
+  CHECK_EQ(warnings, 1);
+  raise(SIGUSR1);
+  CHECK(is_woken());
+  run_until(&f.loop, &a.signals, 6);
+  CHECK_EQ(warnings, 1);
+  check_books(&f.sig, SIGUSR1, 6, 0);
+  fixture_close(&f);
+}
+
+static void a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal(void) {
+#if defined(SYS_write) && defined(SYS_sendto)
+  fail_to_write(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 1);
+  a = (struct recorder){0};
+  fail_to_write(UVSIG_WAKEUP_SOCKETPAIR, UVSIG_MODE_WAKE_ONLY, 1);
+#else
+  skip_test("the library does not write by syscall() here");
+#endif
+}
+
+/* The byte, and the doorbell that is to make up for it. */
+static void a_byte_that_cannot_be_written_is_made_up_for_by_the_next_one(void) {
+#if defined(SYS_write) && defined(SYS_sendto)
+  fail_to_write(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 2);
+  a = (struct recorder){0};
+  fail_to_write(UVSIG_WAKEUP_SOCKETPAIR, UVSIG_MODE_BYTES, 2);
+#else
+  skip_test("the library does not write by syscall() here");
+#endif
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(init_without_memory_says_enomem_and_leaves_nothing),
@@ -775,6 +853,8 @@ int main(void) {
       TEST(shutdown_init_that_sigaction_refuses_says_why),
       TEST(a_shutdown_without_a_deadline_thread_goes_on),
       TEST(a_failed_start_leaves_no_handler_behind),
+      TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),
+      TEST(a_byte_that_cannot_be_written_is_made_up_for_by_the_next_one),
   };
 
   harness_init();
