@@ -13,14 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
-# define HAS_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-# if __has_feature(thread_sanitizer)
-#  define HAS_THREAD_SANITIZER 1
-# endif
-#endif
-
 static struct fixture f;
 static struct recorder a;
 
@@ -94,11 +86,10 @@ static void cancel_some(unsigned number) {
 /* --- Tests ------------------------------------------------------------------ */
 
 static void skip_where_it_cannot_be(void) {
-#ifdef HAS_THREAD_SANITIZER
-  skip_test("ThreadSanitizer holds signals back, and does not know of threads "
-            "that end in them");
-#endif
-  skip_under_valgrind("valgrind runs handlers at its own points only");
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer does not know of threads that end in a handler");
+  skip_under_valgrind(
+      "valgrind does not know of threads that end in a handler");
 }
 
 /* In libgcc, which pthread_cancel() loads: it must not be loaded by a thread
