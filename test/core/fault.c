@@ -365,13 +365,14 @@ static void open_page(int signum, siginfo_t* info, void* context) {
   (void) signum;
   (void) context;
   if (info->si_addr != forbidden ||
-      mprotect((void*) forbidden, 4096, PROT_READ | PROT_WRITE) != 0)
+      mprotect((void*) (uintptr_t) forbidden, 4096, PROT_READ | PROT_WRITE) !=
+          0)
     _exit(1);
   repairs++;
 }
 
 static void close_page(void) {
-  CHECK_EQ(mprotect((void*) forbidden, 4096, PROT_NONE), 0);
+  CHECK_EQ(mprotect((void*) (uintptr_t) forbidden, 4096, PROT_NONE), 0);
 }
 
 static void what_is_sent_after_a_repaired_fault_is_delivered(void) {
