@@ -418,6 +418,23 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * its `uvsig_t` has gone. Since: 0.1. */
 UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
 
+/* Stop, but lose no signal: at return each has been told to a callback, or has
+ * had the previous action, or is told to another watcher.
+ * The last watcher of a signal on a `uvsig_t` first gives the signal back, as
+ * uvsig_watcher_stop() does. Then its callback is told of everything that was
+ * caught, in as many calls as the loop would have made; a one-shot's in one call.
+ * Other watchers of the signal on the `uvsig_t` are told at the same time. `w` is
+ * started until then. A callback that stops `w` or closes the `uvsig_t` ends the
+ * drain, and what only `w` was still to be told of is discarded. If a callback
+ * stops `w` and starts it again, it is started at return. Draining a stopped
+ * watcher is no error, in whichever thread.
+ * Waits, briefly, for signal handlers that run on other threads.
+ * Returns: 0
+ *   UV_EINVAL  `w` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: as uvsig_watcher_stop(). Since: 0.2. */
+UVSIG_EXTERN int uvsig_watcher_drain(uvsig_watcher_t* w);
+
 /* Set the UVSIG_* flags of a stopped watcher, in place of those set before.
  * Returns: 0
  *   UV_EINVAL  `w` is NULL or not initialised, its `uvsig_t` is closing, or a

@@ -6,8 +6,6 @@
 
 #include "source.h"
 
-#include "disposition.h"
-
 #include <limits.h>
 
 /* The watcher of the first wait that wants a signal. */
@@ -147,26 +145,4 @@ int uvsig__source_resume(struct uvsig__source* source) {
     cursor->info.count = count;
   }
   return calls;
-}
-
-/* Notify the last watcher of a source of everything that was caught, and stop
- * it. What comes from here on has the previous action, unless a callback starts
- * another watcher. */
-void uvsig__source_drain(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct uvsig__cursor cursor = {
-      .next = w, .outer = source->cursors, .is_drain = true};
-  uint64_t end;
-  uint64_t left;
-
-  uvsig__source_unsubscribe(source);
-  uvsig__synchronize();
-  end = uvsig__source_settled(source) + uvsig__source_take_all(source);
-  source->cursors = &cursor;
-  while (cursor.next != NULL && !source->hub->closing &&
-         (left = end - uvsig__source_settled(source)) > 0 && left <= end)
-    /* A one-shot is notified once, of all of them. */
-    uvsig__source_deliver(source, (w->state & UVSIG__ONESHOT) != 0 ? left : 1);
-  source->cursors = cursor.outer;
-  if (cursor.next != NULL)
-    uvsig__source_stop(source, w);
 }

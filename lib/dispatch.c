@@ -5,6 +5,7 @@
  */
 
 #include "dispatch.h"
+#include "disposition.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -17,7 +18,7 @@ static bool is_carried(struct uvsig__source* source) {
   /* In this order: a signal is counted as caught before it is counted as not
    * carried, so that this cannot come out below the truth. */
   unsigned long overflow =
-      source->taken +
+      source->singles + source->taken +
       atomic_load_explicit(&source->sub.overflow, memory_order_acquire);
 
   return (long) (uvsig__source_pending(source) - overflow) > 0;
@@ -88,39 +89,57 @@ static uint64_t collect_overflow(struct uvsig__hub* hub) {
   return total;
 }
 
-/* The same, and warn of a full buffer or a failed write. */
-static void collect_and_warn(struct uvsig__hub* hub) {
+static void report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
   struct uvsig__source* source;
+
+  hub->full_buffers++;
+  for (source = hub->first; source != NULL; source = source->after)
+    if (source->raised > 0)
+      source->full_buffers++;
+  if (hub->warn_on_full_buffer)
+    warn(hub, total, 0);
+}
+
+/* Take the counters, and warn of a full buffer or a failed write. */
+static void collect_and_warn(struct uvsig__hub* hub) {
   uint64_t total = collect_overflow(hub);
   int error =
       atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
 
-  if (error != 0) {
+  if (error != 0)
     warn(hub, total, error);
-  } else if (!hub->wakeup.wake_only && total > 0) {
-    hub->full_buffers++;
-    for (source = hub->first; source != NULL; source = source->after)
-      if (source->raised > 0)
-        source->full_buffers++;
-    if (hub->warn_on_full_buffer)
-      warn(hub, total, 0);
-  }
+  else if (!hub->wakeup.wake_only && total > 0)
+    report_full_buffer(hub, total);
+}
+
+static unsigned long count_taken(const struct uvsig__source* source) {
+  return source->singles + source->taken;
+}
+
+/* Deliver as much of what has been taken as one callback may stand for, or, with
+ * `is_whole`, all. The rest stays where a nested flush finds it. */
+static int deliver_some(struct uvsig__source* source, bool is_whole) {
+  unsigned long count = count_taken(source);
+  unsigned long singles;
+  unsigned long most;
+
+  /* A wait takes one. A byte in the pipe stands for one, too. */
+  if (uvsig__source_is_awaited(source) || (source->singles > 0 && !is_whole))
+    count = 1;
+  singles = count < source->singles ? count : source->singles;
+  source->singles -= singles;
+  source->taken -= count - singles;
+  /* A byte that the handler did not write may have been taken for one of these:
+   * never deliver more than were caught. */
+  most = uvsig__source_pending(source);
+  return uvsig__source_deliver(source, count < most ? count : most);
 }
 
 static int deliver_taken(struct uvsig__source* source) {
-  unsigned long count;
-  unsigned long most;
   int calls = 0;
 
-  while (source->taken > 0 && !source->hub->closing) {
-    /* A wait takes one. The rest stays where a nested flush finds it. */
-    count = uvsig__source_is_awaited(source) ? 1 : source->taken;
-    source->taken -= count;
-    /* A byte that the handler did not write may have been taken for one of
-     * these: never deliver more than were caught. */
-    most = uvsig__source_pending(source);
-    calls += uvsig__source_deliver(source, count < most ? count : most);
-  }
+  while (count_taken(source) > 0 && !source->hub->closing)
+    calls += deliver_some(source, false);
   return calls;
 }
 
@@ -130,8 +149,7 @@ static int deliver_counters(struct uvsig__hub* hub) {
 
   for (source = hub->first; source != NULL && !hub->closing;
        source = source->after)
-    if (source->taken > 0)
-      calls += deliver_taken(source);
+    calls += deliver_taken(source);
   return calls;
 }
 
@@ -328,6 +346,8 @@ int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
   return calls;
 }
 
+/* --- Flush ---------------------------------------------------------------- */
+
 int uvsig_flush(uvsig_t* sig) {
   struct uvsig__hub* hub;
   ssize_t n;
@@ -336,6 +356,78 @@ int uvsig_flush(uvsig_t* sig) {
   err = uvsig__hub_of(sig, &hub);
   return err != 0 ? err : uvsig__flush(hub, &n);
 }
+
+/* --- Drain ---------------------------------------------------------------- */
+
+/* Take everything that was caught for a source. Where `w` is its last watcher,
+ * the signal goes first. Handlers in flight are waited for twice: after the first
+ * time they have counted their signals, and after the second each signal that is
+ * counted has its byte or is in the counter. */
+static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
+  struct uvsig__hub* hub = source->hub;
+  unsigned long pending;
+  uint64_t total = 0;
+
+  if (uvsig__source_is_last(source, w))
+    uvsig__source_release(source, w);
+  else
+    uvsig__synchronize();
+  pending = uvsig__source_pending(source);
+  uvsig__synchronize();
+  /* Of all sources, since a full buffer is warned of once. The wake flag stays
+   * set, so the loop comes to deliver the other sources' signals. Not in wake-only
+   * mode, where answer() has to see which counters are raised. */
+  if (!hub->wakeup.wake_only)
+    total = collect_overflow(hub);
+  uvsig__source_withdraw(source, pending);
+  /* Another error of the pipe is warned of by look_at_counters(). */
+  if (total > 0 &&
+      atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) == 0)
+    report_full_buffer(hub, total);
+}
+
+/* Notify `w` of everything that was caught, as the loop would, and stop it. A
+ * callback may stop or free `w`; the cursor knows whether it is still there. If
+ * not, the rest is for the other watchers. */
+static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
+  struct uvsig__cursor cursor = {
+      .next = w, .outer = source->cursors, .is_drain = true};
+
+  source->cursors = &cursor;
+  /* In a callback: what came first is told first. */
+  uvsig__source_resume(source);
+  while (cursor.next != NULL) {
+    take_caught(source, w);
+    while (count_taken(source) > 0 && !source->hub->closing)
+      /* A one-shot is notified once, so of all of them. */
+      deliver_some(source,
+                   cursor.next != NULL && (w->state & UVSIG__ONESHOT) != 0);
+    /* Once more, where a callback has made it the last one. */
+    if (!source->is_subscribed || cursor.next == NULL ||
+        !uvsig__source_is_last(source, w))
+      break;
+  }
+  source->cursors = cursor.outer;
+  if (cursor.next != NULL)
+    uvsig__source_stop(source, w);
+}
+
+int uvsig_watcher_drain(uvsig_watcher_t* w) {
+  struct uvsig__hub* hub;
+  int err;
+
+  if (w == NULL)
+    return UV_EINVAL;
+  /* First, as uvsig_watcher_stop(). */
+  if ((w->state & UVSIG__ACTIVE) == 0)
+    return 0;
+  err = uvsig__hub_of(w->sig, &hub);
+  if (err == 0)
+    drain(w->source, w);
+  return err;
+}
+
+/* --- Pause ---------------------------------------------------------------- */
 
 static bool is_watching(const struct uvsig__hub* hub) {
   const struct uvsig__source* source;

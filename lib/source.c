@@ -31,35 +31,45 @@ unsigned long uvsig__source_pending(const struct uvsig__source* source) {
   return caught - (unsigned long) uvsig__source_settled(source);
 }
 
-/* What is pending is settled without the pipe: what is not in a counter has a
- * byte there, which is skipped when it is read. Whatever comes later comes
- * behind it. No handler is in flight that could find the source. Returns how
- * many are pending. */
-unsigned long uvsig__source_take_all(struct uvsig__source* source) {
-  unsigned long pending = uvsig__source_pending(source);
-  unsigned long overflow;
+/* Take the next `pending` signals, whose handlers have left, without reading the
+ * pipe: what is not in the counter has a byte there, which is skipped when it is
+ * read. Handlers may catch more meanwhile, and raise the counter for that. It
+ * does not matter which of the signals are taken from the counter: signals of
+ * one number are alike, and a byte is left for each later signal that the
+ * counter has no more. */
+void uvsig__source_withdraw(struct uvsig__source* source,
+                            unsigned long pending) {
+  unsigned long counted;
 
-  /* Relaxed: uvsig__synchronize() has seen the handlers leave. */
-  overflow =
-      source->taken +
-      atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_relaxed);
-  source->taken = 0;
-  source->stale += pending - overflow;
-  return pending;
+  /* Acquire: as take_counters() of dispatch.c. */
+  source->taken +=
+      atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_acquire);
+  counted = source->singles + source->taken;
+  if (counted < pending) {
+    source->stale += pending - counted;
+    source->singles += pending - counted;
+  }
 }
 
+/* No handler is in flight that could find the source. */
 static void discard(struct uvsig__source* source) {
-  source->discarded += uvsig__source_take_all(source);
+  unsigned long pending = uvsig__source_pending(source);
+
+  uvsig__source_withdraw(source, pending);
+  source->discarded += pending;
+  source->singles = 0;
+  source->taken = 0;
   uvsig__senders_clear(source);
 }
 
 /* In the child of a fork: nothing has been caught, and a delivery that the fork
- * was in the middle of ends. */
+ * was in the middle of ends. A drain has still to stop its watcher. */
 void uvsig__source_reset(struct uvsig__source* source) {
   struct uvsig__cursor* cursor;
 
   for (cursor = source->cursors; cursor != NULL; cursor = cursor->outer)
-    cursor->next = NULL;
+    if (!cursor->is_drain)
+      cursor->next = NULL;
   atomic_store(&source->sub.caught, 0);
   atomic_store(&source->sub.overflow, 0);
   source->is_subscribed = false;
@@ -71,6 +81,7 @@ void uvsig__source_reset(struct uvsig__source* source) {
   source->replaced = 0;
   source->max_latency = 0;
   source->taken = 0;
+  source->singles = 0;
   source->stale = 0;
   for (uvsig_watcher_t* w = source->first; w != NULL; w = w->next)
     w->since = 0;
@@ -124,6 +135,13 @@ static void add_requirements(const struct uvsig__source* source,
   required->stops += (flags & UVSIG_NOCLDSTOP) == 0;
 }
 
+static void add_required_by(const struct uvsig__source* source,
+                            const uvsig_watcher_t* w,
+                            struct requirements* required) {
+  if ((w->state & UVSIG__RELEASED) == 0)
+    add_requirements(source, w->flags, required);
+}
+
 /* Before the first signal can come: none may miss the chain. */
 static void take_requirements(struct uvsig__source* source,
                               const struct requirements* required) {
@@ -132,6 +150,7 @@ static void take_requirements(struct uvsig__source* source,
   uvsig__count_stop_watchers(source->sub.signum, (int) required->stops);
 }
 
+/* And after the last one. */
 static void give_up_requirements(struct uvsig__source* source,
                                  const struct requirements* required) {
   atomic_fetch_sub(&uvsig__shared.chained[source->sub.signum],
@@ -142,13 +161,14 @@ static void give_up_requirements(struct uvsig__source* source,
 /* The opposite of take_requirements(), when the handlers have left that were in
  * flight. */
 static void drop_requirements(struct uvsig__source* source,
-                              const struct requirements* required) {
+                              const struct requirements* required,
+                              bool is_last) {
   /* The child of a fork has counted nothing yet. */
   if (!source->hub->inherited)
     give_up_requirements(source, required);
   /* Not before the last watcher of any kind: libuv sets the default action when
    * it stops, for an instant also over ours. */
-  if (source->first == NULL && source->is_shared) {
+  if (is_last && source->is_shared) {
     source->is_shared = false;
     uvsig__share_close(source);
   }
@@ -161,7 +181,7 @@ void uvsig__source_count(struct uvsig__source* source, bool is_needed) {
   const uvsig_watcher_t* w;
 
   for (w = source->first; w != NULL; w = w->next)
-    add_requirements(source, w->flags, &required);
+    add_required_by(source, w, &required);
   if (is_needed)
     take_requirements(source, &required);
   else
@@ -185,8 +205,21 @@ void uvsig__source_unsubscribe(struct uvsig__source* source) {
   source->is_subscribed = false;
 }
 
-/* Make the source ready for one more watcher, which will be notified of what
- * comes later than `*since`. The only step of a start that can fail. */
+/* Give the signal back while its last watcher is still to be notified of what was
+ * caught. What comes from here on has the previous action. libuv's handle goes,
+ * too: a signal that only libuv's handler caught meanwhile would be lost. */
+void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
+  struct requirements required = {0, 0};
+
+  add_required_by(source, w, &required);
+  w->state |= UVSIG__RELEASED;
+  uvsig__source_unsubscribe(source);
+  uvsig__synchronize();
+  drop_requirements(source, &required, true);
+}
+
+/* Make the source ready for one more watcher, which will be notified of what comes
+ * later than `*since`. The only step of a start that can fail. */
 int uvsig__source_prepare(struct uvsig__source* source,
                           unsigned flags,
                           uint64_t* since) {
@@ -209,7 +242,7 @@ int uvsig__source_prepare(struct uvsig__source* source,
   else
     err = uvsig__source_subscribe(source);
   if (err != 0)
-    drop_requirements(source, &required);
+    drop_requirements(source, &required, source->first == NULL);
   return err;
 }
 
@@ -258,7 +291,7 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 
   w->source = NULL;
   w->signum = 0;
-  w->state &= ~(unsigned) UVSIG__ACTIVE;
+  w->state &= ~(unsigned) (UVSIG__ACTIVE | UVSIG__RELEASED);
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, NULL);
   if ((w->state & UVSIG__UNREF) == 0)
@@ -292,7 +325,7 @@ static void complete_stop(struct uvsig__source* source,
    * one that has taken a signal for it looks there whether to chain. */
   if (is_last || had_handler || required->chains > 0)
     uvsig__synchronize();
-  drop_requirements(source, required);
+  drop_requirements(source, required, is_last);
   if (is_last)
     discard(source);
 }
@@ -300,7 +333,7 @@ static void complete_stop(struct uvsig__source* source,
 void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
   struct requirements required = {0, 0};
 
-  add_requirements(source, w->flags, &required);
+  add_required_by(source, w, &required);
   remove_watcher(source, w);
   complete_stop(source, &required, w->handler != NULL);
 }
@@ -311,7 +344,7 @@ void uvsig__source_stop_all(struct uvsig__source* source) {
   if (source->first == NULL)
     return;
   while (source->first != NULL) {
-    add_requirements(source, source->first->flags, &required);
+    add_required_by(source, source->first, &required);
     remove_watcher(source, source->first);
   }
   complete_stop(source, &required, false);
@@ -333,6 +366,16 @@ bool uvsig__source_is_watched(const struct uvsig__source* source) {
   while (w != NULL && (w->state & UVSIG__ENDED) != 0)
     w = w->next;
   return w != NULL;
+}
+
+/* Would a signal be notified to no other watcher? */
+bool uvsig__source_is_last(const struct uvsig__source* source,
+                           const uvsig_watcher_t* w) {
+  const uvsig_watcher_t* other = source->first;
+
+  while (other != NULL && (other == w || (other->state & UVSIG__ENDED) != 0))
+    other = other->next;
+  return other == NULL;
 }
 
 bool uvsig__source_has(const struct uvsig__source* source,

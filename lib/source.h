@@ -9,8 +9,8 @@
 
 #include "hub.h"
 
-/* A delivery under way, or a drain, whose `next` is NULL once its watcher has
- * been stopped. */
+/* A delivery under way, or a drain. The `next` of a drain is the watcher that is
+ * drained, and NULL once that has been stopped and its memory may be gone. */
 struct uvsig__cursor {
   uvsig_watcher_t*
       next; /* its place in the list of watchers: a stop moves it */
@@ -32,7 +32,7 @@ struct uvsig__source {
   struct uvsig__source* after; /* the loop context's next one, by number */
 
   /* caught = delivered + discarded + what is pending. What is pending is in the
-   * pipe, in `taken` or still in `sub.overflow`. */
+   * pipe, in `singles`, in `taken` or still in `sub.overflow`. */
   uint64_t delivered;
   uint64_t discarded;
   uint64_t coalesced;
@@ -40,9 +40,10 @@ struct uvsig__source {
   uint64_t full_buffers;
   uint64_t replaced;
   uint64_t max_latency;
-  unsigned long taken;  /* from `sub.overflow`, not yet delivered */
-  unsigned long raised; /* what was taken last */
-  unsigned long stale;  /* bytes in the pipe whose signals are settled */
+  unsigned long taken;   /* from `sub.overflow`, not yet delivered */
+  unsigned long singles; /* the same, but with bytes, which are stale */
+  unsigned long raised;  /* what was taken last */
+  unsigned long stale;   /* bytes in the pipe that are to be skipped */
 
   uvsig_watcher_t* first;
   uvsig_watcher_t* last;
@@ -71,7 +72,8 @@ enum {
   UVSIG__UNREF = 4,
   UVSIG__WAIT = 8,
   UVSIG__ENDED = 16,
-  UVSIG__TIMER = 32
+  UVSIG__TIMER = 32,
+  UVSIG__RELEASED = 64 /* requires nothing any more: it is being drained */
 };
 
 /* libuv.c */
@@ -98,8 +100,11 @@ void uvsig__senders_clear(struct uvsig__source* source);
 struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum);
 uint64_t uvsig__source_settled(const struct uvsig__source* source);
 unsigned long uvsig__source_pending(const struct uvsig__source* source);
-unsigned long uvsig__source_take_all(struct uvsig__source* source);
+void uvsig__source_withdraw(struct uvsig__source* source,
+                            unsigned long pending);
 bool uvsig__source_is_watched(const struct uvsig__source* source);
+bool uvsig__source_is_last(const struct uvsig__source* source,
+                           const uvsig_watcher_t* w);
 bool uvsig__source_wants_mask(const struct uvsig__source* source);
 bool uvsig__source_has(const struct uvsig__source* source,
                        const uvsig_watcher_t* w);
@@ -112,6 +117,7 @@ void uvsig__source_add(struct uvsig__source* source,
                        unsigned kind);
 int uvsig__source_subscribe(struct uvsig__source* source);
 void uvsig__source_unsubscribe(struct uvsig__source* source);
+void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_stop_all(struct uvsig__source* source);
 void uvsig__source_reset(struct uvsig__source* source);
@@ -121,7 +127,6 @@ void uvsig__source_count(struct uvsig__source* source, bool is_needed);
 bool uvsig__source_is_awaited(const struct uvsig__source* source);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
 int uvsig__source_resume(struct uvsig__source* source);
-void uvsig__source_drain(struct uvsig__source* source, uvsig_watcher_t* w);
 
 /* watcher.c */
 int uvsig__watcher_start_wait(uvsig_watcher_t* w,
