@@ -85,13 +85,6 @@ static void cancel_some(unsigned number) {
 
 /* --- Tests ------------------------------------------------------------------ */
 
-static void skip_where_it_cannot_be(void) {
-  if (under_thread_sanitizer())
-    skip_test("ThreadSanitizer does not know of threads that end in a handler");
-  skip_under_valgrind(
-      "valgrind does not know of threads that end in a handler");
-}
-
 /* In libgcc, which pthread_cancel() loads: it must not be loaded by a thread
  * that may end while it does so. */
 static void load_unwinder(void) {
@@ -127,7 +120,6 @@ static void cancel_many(unsigned flags) {
   unsigned n = 0;
   unsigned long signals;
 
-  skip_where_it_cannot_be();
   load_unwinder();
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
@@ -155,10 +147,18 @@ static void cancelled_threads_leave_nothing_to_wait_for(void) {
   cancel_many(0);
 }
 
+static atomic_ulong previous_calls;
+
+static void count_previous(int signum) {
+  (void) signum;
+  atomic_fetch_add(&previous_calls, 1);
+}
+
 static void cancelled_threads_leave_nothing_to_wait_for_with_a_chain(void) {
-  install_handler(SIGUSR1, count_foreign);
+  install_handler(SIGUSR1, count_previous);
   cancel_many(UVSIG_CHAIN);
-  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  CHECK(previous_calls > 0);
+  CHECK(action_of(SIGUSR1).sa_handler == count_previous);
 }
 
 int main(void) {
