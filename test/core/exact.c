@@ -7,6 +7,7 @@
 
 #include "../lib/harness.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,12 +29,28 @@ static void count_previous(int signum) {
   atomic_fetch_add(&previous_calls, 1);
 }
 
+static int own[2]; /* the program's own wakeup fd, or 0 */
+
+/* The library writes a byte there for each signal that is watched, on however
+ * many loops. */
+static unsigned count_watched(void) {
+  char bytes[16];
+  ssize_t n = own[0] > 0 ? read(own[0], bytes, sizeof(bytes)) : 0;
+
+  return n > 0 ? (unsigned) n : 0;
+}
+
 /* To itself: each has been caught, or had its action, when the call returns. */
 static void raise_all_the_time(void* unused) {
+  unsigned long calls;
+
   (void) unused;
   while (!atomic_load(&is_over)) {
+    calls = atomic_load(&previous_calls);
     CHECK_EQ(pthread_kill(pthread_self(), SIGUSR1), 0);
     atomic_fetch_add(&raised, 1);
+    if (own[0] > 0)
+      CHECK_EQ(count_watched() + atomic_load(&previous_calls) - calls, 1);
   }
 }
 
@@ -125,13 +142,16 @@ static void stop_and_start_there(void* unused) {
   fixture_close(&g);
 }
 
-/* A signal that finds both is taken by both, and not the previous handler's. */
+/* A signal that finds both is taken by both, and not the previous handler's. The
+ * thread that raises sees for each which it was. */
 static void with_two_loops_each_has_one_of_the_three_ways(void) {
   uv_thread_t raiser;
   uv_thread_t other;
   uint64_t caught;
 
   skip_where_signals_are_held_back();
+  CHECK_EQ(pipe2(own, O_NONBLOCK | O_CLOEXEC), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(own[1], 0, NULL), 0);
   install_handler(SIGUSR1, count_previous);
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
@@ -144,6 +164,9 @@ static void with_two_loops_each_has_one_of_the_three_ways(void) {
   CHECK(raised <= caught + caught_there + previous_calls);
   CHECK(caught + previous_calls <= raised);
   CHECK(caught_there + previous_calls <= raised);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(own[0]);
+  close(own[1]);
   fixture_close(&f);
 }
 
