@@ -5,7 +5,8 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../../lib/hub.h"
+#include "../../lib/source.h"
 
 #include <stdatomic.h>
 #include <unistd.h>

@@ -5,7 +5,7 @@
  */
 
 #include "../lib/harness.h"
-#include "../../lib/internal.h"
+#include "../../lib/hub.h"
 
 #include <fcntl.h>
 #include <limits.h>

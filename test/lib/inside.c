@@ -5,7 +5,8 @@
 
 #include "inside.h"
 
-#include "../../lib/internal.h"
+#include "../../lib/hub.h"
+#include "../../lib/wakeup.h"
 
 #include <string.h>
 #include <unistd.h>
