@@ -107,7 +107,7 @@ typedef enum {
   UVSIG_WARN_WRITE_ERROR      /* the wakeup fd failed; error says how */
 } uvsig_warning_kind_t;
 
-/* What a warning callback is told. Valid during the callback only. */
+/* What a warning callback is notified of. Valid during the callback only. */
 struct uvsig_warning_s {
   uvsig_warning_kind_t kind;
   int error;              /* UV_E* of what failed; UV_EOF: the other end */
@@ -154,12 +154,12 @@ struct uvsig_s {
 /* Counts of one signal, or of all. At rest, caught = delivered + discarded. */
 struct uvsig_stats_s {
   uint64_t caught;         /* seen by the signal handler */
-  uint64_t delivered;      /* told to at least one callback */
-  uint64_t discarded;      /* dropped: nobody watched them any more */
+  uint64_t delivered;      /* at least one callback was notified of them */
+  uint64_t discarded;      /* dropped: no watcher was left to be notified */
   uint64_t coalesced;      /* of the delivered, those in a count above 1 */
   uint64_t junk;           /* bytes read that were no signal; only in the sum */
-  uint64_t info_dropped;   /* of the delivered, those whose sender was not told;
-                            * 0 where none is kept */
+  uint64_t info_dropped;   /* of the delivered, those without their sender; 0
+                            * where info_depth is 0 */
   uint64_t full_buffers;   /* episodes; for one signal, those it was part of */
   uint64_t replaced;       /* stops that found somebody else's handler */
   uint64_t max_latency_ns; /* the longest from the handler to the callback, of
@@ -233,9 +233,9 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
 UVSIG_EXTERN int uvsig_fork(uvsig_t* sig);
 
 /* Run the callbacks of what is pending now, without running the loop.
- * Bounded: what keeps arriving meanwhile is left for the loop. In a callback, the
- * other watchers that are to be told of the same signal are told when it has
- * returned.
+ * Bounded: what keeps arriving meanwhile is left for the loop. If a callback
+ * calls it, the other watchers of the same signal are notified when that
+ * callback has returned.
  * Returns: 0 or more, how many callbacks were run
  *   UV_EINVAL  `sig` is NULL, not initialised or closing
  *   UV_EPERM   not the loop thread
@@ -243,11 +243,11 @@ UVSIG_EXTERN int uvsig_fork(uvsig_t* sig);
 UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
 
 /* Sleep until a signal is caught, and run its callbacks, without the loop.
- * Where callbacks are due at the call they are run, without sleeping: in a
- * callback, also those of other watchers that are to be told of the same signal.
- * Signals that nothing of `sig` watches do not end it, nor do those that no
- * callback is told of. The loop's other handles, and the time limits of uvsig_wait_start(),
- * wait until the loop runs again.
+ * Where callbacks are due at the call they are run, without sleeping. If a
+ * callback calls it, these may be those of the other watchers of the same
+ * signal. Signals that nothing of `sig` watches do not end it, nor do signals
+ * that no callback is notified of. The loop's other handles, and the time limits
+ * of uvsig_wait_start(), wait until the loop runs again.
  * Returns: 1 or more, how many callbacks were run
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, or has no started
  *              watcher, wait or timer: nothing could end it
@@ -290,12 +290,12 @@ UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
  * getrlimit(2)). */
 #define UVSIG_INFO_NONE 1u
 
-/* What a callback is told of the signals that it stands for. Valid during the
- * callback only. The meaning of code to value is that of siginfo_t's si_*
- * (sigaction(2)); those that a code does not come with are 0. Signals of one
- * number are told of in the order in which they were caught (a callback that
- * flushes has the next told of first), each sender with one signal, and never
- * with another. */
+/* The signals that a callback is notified of. Valid during the callback only.
+ * The meaning of code to value is that of siginfo_t's si_* (sigaction(2)); those
+ * that a code does not come with are 0.
+ * Callbacks are notified of signals of one number in the order in which they
+ * were caught. Exception: if a callback flushes, the other watchers are notified
+ * of the next signals first. A sender is always that of this very signal. */
 struct uvsig_info_s {
   int signum;
   unsigned count; /* how many signals this stands for, 1 to UINT_MAX */
@@ -454,8 +454,9 @@ typedef void (*uvsig_handler_cb)(uvsig_watcher_t* w,
 
 /* Have `handler` called, too, by the signal handler itself: for what must work
  * although the loop is stuck.
- * Before the signal is counted, once for each, however many are told of in one
- * callback. Set for a stopped watcher; NULL: none. Of the started watchers of a
+ * It is called once for each signal, before the signal is counted, however many
+ * signals one callback stands for. Set for a stopped watcher; NULL: none. Of the
+ * started watchers of a
  * signal on a `uvsig_t` one can have one: the start of a second returns
  * UV_EBUSY. When stop returns, it is not called any more, nor running.
  * Returns: 0
@@ -667,12 +668,13 @@ UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
 /* Call `cb` after `seconds`, and then every `interval` seconds, unless that is
  * 0: then it stops before the callback, which may start it again.
  * Both are rounded up to the microsecond. Takes the process's timer and its
- * signal, and saves what they were. Watchers of the signal are told of it, too,
- * and waits take nothing from the timer; a signal that somebody sends is no
- * expiration. With an interval below 100 us several expirations are one signal,
- * so that the process gets to do anything else. Start on a started timer sets
- * it anew. A child of fork(2) has no armed timer; a program that is executed
- * has this one, and dies by its signal (execve(2)): stop it before.
+ * signal, and saves what they were. Watchers of the signal are notified of it,
+ * too, and waits take nothing from the timer. A signal that a process sends is
+ * no expiration. With an interval below 100 us one signal stands for several
+ * expirations: else the process would do nothing but handle them. Start on a
+ * started timer sets it anew. A child of fork(2) has no armed timer. A program
+ * that is executed inherits this one, and dies by its signal (execve(2)): stop
+ * it before.
  * Returns: 0
  *   UV_EINVAL  `t` or `cb` is NULL, `t` is not initialised, its `uvsig_t` is
  *              closing, `seconds` is 0, or a time is one that uvsig_setitimer()
@@ -797,7 +799,8 @@ struct uvsig_wait_s {
  * `seconds`: from now on; 0: what has been caught when the loop looks next;
  * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
  * late the loop is; what was caught later and before the loop came is, too. Of
- * several whose time is over, the one that was over first is told first.
+ * several whose time is over, the callback of the one that was over first is
+ * called first.
  * The loop is kept alive until the callback.
  * Returns: 0
  *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or
@@ -897,11 +900,10 @@ UVSIG_EXTERN int uvsig_pthread_kill(uv_thread_t thread, int signum);
 
 /* Send a signal to the process that a pidfd stands for, and never to another
  * one that has its number since (pidfd_send_signal(2)).
- * With 0 nothing is sent, but it is checked whether one could. `info` is what
- * the receiver is told of the sender, as it is: zero it, then set si_signo to
- * `signum`, si_code to SI_QUEUE, and si_pid, si_uid and si_value. NULL: what
- * kill(2) tells. A process tells itself what it likes; it tells others only
- * codes below 0, but for SI_TKILL, which the kernel has for itself.
+ * With 0 nothing is sent, but it is checked whether one could. The receiver gets
+ * `info` as it is: zero it, then set si_signo to `signum`, si_code to SI_QUEUE,
+ * and si_pid, si_uid and si_value. NULL: as with kill(2). A process may send
+ * itself any si_code. It may send others those below 0, except SI_TKILL.
  * Returns: 0
  *   UV_EINVAL  `signum` is neither 0 nor a signal, info->si_signo is not
  *              `signum`, or `flags`, which are for later, are not 0
@@ -1116,7 +1118,7 @@ UVSIG_EXTERN int uvsig_shutdown_request(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_level_t level);
 
 /* Let UVSIG_SHUTDOWN_DRAINING be `ms` milliseconds longer than it would be.
- * The hard deadline moves with it, and the service manager is told.
+ * The hard deadline moves with it, and the service manager is notified.
  * Returns: 0
  *   UV_EINVAL     `sd` is NULL, not initialised or given up, or there would be
  *                 more than UINT_MAX ms to go
@@ -1193,11 +1195,11 @@ UVSIG_EXTERN int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l);
 
-/* What a connection is told. */
+/* What a connection is notified of. */
 typedef enum {
   /* Draining has begun: say goodbye with the response that is under way, or
-   * with the next one ("Connection: close"; 1001 on a WebSocket). Each is told
-   * so once, idle or busy. */
+   * with the next one ("Connection: close"; 1001 on a WebSocket). Each
+   * connection is notified once, idle or busy. */
   UVSIG_SHUTDOWN_CONNECTION_DRAIN = 0,
   /* It is idle: close it now. */
   UVSIG_SHUTDOWN_CONNECTION_CLOSE,
@@ -1231,7 +1233,7 @@ struct uvsig_shutdown_connection_s {
 
 /* Register a connection that was accepted. It is idle until
  * uvsig_shutdown_connection_busy().
- * While draining it is told so at the next turn of the loop, like any other.
+ * While draining it is notified at the next turn of the loop, like any other.
  * Returns: 0
  *   UV_EINVAL     `sd`, `c` or `cb` is NULL, or `sd` is not initialised or
  *                 given up
@@ -1251,9 +1253,9 @@ UVSIG_EXTERN int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
 UVSIG_EXTERN int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* c);
 
 /* Say that its response has been written. While draining,
- * UVSIG_SHUTDOWN_CONNECTION_CLOSE follows at the next turn of the loop: where
- * the peer has not been told that this response is the last, and would ask
- * again, say so after the next one.
+ * UVSIG_SHUTDOWN_CONNECTION_CLOSE follows at the next turn of the loop. If this
+ * response did not say that it is the last, call this after the next one, which
+ * does: the peer may be sending another request already.
  * Returns and Context: as uvsig_shutdown_connection_busy(). Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* c);
 
@@ -1394,7 +1396,7 @@ UVSIG_EXTERN int uvsig_reload_init(uvsig_shutdown_t* sd, uvsig_reload_t* r);
  * One is running at most, and one pending: signals meanwhile are that one. None
  * begins once a shutdown has begun, and a shutdown waits for the one that runs,
  * as for a hold named "reload". A signal that is ignored now stays so, unless
- * the shutdown's option `watch_ignored`. The service manager is told:
+ * the shutdown's option `watch_ignored`. The service manager is notified:
  * RELOADING=1 before the first, READY=1 after the last. The loop is not kept
  * alive.
  * Returns: 0
