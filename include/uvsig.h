@@ -13,15 +13,16 @@
  *   errno is no part of the contract.
  * - Arguments are checked before anything changes, and after an error
  *   everything is as it was before the call.
- * - That an object is not initialised can only be told if its memory is zero.
+ * - Zero your structs. UV_EINVAL for an object that is not initialised is sure
+ *   only if its memory is zero; one with garbage in it is undefined behaviour.
  * - "Loop thread" is the thread that runs the loop; until it has run for the
  *   first time, the thread that called uvsig_init(); and once that thread has
  *   ended, the next one that calls. A thread that takes a loop over owns it
  *   from the first time that it is about to poll. From any other thread a
  *   function with that context returns UV_EPERM, or does nothing where it
  *   returns nothing.
- *   In what runs at the end of a thread, the destructors of thread-specific keys,
- *   the thread may use a loop that is nobody's, without owning it.
+ *   At the end of a thread, a destructor of a thread-specific key may use a loop
+ *   that no thread owns, and does not become its owner.
  *   If there is no memory to note the end of a thread that takes a loop over,
  *   the loop stays that thread's until another one runs it.
  * - "Waits for a grace period": until every handler of the library that was in
@@ -161,7 +162,7 @@ struct uvsig_stats_s {
   uint64_t info_dropped;   /* of the delivered, those without their sender; 0
                             * where info_depth is 0 */
   uint64_t full_buffers;   /* episodes; for one signal, those it was part of */
-  uint64_t replaced;       /* stops that found somebody else's handler */
+  uint64_t replaced;       /* stops that found a foreign handler installed */
   uint64_t max_latency_ns; /* the longest from the handler to the callback, of
                             * those whose sender was kept; 0 without the option
                             * time_stamps */
@@ -223,7 +224,7 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * uvsig_close(). SIGCHLD has libuv's handler in the child, as far as libuv has
  * installed it.
  * Returns: 0
- *   UV_EINVAL  `sig` is NULL, not initialised or closing, somebody has closed
+ *   UV_EINVAL  `sig` is NULL, not initialised or closing, the program has closed
  *              its handles, or this is no child that has still to call it
  *   UV_EPERM   not the loop thread
  *   UV_EMFILE, UV_ENFILE and other codes as uvsig_init()
@@ -253,7 +254,7 @@ UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
  *              watcher, wait or timer: nothing could end it
  *   UV_EPERM   not the loop thread
  *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
- *   UV_EOF     somebody closed the other end of the wakeup fd, or another code
+ *   UV_EOF     the other end of the wakeup fd has been closed, or another code
  *              of read(2) or poll(2)
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_pause(uvsig_t* sig);
@@ -275,8 +276,8 @@ UVSIG_EXTERN void uvsig_stats(const uvsig_t* sig,
 UVSIG_EXTERN int uvsig_is_loop_thread(const uvsig_t* sig);
 
 /* Tell whether a handle is one that the library has made for `sig`.
- * For uv_walk(): those go when `sig` is closed, or its uvsig_shutdown_t, and
- * nobody else is to close them.
+ * For uv_walk(): the library closes those with `sig`, or with its
+ * uvsig_shutdown_t. The program must not close them.
  * Returns: 1 or 0.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
@@ -351,9 +352,10 @@ struct uvsig_watcher_s {
 #define UVSIG_CHAIN 2u
 /* Live with uv_signal_t handles of the same signal, whichever is started first
  * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN
- * calls. Always so for SIGCHLD, which uv_spawn() needs. At its own first start
- * libuv installs its handler, and at its last stop the default action, for an
- * instant over ours: a signal that comes just then is theirs. */
+ * calls. Always so for SIGCHLD, which uv_spawn() needs. When libuv starts its
+ * first handle of the signal, its handler replaces the library's for an instant,
+ * and when it stops its last one, the default action does. A signal that comes
+ * in that instant goes to libuv alone, or has the default action. */
 #define UVSIG_SHARE 4u
 /* SIGCHLD: not when a child stops or goes on (SA_NOCLDSTOP), unless a watcher
  * without this flag is started as well. */
@@ -370,9 +372,10 @@ UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
 /* Call `cb` for each `signum` that is caught from now on.
  * The first watcher of a signal in the process saves the whole previous
  * disposition and installs the library's handler. The first of a `uvsig_t`
- * also unblocks the signal in the calling thread, unless UVSIG_KEEP_MASK. If
- * somebody has replaced the handler meanwhile, the first of a further `uvsig_t`
- * installs it again, and further ones of the same leave that as it is.
+ * also unblocks the signal in the calling thread, unless UVSIG_KEEP_MASK. If a
+ * foreign handler has replaced the library's meanwhile, the first watcher of
+ * another `uvsig_t` installs the library's again; a further one of the same
+ * `uvsig_t` does not.
  * Start on a started watcher re-targets it: with the same signal only the
  * callback changes, and nothing pending is lost; with another it is a stop and
  * a start.
@@ -502,7 +505,7 @@ enum {
   UVSIG_DEFAULT = 0, /* SIG_DFL */
   UVSIG_IGNORED = 1, /* SIG_IGN */
   UVSIG_WATCHED = 2, /* a watcher's */
-  UVSIG_FOREIGN = 3  /* a handler that is not ours */
+  UVSIG_FOREIGN = 3  /* a handler that is not the library's */
 };
 
 /* Tell what a signal does to the process now.
@@ -524,9 +527,8 @@ UVSIG_EXTERN int uvsig_default(int signum);
 
 /* Choose whether a signal interrupts system calls (EINTR), as siginterrupt(3).
  * Without it, those that can be restarted are (SA_RESTART; signal(7) lists
- * them). Changes the library's handler, now or when it is installed next, and
- * stays until it is changed: no other handler, and nothing where nobody ever
- * watches the signal.
+ * them). Changes the library's handler alone, now or when it is installed next,
+ * until the next call. It has no effect on a signal that is never watched.
  * `flag`: 0: restart, the default; else: interrupt.
  * Returns: 0
  *   UV_EINVAL  `signum` is none that can be caught
@@ -695,9 +697,10 @@ UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
 /* Stop: the callback is not called again, and the memory is yours.
  * The previous timer goes on, its time having run meanwhile: if it would have
  * expired, it expires at once. The previous disposition is back, as at
- * uvsig_watcher_stop(); if that is the last watcher of the signal in the
- * process, one that is pending is forgotten, whoever sent it, so that the
- * timer's last does not meet the previous action. uvsig_close() does the same.
+ * uvsig_watcher_stop(). If that is the last watcher of the signal in the
+ * process, a signal that is pending is discarded, whichever process sent it: the
+ * timer's last signal must not meet the previous action. uvsig_close() does the
+ * same.
  * In a child of fork(2), which has not inherited it, the previous timer does
  * not come back. Stopping a stopped timer is no error.
  * Returns: 0
@@ -790,8 +793,8 @@ struct uvsig_wait_s {
  * `*req` needs no preparation.
  * It is taken: watchers of the same `uvsig_t` do not see it (a uvsig_itimer_t
  * has its expirations all the same). Several waits take
- * one signal each, in the order of their starts. Each `uvsig_t` has the signal
- * for itself. Signals that were caught before the call and have not been
+ * one signal each, in the order of their starts. Every `uvsig_t` gets its own
+ * copy of each signal. Signals that were caught before the call and have not been
  * delivered count, too. What the start of a watcher does to dispositions and
  * masks holds until the callback has returned, so a wait that is started in it
  * misses nothing. SIGKILL, SIGSTOP and what is no signal are passed over in
@@ -1279,8 +1282,8 @@ UVSIG_EXTERN int uvsig_shutdown_remove_connection(
  * Where nothing can be lost it follows at once: an idle connection that was so
  * when draining began, with nothing on its way. Then the connection is
  * forgotten, before `close_cb`, in which its memory is yours.
- * A stream that is closing already is left to whoever closes it, and `close_cb`
- * is not called; the connection is forgotten at once.
+ * A stream that the program is closing already is left alone, and `close_cb` is
+ * not called; the connection is forgotten at once.
  * Returns: 0
  *   UV_EINVAL    `c` or `stream` is NULL, `c` is not registered, or `stream` is
  *                of another loop
