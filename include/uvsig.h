@@ -948,7 +948,7 @@ typedef enum {
 /* Where a shutdown is; always onwards. */
 typedef enum {
   UVSIG_SHUTDOWN_RUNNING = 0,
-  UVSIG_SHUTDOWN_NOT_READY, /* accepts on, and says that it will not */
+  UVSIG_SHUTDOWN_NOT_READY, /* still accepts, but reports "not ready" */
   UVSIG_SHUTDOWN_DRAINING,  /* accepts no more, finishes */
   UVSIG_SHUTDOWN_FORCING,   /* closes what has not finished */
   UVSIG_SHUTDOWN_DONE
@@ -984,15 +984,18 @@ typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
 typedef void (*uvsig_shutdown_close_cb)(uvsig_shutdown_t* sd);
 
 /* Set by uvsig_shutdown_options_init(), then changed field by field. All times
- * are in milliseconds, and 0 is none: nothing lasts for ever. */
+ * are in milliseconds. 0 skips the phase; there is no "unlimited". */
 struct uvsig_shutdown_options_s {
   sigset_t graceful;     /* SIGINT and SIGTERM: the first begins to finish */
   sigset_t forced;       /* none: the first of these begins to force */
-  unsigned forced_count; /* 2: the so-manieth of all forces; 0: none does */
-  unsigned exit_count;   /* 3: the so-manieth of all ends the process from the
-                           * signal handler: _exit(128 + n); 0: none does */
-  unsigned debounce_ms;  /* 200: after one that counts, others do not, but
-                         * for one that raises the level by its set */
+  unsigned forced_count; /* which counted signal forces: 2, the second; 0:
+                          * none does */
+  unsigned exit_count;   /* which counted signal ends the process, by
+                          * _exit(128 + n) in the handler: 3, the third; 0:
+                          * none does */
+  unsigned debounce_ms;  /* 200: after a signal that counts, others do not for
+                          * this long; one of `forced` that raises the level
+                          * does */
   int watch_ignored;     /* 0; 1: take also signals that are ignored now */
   unsigned delay_ms;     /* 0: how long UVSIG_SHUTDOWN_NOT_READY is */
   unsigned grace_ms;     /* 10,000: how long _DRAINING may be */
