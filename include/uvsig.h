@@ -21,8 +21,8 @@
  *   from the first time that it is about to poll. From any other thread a
  *   function with that context returns UV_EPERM, or does nothing where it
  *   returns nothing.
- *   At the end of a thread, a destructor of a thread-specific key may use a loop
- *   that no thread owns, and does not become its owner.
+ *   At the end of a thread, a destructor of a thread-specific key may use a
+ *   loop that no thread owns, and does not become its owner.
  *   If there is no memory to note the end of a thread that takes a loop over,
  *   the loop stays that thread's until another one runs it.
  * - "Waits for a grace period": until every handler of the library that was in
@@ -97,9 +97,9 @@ typedef enum {
    * is counted under its number: the overflow. It is delivered after the bytes,
    * and warned of. */
   UVSIG_MODE_BYTES = 0,
-  /* Wake-only mode. The byte only wakes the loop: one callback per signal number
-   * with its count, in ascending order. A burst costs one system call. A signal
-   * that a watcher's callback raises costs none. */
+  /* Wake-only mode. The byte only wakes the loop: one callback per signal
+   * number with its count, in ascending order. A burst costs one system call. A
+   * signal that a watcher's callback raises costs none. */
   UVSIG_MODE_WAKE_ONLY
 } uvsig_mode_t;
 
@@ -199,11 +199,12 @@ UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
                             uvsig_t* sig,
                             const uvsig_options_t* options);
 
-/* Stop every watcher, discard what is pending, and restore dispositions and mask.
+/* Stop every watcher, discard what is pending, and restore dispositions and
+ * mask.
  * At return the watchers are stopped, their memory is yours, the previous
  * dispositions are restored and the descriptors are closed. `cb`, which may be
- * NULL, is called from the loop; from then on `*sig` is yours. Waits for a grace
- * period. May be called in a callback.
+ * NULL, is called from the loop; from then on `*sig` is yours. Waits for a
+ * grace period. May be called in a callback.
  * Returns: 0
  *   UV_EINVAL    `sig` is NULL or not initialised
  *   UV_EPERM     not the loop thread
@@ -219,13 +220,13 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * from before the first watcher, nothing that it receives reaches the parent,
  * and what the parent receives does not reach its callbacks. Then the
  * descriptors are its own, the counts are 0, and what was started is so in the
- * child, and unblocked as in the parent. Armed interval timers are not inherited: start them again. A child
- * that does not want them does nothing, or calls uv_loop_fork() and
- * uvsig_close(). SIGCHLD has libuv's handler in the child, as far as libuv has
- * installed it.
+ * child, and unblocked as in the parent. Armed interval timers are not
+ * inherited: start them again. A child that does not want them does nothing, or
+ * calls uv_loop_fork() and uvsig_close(). SIGCHLD has libuv's handler in the
+ * child, as far as libuv has installed it.
  * Returns: 0
- *   UV_EINVAL  `sig` is NULL, not initialised or closing, the program has closed
- *              its handles, or this is no child that has still to call it
+ *   UV_EINVAL  `sig` is NULL, not initialised or closing, the program has
+ *              closed its handles, or this process has no such call to make
  *   UV_EPERM   not the loop thread
  *   UV_EMFILE, UV_ENFILE and other codes as uvsig_init()
  *   what sigaction(2) refuses
@@ -247,8 +248,8 @@ UVSIG_EXTERN int uvsig_flush(uvsig_t* sig);
  * Where callbacks are due at the call they are run, without sleeping. If a
  * callback calls it, these may be those of the other watchers of the same
  * signal. Signals that nothing of `sig` watches do not end it, nor do signals
- * that no callback is notified of. The loop's other handles, and the time limits
- * of uvsig_wait_start(), wait until the loop runs again.
+ * that no callback is notified of. The loop's other handles, and the time
+ * limits of uvsig_wait_start(), wait until the loop runs again.
  * Returns: 1 or more, how many callbacks were run
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, or has no started
  *              watcher, wait or timer: nothing could end it
@@ -292,11 +293,12 @@ UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
 #define UVSIG_INFO_NONE 1u
 
 /* The signals that a callback is notified of. Valid during the callback only.
- * The meaning of code to value is that of siginfo_t's si_* (sigaction(2)); those
- * that a code does not come with are 0.
+ * The meaning of code to value is that of siginfo_t's si_* (sigaction(2));
+ * those that a code does not come with are 0.
  * Callbacks are notified of signals of one number in the order in which they
- * were caught. Exception: if a callback flushes, the other watchers are notified
- * of the next signals first. A sender is always that of this very signal. */
+ * were caught. Exception: if a callback flushes, the other watchers are
+ * notified of the next signals first. A sender is always that of this very
+ * signal. */
 struct uvsig_info_s {
   int signum;
   unsigned count; /* how many signals this stands for, 1 to UINT_MAX */
@@ -346,16 +348,17 @@ struct uvsig_watcher_s {
 #define UVSIG_KEEP_MASK 1u
 /* Call the previous handler, too: in signal context, before the library counts
  * the signal, with the same arguments. One with SA_RESETHAND is called once.
- * The library's handler has SA_ONSTACK, so that it runs on the thread's alternate
- * stack, unless the previous one is there without it: what it needs may not fit.
+ * The library's handler has SA_ONSTACK, so that it runs on the thread's
+ * alternate stack, unless the previous one is there without it: what it needs
+ * may not fit.
  * libuv's fits. */
 #define UVSIG_CHAIN 2u
 /* Live with uv_signal_t handles of the same signal, whichever is started first
  * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN
  * calls. Always so for SIGCHLD, which uv_spawn() needs. When libuv starts its
- * first handle of the signal, its handler replaces the library's for an instant,
- * and when it stops its last one, the default action does. A signal that comes
- * in that instant goes to libuv alone, or has the default action. */
+ * first handle of the signal, its handler replaces the library's for an
+ * instant, and when it stops its last one, the default action does. A signal
+ * that comes in that instant goes to libuv alone, or has the default action. */
 #define UVSIG_SHARE 4u
 /* SIGCHLD: not when a child stops or goes on (SA_NOCLDSTOP), unless a watcher
  * without this flag is started as well. */
@@ -409,9 +412,9 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * The last watcher of a signal on a `uvsig_t` discards what was caught and not
  * yet delivered, and blocks the signal again if start had unblocked it. The
  * last in the process restores the previous disposition, unless a foreign
- * handler has replaced the library's meanwhile. A signal that comes at that moment
- * is delivered, or counted as discarded, or has the previous disposition. Stopping
- * a stopped watcher is no error, in whichever thread.
+ * handler has replaced the library's meanwhile. A signal that comes at that
+ * moment is delivered, or counted as discarded, or has the previous
+ * disposition. Stopping a stopped watcher is no error, in whichever thread.
  * The last watcher of a signal on a `uvsig_t`, and one that has a handler,
  * UVSIG_CHAIN or UVSIG_SHARE, or is of SIGCHLD, waits for a grace period.
  * Returns: 0
@@ -458,10 +461,10 @@ typedef void (*uvsig_handler_cb)(uvsig_watcher_t* w,
 /* Have `handler` called, too, by the signal handler itself: for what must work
  * although the loop is stuck.
  * It is called once for each signal, before the signal is counted, however many
- * signals one callback stands for. Set for a stopped watcher; NULL: none. Of the
- * started watchers of a
- * signal on a `uvsig_t` one can have one: the start of a second returns
- * UV_EBUSY. When stop returns, it is not called any more, nor running.
+ * signals one callback stands for. Set for a stopped watcher; NULL: none. Of
+ * the started watchers of a signal on a `uvsig_t` one can have one: the start
+ * of a second returns UV_EBUSY. When stop returns, it is not called any more,
+ * nor running.
  * Returns: 0
  *   UV_EINVAL  `w` is NULL or not initialised, or its `uvsig_t` is closing
  *   UV_EBUSY   `w` is started
@@ -698,9 +701,9 @@ UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
  * The previous timer goes on, its time having run meanwhile: if it would have
  * expired, it expires at once. The previous disposition is back, as at
  * uvsig_watcher_stop(). If that is the last watcher of the signal in the
- * process, a signal that is pending is discarded, whichever process sent it: the
- * timer's last signal must not meet the previous action. uvsig_close() does the
- * same.
+ * process, a signal that is pending is discarded, whichever process sent it:
+ * the timer's last signal must not meet the previous action. uvsig_close() does
+ * the same.
  * In a child of fork(2), which has not inherited it, the previous timer does
  * not come back. Stopping a stopped timer is no error.
  * Returns: 0
@@ -794,10 +797,10 @@ struct uvsig_wait_s {
  * It is taken: watchers of the same `uvsig_t` do not see it (a uvsig_itimer_t
  * has its expirations all the same). Several waits take
  * one signal each, in the order of their starts. Every `uvsig_t` gets its own
- * copy of each signal. Signals that were caught before the call and have not been
- * delivered count, too. What the start of a watcher does to dispositions and
- * masks holds until the callback has returned, so a wait that is started in it
- * misses nothing. SIGKILL, SIGSTOP and what is no signal are passed over in
+ * copy of each signal. Signals that were caught before the call and have not
+ * been delivered count, too. What the start of a watcher does to dispositions
+ * and masks holds until the callback has returned, so a wait that is started in
+ * it misses nothing. SIGKILL, SIGSTOP and what is no signal are passed over in
  * `set`; with a limit, it may be empty.
  * `seconds`: from now on; 0: what has been caught when the loop looks next;
  * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
@@ -871,9 +874,9 @@ UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
  * libuv creates them at the first work that is queued in the process: call this
  * before; threads that exist stay as they are. A child of fork(2) has a new
  * pool, to be primed again. Queues a work that does nothing, which keeps the
- * loop alive until it has been round. If the system refuses a thread of the pool,
- * libuv calls abort(), here as at any first work: call this early, while the
- * process is far from its limits.
+ * loop alive until it has been round. If the system refuses a thread of the
+ * pool, libuv calls abort(), here as at any first work: call this early, while
+ * the process is far from its limits.
  * Returns: 0
  *   UV_EINVAL  `loop` is NULL
  *   UV_ENOMEM  no memory
@@ -903,10 +906,11 @@ UVSIG_EXTERN int uvsig_pthread_kill(uv_thread_t thread, int signum);
 
 /* Send a signal to the process that a pidfd stands for, and never to another
  * one that has its number since (pidfd_send_signal(2)).
- * With 0 nothing is sent, but it is checked whether one could. The receiver gets
- * `info` as it is: zero it, then set si_signo to `signum`, si_code to SI_QUEUE,
- * and si_pid, si_uid and si_value. NULL: as with kill(2). A process may send
- * itself any si_code. It may send others those below 0, except SI_TKILL.
+ * With 0 nothing is sent, but it is checked whether one could. The receiver
+ * gets `info` as it is: zero it, then set si_signo to `signum`, si_code to
+ * SI_QUEUE, and si_pid, si_uid and si_value. NULL: as with kill(2). A process
+ * may send itself any si_code. It may send others those below 0, except
+ * SI_TKILL.
  * Returns: 0
  *   UV_EINVAL  `signum` is neither 0 nor a signal, info->si_signo is not
  *              `signum`, or `flags`, which are for later, are not 0
