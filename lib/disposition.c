@@ -170,8 +170,8 @@ static void save_current(int signum,
   atomic_store(&uvsig__shared.restored[signum], false);
 }
 
-/* Install the handler, and save what was there, unless ours is there already:
- * another loop's start, or a foreign library has put it back. */
+/* Install the handler, and save what was there. Not if ours is installed
+ * already: another loop has started it, or a foreign library reinstalled it. */
 static int install(int signum, bool was_watched) {
   struct sigaction action;
   struct sigaction current;
@@ -179,7 +179,7 @@ static int install(int signum, bool was_watched) {
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(&current)) {
-    /* The action that was restored has gone, and has put back ours. */
+    /* The foreign handler that was restored has gone, and reinstalled ours. */
     if (atomic_exchange(&uvsig__shared.restored[signum], false))
       save(signum, UVSIG__TOP, NULL);
     return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Signal masks: the one that start changes and the last stop puts back, since a
- * launcher's blocked signal would otherwise never reach its watcher; in the
+ * Signal masks: start unblocks a signal, which a launcher that has blocked it
+ * would keep from its watcher, and the last stop restores the mask. Runs in the
  * loop thread. A mask is a thread's, so what several loops of one thread do to
- * it is shared among their sources. And what users read and change, in any
+ * it is shared among their sources. What users read and change runs in any
  * thread.
  */
 
@@ -45,9 +45,9 @@ void uvsig__mask_open(struct uvsig__source* source) {
   uvsig__unlock();
 }
 
-/* The last watcher has gone: put the mask back, or leave that to another loop
- * of the thread that watches the signal still. A thread's mask can only be
- * changed by itself: when the loop has moved to another, it stays as it is. */
+/* The last watcher has gone: restore the mask, or leave that to another loop of
+ * the thread that still watches the signal. A thread's mask can only be changed
+ * by itself: if the loop has moved to another thread, it stays as it is. */
 void uvsig__mask_restore(struct uvsig__source* source) {
   struct uvsig__source* other;
   sigset_t set;
