@@ -424,17 +424,18 @@ UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
  * its `uvsig_t` has gone. Since: 0.1. */
 UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
 
-/* Stop, but lose no signal: at return each has been told to a callback, or has
- * had the previous action, or is told to another watcher.
+/* Stop, but lose no signal: at return a callback was notified of each, or it
+ * has had the previous action, or another watcher is notified of it.
  * The last watcher of a signal on a `uvsig_t` first gives the signal back, as
- * uvsig_watcher_stop() does. Then its callback is told of everything that was
- * caught, in as many calls as the loop would have made; a one-shot's in one call.
- * Other watchers of the signal on the `uvsig_t` are told at the same time. `w` is
- * started until then. A callback that stops `w` or closes the `uvsig_t` ends the
- * drain, and what only `w` was still to be told of is discarded. If a callback
- * stops `w` and starts it again, it is started at return. Draining a stopped
- * watcher is no error, in whichever thread.
- * Waits, briefly, for signal handlers that run on other threads.
+ * uvsig_watcher_stop() does. Then its callback is notified of everything that
+ * was caught, in as many calls as the loop would have made; a one-shot's in one
+ * call.
+ * Other watchers of the signal on the `uvsig_t` are notified at the same time.
+ * `w` is started until then. A callback that stops `w` or closes the `uvsig_t`
+ * ends the drain, and what only `w` was still to be notified of is discarded.
+ * If a callback stops `w` and starts it again, it is started at return.
+ * Draining a stopped watcher is no error, in whichever thread. Waits for a
+ * grace period, twice.
  * Returns: 0
  *   UV_EINVAL  `w` is NULL
  *   UV_EPERM   not the loop thread

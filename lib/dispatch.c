@@ -116,8 +116,8 @@ static unsigned long count_taken(const struct uvsig__source* source) {
   return source->singles + source->taken;
 }
 
-/* Deliver as much of what has been taken as one callback may stand for, or, with
- * `is_whole`, all. The rest stays where a nested flush finds it. */
+/* Deliver as much of what has been taken as one callback may stand for, or,
+ * with `is_whole`, all. The rest stays where a nested flush finds it. */
 static int deliver_some(struct uvsig__source* source, bool is_whole) {
   unsigned long count = count_taken(source);
   unsigned long singles;
@@ -360,9 +360,9 @@ int uvsig_flush(uvsig_t* sig) {
 /* --- Drain ---------------------------------------------------------------- */
 
 /* Take everything that was caught for a source. Where `w` is its last watcher,
- * the signal goes first. Handlers in flight are waited for twice: after the first
- * time they have counted their signals, and after the second each signal that is
- * counted has its byte or is in the counter. */
+ * the signal goes first. Handlers in flight are waited for twice: after the
+ * first time they have counted their signals, and after the second each signal
+ * that is counted has its byte or is in the counter. */
 static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
   struct uvsig__hub* hub = source->hub;
   unsigned long pending;
@@ -375,8 +375,8 @@ static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
   pending = uvsig__source_pending(source);
   uvsig__synchronize();
   /* Of all sources, since a full buffer is warned of once. The wake flag stays
-   * set, so the loop comes to deliver the other sources' signals. Not in wake-only
-   * mode, where answer() has to see which counters are raised. */
+   * set, so the loop comes to deliver the other sources' signals. Not in
+   * wake-only mode, where answer() has to see which counters are raised. */
   if (!hub->wakeup.wake_only)
     total = collect_overflow(hub);
   uvsig__source_withdraw(source, pending);
@@ -394,7 +394,7 @@ static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
       .next = w, .outer = source->cursors, .is_drain = true};
 
   source->cursors = &cursor;
-  /* In a callback: what came first is told first. */
+  /* In a callback: watchers are notified first of what came first. */
   uvsig__source_resume(source);
   while (cursor.next != NULL) {
     take_caught(source, w);

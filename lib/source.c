@@ -31,12 +31,12 @@ unsigned long uvsig__source_pending(const struct uvsig__source* source) {
   return caught - (unsigned long) uvsig__source_settled(source);
 }
 
-/* Take the next `pending` signals, whose handlers have left, without reading the
- * pipe: what is not in the counter has a byte there, which is skipped when it is
- * read. Handlers may catch more meanwhile, and raise the counter for that. It
- * does not matter which of the signals are taken from the counter: signals of
- * one number are alike, and a byte is left for each later signal that the
- * counter has no more. */
+/* Take the next `pending` signals, whose handlers have left, without reading
+ * the pipe: what is not in the counter has a byte there, which is skipped when
+ * it is read. Handlers may catch more meanwhile, and raise the counter for
+ * that. It does not matter which of the signals are taken from the counter:
+ * signals of one number are alike, and a byte is left for each later signal
+ * that the counter has no more. */
 void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending) {
   unsigned long counted;
@@ -205,9 +205,10 @@ void uvsig__source_unsubscribe(struct uvsig__source* source) {
   source->is_subscribed = false;
 }
 
-/* Give the signal back while its last watcher is still to be notified of what was
- * caught. What comes from here on has the previous action. libuv's handle goes,
- * too: a signal that only libuv's handler caught meanwhile would be lost. */
+/* Give the signal back while its last watcher is still to be notified of what
+ * was caught. What comes from here on has the previous action. libuv's handle
+ * goes, too: a signal that only libuv's handler caught meanwhile would be
+ * lost. */
 void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
   struct requirements required = {0, 0};
 
@@ -218,8 +219,8 @@ void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
   drop_requirements(source, &required, true);
 }
 
-/* Make the source ready for one more watcher, which will be notified of what comes
- * later than `*since`. The only step of a start that can fail. */
+/* Make the source ready for one more watcher, which will be notified of what
+ * comes later than `*since`. The only step of a start that can fail. */
 int uvsig__source_prepare(struct uvsig__source* source,
                           unsigned flags,
                           uint64_t* since) {

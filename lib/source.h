@@ -9,8 +9,9 @@
 
 #include "hub.h"
 
-/* A delivery under way, or a drain. The `next` of a drain is the watcher that is
- * drained, and NULL once that has been stopped and its memory may be gone. */
+/* A delivery under way, or a drain. The `next` of a drain is the watcher that
+ * is drained, and NULL once that has been stopped and its memory may be
+ * gone. */
 struct uvsig__cursor {
   uvsig_watcher_t*
       next; /* its place in the list of watchers: a stop moves it */

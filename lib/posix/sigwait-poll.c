@@ -70,8 +70,9 @@ static bool take_pending(int signum, siginfo_t* info) {
     done = let_in(&set);
     if (done)
       *info = taken;
-    /* If that ignores the signal, what else is pending of it is discarded. If it
-     * is refused, now that another has not been, there is nothing else to try. */
+    /* If that ignores the signal, what else is pending of it is discarded. If
+     * it is refused, now that another has not been, there is nothing else to
+     * try. */
     sigaction(signum, &previous, NULL);
   }
   uvsig__unlock();
