@@ -116,10 +116,13 @@ ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
 }
 
 /* How many saved actions we have called for this signal, in calls that have not
- * returned. */
-unsigned uvsig__level_of(const siginfo_t* info) {
+ * returned. Clears an end that holds nothing: call() looks at it again, and is so
+ * far down the stack that a record which is gone might be above it. */
+unsigned uvsig__level_of(siginfo_t* info) {
   const struct call* call = innermost_call(info);
 
+  if (call == NULL)
+    memset((char*) (info + 1) - sizeof(struct tail), 0, sizeof(struct tail));
   while (call != NULL && call->owner != &uvsig__shared)
     call = call->outer;
   return call != NULL ? call->level : 0;

@@ -147,7 +147,7 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte);
 
 struct uvsig__saved* uvsig__find_saved(int signum, unsigned level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
-unsigned uvsig__level_of(const siginfo_t* info);
+unsigned uvsig__level_of(siginfo_t* info);
 bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context);
 bool uvsig__forward(int signum,
                     siginfo_t* info,

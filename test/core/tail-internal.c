@@ -14,10 +14,13 @@
 static struct fixture f;
 static struct recorder a;
 
-/* As in previous.c: two words. */
+/* As in previous.c: a magic word, and where the record of the call is. */
 struct tail {
   uintptr_t words[2];
 };
+
+/* And the last word of that: the record of the call that this one is in. */
+enum { OUTER = 3 };
 
 static char* tail_of(siginfo_t* info) {
   return (char*) (info + 1) - sizeof(struct tail);
@@ -29,12 +32,17 @@ static sigjmp_buf jump;
 static volatile sig_atomic_t jumps; /* that are still to come */
 static volatile sig_atomic_t calls;
 static struct tail left; /* by the library, when it was called last */
+static volatile uintptr_t outer;
 
 static void leave_by_a_jump(int signum, siginfo_t* info, void* context) {
+  uintptr_t words[OUTER + 1];
+
   (void) signum;
   (void) context;
   calls++;
   memcpy(&left, tail_of(info), sizeof(left));
+  memcpy(words, (const void*) left.words[1], sizeof(words));
+  outer = words[OUTER];
   if (jumps > 0) {
     jumps--;
     siglongjmp(jump, 1);
@@ -52,6 +60,18 @@ static void leave_the_end(int signum, siginfo_t* info, void* context) {
   ours(signum, info, context);
 }
 
+static volatile sig_atomic_t cleared;
+
+/* The signal has been counted in, and nothing calls anything for it. */
+static void see_the_end(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  static const struct tail zero;
+
+  (void) w;
+  (void) signum;
+  cleared +=
+      memcmp((const char*) (info + 1) - sizeof(zero), &zero, sizeof(zero)) == 0;
+}
+
 static void open_chained(void) {
   struct sigaction action;
 
@@ -63,6 +83,7 @@ static void open_chained(void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, see_the_end), 0);
   recorder_start(&a, SIGUSR1);
   action = action_of(SIGUSR1);
   ours = action.sa_sigaction;
@@ -80,16 +101,20 @@ static void raise_and_jump(void) {
 /* --- Tests ------------------------------------------------------------------ */
 
 /* The same stack as before, and the same place in it: the record that the
- * library had there is whole, but its frame is gone. */
+ * library had there is whole, but its frame is gone. The new one is in no
+ * other, and not in itself. */
 static void what_a_jump_has_left_is_not_taken_for_a_call(void) {
   int i;
 
   open_chained();
   raise_and_jump();
   is_dirty = true;
-  for (i = 0; i < 4; i++)
+  for (i = 0; i < 4; i++) {
     raise(SIGUSR1);
+    CHECK_EQ(outer, 0);
+  }
   is_dirty = false;
+  CHECK_EQ(cleared, 4);
   CHECK_EQ(calls, 5);
   run_until(&f.loop, &a.signals, 4);
   check_books(&f.sig, SIGUSR1, 4, 0);
