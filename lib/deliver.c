@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Delivery: which watchers of a source are notified of the next signals, and how
- * they are accounted for. Runs in the loop thread.
+ * Delivery: which watchers of a source are notified of the next signals, and
+ * how they are accounted for. Runs in the loop thread.
  */
 
 #include "source.h"
@@ -39,10 +39,10 @@ static void set_info(uvsig_info_t* info, int signum) {
   info->flags = UVSIG_INFO_NONE;
 }
 
-/* Account for the next `count` signals: the last `notified` of them are delivered.
- * Describe them in `*info`, but for how many each watcher is notified of. Where
- * that is one, and its sender is known, it is the last of them for every
- * watcher. */
+/* Account for the next `count` signals: the last `notified` of them are
+ * delivered. Describe them in `*info`, but for how many each watcher is
+ * notified of. Where that is one, and its sender is known, it is the last of
+ * them for every watcher. */
 static void settle(struct uvsig__source* source,
                    uint64_t count,
                    uint64_t notified,
@@ -63,8 +63,8 @@ static void settle(struct uvsig__source* source,
   source->discarded += count - notified;
 }
 
-/* Notify the watchers that are left in a delivery. Returns how many callbacks it
- * ran. Any of them may stop, start or free watchers, deliver what else is
+/* Notify the watchers that are left in a delivery. Returns how many callbacks
+ * it ran. Any of them may stop, start or free watchers, deliver what else is
  * pending, or close the hub, whose memory lasts until the loop goes round. */
 static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
   uvsig_watcher_t* w;
@@ -76,9 +76,9 @@ static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
     if (!is_notified(w, at->wait, at->end))
       continue;
 
-    /* Behind the waits, the list is in the order of the starts: no later watcher
-     * is notified of more than the first one. Accounted for before its callback,
-     * which may stop and discard. */
+    /* Behind the waits, the list is in the order of the starts: no later
+     * watcher is notified of more than the first one. Accounted for before its
+     * callback, which may stop and discard. */
     notified = at->wait != NULL
                    ? 1
                    : at->end - (w->since > at->before ? w->since : at->before);
@@ -96,9 +96,9 @@ static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
   return calls;
 }
 
-/* Notify the watchers of the next `count` signals, or the first wait of the next
- * one, and then `count` must be 1 at most. Returns how many callbacks it ran, as
- * notify(). */
+/* Notify the watchers of the next `count` signals, or the first wait of the
+ * next one, and then `count` must be 1 at most. Returns how many callbacks it
+ * ran, as notify(). */
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   struct uvsig__cursor cursor;
   int calls;

@@ -81,11 +81,11 @@ static int send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
 /* Ring once until the loop has looked. The exchange comes after the counter,
  * and the loop's exchange before it takes the counters. So by the order of the
  * two exchanges either the loop takes this one too, or it is rung for again.
- * Where the bell finds no room the pipe is full: the loop will read it, and look
- * when it is empty. Where the write fails otherwise nothing wakes the loop, so
- * the flag falls, and the next signal rings again. test/scripts/wakeup.pml is a model of
- * this. Acquire and release: an exchange that finds 1 is part of the release
- * sequence that the loop acquires. */
+ * Where the bell finds no room the pipe is full: the loop will read it, and
+ * look when it is empty. Where the write fails otherwise nothing wakes the
+ * loop, so the flag falls, and the next signal rings again.
+ * test/scripts/wakeup.pml is a model of this. Acquire and release: an exchange
+ * that finds 1 is part of the release sequence that the loop acquires. */
 static void ring(struct uvsig__wakeup* wakeup) {
   int err;
 
@@ -96,7 +96,7 @@ static void ring(struct uvsig__wakeup* wakeup) {
     atomic_store_explicit(&wakeup->pending, 0, memory_order_release);
 }
 
-/* --- Catching and counting ------------------------------------------------- */
+/* --- Catching and counting ------------------------------------------------ */
 
 /* Keep who sent a signal, if its slot is free. Nobody else writes to it then: a
  * handler that was delayed until the numbers come round to the same slot still
@@ -196,7 +196,7 @@ static enum found catch_all(int signum, const siginfo_t* info) {
   return found;
 }
 
-/* --- The handler ----------------------------------------------------------- */
+/* --- The handler ---------------------------------------------------------- */
 
 /* Was it raised by the kernel for something that the thread did? si_code is
  * above 0 then, and on Linux 0 or below when a process sent it (sigaction(2));

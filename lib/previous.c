@@ -4,8 +4,8 @@
  * nothing watches any more, and faults. Runs in signal context; the two lookups
  * also under the library's lock.
  *
- * Ours may be installed over a foreign handler that has saved ours and chains to
- * it: ours -> foreign -> ours. So two actions are saved for each signal, and
+ * Ours may be installed over a foreign handler that has saved ours and chains
+ * to it: ours -> foreign -> ours. So two actions are saved for each signal, and
  * the siginfo_t that is passed on says how many of them have been called for
  * this very signal. Each is called once, so the chain ends.
  */
@@ -62,9 +62,9 @@ static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
 /* --- Levels --------------------------------------------------------------- */
 
 /* A call of a saved action that is under way. It stands in the frame of the
- * caller, and is gone with it, also where the callee leaves by a jump. Each copy
- * of the library in the process has records of its own: they are linked, and all
- * copies use this layout. */
+ * caller, and is gone with it, also where the callee leaves by a jump. Each
+ * copy of the library in the process has records of its own: they are linked,
+ * and all copies use this layout. */
 struct call {
   uintptr_t magic; /* MAGIC ^ its own address */
   const void* owner;
@@ -116,8 +116,8 @@ ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
 }
 
 /* How many saved actions we have called for this signal, in calls that have not
- * returned. Clears an end that holds nothing: call() looks at it again, and is so
- * far down the stack that a record which is gone might be above it. */
+ * returned. Clears an end that holds nothing: call() looks at it again, and is
+ * so far down the stack that a record which is gone might be above it. */
 unsigned uvsig__level_of(siginfo_t* info) {
   const struct call* call = innermost_call(info);
 
@@ -150,7 +150,7 @@ ON_STACK static void call(const struct sigaction* action,
   memcpy(end, &before, sizeof(before));
 }
 
-/* --- Chaining --------------------------------------------------------------- */
+/* --- Chaining ------------------------------------------------------------- */
 
 /* Call the saved handler at `level`. Returns whether there is one. */
 bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context) {
@@ -164,7 +164,7 @@ bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context) {
   return is_due;
 }
 
-/* --- Forwarding -------------------------------------------------------------- */
+/* --- Forwarding ----------------------------------------------------------- */
 
 /* Ours is installed and nothing watches: a foreign library has put back what it
  * had saved. Have the previous action there again, and return whose the signal
@@ -240,10 +240,11 @@ bool uvsig__forward(int signum,
 /* --- Faults --------------------------------------------------------------- */
 
 /* Give a fault to the previous handler, called here with the fault's own
- * arguments: what it repairs is run again at the return. Where there is none the
- * default action is set, and the signal raised. It is blocked until the return,
- * and ends the process there. Also where nothing would fault again: after a
- * trap, a refused system call, or an asynchronous report of broken memory. */
+ * arguments: what it repairs is run again at the return. Where there is none
+ * the default action is set, and the signal raised. It is blocked until the
+ * return, and ends the process there. Also where nothing would fault again:
+ * after a trap, a refused system call, or an asynchronous report of broken
+ * memory. */
 void uvsig__pass_fault(unsigned level,
                        int signum,
                        siginfo_t* info,
