@@ -176,6 +176,7 @@ static int install(int signum, bool was_watched) {
   struct sigaction action;
   struct sigaction current;
 
+  atomic_store(&uvsig__shared.forgets[signum], false);
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(&current)) {
@@ -319,7 +320,8 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
 
 /* Discard what is pending of a signal whose only subscription is about to go:
  * the previous action must not get what the library's timer has sent. To ignore
- * a signal discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). */
+ * a signal discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). What
+ * has reached a handler already is dropped there, until the next start. */
 void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   struct sigaction ignore;
   struct sigaction current;
@@ -331,6 +333,7 @@ void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   if (is_alone(subscription) &&
       sigaction(subscription->signum, NULL, &current) == 0 &&
       uvsig__is_ours(&current)) {
+    atomic_store(&uvsig__shared.forgets[subscription->signum], true);
     /* Only if it is ignored now, it has to be put back. */
     if (sigaction(subscription->signum, &ignore, NULL) == 0)
       sigaction(subscription->signum, &current, NULL);

@@ -208,6 +208,8 @@ static enum fate decide(int signum,
            atomic_load(&uvsig__shared.covered[signum]))
     /* The foreign handler on top chains to ours: chain on. */
     return claim(uvsig__find_saved(signum, 0), action) ? CALLED : DONE;
+  else if (atomic_load(&uvsig__shared.forgets[signum]))
+    return DONE; /* the last of an interval timer */
   else
     /* The last stop was faster than this handler. */
     *action = current;

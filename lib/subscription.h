@@ -87,6 +87,7 @@ struct uvsig__shared {
   _Atomic(struct uvsig__saved*) saved[UVSIG_NSIG][UVSIG__LEVELS]; /* or NULL */
   atomic_bool restored[UVSIG_NSIG];  /* the newest saved action is back */
   atomic_bool covered[UVSIG_NSIG];   /* a foreign handler may chain to ours */
+  atomic_bool forgets[UVSIG_NSIG];   /* drops what meets the last stop */
   _Atomic(uvsig__handler_fn) libuvs; /* NULL: not seen yet */
 };
 extern struct uvsig__shared uvsig__shared;

@@ -16,6 +16,16 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+/* ThreadSanitizer's runtime calls some of these before it can be called. */
+#if defined(__clang__) && defined(__has_attribute)
+# if __has_attribute(disable_sanitizer_instrumentation)
+#  define EARLY __attribute__((disable_sanitizer_instrumentation))
+# endif
+#endif
+#ifndef EARLY
+# define EARLY
+#endif
+
 static struct fixture f;
 static struct recorder a;
 
@@ -34,19 +44,21 @@ static bool no_specific;
 
 void* __real_calloc(size_t count, size_t size);
 void* __wrap_calloc(size_t count, size_t size);
-void* __wrap_calloc(size_t count, size_t size) {
+EARLY void* __wrap_calloc(size_t count, size_t size) {
   return no_memory ? NULL : __real_calloc(count, size);
 }
 
 int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
 int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
-int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd) {
+EARLY int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd) {
   return no_poll ? UV_ENOSPC : __real_uv_poll_init(loop, handle, fd);
 }
 
 int __real_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb);
 int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb);
-int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* handle, uv_async_cb cb) {
+EARLY int __wrap_uv_async_init(uv_loop_t* loop,
+                               uv_async_t* handle,
+                               uv_async_cb cb) {
   return no_async ? UV_EMFILE : __real_uv_async_init(loop, handle, cb);
 }
 
@@ -56,9 +68,9 @@ int __real_sigaction(int signum,
 int __wrap_sigaction(int signum,
                      const struct sigaction* action,
                      struct sigaction* previous);
-int __wrap_sigaction(int signum,
-                     const struct sigaction* action,
-                     struct sigaction* previous) {
+EARLY int __wrap_sigaction(int signum,
+                           const struct sigaction* action,
+                           struct sigaction* previous) {
   if (action != NULL && (no_action || actions_left-- == 0)) {
     errno = EACCES;
     return -1;
@@ -75,9 +87,9 @@ int __real_setitimer(int which,
 int __wrap_setitimer(int which,
                      const struct itimerval* value,
                      struct itimerval* previous);
-int __wrap_setitimer(int which,
-                     const struct itimerval* value,
-                     struct itimerval* previous) {
+EARLY int __wrap_setitimer(int which,
+                           const struct itimerval* value,
+                           struct itimerval* previous) {
   bool is_refused = (refused_itimers & 1) != 0;
 
   refused_itimers >>= 1;
@@ -97,9 +109,9 @@ int __real_sigtimedwait(const sigset_t* set,
 int __wrap_sigtimedwait(const sigset_t* set,
                         siginfo_t* info,
                         const struct timespec* limit);
-int __wrap_sigtimedwait(const sigset_t* set,
-                        siginfo_t* info,
-                        const struct timespec* limit) {
+EARLY int __wrap_sigtimedwait(const sigset_t* set,
+                              siginfo_t* info,
+                              const struct timespec* limit) {
   if (interruption != 0) {
     errno = interruption;
     interruption = 0;
@@ -111,13 +123,15 @@ int __wrap_sigtimedwait(const sigset_t* set,
 
 int __real_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
-int __wrap_uv_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg) {
+EARLY int __wrap_uv_thread_create(uv_thread_t* tid,
+                                  uv_thread_cb entry,
+                                  void* arg) {
   return no_thread ? UV_EAGAIN : __real_uv_thread_create(tid, entry, arg);
 }
 
 int __real_poll(struct pollfd* fds, nfds_t count, int timeout);
 int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout);
-int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout) {
+EARLY int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout) {
   if (no_poll_call && timeout != 0) {
     errno = ENOMEM;
     return -1;
@@ -131,9 +145,9 @@ int __real_pthread_atfork(void (*before)(void),
 int __wrap_pthread_atfork(void (*before)(void),
                           void (*parent)(void),
                           void (*child)(void));
-int __wrap_pthread_atfork(void (*before)(void),
-                          void (*parent)(void),
-                          void (*child)(void)) {
+EARLY int __wrap_pthread_atfork(void (*before)(void),
+                                void (*parent)(void),
+                                void (*child)(void)) {
   if (no_atfork)
     return ENOMEM;
   if (twice_atfork)
@@ -143,13 +157,14 @@ int __wrap_pthread_atfork(void (*before)(void),
 
 int __real_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
 int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
-int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*)) {
+EARLY int __wrap_pthread_key_create(pthread_key_t* key,
+                                    void (*destroy)(void*)) {
   return no_key ? EAGAIN : __real_pthread_key_create(key, destroy);
 }
 
 int __real_pthread_setspecific(pthread_key_t key, const void* value);
 int __wrap_pthread_setspecific(pthread_key_t key, const void* value);
-int __wrap_pthread_setspecific(pthread_key_t key, const void* value) {
+EARLY int __wrap_pthread_setspecific(pthread_key_t key, const void* value) {
   return no_specific ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
@@ -158,10 +173,10 @@ int __wrap_pidfd_send_signal(int pidfd,
                              int signum,
                              siginfo_t* info,
                              unsigned flags);
-int __wrap_pidfd_send_signal(int pidfd,
-                             int signum,
-                             siginfo_t* info,
-                             unsigned flags) {
+EARLY int __wrap_pidfd_send_signal(int pidfd,
+                                   int signum,
+                                   siginfo_t* info,
+                                   unsigned flags) {
   (void) pidfd;
   (void) signum;
   (void) info;
