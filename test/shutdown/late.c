@@ -358,6 +358,9 @@ static void have_a_stuck_child(unsigned ms) {
 }
 
 static void a_child_that_is_stuck_while_draining_ends(void) {
+#ifdef __SANITIZE_ADDRESS__
+  skip_test("AddressSanitizer's allocator may be locked in a child of threads");
+#endif
   skip_where_threads_are_lost();
   if (under_thread_sanitizer())
     skip_test("a child of a process with threads may start none");
