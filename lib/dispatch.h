@@ -23,7 +23,6 @@ void uvsig__on_prepare(uv_prepare_t* prepare);
 int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
 
 /* wait.c */
-void uvsig__on_wait_timer(uv_timer_t* timer);
 void uvsig__cancel_waits(struct uvsig__hub* hub);
 
 /* fork.c: in the child of a fork, under uvsig__lock(). */

@@ -57,6 +57,8 @@ static void end_wait(struct uvsig__wait* wait,
 
 /* --- Time limits ---------------------------------------------------------- */
 
+static void on_wait_timer(uv_timer_t* timer);
+
 /* Have the loop come back when the first wait is over, `soonest` milliseconds
  * from now or later. The loop's idea of "now" may be old, so it may come too
  * early, and then finds nothing to do. */
@@ -75,10 +77,8 @@ static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
   }
   left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
   /* Fails for a handle that the program has closed: see closing.c. */
-  uv_timer_start(&hub->wait_timer,
-                 uvsig__on_wait_timer,
-                 left > soonest ? left : soonest,
-                 0);
+  uv_timer_start(
+      &hub->wait_timer, on_wait_timer, left > soonest ? left : soonest, 0);
 }
 
 static void on_signal(uvsig_watcher_t* w,
@@ -109,7 +109,7 @@ static struct uvsig__wait* find_over(const struct uvsig__hub* hub,
   return first;
 }
 
-void uvsig__on_wait_timer(uv_timer_t* timer) {
+static void on_wait_timer(uv_timer_t* timer) {
   struct uvsig__hub* hub = timer->data;
   struct uvsig__wait* wait;
   uint64_t last = hub->last_wait;
