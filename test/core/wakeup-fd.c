@@ -607,6 +607,10 @@ static void a_lost_reader_leaves_sigpipe_alone_in_a_storm(void) {
   sigset_t set;
   int i;
 
+  /* LLVM 19's runtime now and then finds that a thread whose handler calls
+   * sigwait() has none of its slots, and ends the process. */
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer may fail a check of its own");
   open_pipe();
   open_warned();
   watch(&f, &b, SIGPIPE);

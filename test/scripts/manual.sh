@@ -116,12 +116,15 @@ declared() {
   ' "$header"
 }
 
-# codes PAGE: those in its ERRORS section.
+# codes PAGE: a line for each in its ERRORS section, after each of its functions.
 codes() {
   $AWK '
-    $1 == ".Sh" { on = ($2 == "ERRORS") }
-    on && $1 == ".It" && $3 == "Er" { print $4 }
-  ' "$1" | sort -u
+    $1 == ".Sh" { section = $2 }
+    section == "NAME" && $1 == ".Nm" { names[++n] = $2 }
+    section == "ERRORS" && $1 == ".It" && $3 == "Er" {
+      for (i = 1; i <= n; i++) print names[i], $4
+    }
+  ' "$1"
 }
 
 # programs PAGE: its whole programs, as C files $tmp/program-PAGE-N.c.
@@ -155,11 +158,6 @@ for page in "$srcdir"/man/*.3; do
     echo "$name $page"
   done
 done > "$tmp/documented"
-
-# page_of FUNCTION
-page_of() {
-  $AWK -v name="$1" '$1 == name { print $2; exit }' "$tmp/documented"
-}
 
 # The rest would prove nothing if these were empty.
 {
@@ -205,49 +203,51 @@ done
 
 for page in "$srcdir"/man/*.3; do
   name=$(basename "$page")
-  for section in NAME SYNOPSIS DESCRIPTION "RETURN VALUES" EXAMPLES ERRORS \
-    "SEE ALSO" HISTORY CAVEATS; do
-    grep -qx "\.Sh $section" "$page" || echo "no section $section"
-  done > "$tmp/out"
+  $AWK '
+    BEGIN {
+      n = split("NAME,SYNOPSIS,DESCRIPTION,RETURN VALUES,EXAMPLES,ERRORS," \
+        "SEE ALSO,HISTORY,CAVEATS", sections, ",")
+    }
+    /^\.Sh / { found[substr($0, 5)] = 1 }
+    END {
+      for (i = 1; i <= n; i++)
+        if (!found[sections[i]]) print "no section " sections[i]
+    }
+  ' "$page" > "$tmp/out"
   silent "$name has all sections"
 done
 
 # --- The pages and the library -----------------------------------------------------
 
-while read -r symbol; do
-  n=$(grep -c "^$symbol " "$tmp/documented")
-  [ "$n" -eq 1 ] || echo "$symbol: on $n pages"
-done < "$tmp/exported" > "$tmp/out"
+cut -d ' ' -f 1 "$tmp/documented" | sort > "$tmp/functions"
+sort -u "$tmp/functions" | comm -23 "$tmp/exported" - > "$tmp/out"
+uniq -d "$tmp/functions" >> "$tmp/out"
 silent "every exported symbol is in the NAME section of one page"
 
-while read -r name page; do
-  grep -qx "$name" "$tmp/exported" || echo "$name: $page"
-done < "$tmp/documented" > "$tmp/out"
+comm -13 "$tmp/exported" "$tmp/functions" > "$tmp/out"
 silent "every function with a page is exported"
 
-while read -r symbol; do
-  grep -q "^$symbol\( \|\$\)" "$tmp/declared" || echo "$symbol"
-done < "$tmp/exported" > "$tmp/out"
+cut -d ' ' -f 1 "$tmp/declared" | sort | comm -23 "$tmp/exported" - \
+  > "$tmp/out"
 silent "every exported symbol is declared in the header"
 
-while read -r name listed; do
-  page=$(page_of "$name")
-  [ -n "$page" ] || continue
-  for code in $listed; do
-    codes "$page" | grep -qx "$code" || echo "$name: $code is not in $page"
-  done
-done < "$tmp/declared" > "$tmp/out"
+# "function code", by the header and by the pages.
+$AWK '{ for (i = 2; i <= NF; i++) print $1, $i }' "$tmp/declared" |
+  sort -u > "$tmp/declared-codes"
+for page in "$srcdir"/man/*.3; do
+  codes "$page"
+done | sort -u > "$tmp/page-codes"
+
+comm -23 "$tmp/declared-codes" "$tmp/page-codes" |
+  join - "$tmp/exported" > "$tmp/out"
 silent "every error code in the header is in the page of its function"
 
-for page in "$srcdir"/man/*.3; do
-  for name in $(documented "$page"); do
-    grep "^$name " "$tmp/declared"
-  done > "$tmp/of-page"
-  for code in $(codes "$page"); do
-    grep -q " $code\( \|\$\)" "$tmp/of-page" ||
-      echo "$page: $code is not in the header"
-  done
-done > "$tmp/out"
+# A page of several functions has the codes of all of them.
+$AWK 'NR == FNR { page[$1] = $2; next } { print page[$1], $2 }' \
+  "$tmp/documented" "$tmp/declared-codes" | sort -u > "$tmp/of-header"
+$AWK 'NR == FNR { page[$1] = $2; next } { print page[$1], $2 }' \
+  "$tmp/documented" "$tmp/page-codes" | sort -u > "$tmp/of-pages"
+comm -13 "$tmp/of-header" "$tmp/of-pages" > "$tmp/out"
 silent "every error code in a page is in the header"
 
 # A function or an overview page that is referred to exists.
