@@ -16,7 +16,6 @@
 static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   struct uvsig__source* source;
   struct uvsig__component* component;
-  int signum;
 
   hub->inherited = true;
   for (component = hub->components; component != NULL;
@@ -28,10 +27,7 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   hub->overdue = 0;
   hub->junk = 0;
   hub->full_buffers = 0;
-  for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    source = hub->sources[signum];
-    if (source == NULL)
-      continue;
+  for (source = hub->first; source != NULL; source = source->after) {
     uvsig__source_reset(source);
     uvsig__share_inherit(source);
     uvsig__mask_forget(source, mask);
@@ -51,10 +47,6 @@ void uvsig__begin_child(sigset_t* mask) {
     inherit(hub, mask);
 }
 
-static bool has_watchers(const struct uvsig__hub* hub, int signum) {
-  return hub->sources[signum] != NULL && hub->sources[signum]->first != NULL;
-}
-
 static void count_all(struct uvsig__hub* hub, bool is_needed) {
   struct uvsig__source* source;
 
@@ -62,50 +54,37 @@ static void count_all(struct uvsig__hub* hub, bool is_needed) {
     uvsig__source_count(source, is_needed);
 }
 
-static int subscribe_one(struct uvsig__source* source) {
-  int err = source->is_shared ? uvsig__share_remember(source) : 0;
-
-  return err != 0 ? err : uvsig__source_subscribe(source);
-}
-
-static void unsubscribe_all(struct uvsig__hub* hub) {
-  struct uvsig__source* source;
-
-  for (source = hub->first; source != NULL; source = source->after)
-    uvsig__source_unsubscribe(source);
-  uvsig__synchronize();
-  /* Each source knows whether libuv's handler was put below it. */
-  for (source = hub->first; source != NULL; source = source->after)
-    uvsig__share_give_up(source);
-}
-
+/* Have the handler find every source that has watchers, or, where one is
+ * refused, none. */
 static int subscribe_all(struct uvsig__hub* hub) {
-  int signum;
+  struct uvsig__source* source;
   int err = 0;
 
   count_all(hub, true);
-  for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
-    if (has_watchers(hub, signum))
-      err = subscribe_one(hub->sources[signum]);
-  if (err != 0) {
-    unsubscribe_all(hub);
-    count_all(hub, false);
-  }
+  for (source = hub->first; source != NULL && err == 0; source = source->after)
+    if (source->first != NULL)
+      err = uvsig__source_subscribe(source);
+  if (err == 0)
+    return 0;
+  for (source = hub->first; source != NULL; source = source->after)
+    uvsig__source_unsubscribe(source);
+  uvsig__synchronize();
+  count_all(hub, false);
   return err;
 }
 
-static void open_masks(struct uvsig__hub* hub) {
-  struct uvsig__source* source;
-
-  for (source = hub->first; source != NULL; source = source->after) {
-    if (source->first != NULL &&
-        (uvsig__source_wants_mask(source) || source->is_open_in_parent))
-      uvsig__mask_open(source);
-    source->is_open_in_parent = false;
-  }
+/* The steps that cannot fail. */
+static void complete(struct uvsig__source* source) {
+  if (source->is_shared)
+    uvsig__share_rejoin(source);
+  if (source->first != NULL &&
+      (uvsig__source_wants_mask(source) || source->is_open_in_parent))
+    uvsig__mask_open(source);
+  source->is_open_in_parent = false;
 }
 
 int uvsig_fork(uvsig_t* sig) {
+  struct uvsig__source* source;
   struct uvsig__hub* hub;
   int err;
 
@@ -126,6 +105,7 @@ int uvsig_fork(uvsig_t* sig) {
   hub->inherited = false;
   /* Fails for a handle that is closing alone, which has been asked above. */
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
-  open_masks(hub);
+  for (source = hub->first; source != NULL; source = source->after)
+    complete(source);
   return 0;
 }

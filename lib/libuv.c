@@ -18,7 +18,6 @@ static unsigned opened[UVSIG_NSIG];        /* handles of ours */
 static struct sigaction libuvs;            /* what it installs, once seen */
 static struct sigaction found[UVSIG_NSIG]; /* before libuv's and ours */
 static bool has_found[UVSIG_NSIG];         /* libuv's was not there first */
-static unsigned remembered[UVSIG_NSIG]; /* by sources, in the child of a fork */
 
 static void ignore(uv_signal_t* handle, int signum) {
   (void) handle;
@@ -132,7 +131,6 @@ void uvsig__forget_shares(void) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    remembered[signum] = 0;
     if (signum == SIGCHLD || !has_found[signum] ||
         sigaction(signum, NULL, &current) != 0)
       continue;
@@ -146,70 +144,18 @@ void uvsig__forget_shares(void) {
 /* In the child of a fork. libuv waits with the end of a handle until it has
  * dispatched what it has caught for it, which is in the parent's pipe. */
 void uvsig__share_inherit(struct uvsig__source* source) {
-  source->is_remembered = false;
   if (source->has_share)
     source->share.dispatched_signals = source->share.caught_signals;
 }
 
-static struct sigaction first_of(int signum) {
-  const struct sigaction none = {.sa_handler = SIG_DFL};
-
-  return has_found[signum] ? found[signum] : none;
-}
-
-/* Put `to` where `from` is: installed, or below ours. */
-static int replace_action(int signum,
-                          const struct sigaction* from,
-                          const struct sigaction* to,
-                          bool* is_done) {
-  struct sigaction current;
-
-  *is_done = false;
-  if (sigaction(signum, NULL, &current) != 0)
-    return UVSIG__ERR(errno);
-  if (is_same(&current, from)) {
-    *is_done = sigaction(signum, to, NULL) == 0;
-    return *is_done ? 0 : UVSIG__ERR(errno);
-  }
-  if (has_found[signum]) {
-    /* There is ours, or a foreign handler on top of it. */
-    uvsig__replace_previous(signum, from, to);
-    *is_done = true;
-  }
-  return 0;
-}
-
-/* The child has signals of its own again: libuv's handler is to be below
- * ours. */
-int uvsig__share_remember(struct uvsig__source* source) {
-  struct sigaction first;
-  int err = 0;
+/* After uvsig_fork(): libuv takes its handler for installed. So it is to be
+ * below ours again. */
+void uvsig__share_rejoin(const struct uvsig__source* source) {
+  int signum = source->sub.signum;
 
   uvsig__lock();
-  if (uvsig__knows_libuvs()) {
-    first = first_of(source->sub.signum);
-    err = replace_action(
-        source->sub.signum, &first, &libuvs, &source->is_remembered);
-    remembered[source->sub.signum] += source->is_remembered ? 1 : 0;
-  }
-  uvsig__unlock();
-  return err;
-}
-
-/* uvsig_fork() has failed: undo uvsig__share_remember(). */
-void uvsig__share_give_up(struct uvsig__source* source) {
-  struct sigaction first;
-  bool is_done;
-
-  uvsig__lock();
-  if (source->is_remembered) {
-    source->is_remembered = false;
-    if (--remembered[source->sub.signum] == 0) {
-      first = first_of(source->sub.signum);
-      /* Refused: libuv's handler does nothing but wake its loop. */
-      (void) replace_action(source->sub.signum, &libuvs, &first, &is_done);
-    }
-  }
+  if (has_found[signum])
+    uvsig__replace_previous(signum, &found[signum], &libuvs);
   uvsig__unlock();
 }
 
@@ -267,10 +213,6 @@ void uvsig__share_close(struct uvsig__source* source) {
   } else if (!is_same(&before, &after) ||
              (is_closing && after.sa_handler == SIG_DFL && has_found[signum])) {
     restore_found(signum, &before);
-  }
-  if (source->is_remembered) {
-    source->is_remembered = false;
-    remembered[signum]--;
   }
   /* What libuv installs from here on is not the library's to restore. */
   if (--opened[signum] == 0)

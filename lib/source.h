@@ -50,10 +50,9 @@ struct uvsig__source {
   uvsig_watcher_t* last;
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
-  bool is_shared;     /* with libuv's handles: `share` is started */
-  uv_signal_t share;  /* libuv's, so that it leaves our handler alone */
-  bool has_share;     /* it has been initialised */
-  bool is_remembered; /* in a child: it had libuv's handler put below ours */
+  bool is_shared;    /* with libuv's handles: `share` is started */
+  uv_signal_t share; /* libuv's, so that it leaves our handler alone */
+  bool has_share;    /* it has been initialised */
 
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see hub.c */
@@ -81,9 +80,8 @@ enum {
 int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
 void uvsig__forget_shares(void);
-int uvsig__share_remember(struct uvsig__source* source);
-void uvsig__share_give_up(struct uvsig__source* source);
 void uvsig__share_inherit(struct uvsig__source* source);
+void uvsig__share_rejoin(const struct uvsig__source* source);
 
 /* mask.c */
 void uvsig__mask_open(struct uvsig__source* source);
