@@ -368,10 +368,10 @@ static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
   unsigned long pending;
   uint64_t total = 0;
 
-  if (uvsig__source_is_last(source, w))
-    uvsig__source_release(source, w);
-  else
+  if (uvsig__source_has_other(source, w))
     uvsig__synchronize();
+  else
+    uvsig__source_release(source, w);
   pending = uvsig__source_pending(source);
   uvsig__synchronize();
   /* Of all sources, since a full buffer is warned of once. The wake flag stays
@@ -404,7 +404,7 @@ static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
                    cursor.next != NULL && (w->state & UVSIG__ONESHOT) != 0);
     /* Once more, where a callback has made it the last one. */
     if (!source->is_subscribed || cursor.next == NULL ||
-        !uvsig__source_is_last(source, w))
+        uvsig__source_has_other(source, w))
       break;
   }
   source->cursors = cursor.outer;
@@ -433,7 +433,7 @@ static bool is_watching(const struct uvsig__hub* hub) {
   const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    if (uvsig__source_is_watched(source))
+    if (uvsig__source_has_other(source, NULL))
       return true;
   return false;
 }

@@ -47,11 +47,11 @@ void uvsig__begin_child(sigset_t* mask) {
     inherit(hub, mask);
 }
 
-static void count_all(struct uvsig__hub* hub, bool is_needed) {
-  struct uvsig__source* source;
+static void require_all(const struct uvsig__hub* hub, int change) {
+  const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    uvsig__source_count(source, is_needed);
+    uvsig__source_require(source, change);
 }
 
 /* Have the handler find every source that has watchers, or, where one is
@@ -60,7 +60,7 @@ static int subscribe_all(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   int err = 0;
 
-  count_all(hub, true);
+  require_all(hub, 1);
   for (source = hub->first; source != NULL && err == 0; source = source->after)
     if (source->first != NULL)
       err = uvsig__source_subscribe(source);
@@ -69,7 +69,7 @@ static int subscribe_all(struct uvsig__hub* hub) {
   for (source = hub->first; source != NULL; source = source->after)
     uvsig__source_unsubscribe(source);
   uvsig__synchronize();
-  count_all(hub, false);
+  require_all(hub, -1);
   return err;
 }
 

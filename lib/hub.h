@@ -48,7 +48,6 @@ struct uvsig__hub {
 
   struct uvsig__component* components;
   struct uvsig__wait* waits; /* in the order of their starts */
-  uint64_t last_wait;        /* the number of the last one */
 
   size_t overdue; /* bytes read since a raised counter was first noticed */
   size_t at;      /* the next of `bytes` to decode ... */

@@ -118,74 +118,53 @@ struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
 
 /* --- What the watchers require -------------------------------------------- */
 
-/* What watchers require of the handler. */
-struct requirements {
-  unsigned chains;
-  unsigned stops; /* of children; any signal's watcher counts */
-};
-
 static bool shares(const struct uvsig__source* source, unsigned flags) {
   return source->sub.signum == SIGCHLD || (flags & UVSIG_SHARE) != 0;
 }
 
-static void add_requirements(const struct uvsig__source* source,
-                             unsigned flags,
-                             struct requirements* required) {
-  required->chains += shares(source, flags) || (flags & UVSIG_CHAIN) != 0;
-  required->stops += (flags & UVSIG_NOCLDSTOP) == 0;
+static bool chains(const struct uvsig__source* source, unsigned flags) {
+  return shares(source, flags) || (flags & UVSIG_CHAIN) != 0;
 }
 
-static void add_required_by(const struct uvsig__source* source,
-                            const uvsig_watcher_t* w,
-                            struct requirements* required) {
-  if ((w->state & UVSIG__RELEASED) == 0)
-    add_requirements(source, w->flags, required);
+/* One watcher more, or one less: `change` is 1 or -1. More before the first
+ * signal can come, since none may miss the chain; less when the handlers have
+ * left that were in flight. */
+static void require(const struct uvsig__source* source,
+                    unsigned flags,
+                    int change) {
+  int signum = source->sub.signum;
+
+  if (chains(source, flags))
+    atomic_fetch_add(&uvsig__shared.chained[signum], (unsigned) change);
+  if ((flags & UVSIG_NOCLDSTOP) == 0)
+    uvsig__count_stop_watchers(signum, change);
 }
 
-/* Before the first signal can come: none may miss the chain. */
-static void take_requirements(struct uvsig__source* source,
-                              const struct requirements* required) {
-  atomic_fetch_add(&uvsig__shared.chained[source->sub.signum],
-                   required->chains);
-  uvsig__count_stop_watchers(source->sub.signum, (int) required->stops);
+/* A watcher requires nothing any more. The child of a fork has counted nothing
+ * yet. */
+static void release_watcher(const struct uvsig__source* source,
+                            uvsig_watcher_t* w) {
+  if ((w->state & UVSIG__RELEASED) == 0 && !source->hub->inherited)
+    require(source, w->flags, -1);
+  w->state |= UVSIG__RELEASED;
 }
 
-/* And after the last one. */
-static void give_up_requirements(struct uvsig__source* source,
-                                 const struct requirements* required) {
-  atomic_fetch_sub(&uvsig__shared.chained[source->sub.signum],
-                   required->chains);
-  uvsig__count_stop_watchers(source->sub.signum, -(int) required->stops);
-}
-
-/* The opposite of take_requirements(), when the handlers have left that were in
- * flight. */
-static void drop_requirements(struct uvsig__source* source,
-                              const struct requirements* required,
-                              bool is_last) {
-  /* The child of a fork has counted nothing yet. */
-  if (!source->hub->inherited)
-    give_up_requirements(source, required);
-  /* Not before the last watcher of any kind: libuv sets the default action when
-   * it stops, for an instant also over ours. */
-  if (is_last && source->is_shared) {
-    source->is_shared = false;
+/* Not before the last watcher of any kind: libuv sets the default action when
+ * it stops, for an instant also over ours. */
+static void stop_sharing(struct uvsig__source* source) {
+  if (source->is_shared)
     uvsig__share_close(source);
-  }
+  source->is_shared = false;
 }
 
-/* In the child of a fork, where it has not been counted, or was in vain: what
- * the watchers need. */
-void uvsig__source_count(struct uvsig__source* source, bool is_needed) {
-  struct requirements required = {0, 0};
+/* In the child of a fork, where nothing has been counted, or was in vain: what
+ * all watchers require. */
+void uvsig__source_require(const struct uvsig__source* source, int change) {
   const uvsig_watcher_t* w;
 
   for (w = source->first; w != NULL; w = w->next)
-    add_required_by(source, w, &required);
-  if (is_needed)
-    take_requirements(source, &required);
-  else
-    give_up_requirements(source, &required);
+    if ((w->state & UVSIG__RELEASED) == 0)
+      require(source, w->flags, change);
 }
 
 int uvsig__source_subscribe(struct uvsig__source* source) {
@@ -210,13 +189,10 @@ void uvsig__source_unsubscribe(struct uvsig__source* source) {
  * goes, too: a signal that only libuv's handler caught meanwhile would be
  * lost. */
 void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct requirements required = {0, 0};
-
-  add_required_by(source, w, &required);
-  w->state |= UVSIG__RELEASED;
   uvsig__source_unsubscribe(source);
   uvsig__synchronize();
-  drop_requirements(source, &required, true);
+  release_watcher(source, w);
+  stop_sharing(source);
 }
 
 /* Make the source ready for one more watcher, which will be notified of what
@@ -224,17 +200,15 @@ void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
 int uvsig__source_prepare(struct uvsig__source* source,
                           unsigned flags,
                           uint64_t* since) {
-  struct requirements required = {0, 0};
   int err;
 
-  add_requirements(source, flags, &required);
   if (shares(source, flags) && !source->is_shared) {
     err = uvsig__share_open(source);
     if (err != 0)
       return err;
     source->is_shared = true;
   }
-  take_requirements(source, &required);
+  require(source, flags, 1);
   /* Before the signal can come: the first to come is this watcher's. */
   *since = uvsig__source_settled(source) + uvsig__source_pending(source);
   if (source->is_subscribed)
@@ -242,8 +216,11 @@ int uvsig__source_prepare(struct uvsig__source* source,
     err = shares(source, flags) ? uvsig__reinstall(source->sub.signum) : 0;
   else
     err = uvsig__source_subscribe(source);
-  if (err != 0)
-    drop_requirements(source, &required, source->first == NULL);
+  if (err == 0)
+    return 0;
+  require(source, flags, -1);
+  if (source->first == NULL)
+    stop_sharing(source);
   return err;
 }
 
@@ -292,7 +269,7 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 
   w->source = NULL;
   w->signum = 0;
-  w->state &= ~(unsigned) (UVSIG__ACTIVE | UVSIG__RELEASED);
+  w->state &= ~(unsigned) UVSIG__ACTIVE;
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, NULL);
   if ((w->state & UVSIG__UNREF) == 0)
@@ -312,43 +289,24 @@ void uvsig__source_add(struct uvsig__source* source,
     uvsig__mask_open(source);
 }
 
-/* Complete the stop of watchers that have been removed from the list: what they
- * required goes, and after the last one the handler. */
-static void complete_stop(struct uvsig__source* source,
-                          const struct requirements* required,
-                          bool had_handler) {
-  bool is_last = source->first == NULL;
+void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
+  bool is_last;
 
+  remove_watcher(source, w);
+  is_last = source->first == NULL;
   if (is_last)
     uvsig__source_unsubscribe(source);
   /* A watcher's handler must not be running when its memory is the user's. And
    * what was required goes later than the handlers that have found the source:
    * one that has taken a signal for it looks there whether to chain. */
-  if (is_last || had_handler || required->chains > 0)
+  if (is_last || w->handler != NULL || chains(source, w->flags))
     uvsig__synchronize();
-  drop_requirements(source, required, is_last);
-  if (is_last)
-    discard(source);
-}
-
-void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct requirements required = {0, 0};
-
-  add_required_by(source, w, &required);
-  remove_watcher(source, w);
-  complete_stop(source, &required, w->handler != NULL);
-}
-
-void uvsig__source_stop_all(struct uvsig__source* source) {
-  struct requirements required = {0, 0};
-
-  if (source->first == NULL)
+  release_watcher(source, w);
+  w->state &= ~(unsigned) UVSIG__RELEASED;
+  if (!is_last)
     return;
-  while (source->first != NULL) {
-    add_required_by(source, source->first, &required);
-    remove_watcher(source, source->first);
-  }
-  complete_stop(source, &required, false);
+  stop_sharing(source);
+  discard(source);
 }
 
 /* Does a watcher want the signal unblocked? */
@@ -360,23 +318,14 @@ bool uvsig__source_wants_mask(const struct uvsig__source* source) {
   return w != NULL;
 }
 
-/* Is there a watcher that would be notified of a signal? */
-bool uvsig__source_is_watched(const struct uvsig__source* source) {
-  const uvsig_watcher_t* w = source->first;
-
-  while (w != NULL && (w->state & UVSIG__ENDED) != 0)
-    w = w->next;
-  return w != NULL;
-}
-
-/* Would a signal be notified to no other watcher? */
-bool uvsig__source_is_last(const struct uvsig__source* source,
-                           const uvsig_watcher_t* w) {
+/* Is there a watcher that would be notified of a signal, other than `w`? */
+bool uvsig__source_has_other(const struct uvsig__source* source,
+                             const uvsig_watcher_t* w) {
   const uvsig_watcher_t* other = source->first;
 
   while (other != NULL && (other == w || (other->state & UVSIG__ENDED) != 0))
     other = other->next;
-  return other == NULL;
+  return other != NULL;
 }
 
 bool uvsig__source_has(const struct uvsig__source* source,

@@ -101,9 +101,8 @@ uint64_t uvsig__source_settled(const struct uvsig__source* source);
 unsigned long uvsig__source_pending(const struct uvsig__source* source);
 void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending);
-bool uvsig__source_is_watched(const struct uvsig__source* source);
-bool uvsig__source_is_last(const struct uvsig__source* source,
-                           const uvsig_watcher_t* w);
+bool uvsig__source_has_other(const struct uvsig__source* source,
+                             const uvsig_watcher_t* w);
 bool uvsig__source_wants_mask(const struct uvsig__source* source);
 bool uvsig__source_has(const struct uvsig__source* source,
                        const uvsig_watcher_t* w);
@@ -118,9 +117,8 @@ int uvsig__source_subscribe(struct uvsig__source* source);
 void uvsig__source_unsubscribe(struct uvsig__source* source);
 void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w);
-void uvsig__source_stop_all(struct uvsig__source* source);
 void uvsig__source_reset(struct uvsig__source* source);
-void uvsig__source_count(struct uvsig__source* source, bool is_needed);
+void uvsig__source_require(const struct uvsig__source* source, int change);
 
 /* deliver.c */
 bool uvsig__source_is_awaited(const struct uvsig__source* source);
@@ -128,12 +126,9 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
 int uvsig__source_resume(struct uvsig__source* source);
 
 /* watcher.c */
-int uvsig__watcher_start_wait(uvsig_watcher_t* w,
-                              uvsig_watcher_cb cb,
-                              int signum);
-void uvsig__watcher_end_wait(uvsig_watcher_t* w);
-int uvsig__watcher_start_timer(uvsig_watcher_t* w,
-                               uvsig_watcher_cb cb,
-                               int signum);
+int uvsig__watcher_start(uvsig_watcher_t* w,
+                         uvsig_watcher_cb cb,
+                         int signum,
+                         unsigned kind);
 
 #endif /* UVSIG_SOURCE_H */

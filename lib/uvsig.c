@@ -193,7 +193,8 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   hub->closing = true;
   hub->close_cb = cb;
   for (source = hub->first; source != NULL; source = source->after)
-    uvsig__source_stop_all(source);
+    while (source->first != NULL)
+      uvsig__source_stop(source, source->first);
 
   /* No handler can reach the fds or the counters any more. In this order: libuv
    * forgets the fd before the number is free again. */
@@ -241,6 +242,7 @@ static void add_source(uvsig_stats_t* stats,
 }
 
 void uvsig_stats(const uvsig_t* sig, int signum, uvsig_stats_t* out) {
+  const struct uvsig__source* source;
   struct uvsig__hub* hub;
 
   if (out == NULL)
@@ -251,14 +253,11 @@ void uvsig_stats(const uvsig_t* sig, int signum, uvsig_stats_t* out) {
   hub = sig->hub;
   if (!uvsig__owns(hub))
     return;
-  if (signum != 0) {
-    if (hub->sources[signum] != NULL)
-      add_source(out, hub->sources[signum]);
-    return;
+  for (source = hub->first; source != NULL; source = source->after)
+    if (signum == 0 || source->sub.signum == signum)
+      add_source(out, source);
+  if (signum == 0) {
+    out->junk = hub->junk;
+    out->full_buffers = hub->full_buffers;
   }
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL)
-      add_source(out, hub->sources[signum]);
-  out->junk = hub->junk;
-  out->full_buffers = hub->full_buffers;
 }

@@ -16,8 +16,8 @@ struct uvsig__wait {
   uvsig_wait_cb cb;
   struct uvsig__hub* hub;
   struct uvsig__wait* next;
-  uint64_t number;
-  uint64_t deadline; /* or UVSIG__NEVER; 0: cancelled */
+  uint64_t deadline; /* or UVSIG__NEVER */
+  int status;        /* then: UV_ETIMEDOUT, or UV_ECANCELED */
   size_t size;
   uvsig_watcher_t watchers[];
 };
@@ -48,7 +48,7 @@ static void end_wait(struct uvsig__wait* wait,
 
   remove_wait(wait);
   for (i = 0; i < wait->size; i++)
-    uvsig__watcher_end_wait(&wait->watchers[i]);
+    wait->watchers[i].state |= UVSIG__ENDED;
   wait->req->wait = NULL;
   wait->cb(wait->req, status, info);
   stop_watchers(wait);
@@ -59,23 +59,29 @@ static void end_wait(struct uvsig__wait* wait,
 
 static void on_wait_timer(uv_timer_t* timer);
 
+static struct uvsig__wait* first_to_end(const struct uvsig__hub* hub) {
+  struct uvsig__wait* wait;
+  struct uvsig__wait* first = hub->waits;
+
+  for (wait = first; wait != NULL; wait = wait->next)
+    if (wait->deadline < first->deadline)
+      first = wait;
+  return first;
+}
+
 /* Have the loop come back when the first wait is over, `soonest` milliseconds
  * from now or later. The loop's idea of "now" may be old, so it may come too
  * early, and then finds nothing to do. */
 static void set_timer(struct uvsig__hub* hub, uint64_t soonest) {
-  uint64_t deadline = UVSIG__NEVER;
+  const struct uvsig__wait* first = first_to_end(hub);
   uint64_t now = uvsig__now();
   uint64_t left;
-  struct uvsig__wait* wait;
 
-  for (wait = hub->waits; wait != NULL; wait = wait->next)
-    if (wait->deadline < deadline)
-      deadline = wait->deadline;
-  if (deadline == UVSIG__NEVER) {
+  if (first == NULL || first->deadline == UVSIG__NEVER) {
     uv_timer_stop(&hub->wait_timer);
     return;
   }
-  left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
+  left = first->deadline > now ? (first->deadline - now + 999999) / 1000000 : 0;
   /* Fails for a handle that the program has closed: see closing.c. */
   uv_timer_start(
       &hub->wait_timer, on_wait_timer, left > soonest ? left : soonest, 0);
@@ -94,25 +100,9 @@ static void on_signal(uvsig_watcher_t* w,
     set_timer(hub, 0);
 }
 
-/* Of the waits that were over at `now`, and not started after `last`, the one
- * that was over first. */
-static struct uvsig__wait* find_over(const struct uvsig__hub* hub,
-                                     uint64_t now,
-                                     uint64_t last) {
-  struct uvsig__wait* wait;
-  struct uvsig__wait* first = NULL;
-
-  for (wait = hub->waits; wait != NULL; wait = wait->next)
-    if (wait->deadline <= now && wait->number <= last &&
-        (first == NULL || wait->deadline < first->deadline))
-      first = wait;
-  return first;
-}
-
 static void on_wait_timer(uv_timer_t* timer) {
   struct uvsig__hub* hub = timer->data;
   struct uvsig__wait* wait;
-  uint64_t last = hub->last_wait;
   uint64_t now;
   ssize_t n;
 
@@ -122,8 +112,10 @@ static void on_wait_timer(uv_timer_t* timer) {
    * was caught is not kept. */
   now = uvsig__now();
   uvsig__flush(hub, &n);
-  while (!hub->closing && (wait = find_over(hub, now, last)) != NULL)
-    end_wait(wait, wait->deadline == 0 ? UV_ECANCELED : UV_ETIMEDOUT, NULL);
+  /* Not those that a callback starts or cancels: they end later than `now`. */
+  while (!hub->closing && (wait = first_to_end(hub)) != NULL &&
+         wait->deadline < now)
+    end_wait(wait, wait->status, NULL);
   /* 1: libuv up to 1.44 runs a timer that is due at once in the same turn, and
    * a callback that starts another wait of 0 seconds would never let it go
    * on. */
@@ -160,7 +152,7 @@ static int start_watchers(struct uvsig__wait* wait, const sigset_t* set) {
     err = uvsig_watcher_init(wait->hub->sig, w);
     w->data = wait;
     if (err == 0)
-      err = uvsig__watcher_start_wait(w, on_signal, signum);
+      err = uvsig__watcher_start(w, on_signal, signum, UVSIG__WAIT);
     if (err != 0)
       return err;
     wait->size++;
@@ -219,13 +211,13 @@ int uvsig_wait_start(uvsig_t* sig,
   wait->cb = cb;
   wait->hub = hub;
   wait->deadline = deadline;
+  wait->status = UV_ETIMEDOUT;
   err = start_watchers(wait, set);
   if (err != 0) {
     stop_watchers(wait);
     free(wait);
     return err;
   }
-  wait->number = ++hub->last_wait;
   append_wait(hub, wait);
   set_timer(hub, 0);
   req->sig = sig;
@@ -244,9 +236,10 @@ int uvsig_wait_cancel(uvsig_wait_t* req) {
   if (err != 0)
     return err;
   wait = req->wait;
-  if (wait->deadline == 0)
+  if (wait->status == UV_ECANCELED)
     return UV_EALREADY;
-  wait->deadline = 0;
+  wait->status = UV_ECANCELED;
+  wait->deadline = uvsig__now();
   stop_watchers(wait);
   set_timer(hub, 0);
   return 0;

@@ -39,10 +39,11 @@ static void unhook(struct uvsig__source* source) {
   uvsig__synchronize();
 }
 
-static int start(uvsig_watcher_t* w,
-                 uvsig_watcher_cb cb,
-                 int signum,
-                 unsigned kind) {
+/* `kind` is UVSIG__ONESHOT, or UVSIG__WAIT or UVSIG__TIMER, or 0. */
+int uvsig__watcher_start(uvsig_watcher_t* w,
+                         uvsig_watcher_cb cb,
+                         int signum,
+                         unsigned kind) {
   struct uvsig__source* source;
   struct uvsig__source* old;
   struct uvsig__hub* hub;
@@ -83,31 +84,13 @@ static int start(uvsig_watcher_t* w,
 }
 
 int uvsig_watcher_start(uvsig_watcher_t* w, uvsig_watcher_cb cb, int signum) {
-  return start(w, cb, signum, 0);
+  return uvsig__watcher_start(w, cb, signum, 0);
 }
 
 int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
                                 uvsig_watcher_cb cb,
                                 int signum) {
-  return start(w, cb, signum, UVSIG__ONESHOT);
-}
-
-/* For wait.c, whose watchers are started once. */
-int uvsig__watcher_start_wait(uvsig_watcher_t* w,
-                              uvsig_watcher_cb cb,
-                              int signum) {
-  return start(w, cb, signum, UVSIG__WAIT);
-}
-
-void uvsig__watcher_end_wait(uvsig_watcher_t* w) {
-  w->state |= UVSIG__ENDED;
-}
-
-/* For itimer.c: waits do not take the signal from it. */
-int uvsig__watcher_start_timer(uvsig_watcher_t* w,
-                               uvsig_watcher_cb cb,
-                               int signum) {
-  return start(w, cb, signum, UVSIG__TIMER);
+  return uvsig__watcher_start(w, cb, signum, UVSIG__ONESHOT);
 }
 
 int uvsig_watcher_stop(uvsig_watcher_t* w) {

@@ -382,8 +382,8 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
     return err;
   was_active = uvsig_watcher_is_active(&t->watcher);
   if (!was_active)
-    err =
-        uvsig__watcher_start_timer(&t->watcher, on_signal, signal_of(t->which));
+    err = uvsig__watcher_start(
+        &t->watcher, on_signal, signal_of(t->which), UVSIG__TIMER);
   if (err == 0)
     err = run(t, value);
   if (err == 0) {
