@@ -17,10 +17,6 @@ static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
 /* --- What was there before ------------------------------------------------ */
 
-static bool is_same(const struct sigaction* a, const struct sigaction* b) {
-  return a->sa_handler == b->sa_handler;
-}
-
 static struct uvsig__saved* saved_at(int signum, int level) {
   return atomic_load(&uvsig__shared.saved[signum][level]);
 }
@@ -72,7 +68,7 @@ void uvsig__replace_previous(int signum,
 
   for (level = 0; level < UVSIG__LEVELS; level++) {
     saved = saved_at(signum, level);
-    if (saved != NULL && is_same(&saved->action, from))
+    if (saved != NULL && uvsig__is_same(&saved->action, from))
       save(signum, level, to);
   }
 }
@@ -100,12 +96,6 @@ bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int)) {
   return is_so;
 }
 
-/* libuv.c has seen libuv's handler, which saves nothing when it replaces
- * ours. */
-void uvsig__set_libuvs(const struct sigaction* action) {
-  atomic_store(&uvsig__shared.libuvs, action->sa_handler);
-}
-
 /* --- The handler ---------------------------------------------------------- */
 
 /* A previous handler without SA_ONSTACK may not fit on the alternate stack.
@@ -117,24 +107,28 @@ static bool needs_own_stack(int signum) {
          (previous.sa_flags & SA_ONSTACK) == 0;
 }
 
-static void set_handler(struct sigaction* action, int signum) {
-  memset(action, 0, sizeof(*action));
-  action->sa_sigaction = uvsig__handle;
+/* Have our handler be installed, or have the flags that it is to have now. */
+static int set_handler(int signum) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = uvsig__handle;
   /* SA_SIGINFO tells a fault from a kill(). SA_RESTART: a program that watches
    * signals on a loop wants no EINTR elsewhere, unless it says so. No
    * SA_RESETHAND: one-shot is the watcher's, and macOS does not give it
    * back. */
-  action->sa_flags = SA_SIGINFO;
+  action.sa_flags = SA_SIGINFO;
   if (!interrupts[signum])
-    action->sa_flags |= SA_RESTART;
+    action.sa_flags |= SA_RESTART;
   /* A stack overflow leaves no room for a handler on the thread's own stack. */
   if (!needs_own_stack(signum))
-    action->sa_flags |= SA_ONSTACK;
+    action.sa_flags |= SA_ONSTACK;
   /* Where no watcher wants stopped children, the kernel need not send them. */
   if (signum == SIGCHLD && stop_watchers == 0)
-    action->sa_flags |= SA_NOCLDSTOP;
+    action.sa_flags |= SA_NOCLDSTOP;
   /* Full: no other handler runs on top of ours, or leaves it by a jump. */
-  sigfillset(&action->sa_mask);
+  sigfillset(&action.sa_mask);
+  return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
 }
 
 /* May `current` be a foreign handler that has saved ours, and chains to it?
@@ -151,7 +145,7 @@ static bool may_hold_ours(int signum,
     return true;
   return (was_watched || atomic_load(&uvsig__shared.covered[signum])) &&
          !(atomic_load(&uvsig__shared.restored[signum]) && base != NULL &&
-           is_same(&base->action, current));
+           uvsig__is_same(&base->action, current));
 }
 
 /* Save what is there, before our handler can run: the handler reads it. */
@@ -173,7 +167,6 @@ static void save_current(int signum,
 /* Install the handler, and save what was there. Not if ours is installed
  * already: another loop has started it, or a foreign library reinstalled it. */
 static int install(int signum, bool was_watched) {
-  struct sigaction action;
   struct sigaction current;
 
   atomic_store(&uvsig__shared.forgets[signum], false);
@@ -186,17 +179,13 @@ static int install(int signum, bool was_watched) {
     return 0;
   }
   save_current(signum, &current, was_watched);
-  set_handler(&action, signum);
-  return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
+  return set_handler(signum);
 }
 
 /* Install our handler over what is there now, with `previous` below it. */
 void uvsig__retake(int signum, const struct sigaction* previous) {
-  struct sigaction action;
-
   uvsig__set_previous(signum, previous);
-  set_handler(&action, signum);
-  sigaction(signum, &action, NULL);
+  (void) set_handler(signum);
 }
 
 /* Restore what was there before, unless a foreign handler is installed: it
@@ -220,13 +209,11 @@ static bool uninstall(int signum) {
 
 /* Update the flags of the installed handler, if it is ours. */
 static int refresh(int signum) {
-  struct sigaction action;
   struct sigaction current;
 
   if (sigaction(signum, NULL, &current) != 0 || !uvsig__is_ours(&current))
     return 0;
-  set_handler(&action, signum);
-  return sigaction(signum, &action, NULL) == 0 ? 0 : UVSIG__ERR(errno);
+  return set_handler(signum);
 }
 
 /* One more, or one less, that wants to know of stopped children. */
@@ -323,12 +310,9 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
  * a signal discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). What
  * has reached a handler already is dropped there, until the next start. */
 void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
-  struct sigaction ignore;
+  struct sigaction ignore = uvsig__simple_action(SIG_IGN);
   struct sigaction current;
 
-  memset(&ignore, 0, sizeof(ignore));
-  ignore.sa_handler = SIG_IGN;
-  sigemptyset(&ignore.sa_mask);
   uvsig__lock();
   if (is_alone(subscription) &&
       sigaction(subscription->signum, NULL, &current) == 0 &&

@@ -18,6 +18,11 @@ static inline bool uvsig__is_ours(const struct sigaction* action) {
          action->sa_sigaction == uvsig__handle;
 }
 
+static inline bool uvsig__is_same(const struct sigaction* a,
+                                  const struct sigaction* b) {
+  return a->sa_handler == b->sa_handler;
+}
+
 static inline bool uvsig__knows_libuvs(void) {
   return atomic_load(&uvsig__shared.libuvs) != NULL;
 }
@@ -34,7 +39,6 @@ void uvsig__replace_previous(int signum,
                              const struct sigaction* from,
                              const struct sigaction* to);
 struct sigaction uvsig__get_previous(int signum);
-void uvsig__set_libuvs(const struct sigaction* action);
 void uvsig__retake(int signum, const struct sigaction* previous);
 void uvsig__forget_dispositions(void);
 

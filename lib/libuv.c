@@ -24,13 +24,9 @@ static void ignore(uv_signal_t* handle, int signum) {
   (void) signum;
 }
 
-static bool is_same(const struct sigaction* a, const struct sigaction* b) {
-  return a->sa_handler == b->sa_handler;
-}
-
 static void note_libuvs(const struct sigaction* action) {
   libuvs = *action;
-  uvsig__set_libuvs(action);
+  atomic_store(&uvsig__shared.libuvs, action->sa_handler);
 }
 
 /* libuv has one handler for all signals, and does not say which. So have libuv
@@ -101,7 +97,7 @@ int uvsig__share_open(struct uvsig__source* source) {
     /* Where those were all in use: most likely. */
     if (!uvsig__knows_libuvs() && !uvsig__is_ours(&after))
       note_libuvs(&after);
-    if (!is_same(&before, &after)) {
+    if (!uvsig__is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = first;
       has_found[signum] = true;
@@ -162,20 +158,20 @@ void uvsig__share_rejoin(const struct uvsig__source* source) {
 /* libuv has set the default action: restore what was there before libuv's
  * handler. Not if another thread has had libuv install it again meanwhile. */
 static void restore_found(int signum, struct sigaction* before) {
-  const struct sigaction none = {.sa_handler = SIG_DFL};
-  const struct sigaction* first = has_found[signum] ? &found[signum] : &none;
+  struct sigaction first =
+      has_found[signum] ? found[signum] : uvsig__simple_action(SIG_DFL);
   struct sigaction displaced;
 
   if (uvsig__is_libuvs(before) || before->sa_handler == SIG_DFL) {
     /* Where all that uv_walk() had found was closed, on one of several
      * loops. */
     if (uvsig__is_watched(signum)) {
-      uvsig__retake(signum, first);
+      uvsig__retake(signum, &first);
       return;
     }
-    *before = *first;
+    *before = first;
   } else {
-    remove_libuvs(signum, first);
+    remove_libuvs(signum, &first);
   }
   /* What it has set already: to set it again might take away, for an instant,
    * what another thread has had it install. */
@@ -210,7 +206,7 @@ void uvsig__share_close(struct uvsig__source* source) {
       uvsig__replace_previous(signum, &after, &after);
       sigaction(signum, &before, NULL);
     }
-  } else if (!is_same(&before, &after) ||
+  } else if (!uvsig__is_same(&before, &after) ||
              (is_closing && after.sa_handler == SIG_DFL && has_found[signum])) {
     restore_found(signum, &before);
   }

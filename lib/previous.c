@@ -37,13 +37,9 @@ struct uvsig__saved* uvsig__find_saved(int signum, unsigned level) {
 /* What the kernel would have now: the default action after the one call of a
  * handler with SA_RESETHAND. */
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved) {
-  struct sigaction action;
-
-  if (saved != NULL && !atomic_load(&saved->spent))
-    return saved->action;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = SIG_DFL;
-  return action;
+  return saved != NULL && !atomic_load(&saved->spent)
+             ? saved->action
+             : uvsig__simple_action(SIG_DFL);
 }
 
 static bool is_once(const struct sigaction* action) {
@@ -168,56 +164,43 @@ bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context) {
 
 /* Ours is installed and nothing watches: a foreign library has put back what it
  * had saved. Have the previous action there again, and return whose the signal
- * is. The first start waits for handlers that are counted in before it looks
- * what is installed, so this cannot take its handler away. */
+ * is. The one call of a handler with SA_RESETHAND is made here. The first start
+ * waits for handlers that are counted in before it looks what is installed, so
+ * this cannot take its handler away. */
 static struct sigaction restore_previous(int signum) {
   struct uvsig__saved* saved = uvsig__find_saved(signum, 0);
-  struct sigaction action = uvsig__action_of(saved);
-  struct sigaction left = action;
+  struct sigaction action;
+  bool is_due = claim(saved, &action);
+  struct sigaction left = uvsig__action_of(saved);
 
-  if (is_once(&action)) {
-    /* Its one call is made here. */
-    left.sa_handler = SIG_DFL;
-    left.sa_flags = 0;
-    if (!claim(saved, &action))
-      action = left;
-  }
   sigaction(signum, &left, NULL);
   atomic_store(&uvsig__shared.restored[signum], true);
-  return action;
+  return is_due ? action : left;
 }
 
-enum fate { WATCHED, CALLED, RAISED, DONE };
-
-/* What becomes of a signal that nothing watches. `*action`: whom to call. */
-static enum fate decide(int signum,
-                        void (*ours)(int, siginfo_t*, void*),
-                        struct sigaction* action) {
+/* The action that a signal has which nothing watches: a handler that is to be
+ * called, SIG_IGN, or, where the kernel is to take what is installed,
+ * SIG_DFL. */
+static struct sigaction find_action(int signum,
+                                    void (*ours)(int, siginfo_t*, void*)) {
   struct sigaction current;
-  bool is_ours;
+  struct sigaction action;
 
-  if (uvsig__is_watched(signum))
-    return WATCHED;
   if (sigaction(signum, NULL, &current) != 0)
-    return DONE;
-  is_ours =
-      (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours;
-  if (is_ours)
-    *action = restore_previous(signum);
-  else if (uvsig__is_handler(&current) &&
-           atomic_load(&uvsig__shared.covered[signum]))
+    return uvsig__simple_action(SIG_IGN);
+  if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours)
+    return restore_previous(signum);
+  if (uvsig__is_handler(&current) &&
+      atomic_load(&uvsig__shared.covered[signum]))
     /* The foreign handler on top chains to ours: chain on. */
-    return claim(uvsig__find_saved(signum, 0), action) ? CALLED : DONE;
-  else if (atomic_load(&uvsig__shared.forgets[signum]))
-    return DONE; /* the last of an interval timer */
-  else
-    /* The last stop was faster than this handler. */
-    *action = current;
-  if (action->sa_handler == SIG_IGN)
-    return DONE;
-  /* The one call of what is in its place is the kernel's to make. */
-  return uvsig__is_handler(action) && (is_ours || !is_once(action)) ? CALLED
-                                                                    : RAISED;
+    return claim(uvsig__find_saved(signum, 0), &action)
+               ? action
+               : uvsig__simple_action(SIG_IGN);
+  if (atomic_load(&uvsig__shared.forgets[signum]))
+    return uvsig__simple_action(SIG_IGN); /* the last of an interval timer */
+  /* The last stop was faster than this handler. The one call of what is
+   * installed now is the kernel's to make. */
+  return is_once(&current) ? uvsig__simple_action(SIG_DFL) : current;
 }
 
 /* Give a signal that nothing watches to the previous action. `ours` is the
@@ -228,15 +211,17 @@ bool uvsig__forward(int signum,
                     void* context,
                     void (*ours)(int, siginfo_t*, void*)) {
   struct uvsig__reader reader = uvsig__reader_enter();
-  struct sigaction action;
-  enum fate fate = decide(signum, ours, &action);
+  bool is_watched = uvsig__is_watched(signum);
+  struct sigaction action = uvsig__simple_action(SIG_IGN);
 
+  if (!is_watched)
+    action = find_action(signum, ours);
   uvsig__reader_leave(reader);
-  if (fate == CALLED)
+  if (uvsig__is_handler(&action))
     call(&action, 0, signum, info, context);
-  else if (fate == RAISED)
+  else if (action.sa_handler == SIG_DFL)
     raise(signum); /* blocked until the return */
-  return fate != WATCHED;
+  return !is_watched;
 }
 
 /* --- Faults --------------------------------------------------------------- */
@@ -251,7 +236,7 @@ void uvsig__pass_fault(unsigned level,
                        int signum,
                        siginfo_t* info,
                        void* context) {
-  struct sigaction action = uvsig__action_of(NULL);
+  struct sigaction action = uvsig__simple_action(SIG_DFL);
 
   if (uvsig__chain(level, signum, info, context))
     return;

@@ -134,6 +134,15 @@ static inline bool uvsig__is_watched(int signum) {
   return atomic_load(&uvsig__shared.subscriptions[signum]) != NULL;
 }
 
+static inline struct sigaction uvsig__simple_action(void (*handler)(int)) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  return action;
+}
+
 static inline bool uvsig__is_handler(const struct sigaction* action) {
   /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;

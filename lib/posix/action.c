@@ -8,13 +8,11 @@
 #include "../disposition.h"
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 static int classify(int signum, const struct sigaction* action) {
   if (uvsig__is_ours(action) && uvsig__is_watched(signum))
     return UVSIG_WATCHED;
-  /* One and the same field, whatever SA_SIGINFO says (sigaction(2)). */
   if (action->sa_handler == SIG_DFL)
     return UVSIG_DEFAULT;
   if (action->sa_handler == SIG_IGN)
@@ -38,16 +36,12 @@ int uvsig_getsignal(int signum) {
 }
 
 static int set_action(int signum, void (*handler)(int)) {
-  struct sigaction action;
+  struct sigaction action = uvsig__simple_action(handler);
   struct sigaction previous;
   int result;
 
   if (!uvsig__is_catchable(signum))
     return UV_EINVAL;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = handler;
-  sigemptyset(&action.sa_mask);
-
   uvsig__lock();
   if (uvsig__is_watched(signum))
     result = UV_EBUSY;
@@ -90,15 +84,12 @@ static bool is_deadly(int signum) {
 }
 
 int uvsig_reraise(int signum) {
-  struct sigaction action;
+  struct sigaction action = uvsig__simple_action(SIG_DFL);
   sigset_t set;
 
   if (!uvsig__is_valid(signum) || !is_deadly(signum))
     return UV_EINVAL;
   /* Without the lock: this is for handlers too, and nothing comes after. */
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = SIG_DFL;
-  sigemptyset(&action.sa_mask);
   sigaction(signum, &action, NULL); /* fails for SIGKILL, which needs none */
   raise(signum);
   /* Still here: it was blocked, and is pending. */
