@@ -515,6 +515,7 @@ enum {
 /* Tell what a signal does to the process now.
  * Returns: UVSIG_DEFAULT, UVSIG_IGNORED, UVSIG_WATCHED or UVSIG_FOREIGN
  *   UV_EINVAL  `signum` is no signal
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_getsignal(int signum);
 
@@ -522,6 +523,7 @@ UVSIG_EXTERN int uvsig_getsignal(int signum);
  * Returns: what it did before, as uvsig_getsignal()
  *   UV_EINVAL  `signum` is none whose action can be changed
  *   UV_EBUSY   a watcher is started on it, in whichever loop
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_ignore(int signum);
 
@@ -536,6 +538,7 @@ UVSIG_EXTERN int uvsig_default(int signum);
  * `flag`: 0: restart, the default; else: interrupt.
  * Returns: 0
  *   UV_EINVAL  `signum` is none that can be caught
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
  *   what sigaction(2) refuses
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_siginterrupt(int signum, int flag);
@@ -569,6 +572,7 @@ UVSIG_EXTERN int uvsig_reraise(int signum);
  * Returns: 0
  *   UV_EBADF   `fd` is not open, or below -1
  *   UV_EINVAL  `fd` has no O_NONBLOCK: a handler must not wait
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
  *   another code of fstat(2)
  * After an error: the previous one stays, `*old_fd` is untouched.
  * Context: any thread. Since: 0.1. */
@@ -616,6 +620,7 @@ struct uvsig_itimerval_s {
  *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or a time is negative, not
  *              finite, or above 9,007,199,254 s or what the system takes
  *   UV_EBUSY   a uvsig_itimer_t has this timer
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
  *   another code of setitimer(2)
  * After an error: the timer is as it was, `*old` is untouched.
  * Context: any thread. Since: 0.1. */
@@ -635,7 +640,8 @@ UVSIG_EXTERN int uvsig_getitimer(int which, uvsig_itimerval_t* value);
  * Uses UVSIG_ITIMER_REAL. An alarm that is still armed when the last watcher of
  * SIGALRM stops has the previous action, most likely the end of the process.
  * Returns: the whole seconds that the previous alarm had left, 0 if there was
- * none; UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the timer.
+ * none; UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the timer,
+ * or where there is no memory for what a fork(2) needs (pthread_atfork(3)).
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN unsigned uvsig_alarm(unsigned seconds);
 
@@ -745,6 +751,8 @@ UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
  * Returns: 0, and the number in `*signum`
  *   UV_EINVAL  `set` or `signum` is NULL, or `set` has no signal that can be
  *              waited for
+ *   UV_ENOMEM  where the system has no sigtimedwait(2): no memory for what a
+ *              fork(2) needs (pthread_atfork(3))
  * After an error: `*signum` is untouched.
  * Context: any thread; sleeps, so not the one with the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
@@ -754,6 +762,7 @@ UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
  * May be NULL.
  * Returns: 0, and the signal in `*info`
  *   UV_EINVAL  `set` is NULL, or has no signal that can be waited for
+ *   UV_ENOMEM  as uvsig_sigwait()
  * After an error: `*info` is untouched.
  * Context: as uvsig_sigwait(). Since: 0.1. */
 UVSIG_EXTERN int uvsig_sigwaitinfo(const sigset_t* set, uvsig_info_t* info);
@@ -765,6 +774,7 @@ UVSIG_EXTERN int uvsig_sigwaitinfo(const sigset_t* set, uvsig_info_t* info);
  *   UV_ETIMEDOUT  no signal came
  *   UV_EINVAL     `set` is NULL, `seconds` is negative or not a number, or
  *                 there is neither a limit nor a signal to wait for in `set`
+ *   UV_ENOMEM     as uvsig_sigwait()
  * After an error: `*info` is untouched.
  * Context: as uvsig_sigwait(); with 0 it does not sleep. Since: 0.1. */
 UVSIG_EXTERN int uvsig_sigtimedwait(const sigset_t* set,

@@ -66,7 +66,7 @@ void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 extern void (*uvsig__child_hook)(sigset_t* mask);
 void uvsig__lock(void);
 void uvsig__unlock(void);
-int uvsig__fork_error(void);
+int uvsig__prepare_for_forks(void);
 
 /* closing.c: handles that are closed together. */
 struct uvsig__closing {

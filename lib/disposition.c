@@ -348,6 +348,9 @@ int uvsig_siginterrupt(int signum, int flag) {
 
   if (!uvsig__is_catchable(signum))
     return UV_EINVAL;
+  err = uvsig__prepare_for_forks();
+  if (err != 0)
+    return err;
   uvsig__lock();
   before = interrupts[signum];
   interrupts[signum] = flag != 0;

@@ -10,9 +10,6 @@
 
 #include <pthread.h>
 
-#include <sched.h>
-#include <unistd.h>
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int cancel_state; /* of the thread that holds the lock */
 
@@ -24,7 +21,7 @@ static sigset_t mask; /* of the thread that forks; under the lock */
 void (*uvsig__child_hook)(sigset_t* mask);
 
 /* A thread that is cancelled with the lock would keep it for ever. */
-static void lock_now(void) {
+void uvsig__lock(void) {
   int state;
 
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
@@ -51,7 +48,7 @@ static void before_fork(void) {
     return;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &previous);
-  lock_now();
+  uvsig__lock();
   mask = previous;
 }
 
@@ -72,55 +69,18 @@ static void begin_child(void) {
   after_fork();
 }
 
-/* The process that the lock is known to work in, or minus the one that makes it
- * so. Only while there are no handlers for forks. */
-static atomic_int process;
+/* Have the lock survive forks. A child of a fork without the handlers for it
+ * might never get the lock: so whoever may take it without having a uvsig_t
+ * calls this first. uvsig_init() does, too. What fails is tried again at the
+ * next call. */
+int uvsig__prepare_for_forks(void) {
+  static atomic_bool is_prepared;
+  int err = 0;
 
-/* In a child of a fork that no handler was called for: whoever had the lock is
- * not there, and nobody else would give it back. */
-static void renew_lock(void) {
-  int self = getpid();
-  int known = atomic_load(&process);
-
-  while (known != self) {
-    if (known == -self)
-      sched_yield(); /* another thread is about to */
-    else if (atomic_compare_exchange_strong(&process, &known, -self)) {
-      if (known != 0)
-        pthread_mutex_init(&lock, NULL);
-      atomic_store(&process, self);
-    }
-    known = atomic_load(&process);
-  }
-}
-
-enum { UNTRIED = 1 }; /* what no error code is */
-static atomic_int error = UNTRIED;
-
-static void prepare_for_forks(void) {
-  int err = UVSIG__ERR(pthread_atfork(before_fork, after_fork, begin_child));
-  int untried = UNTRIED;
-
-  /* What has succeeded once is not to fail any more. */
+  /* Acquire: a thread that finds it set finds the handlers. */
+  if (!atomic_load_explicit(&is_prepared, memory_order_acquire))
+    err = pthread_atfork(before_fork, after_fork, begin_child);
   if (err == 0)
-    atomic_store(&error, 0);
-  else
-    atomic_compare_exchange_strong(&error, &untried, err);
-}
-
-/* The handlers for forks come first: a child of a fork between the two would
- * never get the lock. If there is no memory for them, this is tried again at
- * the next call. */
-void uvsig__lock(void) {
-  /* Acquire: what was done to the lock is seen. */
-  if (atomic_load_explicit(&error, memory_order_acquire) != 0) {
-    renew_lock();
-    prepare_for_forks();
-  }
-  lock_now();
-}
-
-/* Without handlers for forks there may be no uvsig_t. Under uvsig__lock(). */
-int uvsig__fork_error(void) {
-  return atomic_load(&error);
+    atomic_store_explicit(&is_prepared, true, memory_order_release);
+  return UVSIG__ERR(err);
 }

@@ -73,16 +73,6 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
   return 0;
 }
 
-/* A child that the library does not know of would share the wakeup fds. */
-static int check_forks(void) {
-  int err;
-
-  uvsig__lock();
-  err = uvsig__fork_error();
-  uvsig__unlock();
-  return err;
-}
-
 int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   struct uvsig__hub* hub;
   uvsig_options_t defaults;
@@ -95,9 +85,9 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   if (loop == NULL || sig == NULL || !are_valid(options))
     return UV_EINVAL;
 
-  err = uvsig__note_thread();
+  err = uvsig__prepare_for_forks();
   if (err == 0)
-    err = check_forks();
+    err = uvsig__note_thread();
   if (err != 0)
     return err;
   hub = calloc(1, sizeof(*hub));

@@ -34,13 +34,18 @@ static int check_fd(int fd, bool* is_socket) {
 }
 
 int uvsig_get_wakeup_fd(int* warn_on_full_buffer) {
-  int fd;
+  int fd = -1;
+  int warn = 0;
 
-  uvsig__lock();
-  fd = slots[current].fd;
+  /* Where it fails, uvsig_set_wakeup_fd() has set none. */
+  if (uvsig__prepare_for_forks() == 0) {
+    uvsig__lock();
+    fd = slots[current].fd;
+    warn = fd != -1 && slots[current].warn;
+    uvsig__unlock();
+  }
   if (warn_on_full_buffer != NULL)
-    *warn_on_full_buffer = fd != -1 && slots[current].warn;
-  uvsig__unlock();
+    *warn_on_full_buffer = warn;
   return fd;
 }
 
@@ -57,11 +62,11 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   size_t i;
   int err;
 
-  if (fd != -1) {
-    err = check_fd(fd, &is_socket);
-    if (err != 0)
-      return err;
-  }
+  err = fd != -1 ? check_fd(fd, &is_socket) : 0;
+  if (err == 0)
+    err = uvsig__prepare_for_forks();
+  if (err != 0)
+    return err;
 
   uvsig__lock();
   /* Once there is a uvsig_t, its hook does this, too. */
@@ -125,7 +130,7 @@ static void report(struct uvsig__hub* hub) {
 bool uvsig__wakeup_fd_is_due(void) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
 
-  /* Relaxed: only a hint. The bell was rung after it was set. */
+  /* Relaxed: only a hint. The handler writes the doorbell after it has set it. */
   return own != NULL &&
          atomic_load_explicit(&own->due, memory_order_relaxed) != 0;
 }

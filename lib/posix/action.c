@@ -26,6 +26,9 @@ int uvsig_getsignal(int signum) {
 
   if (!uvsig__is_valid(signum))
     return UV_EINVAL;
+  result = uvsig__prepare_for_forks();
+  if (result != 0)
+    return result;
   uvsig__lock();
   if (sigaction(signum, NULL, &current) != 0)
     result = UVSIG__ERR(errno);
@@ -42,6 +45,9 @@ static int set_action(int signum, void (*handler)(int)) {
 
   if (!uvsig__is_catchable(signum))
     return UV_EINVAL;
+  result = uvsig__prepare_for_forks();
+  if (result != 0)
+    return result;
   uvsig__lock();
   if (uvsig__is_watched(signum))
     result = UV_EBUSY;

@@ -117,6 +117,8 @@ int uvsig_setitimer(int which,
   if (!is_timer(which))
     return UV_EINVAL;
   err = to_itimerval(seconds, interval, &value);
+  if (err == 0)
+    err = uvsig__prepare_for_forks();
   if (err != 0)
     return err;
   uvsig__lock();
@@ -144,6 +146,8 @@ int uvsig_getitimer(int which, uvsig_itimerval_t* value) {
 unsigned uvsig_alarm(unsigned seconds) {
   unsigned left = UINT_MAX;
 
+  if (uvsig__prepare_for_forks() != 0)
+    return left;
   uvsig__lock();
   if (owners[UVSIG_ITIMER_REAL].timer == NULL)
     left = alarm(seconds);

@@ -96,7 +96,10 @@ int uvsig__take_signal(const sigset_t* set,
                        uint64_t deadline) {
   struct timespec pause = {0, SHORTEST_PAUSE};
   uint64_t now;
+  int err = uvsig__prepare_for_forks();
 
+  if (err != 0)
+    return err;
   for (;;) {
     /* Before the look, so that the last one is not before the deadline. */
     now = uvsig__now();

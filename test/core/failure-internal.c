@@ -8,13 +8,14 @@
 #include "../lib/wrap-syscall.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ThreadSanitizer's runtime calls some of these before it can be called. */
 #if defined(__clang__) && defined(__has_attribute)
@@ -282,32 +283,37 @@ static void what_forks_need_may_be_there_twice(void) {
   fixture_close(&f);
 }
 
-static atomic_bool is_over;
+/* The child of a fork in between might never get the library's lock. */
+static void what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared(
+    void) {
+  uvsig_itimerval_t timer = {-1, -1};
+  int fds[2];
+  int old = -2;
+  int warn = -1;
 
-static void* lock_until_over(void* argument) {
-  while (!atomic_load(&is_over))
-    CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
-  return argument;
-}
-
-static void lock_twice(void) {
-  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
-  no_atfork = false;
-  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
-}
-
-static void a_child_is_not_locked_out_where_there_was_no_memory(void) {
-  pthread_t thread;
-  unsigned i;
-
-  if (under_thread_sanitizer())
-    skip_test("a child of several threads may do little there");
+  CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
   no_atfork = true;
-  CHECK_EQ(pthread_create(&thread, NULL, lock_until_over, NULL), 0);
-  for (i = 0; i < scaled(1000) && has_time(); i++)
-    CHECK_EQ(run_forked(lock_twice), 0);
-  atomic_store(&is_over, true);
-  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UV_ENOMEM);
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UV_ENOMEM);
+  CHECK_EQ(uvsig_default(SIGUSR1), UV_ENOMEM);
+  CHECK_EQ(uvsig_siginterrupt(SIGUSR1, 1), UV_ENOMEM);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, &old), UV_ENOMEM);
+  CHECK_EQ(old, -2);
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), -1);
+  CHECK_EQ(warn, 0);
+  CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 100, 0, &timer), UV_ENOMEM);
+  CHECK(timer.seconds == -1);
+  CHECK_EQ(uvsig_alarm(100), UINT_MAX);
+  no_atfork = false;
+  CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &timer), 0);
+  CHECK(timer.seconds == 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_ignore(SIGUSR1), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, &old), 0);
+  CHECK_EQ(old, -1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  CHECK_EQ(close(fds[0]), 0);
+  CHECK_EQ(close(fds[1]), 0);
 }
 
 static void init_without_a_key_for_threads_says_eagain_and_leaves_nothing(
@@ -841,7 +847,7 @@ int main(void) {
       TEST(init_without_a_poll_handle_says_why_and_leaves_nothing),
       TEST(what_forks_need_is_tried_again_where_there_was_no_memory),
       TEST(what_forks_need_may_be_there_twice),
-      TEST(a_child_is_not_locked_out_where_there_was_no_memory),
+      TEST(what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared),
       TEST(init_without_a_key_for_threads_says_eagain_and_leaves_nothing),
       TEST(init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing),
       TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
