@@ -71,32 +71,21 @@ static const struct entry table[] = {
     {SIGCHLD, "SIGCLD", NULL}, /* System V's name; musl has no macro for it */
 };
 
-#define TABLE_SIZE (sizeof(table) / sizeof(*table))
+#define SIZE_OF(array) (sizeof(array) / sizeof(*(array)))
 
 /* Realtime signals have no macros of their own: SIGRTMIN is known when the
- * program runs. Their texts are written out, since returned text is static. */
-struct realtime {
-  const char* name;
-  const char* description;
-};
-
+ * program runs, and `signum` here is 0. Their texts are written out, since
+ * returned text is static. */
 #define RT(n)                                                                  \
- { "SIGRTMIN+" #n, "Real-time signal " #n }
-#define RT10(tens)                                                             \
- RT(tens##0), RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4), RT(tens##5), \
-     RT(tens##6), RT(tens##7), RT(tens##8), RT(tens##9)
+ { 0, "SIGRTMIN+" #n, "Real-time signal " #n }
+#define RT9(tens)                                                              \
+ RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4), RT(tens##5), RT(tens##6), \
+     RT(tens##7), RT(tens##8), RT(tens##9)
+#define RT10(tens) RT(tens##0), RT9(tens)
 
-static const struct realtime realtime_table[] = {
-    {"SIGRTMIN", "Real-time signal 0"},
-    RT(1),
-    RT(2),
-    RT(3),
-    RT(4),
-    RT(5),
-    RT(6),
-    RT(7),
-    RT(8),
-    RT(9),
+static const struct entry realtime[] = {
+    {0, "SIGRTMIN", "Real-time signal 0"},
+    RT9(),
     RT10(1),
     RT10(2),
     RT10(3),
@@ -108,43 +97,30 @@ static const struct realtime realtime_table[] = {
     RT10(9),
 };
 
-#define REALTIME_SIZE (sizeof(realtime_table) / sizeof(*realtime_table))
-
 static const struct entry* find_entry(int signum) {
   size_t i;
+#ifdef SIGRTMIN
+  int n = signum - SIGRTMIN;
 
-  for (i = 0; i < TABLE_SIZE; i++)
+  if (signum <= SIGRTMAX && n >= 0 && (size_t) n < SIZE_OF(realtime))
+    return &realtime[n];
+#endif
+  for (i = 0; i < SIZE_OF(table); i++)
     if (table[i].signum == signum)
       return &table[i];
   return NULL;
 }
 
-static const struct realtime* find_realtime(int signum) {
-#ifdef SIGRTMIN
-  int n = signum - SIGRTMIN;
-
-  if (signum <= SIGRTMAX && n >= 0 && (size_t) n < REALTIME_SIZE)
-    return &realtime_table[n];
-#endif
-  return NULL;
-}
-
 const char* uvsig_signal_name(int signum) {
   const struct entry* entry = find_entry(signum);
-  const struct realtime* realtime = find_realtime(signum);
 
-  if (entry != NULL)
-    return entry->name;
-  return realtime != NULL ? realtime->name : NULL;
+  return entry != NULL ? entry->name : NULL;
 }
 
 const char* uvsig_strsignal(int signum) {
   const struct entry* entry = find_entry(signum);
-  const struct realtime* realtime = find_realtime(signum);
 
-  if (entry != NULL)
-    return entry->description;
-  return realtime != NULL ? realtime->description : NULL;
+  return entry != NULL ? entry->description : NULL;
 }
 
 /* ASCII, whatever the locale: in Turkish, "int" is not "INT". */
@@ -180,27 +156,19 @@ static int parse_number(const char* text) {
 /* "RTMIN", "RTMIN+n", "RTMAX" or "RTMAX-n"; -1 for anything else. */
 static int parse_realtime(const char* name) {
 #ifdef SIGRTMIN
-  const char* rest;
+  const char* up = after(name, "RTMIN");
+  const char* down = after(name, "RTMAX");
+  const char* rest = up != NULL ? up : down;
   int n = 0;
-  int base = SIGRTMIN;
-  int sign = 1;
 
-  rest = after(name, "RTMIN");
-  if (rest == NULL) {
-    rest = after(name, "RTMAX");
-    base = SIGRTMAX;
-    sign = -1;
-  }
   if (rest == NULL)
     return -1;
   if (*rest != '\0') {
-    if (*rest != (sign > 0 ? '+' : '-'))
-      return -1;
-    n = parse_number(rest + 1);
+    n = *rest == (up != NULL ? '+' : '-') ? parse_number(rest + 1) : -1;
     if (n < 0 || n > SIGRTMAX - SIGRTMIN)
       return -1;
   }
-  return base + sign * n;
+  return up != NULL ? SIGRTMIN + n : SIGRTMAX - n;
 #else
   (void) name;
   return -1;
@@ -224,7 +192,7 @@ int uvsig_signal_number(const char* name) {
   signum = parse_realtime(name);
   if (signum >= 0)
     return signum;
-  for (i = 0; i < TABLE_SIZE; i++) {
+  for (i = 0; i < SIZE_OF(table); i++) {
     rest = after(name, table[i].name + 3); /* without its "SIG" */
     if (rest != NULL && *rest == '\0')
       return table[i].signum;
@@ -233,13 +201,9 @@ int uvsig_signal_number(const char* name) {
 }
 
 int uvsig_valid_signals(sigset_t* set) {
-  int signum;
-
   if (set == NULL)
     return UV_EINVAL;
-  sigemptyset(set);
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (uvsig__is_valid(signum))
-      sigaddset(set, signum);
+  /* libc leaves out the numbers that it keeps for itself: see signum.c. */
+  sigfillset(set);
   return 0;
 }
