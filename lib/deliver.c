@@ -18,10 +18,6 @@ static uvsig_watcher_t* find_wait(const struct uvsig__source* source) {
   return w != NULL && (w->state & UVSIG__WAIT) != 0 ? w : NULL;
 }
 
-bool uvsig__source_is_awaited(const struct uvsig__source* source) {
-  return find_wait(source) != NULL;
-}
-
 /* Is this watcher notified of the next signals, up to number `end`? A wait, if
  * there is one, takes them from all but timers. */
 static bool is_notified(const uvsig_watcher_t* w,
@@ -118,6 +114,31 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   if (!cursor.is_settled)
     settle(source, count, 0, &cursor.info);
   return calls;
+}
+
+/* How many signals have been taken from the pipe or the counter, and are not
+ * delivered. */
+unsigned long uvsig__source_taken(const struct uvsig__source* source) {
+  return source->singles + source->taken;
+}
+
+/* Deliver as much of what has been taken as one callback may stand for, or,
+ * with `is_whole`, all. The rest stays where a nested flush finds it. */
+int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole) {
+  unsigned long count = uvsig__source_taken(source);
+  unsigned long singles;
+  unsigned long most;
+
+  /* A wait takes one. A byte in the pipe stands for one, too. */
+  if (find_wait(source) != NULL || (source->singles > 0 && !is_whole))
+    count = 1;
+  singles = count < source->singles ? count : source->singles;
+  source->singles -= singles;
+  source->taken -= count - singles;
+  /* A byte that the handler did not write may have been taken for one of these:
+   * never deliver more than were caught. */
+  most = uvsig__source_pending(source);
+  return uvsig__source_deliver(source, count < most ? count : most);
 }
 
 static struct uvsig__cursor* find_unfinished(

@@ -9,8 +9,10 @@
 #include "source.h"
 #include "wakeup.h"
 
-#include <errno.h>
-#include <poll.h>
+/* A callback has closed the uvsig_t, or has forked and is the child's. */
+static bool has_gone(const struct uvsig__hub* hub) {
+  return hub->closing || hub->inherited;
+}
 
 /* Is there a byte in the pipe for a signal that is neither delivered nor
  * discarded? Else a byte that looks like one is junk. */
@@ -74,7 +76,7 @@ static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
 
 /* Move what the handler has counted in `overflow` to `taken`. Returns how much
  * it was. */
-static uint64_t collect_overflow(struct uvsig__hub* hub) {
+uint64_t uvsig__collect_overflow(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   uint64_t total = 0;
 
@@ -89,9 +91,13 @@ static uint64_t collect_overflow(struct uvsig__hub* hub) {
   return total;
 }
 
-static void report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
+/* Of `total` signals that have just been collected. In wake-only mode the
+ * counter is where they belong. */
+void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
   struct uvsig__source* source;
 
+  if (total == 0 || hub->wakeup.wake_only)
+    return;
   hub->full_buffers++;
   for (source = hub->first; source != NULL; source = source->after)
     if (source->raised > 0)
@@ -102,62 +108,31 @@ static void report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
 
 /* Take the counters, and warn of a full buffer or a failed write. */
 static void collect_and_warn(struct uvsig__hub* hub) {
-  uint64_t total = collect_overflow(hub);
+  uint64_t total = uvsig__collect_overflow(hub);
   int error =
       atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
 
   if (error != 0)
     warn(hub, total, error);
-  else if (!hub->wakeup.wake_only && total > 0)
-    report_full_buffer(hub, total);
+  else
+    uvsig__report_full_buffer(hub, total);
 }
 
-static unsigned long count_taken(const struct uvsig__source* source) {
-  return source->singles + source->taken;
-}
-
-/* Deliver as much of what has been taken as one callback may stand for, or,
- * with `is_whole`, all. The rest stays where a nested flush finds it. */
-static int deliver_some(struct uvsig__source* source, bool is_whole) {
-  unsigned long count = count_taken(source);
-  unsigned long singles;
-  unsigned long most;
-
-  /* A wait takes one. A byte in the pipe stands for one, too. */
-  if (uvsig__source_is_awaited(source) || (source->singles > 0 && !is_whole))
-    count = 1;
-  singles = count < source->singles ? count : source->singles;
-  source->singles -= singles;
-  source->taken -= count - singles;
-  /* A byte that the handler did not write may have been taken for one of these:
-   * never deliver more than were caught. */
-  most = uvsig__source_pending(source);
-  return uvsig__source_deliver(source, count < most ? count : most);
-}
-
-static int deliver_taken(struct uvsig__source* source) {
-  int calls = 0;
-
-  while (count_taken(source) > 0 && !source->hub->closing)
-    calls += deliver_some(source, false);
-  return calls;
-}
-
-static int deliver_counters(struct uvsig__hub* hub) {
+static int deliver_all(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   int calls = 0;
 
-  for (source = hub->first; source != NULL && !hub->closing;
-       source = source->after)
-    calls += deliver_taken(source);
+  for (source = hub->first; source != NULL; source = source->after)
+    while (uvsig__source_taken(source) > 0 && !hub->closing)
+      calls += uvsig__source_deliver_taken(source, false);
   return calls;
 }
 
 /* Has the handler raised a counter, and has every byte been read that was in
  * the pipe before it did? */
 static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
-  /* Relaxed: only a hint, the exchange below decides. A counter that is raised
-   * after this look has its doorbell still to ring, or a full pipe. */
+  /* Relaxed: only a hint, the exchange below decides. A handler that raises a
+   * counter after this look has the doorbell still to write, or a full pipe. */
   if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0) {
     hub->overdue = 0;
     return false;
@@ -170,20 +145,19 @@ static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
          uvsig__wakeup_is_empty(&hub->wakeup);
 }
 
-static int collect_and_deliver(struct uvsig__hub* hub) {
-  bool is_rung;
-
-  hub->overdue = 0;
-  /* Before the counters are taken, and acquire: see ring(). */
-  is_rung = atomic_exchange_explicit(
-                &hub->wakeup.pending, 0, memory_order_acq_rel) != 0;
-  /* A doorbell that could not be written has taken the flag back. */
-  if (is_rung ||
-      atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
-    collect_and_warn(hub);
-  /* Else there may be what a delivery was called from the middle of. */
+/* Take the counters, and deliver them and what an earlier turn has left. */
+static int deliver_counters(struct uvsig__hub* hub) {
+  collect_and_warn(hub);
   if (!hub->closing)
     uvsig__report_wakeup_fd(hub);
+  return deliver_all(hub);
+}
+
+/* The same, and the next handler that raises one writes the doorbell again. */
+static int reset_and_deliver(struct uvsig__hub* hub) {
+  hub->overdue = 0;
+  /* Before the counters are taken, and acquire: see ring(). */
+  atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
   return deliver_counters(hub);
 }
 
@@ -192,13 +166,16 @@ static int collect_and_deliver(struct uvsig__hub* hub) {
  * longer than for the bytes that a turn may read. */
 enum { ROUNDS = 8 };
 
-/* --- Wake-only: the bell is answered last --------------------------------- */
+/* --- Wake-only: the doorbell is answered last ----------------------------- */
 
+/* Also by what a drain in a callback has taken for sources that come before its
+ * own. */
 static bool is_raised(const struct uvsig__hub* hub) {
   const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    if (atomic_load_explicit(&source->sub.overflow, memory_order_acquire) > 0)
+    if (uvsig__source_taken(source) > 0 ||
+        atomic_load_explicit(&source->sub.overflow, memory_order_acquire) > 0)
       return true;
   return false;
 }
@@ -226,16 +203,14 @@ static int answer(struct uvsig__hub* hub, ssize_t* n) {
 
   *n = 0;
   for (i = 0; i < ROUNDS; i++) {
-    collect_and_warn(hub);
-    if (!hub->closing)
-      uvsig__report_wakeup_fd(hub);
     calls += deliver_counters(hub);
-    if (hub->closing || hub->inherited)
+    if (has_gone(hub))
       return calls;
     if (is_raised(hub))
       continue;
-    /* Acquire: all that was counted before a ring that is taken back here, or
-     * seen below, is found. Release: a ring that comes later is after this. */
+    /* Acquire: all is found that a handler had counted before it set the flag
+     * that is cleared here, or is seen below. Release: a handler that sets it
+     * later comes after this. */
     atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
     *n = read_bytes(hub);
     has_read = true;
@@ -259,14 +234,13 @@ static int turn(struct uvsig__hub* hub, ssize_t* n) {
     return answer(hub, n);
   /* What a delivery was called from the middle of. */
   calls = decode_bytes(hub);
-  if (hub->closing || hub->inherited)
+  if (has_gone(hub))
     return calls;
 
   *n = read_bytes(hub);
   calls += decode_bytes(hub);
-  if (!hub->closing && !hub->inherited &&
-      is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
-    calls += collect_and_deliver(hub);
+  if (!has_gone(hub) && is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
+    calls += reset_and_deliver(hub);
   return calls;
 }
 
@@ -287,7 +261,7 @@ static void run_turns(struct uvsig__hub* hub, ssize_t* n) {
   for (i = 0; i < ROUNDS; i++) {
     turn(hub, n);
     total += *n > 0 ? (size_t) *n : 0;
-    if (*n <= 0 || total >= UVSIG__BUDGET || hub->closing || hub->inherited ||
+    if (*n <= 0 || total >= UVSIG__BUDGET || has_gone(hub) ||
         hub->wakeup.wake_only || !has_caught(hub))
       return;
   }
@@ -297,8 +271,7 @@ static void run_turns(struct uvsig__hub* hub, ssize_t* n) {
 static void stop_polling(struct uvsig__hub* hub, int error) {
   uv_poll_stop(&hub->poll);
   atomic_store_explicit(&hub->wakeup.error, error, memory_order_relaxed);
-  atomic_store_explicit(&hub->wakeup.pending, 1, memory_order_relaxed);
-  collect_and_deliver(hub);
+  reset_and_deliver(hub);
 }
 
 void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
@@ -325,7 +298,7 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
    * Relaxed: if it is not seen now, it is on the next turn. */
   if (!hub->inherited &&
       atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
-    collect_and_deliver(hub);
+    reset_and_deliver(hub);
 }
 
 /* Deliver what is pending. Returns how many callbacks it ran, and in `*n` the
@@ -339,143 +312,9 @@ int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
   do {
     calls += turn(hub, n);
     total += *n > 0 ? (size_t) *n : 0;
-  } while (!hub->closing && !hub->inherited && *n == UVSIG__BUDGET &&
+  } while (!has_gone(hub) && *n == UVSIG__BUDGET &&
            total < hub->wakeup.capacity);
-  if (!hub->closing && !hub->inherited)
-    calls += collect_and_deliver(hub);
+  if (!has_gone(hub))
+    calls += reset_and_deliver(hub);
   return calls;
-}
-
-/* --- Flush ---------------------------------------------------------------- */
-
-int uvsig_flush(uvsig_t* sig) {
-  struct uvsig__hub* hub;
-  ssize_t n;
-  int err;
-
-  err = uvsig__hub_of(sig, &hub);
-  return err != 0 ? err : uvsig__flush(hub, &n);
-}
-
-/* --- Drain ---------------------------------------------------------------- */
-
-/* Take everything that was caught for a source. Where `w` is its last watcher,
- * the signal goes first. Handlers in flight are waited for twice: after the
- * first time they have counted their signals, and after the second each signal
- * that is counted has its byte or is in the counter. */
-static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct uvsig__hub* hub = source->hub;
-  unsigned long pending;
-  uint64_t total = 0;
-
-  if (uvsig__source_has_other(source, w))
-    uvsig__synchronize();
-  else
-    uvsig__source_release(source, w);
-  pending = uvsig__source_pending(source);
-  uvsig__synchronize();
-  /* Of all sources, since a full buffer is warned of once. The wake flag stays
-   * set, so the loop comes to deliver the other sources' signals. Not in
-   * wake-only mode, where answer() has to see which counters are raised. */
-  if (!hub->wakeup.wake_only)
-    total = collect_overflow(hub);
-  uvsig__source_withdraw(source, pending);
-  /* Another error of the pipe is warned of by look_at_counters(). */
-  if (total > 0 &&
-      atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) == 0)
-    report_full_buffer(hub, total);
-}
-
-/* Notify `w` of everything that was caught, as the loop would, and stop it. A
- * callback may stop or free `w`; the cursor knows whether it is still there. If
- * not, the rest is for the other watchers. */
-static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
-  struct uvsig__cursor cursor = {
-      .next = w, .outer = source->cursors, .is_drain = true};
-
-  source->cursors = &cursor;
-  /* In a callback: watchers are notified first of what came first. */
-  uvsig__source_resume(source);
-  while (cursor.next != NULL) {
-    take_caught(source, w);
-    while (count_taken(source) > 0 && !source->hub->closing)
-      /* A one-shot is notified once, so of all of them. */
-      deliver_some(source,
-                   cursor.next != NULL && (w->state & UVSIG__ONESHOT) != 0);
-    /* Once more, where a callback has made it the last one. */
-    if (!source->is_subscribed || cursor.next == NULL ||
-        uvsig__source_has_other(source, w))
-      break;
-  }
-  source->cursors = cursor.outer;
-  if (cursor.next != NULL)
-    uvsig__source_stop(source, w);
-}
-
-int uvsig_watcher_drain(uvsig_watcher_t* w) {
-  struct uvsig__hub* hub;
-  int err;
-
-  if (w == NULL)
-    return UV_EINVAL;
-  /* First, as uvsig_watcher_stop(). */
-  if ((w->state & UVSIG__ACTIVE) == 0)
-    return 0;
-  err = uvsig__hub_of(w->sig, &hub);
-  if (err == 0)
-    drain(w->source, w);
-  return err;
-}
-
-/* --- Pause ---------------------------------------------------------------- */
-
-static bool is_watching(const struct uvsig__hub* hub) {
-  const struct uvsig__source* source;
-
-  for (source = hub->first; source != NULL; source = source->after)
-    if (uvsig__source_has_other(source, NULL))
-      return true;
-  return false;
-}
-
-/* In a callback: the other watchers of its signal are still to be notified. */
-static int resume_deliveries(struct uvsig__hub* hub) {
-  struct uvsig__source* source;
-  int calls = 0;
-
-  for (source = hub->first; source != NULL && !hub->closing;
-       source = source->after)
-    calls += uvsig__source_resume(source);
-  return calls;
-}
-
-int uvsig_pause(uvsig_t* sig) {
-  struct uvsig__hub* hub;
-  struct pollfd pollfd;
-  ssize_t n;
-  int calls;
-  int err;
-
-  err = uvsig__hub_of(sig, &hub);
-  if (err != 0)
-    return err;
-  pollfd.fd = hub->wakeup.read_fd;
-  pollfd.events = POLLIN;
-  for (;;) {
-    calls = uvsig__flush(hub, &n);
-    if (calls > 0)
-      return calls;
-    if (n < 0)
-      return (int) n;
-    if (hub->inherited)
-      return UV_EBADF;
-    calls = resume_deliveries(hub);
-    if (calls > 0)
-      return calls;
-    if (!is_watching(hub))
-      return UV_EINVAL;
-    /* EINTR: a handler ran, maybe ours. What it wrote is readable. */
-    if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
-      return UVSIG__ERR(errno);
-  }
 }

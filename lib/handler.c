@@ -78,12 +78,12 @@ static int send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
   return err;
 }
 
-/* Ring once until the loop has looked. The exchange comes after the counter,
- * and the loop's exchange before it takes the counters. So by the order of the
- * two exchanges either the loop takes this one too, or it is rung for again.
- * Where the bell finds no room the pipe is full: the loop will read it, and
- * look when it is empty. Where the write fails otherwise nothing wakes the
- * loop, so the flag falls, and the next signal rings again.
+/* Write the doorbell, once until the loop has looked. The exchange comes after
+ * the counter, and the loop's exchange before it takes the counters. So by the
+ * order of the two exchanges either the loop takes this one too, or this writes
+ * the doorbell again. Where it finds no room the pipe is full: the loop will
+ * read it, and look when it is empty. Where the write fails otherwise nothing
+ * wakes the loop, so the flag is cleared, and the next signal's handler writes.
  * test/scripts/wakeup.pml is a model of this. Acquire and release: an exchange
  * that finds 1 is part of the release sequence that the loop acquires. */
 static void ring(struct uvsig__wakeup* wakeup) {

@@ -121,8 +121,9 @@ void uvsig__source_reset(struct uvsig__source* source);
 void uvsig__source_require(const struct uvsig__source* source, int change);
 
 /* deliver.c */
-bool uvsig__source_is_awaited(const struct uvsig__source* source);
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+unsigned long uvsig__source_taken(const struct uvsig__source* source);
+int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole);
 int uvsig__source_resume(struct uvsig__source* source);
 
 /* watcher.c */

@@ -130,7 +130,7 @@ static void report(struct uvsig__hub* hub) {
 bool uvsig__wakeup_fd_is_due(void) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
 
-  /* Relaxed: only a hint. The handler writes the doorbell after it has set it. */
+  /* Relaxed: only a hint. The handler sets it, and then writes the doorbell. */
   return own != NULL &&
          atomic_load_explicit(&own->due, memory_order_relaxed) != 0;
 }

@@ -16,7 +16,7 @@ cat >"$tmp/layers" <<'END'
 ground    signum names clock info closing lock version
 catch     previous handler
 process   grace wakeup hub disposition libuv mask
-loop      senders source deliver watcher warning wakeup-fd dispatch
+loop      senders source deliver watcher warning wakeup-fd dispatch drain pause
 posix     action itimer sigwait-poll sigwait send thread
 top       wait fork uvsig
 shutdown  coordinator escalate notify hold child listener connection linger report watchdog reload phases

@@ -44,7 +44,7 @@ larger" explore wakeup -DBUDGET=$budget -DCAPACITY=8
     explore wakeup -DWAKE_ONLY -DBUDGET=$budget
 done
 check "bytes mode loses nothing that is to be reported" explore wakeup -DOWN
-check "wake-only mode loses nothing when the bell is answered last" \
+check "wake-only mode loses nothing when the doorbell is answered last" \
   explore wakeup -DWAKE_ONLY -DANSWER -DOWN
 check "one is lost when the loop does not look once more behind its read" \
   errs wakeup -DWAKE_ONLY -DANSWER -DNO_LOOK

@@ -92,17 +92,14 @@ inline look() {
   exchange(false, seen);
 #else
   exchange(false, seen);
-  if
-  :: seen -> take()
-  :: else -> skip
-  fi;
+  take();
 #endif
   due = false
 }
 
 #ifdef ANSWER
 
-/* answer(): the bell is answered last. */
+/* answer(): the doorbell is answered last. */
 proctype loop() {
   byte value;
   byte round;
