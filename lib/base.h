@@ -42,13 +42,17 @@ _Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
   (at)->data = data_;                                                          \
  } while (0)
 
+static inline uint64_t uvsig__to_ns(const struct timespec* time) {
+  return (uint64_t) time->tv_sec * UVSIG__SECOND + (uint64_t) time->tv_nsec;
+}
+
 /* Nanoseconds of the monotonic clock. Here, since the top half is to be one
  * object file. */
 static inline uint64_t uvsig__now(void) {
   struct timespec now;
 
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+  return uvsig__to_ns(&now);
 }
 
 /* signum.c */
@@ -67,6 +71,9 @@ extern void (*uvsig__child_hook)(sigset_t* mask);
 void uvsig__lock(void);
 void uvsig__unlock(void);
 int uvsig__prepare_for_forks(void);
+
+/* posix/sigwait.c, or sigwait-poll.c where there is no sigtimedwait(2). */
+int uvsig__take_signal(const sigset_t* set, siginfo_t* info, uint64_t deadline);
 
 /* closing.c: handles that are closed together. */
 struct uvsig__closing {

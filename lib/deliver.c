@@ -53,10 +53,10 @@ static void settle(struct uvsig__source* source,
   if (!is_known)
     set_info(info, source->sub.signum);
   if (source->sub.depth > 0)
-    source->info_dropped += notified - (is_known ? 1 : 0);
-  source->delivered += notified;
-  source->coalesced += notified > 1 ? notified : 0;
-  source->discarded += count - notified;
+    source->account.info_dropped += notified - (is_known ? 1 : 0);
+  source->account.delivered += notified;
+  source->account.coalesced += notified > 1 ? notified : 0;
+  source->account.discarded += count - notified;
 }
 
 /* Notify the watchers that are left in a delivery. Returns how many callbacks
@@ -119,7 +119,7 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
 /* How many signals have been taken from the pipe or the counter, and are not
  * delivered. */
 unsigned long uvsig__source_taken(const struct uvsig__source* source) {
-  return source->singles + source->taken;
+  return source->account.singles + source->account.taken;
 }
 
 /* Deliver as much of what has been taken as one callback may stand for, or,
@@ -130,11 +130,11 @@ int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole) {
   unsigned long most;
 
   /* A wait takes one. A byte in the pipe stands for one, too. */
-  if (find_wait(source) != NULL || (source->singles > 0 && !is_whole))
+  if (find_wait(source) != NULL || (source->account.singles > 0 && !is_whole))
     count = 1;
-  singles = count < source->singles ? count : source->singles;
-  source->singles -= singles;
-  source->taken -= count - singles;
+  singles = count < source->account.singles ? count : source->account.singles;
+  source->account.singles -= singles;
+  source->account.taken -= count - singles;
   /* A byte that the handler did not write may have been taken for one of these:
    * never deliver more than were caught. */
   most = uvsig__source_pending(source);

@@ -20,7 +20,7 @@ static bool is_carried(struct uvsig__source* source) {
   /* In this order: a signal is counted as caught before it is counted as not
    * carried, so that this cannot come out below the truth. */
   unsigned long overflow =
-      source->singles + source->taken +
+      source->account.singles + source->account.taken +
       atomic_load_explicit(&source->sub.overflow, memory_order_acquire);
 
   return (long) (uvsig__source_pending(source) - overflow) > 0;
@@ -31,8 +31,8 @@ static int decode_byte(struct uvsig__hub* hub, unsigned char byte) {
 
   if (byte == 0)
     return 0;
-  if (source != NULL && source->stale > 0) {
-    source->stale--;
+  if (source != NULL && source->account.stale > 0) {
+    source->account.stale--;
     return 0;
   }
   if (source == NULL || !is_carried(source)) {
@@ -70,7 +70,7 @@ static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
   const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    counts[source->sub.signum] = source->raised;
+    counts[source->sub.signum] = source->account.raised;
   uvsig__warn(hub, &warning);
 }
 
@@ -83,10 +83,10 @@ uint64_t uvsig__collect_overflow(struct uvsig__hub* hub) {
   for (source = hub->first; source != NULL; source = source->after) {
     /* Acquire: pairs with the handler's release, so that every signal taken
      * here is found in `caught`. */
-    source->raised = atomic_exchange_explicit(
+    source->account.raised = atomic_exchange_explicit(
         &source->sub.overflow, 0, memory_order_acquire);
-    source->taken += source->raised;
-    total += source->raised;
+    source->account.taken += source->account.raised;
+    total += source->account.raised;
   }
   return total;
 }
@@ -100,8 +100,8 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
     return;
   hub->full_buffers++;
   for (source = hub->first; source != NULL; source = source->after)
-    if (source->raised > 0)
-      source->full_buffers++;
+    if (source->account.raised > 0)
+      source->account.full_buffers++;
   if (hub->warn_on_full_buffer)
     warn(hub, total, 0);
 }

@@ -18,7 +18,7 @@
 /* --- Accounting ----------------------------------------------------------- */
 
 uint64_t uvsig__source_settled(const struct uvsig__source* source) {
-  return source->delivered + source->discarded;
+  return source->account.delivered + source->account.discarded;
 }
 
 /* How many were caught and are neither delivered nor discarded. */
@@ -42,12 +42,12 @@ void uvsig__source_withdraw(struct uvsig__source* source,
   unsigned long counted;
 
   /* Acquire: as take_counters() of dispatch.c. */
-  source->taken +=
+  source->account.taken +=
       atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_acquire);
-  counted = source->singles + source->taken;
+  counted = source->account.singles + source->account.taken;
   if (counted < pending) {
-    source->stale += pending - counted;
-    source->singles += pending - counted;
+    source->account.stale += pending - counted;
+    source->account.singles += pending - counted;
   }
 }
 
@@ -56,9 +56,9 @@ static void discard(struct uvsig__source* source) {
   unsigned long pending = uvsig__source_pending(source);
 
   uvsig__source_withdraw(source, pending);
-  source->discarded += pending;
-  source->singles = 0;
-  source->taken = 0;
+  source->account.discarded += pending;
+  source->account.singles = 0;
+  source->account.taken = 0;
   uvsig__senders_clear(source);
 }
 
@@ -73,16 +73,7 @@ void uvsig__source_reset(struct uvsig__source* source) {
   atomic_store(&source->sub.caught, 0);
   atomic_store(&source->sub.overflow, 0);
   source->is_subscribed = false;
-  source->delivered = 0;
-  source->discarded = 0;
-  source->coalesced = 0;
-  source->info_dropped = 0;
-  source->full_buffers = 0;
-  source->replaced = 0;
-  source->max_latency = 0;
-  source->taken = 0;
-  source->singles = 0;
-  source->stale = 0;
+  memset(&source->account, 0, sizeof(source->account));
   for (uvsig_watcher_t* w = source->first; w != NULL; w = w->next)
     w->since = 0;
   uvsig__senders_clear(source);
@@ -180,7 +171,7 @@ int uvsig__source_subscribe(struct uvsig__source* source) {
 void uvsig__source_unsubscribe(struct uvsig__source* source) {
   uvsig__mask_restore(source);
   if (source->is_subscribed && !uvsig__unsubscribe(&source->sub))
-    source->replaced++;
+    source->account.replaced++;
   source->is_subscribed = false;
 }
 

@@ -24,6 +24,22 @@ struct uvsig__cursor {
   uvsig_info_t info;
 };
 
+/* caught = delivered + discarded + what is pending. What is pending is in the
+ * pipe, in `singles`, in `taken` or still in the subscription's `overflow`. */
+struct uvsig__account {
+  uint64_t delivered;
+  uint64_t discarded;
+  uint64_t coalesced;
+  uint64_t info_dropped;
+  uint64_t full_buffers;
+  uint64_t replaced;
+  uint64_t max_latency;
+  unsigned long taken;   /* from `overflow`, not yet delivered */
+  unsigned long singles; /* the same, but with bytes, which are stale */
+  unsigned long raised;  /* what was taken last */
+  unsigned long stale;   /* bytes in the pipe that are to be skipped */
+};
+
 /* Allocated at the signal's first start, freed with its loop context. */
 struct uvsig__source {
   struct uvsig__subscription sub; /* first, so that one is found by the other */
@@ -32,20 +48,7 @@ struct uvsig__source {
   struct uvsig__hub* hub;
   struct uvsig__source* after; /* the loop context's next one, by number */
 
-  /* caught = delivered + discarded + what is pending. What is pending is in the
-   * pipe, in `singles`, in `taken` or still in `sub.overflow`. */
-  uint64_t delivered;
-  uint64_t discarded;
-  uint64_t coalesced;
-  uint64_t info_dropped;
-  uint64_t full_buffers;
-  uint64_t replaced;
-  uint64_t max_latency;
-  unsigned long taken;   /* from `sub.overflow`, not yet delivered */
-  unsigned long singles; /* the same, but with bytes, which are stale */
-  unsigned long raised;  /* what was taken last */
-  unsigned long stale;   /* bytes in the pipe that are to be skipped */
-
+  struct uvsig__account account;
   uvsig_watcher_t* first;
   uvsig_watcher_t* last;
   struct uvsig__cursor* cursors; /* of the deliveries under way */

@@ -5,7 +5,6 @@
  */
 
 #include "dispatch.h"
-#include "posix/itimer.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -219,16 +218,16 @@ int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
 
 static void add_source(uvsig_stats_t* stats,
                        const struct uvsig__source* source) {
-  stats->delivered += source->delivered;
-  stats->discarded += source->discarded;
-  stats->caught +=
-      source->delivered + source->discarded + uvsig__source_pending(source);
-  stats->coalesced += source->coalesced;
-  stats->full_buffers += source->full_buffers;
-  stats->replaced += source->replaced;
-  stats->info_dropped += source->info_dropped;
-  if (source->max_latency > stats->max_latency_ns)
-    stats->max_latency_ns = source->max_latency;
+  stats->delivered += source->account.delivered;
+  stats->discarded += source->account.discarded;
+  stats->caught += source->account.delivered + source->account.discarded +
+                   uvsig__source_pending(source);
+  stats->coalesced += source->account.coalesced;
+  stats->full_buffers += source->account.full_buffers;
+  stats->replaced += source->account.replaced;
+  stats->info_dropped += source->account.info_dropped;
+  if (source->account.max_latency > stats->max_latency_ns)
+    stats->max_latency_ns = source->account.max_latency;
 }
 
 void uvsig_stats(const uvsig_t* sig, int signum, uvsig_stats_t* out) {

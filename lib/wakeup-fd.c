@@ -94,7 +94,7 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
 /* Move what is to be reported to `warning` and `counts`. */
 static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
   struct uvsig__wakeup_fd* own;
-  bool is_due = false;
+  uint64_t total = 0;
   int error;
   int i;
 
@@ -102,29 +102,21 @@ static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
   own = &slots[current];
   /* Acquire: what the handler had counted by then is in `missed`. */
   error = atomic_exchange_explicit(&own->due, 0, memory_order_acquire);
-  if (own->fd != -1 && error != 0) {
-    is_due = true;
-    warning->kind =
-        error == UV_EAGAIN ? UVSIG_WARN_FULL_BUFFER : UVSIG_WARN_WRITE_ERROR;
-    warning->error = error;
-    warning->fd = own->fd;
-    for (i = 1; i < UVSIG_NSIG; i++) {
-      /* Relaxed: a count, and nothing else. */
-      counts[i] =
-          atomic_exchange_explicit(&own->missed[i], 0, memory_order_relaxed);
-      warning->total += counts[i];
-    }
+  for (i = 0; i < UVSIG_NSIG; i++) {
+    /* Relaxed: a count, and nothing else. */
+    counts[i] = error != 0 ? atomic_exchange_explicit(
+                                 &own->missed[i], 0, memory_order_relaxed)
+                           : 0;
+    total += counts[i];
   }
+  *warning = (uvsig_warning_t){
+      error == UV_EAGAIN ? UVSIG_WARN_FULL_BUFFER : UVSIG_WARN_WRITE_ERROR,
+      error,
+      total,
+      counts,
+      own->fd};
   uvsig__unlock();
-  return is_due;
-}
-
-static void report(struct uvsig__hub* hub) {
-  uint64_t counts[UVSIG_NSIG] = {0};
-  uvsig_warning_t warning = {UVSIG_WARN_FULL_BUFFER, 0, 0, counts, -1};
-
-  if (take_report(&warning, counts))
-    uvsig__warn(hub, &warning);
+  return error != 0 && warning->fd != -1;
 }
 
 bool uvsig__wakeup_fd_is_due(void) {
@@ -138,8 +130,11 @@ bool uvsig__wakeup_fd_is_due(void) {
 /* The handler has woken every loop that watches the signal. The first one that
  * calls this reports. */
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
-  if (uvsig__wakeup_fd_is_due())
-    report(hub);
+  uint64_t counts[UVSIG_NSIG];
+  uvsig_warning_t warning;
+
+  if (uvsig__wakeup_fd_is_due() && take_report(&warning, counts))
+    uvsig__warn(hub, &warning);
 }
 
 int uvsig_decode(const void* bytes, size_t size, unsigned counts[UVSIG_NSIG]) {

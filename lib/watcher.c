@@ -108,32 +108,28 @@ int uvsig_watcher_stop(uvsig_watcher_t* w) {
   return err;
 }
 
-int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags) {
+/* What is set before a start. */
+static int check_stopped(const uvsig_watcher_t* w) {
   struct uvsig__hub* hub;
-  int err;
+  int err = check(w, &hub);
 
-  err = check(w, &hub);
-  if (err != 0)
-    return err;
-  if ((flags & ~ALL_FLAGS) != 0)
-    return UV_EINVAL;
-  if (is_active(w))
-    return UV_EBUSY;
-  w->flags = flags;
-  return 0;
+  return err == 0 && is_active(w) ? UV_EBUSY : err;
+}
+
+int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags) {
+  int err = (flags & ~ALL_FLAGS) != 0 ? UV_EINVAL : check_stopped(w);
+
+  if (err == 0)
+    w->flags = flags;
+  return err;
 }
 
 int uvsig_watcher_set_handler(uvsig_watcher_t* w, uvsig_handler_cb handler) {
-  struct uvsig__hub* hub;
-  int err;
+  int err = check_stopped(w);
 
-  err = check(w, &hub);
-  if (err != 0)
-    return err;
-  if (is_active(w))
-    return UV_EBUSY;
-  w->handler = handler;
-  return 0;
+  if (err == 0)
+    w->handler = handler;
+  return err;
 }
 
 static void set_unref(uvsig_watcher_t* w, unsigned unref) {

@@ -4,8 +4,7 @@
  * callback, in the loop thread. Of each there is one, and it has one owner.
  */
 
-#include "itimer.h"
-
+#include "../dispatch.h"
 #include "../disposition.h"
 #include "../source.h"
 
@@ -95,7 +94,7 @@ static uint64_t read_clock(int which) {
   struct timespec now;
 
   if (clock_gettime(clocks[which], &now) == 0)
-    return (uint64_t) now.tv_sec * UVSIG__SECOND + (uint64_t) now.tv_nsec;
+    return uvsig__to_ns(&now);
 #endif
   if (which == UVSIG_ITIMER_REAL)
     return uvsig__now();
@@ -105,6 +104,23 @@ static uint64_t read_clock(int which) {
 }
 
 /* --- The process's timers ------------------------------------------------- */
+
+static const int signals[TIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
+
+static int set(int which,
+               const struct itimerval* value,
+               struct itimerval* previous) {
+  return setitimer(which, value, previous) == 0 ? 0 : UVSIG__ERR(errno);
+}
+
+static bool is_owner(int which, const uvsig_itimer_t* t) {
+  bool result;
+
+  uvsig__lock();
+  result = owners[which].timer == t;
+  uvsig__unlock();
+  return result;
+}
 
 int uvsig_setitimer(int which,
                     double seconds,
@@ -122,10 +138,7 @@ int uvsig_setitimer(int which,
   if (err != 0)
     return err;
   uvsig__lock();
-  if (owners[which].timer != NULL)
-    err = UV_EBUSY;
-  else if (setitimer(which, &value, &previous) != 0)
-    err = UVSIG__ERR(errno);
+  err = owners[which].timer != NULL ? UV_EBUSY : set(which, &value, &previous);
   uvsig__unlock();
   if (err == 0 && old != NULL)
     to_public(old, &previous);
@@ -156,18 +169,6 @@ unsigned uvsig_alarm(unsigned seconds) {
 }
 
 /* --- With a callback ------------------------------------------------------ */
-
-static int signal_of(int which) {
-  static const int signals[TIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
-
-  return signals[which];
-}
-
-static int set(int which,
-               const struct itimerval* value,
-               struct itimerval* previous) {
-  return setitimer(which, value, previous) == 0 ? 0 : UVSIG__ERR(errno);
-}
 
 static int disarm(int which, struct itimerval* previous) {
   const struct itimerval none = {{0, 0}, {0, 0}};
@@ -275,20 +276,11 @@ static uint64_t count_expirations(const uvsig_itimer_t* t) {
   return t->interval > 0 ? 1 + (now - t->first) / t->interval : 1;
 }
 
-static bool owns(const uvsig_itimer_t* t) {
-  bool result;
-
-  uvsig__lock();
-  result = owners[t->which].timer == t;
-  uvsig__unlock();
-  return result;
-}
-
 static void stop(uvsig_itimer_t* t) {
   const struct uvsig__source* source = t->watcher.source;
-  bool is_owner = owns(t); /* not in a child */
+  bool was_owner = is_owner(t->which, t); /* not in a child */
 
-  if (is_owner) {
+  if (was_owner) {
     /* Refused: neither a close nor an expiration can be undone for that.
      * uvsig_itimer_stop() can, and has asked before. */
     (void) disarm(t->which, NULL);
@@ -298,7 +290,7 @@ static void stop(uvsig_itimer_t* t) {
       uvsig__discard_pending(&source->sub);
   }
   uvsig_watcher_stop(&t->watcher);
-  if (is_owner)
+  if (was_owner)
     return_timer(t->which);
 }
 
@@ -315,7 +307,7 @@ static void on_signal(uvsig_watcher_t* w,
    * another process may send one. An earlier call may have notified of an
    * expiration whose signal is still to come. In a child nothing is armed, and
    * its clocks are others. */
-  if (total <= t->expirations || !owns(t))
+  if (total <= t->expirations || !is_owner(t->which, t))
     return;
   count = total - t->expirations;
   t->expirations = total;
@@ -327,18 +319,15 @@ static void on_signal(uvsig_watcher_t* w,
 /* Does not look at `*t`, which may be anything. */
 static bool is_started(const struct uvsig__hub* hub, const uvsig_itimer_t* t) {
   const struct uvsig__source* source;
-  bool result = false;
   int which;
 
-  uvsig__lock();
-  for (which = 0; which < TIMERS; which++)
-    result |= owners[which].timer == t;
-  uvsig__unlock();
   for (which = 0; which < TIMERS; which++) {
-    source = hub->sources[signal_of(which)];
-    result |= source != NULL && uvsig__source_has(source, &t->watcher);
+    source = hub->sources[signals[which]];
+    if (is_owner(which, t) ||
+        (source != NULL && uvsig__source_has(source, &t->watcher)))
+      return true;
   }
-  return result;
+  return false;
 }
 
 int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which) {
@@ -387,7 +376,7 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
   was_active = uvsig_watcher_is_active(&t->watcher);
   if (!was_active)
     err = uvsig__watcher_start(
-        &t->watcher, on_signal, signal_of(t->which), UVSIG__TIMER);
+        &t->watcher, on_signal, signals[t->which], UVSIG__TIMER);
   if (err == 0)
     err = run(t, value);
   if (err == 0) {
@@ -412,7 +401,7 @@ int uvsig_itimer_stop(uvsig_itimer_t* t) {
     return 0;
   err = uvsig__hub_of(t->sig, &hub);
   /* A timer that goes on must keep its watcher. */
-  if (err == 0 && owns(t))
+  if (err == 0 && is_owner(t->which, t))
     err = disarm(t->which, NULL);
   if (err == 0)
     stop(t);
