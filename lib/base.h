@@ -58,6 +58,7 @@ static inline uint64_t uvsig__now(void) {
 /* signum.c */
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
+size_t uvsig__filter(const sigset_t* set, sigset_t* catchable);
 
 /* clock.c */
 uint64_t uvsig__round_up(double seconds, double unit);

@@ -45,18 +45,15 @@ static void save(int signum, int level, const struct sigaction* action) {
   uvsig__synchronize_locked();
 }
 
-/* Which one our handler has next below it. */
-static int newest_level(int signum) {
-  return saved_at(signum, UVSIG__TOP) != NULL &&
-                 !atomic_load(&uvsig__shared.restored[signum])
-             ? UVSIG__TOP
-             : UVSIG__BASE;
-}
-
 /* Set the action that the handler forwards signals to, and that the last stop
- * restores. */
+ * restores: the newest. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  save(signum, newest_level(signum), action);
+  const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
+
+  save(signum,
+       top != NULL && top == uvsig__find_saved(signum, 0) ? UVSIG__TOP
+                                                          : UVSIG__BASE,
+       action);
 }
 
 /* The same for each saved action that is `from`. */

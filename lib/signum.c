@@ -18,3 +18,19 @@ bool uvsig__is_valid(int signum) {
 bool uvsig__is_catchable(int signum) {
   return uvsig__is_valid(signum) && signum != SIGKILL && signum != SIGSTOP;
 }
+
+/* Set `*catchable` to the signals of `set` that can be caught. Not libc's own
+ * numbers: to take those would take a thread's cancellation from libc. Returns
+ * how many there are. */
+size_t uvsig__filter(const sigset_t* set, sigset_t* catchable) {
+  size_t count = 0;
+  int signum;
+
+  sigemptyset(catchable);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (uvsig__is_catchable(signum) && sigismember(set, signum) == 1) {
+      sigaddset(catchable, signum);
+      count++;
+    }
+  return count;
+}

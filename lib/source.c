@@ -189,27 +189,35 @@ void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
 /* Make the source ready for one more watcher, which will be notified of what
  * comes later than `*since`. The only step of a start that can fail. */
 int uvsig__source_prepare(struct uvsig__source* source,
-                          unsigned flags,
+                          uvsig_watcher_t* w,
                           uint64_t* since) {
+  bool is_shared = shares(source, w->flags);
   int err;
 
-  if (shares(source, flags) && !source->is_shared) {
+  if (is_shared && !source->is_shared) {
     err = uvsig__share_open(source);
     if (err != 0)
       return err;
     source->is_shared = true;
   }
-  require(source, flags, 1);
+  require(source, w->flags, 1);
   /* Before the signal can come: the first to come is this watcher's. */
+  if (w->handler != NULL)
+    atomic_store(&source->sub.hooked, w);
   *since = uvsig__source_settled(source) + uvsig__source_pending(source);
-  if (source->is_subscribed)
-    /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
-    err = shares(source, flags) ? uvsig__reinstall(source->sub.signum) : 0;
-  else
+  if (!source->is_subscribed)
     err = uvsig__source_subscribe(source);
+  else
+    /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
+    err = is_shared ? uvsig__reinstall(source->sub.signum) : 0;
   if (err == 0)
     return 0;
-  require(source, flags, -1);
+  /* Its handler must not be called, nor be running. */
+  if (w->handler != NULL) {
+    atomic_store(&source->sub.hooked, NULL);
+    uvsig__synchronize();
+  }
+  require(source, w->flags, -1);
   if (source->first == NULL)
     stop_sharing(source);
   return err;

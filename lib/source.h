@@ -110,7 +110,7 @@ bool uvsig__source_wants_mask(const struct uvsig__source* source);
 bool uvsig__source_has(const struct uvsig__source* source,
                        const uvsig_watcher_t* w);
 int uvsig__source_prepare(struct uvsig__source* source,
-                          unsigned flags,
+                          uvsig_watcher_t* w,
                           uint64_t* since);
 void uvsig__source_add(struct uvsig__source* source,
                        uvsig_watcher_t* w,

@@ -131,22 +131,13 @@ void uvsig__cancel_waits(struct uvsig__hub* hub) {
     end_wait(hub->waits, UV_ECANCELED, NULL);
 }
 
-static size_t count_catchable(const sigset_t* set) {
-  size_t count = 0;
-  int signum;
-
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    count += uvsig__is_catchable(signum) && sigismember(set, signum) == 1;
-  return count;
-}
-
 static int start_watchers(struct uvsig__wait* wait, const sigset_t* set) {
   uvsig_watcher_t* w;
   int signum;
   int err;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    if (!uvsig__is_catchable(signum) || sigismember(set, signum) != 1)
+    if (sigismember(set, signum) != 1)
       continue;
     w = &wait->watchers[wait->size];
     err = uvsig_watcher_init(wait->hub->sig, w);
@@ -185,6 +176,7 @@ int uvsig_wait_start(uvsig_t* sig,
                      uvsig_wait_cb cb) {
   struct uvsig__hub* hub;
   struct uvsig__wait* wait;
+  sigset_t catchable;
   uint64_t deadline;
   size_t size;
   int err;
@@ -196,7 +188,7 @@ int uvsig_wait_start(uvsig_t* sig,
     err = uvsig__deadline_after(seconds, &deadline);
   if (err != 0)
     return err;
-  size = count_catchable(set);
+  size = uvsig__filter(set, &catchable);
   if (size == 0 && deadline == UVSIG__NEVER)
     return UV_EINVAL;
   if (is_waiting(hub, req))
@@ -212,7 +204,7 @@ int uvsig_wait_start(uvsig_t* sig,
   wait->hub = hub;
   wait->deadline = deadline;
   wait->status = UV_ETIMEDOUT;
-  err = start_watchers(wait, set);
+  err = start_watchers(wait, &catchable);
   if (err != 0) {
     stop_watchers(wait);
     free(wait);

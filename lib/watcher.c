@@ -33,12 +33,6 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
   return 0;
 }
 
-/* The start has failed: its handler must not be called, nor be running. */
-static void unhook(struct uvsig__source* source) {
-  atomic_store(&source->sub.hooked, NULL);
-  uvsig__synchronize();
-}
-
 /* `kind` is UVSIG__ONESHOT, or UVSIG__WAIT or UVSIG__TIMER, or 0. */
 int uvsig__watcher_start(uvsig_watcher_t* w,
                          uvsig_watcher_cb cb,
@@ -65,15 +59,9 @@ int uvsig__watcher_start(uvsig_watcher_t* w,
       return UV_ENOMEM;
     if (w->handler != NULL && atomic_load(&source->sub.hooked) != NULL)
       return UV_EBUSY;
-    /* Before the first signal can come. */
-    if (w->handler != NULL)
-      atomic_store(&source->sub.hooked, w);
-    err = uvsig__source_prepare(source, w->flags, &since);
-    if (err != 0) {
-      if (w->handler != NULL)
-        unhook(source);
+    err = uvsig__source_prepare(source, w, &since);
+    if (err != 0)
       return err;
-    }
     if (old != NULL)
       uvsig__source_stop(old, w);
     uvsig__source_add(source, w, since, kind);

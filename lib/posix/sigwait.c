@@ -38,22 +38,6 @@ int uvsig__take_signal(const sigset_t* set,
 }
 #endif
 
-/* Set `*usable` to what can be waited for in `set`. Not libc's own numbers: the
- * library would take a thread's cancellation from libc. And not SIGKILL and
- * SIGSTOP, which cannot be taken. Returns whether there is any. */
-static bool sift(const sigset_t* set, sigset_t* usable) {
-  bool any = false;
-  int signum;
-
-  sigemptyset(usable);
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (uvsig__is_catchable(signum) && sigismember(set, signum) == 1) {
-      sigaddset(usable, signum);
-      any = true;
-    }
-  return any;
-}
-
 int uvsig_sigwait(const sigset_t* set, int* signum) {
   uvsig_info_t info;
   int err;
@@ -83,7 +67,7 @@ int uvsig_sigtimedwait(const sigset_t* set,
   err = uvsig__deadline_after(seconds, &deadline);
   if (err != 0)
     return err;
-  if (!sift(set, &usable) && deadline == UVSIG__NEVER)
+  if (uvsig__filter(set, &usable) == 0 && deadline == UVSIG__NEVER)
     return UV_EINVAL;
   err = uvsig__take_signal(&usable, &taken, deadline);
   if (err == 0 && info != NULL)
