@@ -116,12 +116,6 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   return calls;
 }
 
-/* How many signals have been taken from the pipe or the counter, and are not
- * delivered. */
-unsigned long uvsig__source_taken(const struct uvsig__source* source) {
-  return source->account.singles + source->account.taken;
-}
-
 /* Deliver as much of what has been taken as one callback may stand for, or,
  * with `is_whole`, all. The rest stays where a nested flush finds it. */
 int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole) {

@@ -20,7 +20,7 @@ static bool is_carried(struct uvsig__source* source) {
   /* In this order: a signal is counted as caught before it is counted as not
    * carried, so that this cannot come out below the truth. */
   unsigned long overflow =
-      source->account.singles + source->account.taken +
+      uvsig__source_taken(source) +
       atomic_load_explicit(&source->sub.overflow, memory_order_acquire);
 
   return (long) (uvsig__source_pending(source) - overflow) > 0;

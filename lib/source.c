@@ -31,6 +31,12 @@ unsigned long uvsig__source_pending(const struct uvsig__source* source) {
   return caught - (unsigned long) uvsig__source_settled(source);
 }
 
+/* How many signals have been taken from the pipe or the counter, and are not
+ * delivered. */
+unsigned long uvsig__source_taken(const struct uvsig__source* source) {
+  return source->account.singles + source->account.taken;
+}
+
 /* Take the next `pending` signals, whose handlers have left, without reading
  * the pipe: what is not in the counter has a byte there, which is skipped when
  * it is read. Handlers may catch more meanwhile, and raise the counter for
@@ -39,15 +45,15 @@ unsigned long uvsig__source_pending(const struct uvsig__source* source) {
  * that the counter has no more. */
 void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending) {
-  unsigned long counted;
+  unsigned long taken;
 
   /* Acquire: as take_counters() of dispatch.c. */
   source->account.taken +=
       atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_acquire);
-  counted = source->account.singles + source->account.taken;
-  if (counted < pending) {
-    source->account.stale += pending - counted;
-    source->account.singles += pending - counted;
+  taken = uvsig__source_taken(source);
+  if (taken < pending) {
+    source->account.stale += pending - taken;
+    source->account.singles += pending - taken;
   }
 }
 

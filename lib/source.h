@@ -102,6 +102,7 @@ void uvsig__senders_clear(struct uvsig__source* source);
 struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum);
 uint64_t uvsig__source_settled(const struct uvsig__source* source);
 unsigned long uvsig__source_pending(const struct uvsig__source* source);
+unsigned long uvsig__source_taken(const struct uvsig__source* source);
 void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending);
 bool uvsig__source_has_other(const struct uvsig__source* source,
@@ -125,7 +126,6 @@ void uvsig__source_require(const struct uvsig__source* source, int change);
 
 /* deliver.c */
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
-unsigned long uvsig__source_taken(const struct uvsig__source* source);
 int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole);
 int uvsig__source_resume(struct uvsig__source* source);
 

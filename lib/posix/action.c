@@ -20,43 +20,34 @@ static int classify(int signum, const struct sigaction* action) {
   return UVSIG_FOREIGN;
 }
 
-int uvsig_getsignal(int signum) {
-  struct sigaction current;
-  int result;
-
-  if (!uvsig__is_valid(signum))
-    return UV_EINVAL;
-  result = uvsig__prepare_for_forks();
-  if (result != 0)
-    return result;
-  uvsig__lock();
-  if (sigaction(signum, NULL, &current) != 0)
-    result = UVSIG__ERR(errno);
-  else
-    result = classify(signum, &current);
-  uvsig__unlock();
-  return result;
-}
-
-static int set_action(int signum, void (*handler)(int)) {
-  struct sigaction action = uvsig__simple_action(handler);
+/* Tell what a signal does, and set `action`, unless it is NULL. */
+static int change_action(int signum, const struct sigaction* action) {
   struct sigaction previous;
   int result;
 
-  if (!uvsig__is_catchable(signum))
-    return UV_EINVAL;
   result = uvsig__prepare_for_forks();
   if (result != 0)
     return result;
   uvsig__lock();
-  if (uvsig__is_watched(signum))
+  if (action != NULL && uvsig__is_watched(signum))
     result = UV_EBUSY;
-  else if (sigaction(signum, &action, &previous) != 0)
+  else if (sigaction(signum, action, &previous) != 0)
     result = UVSIG__ERR(errno);
   else
     result = classify(signum, &previous);
   uvsig__unlock();
   return result;
+}
+
+int uvsig_getsignal(int signum) {
+  return uvsig__is_valid(signum) ? change_action(signum, NULL) : UV_EINVAL;
+}
+
+static int set_action(int signum, void (*handler)(int)) {
+  struct sigaction action = uvsig__simple_action(handler);
+
+  return uvsig__is_catchable(signum) ? change_action(signum, &action)
+                                     : UV_EINVAL;
 }
 
 int uvsig_ignore(int signum) {

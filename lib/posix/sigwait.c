@@ -14,16 +14,14 @@
 int uvsig__take_signal(const sigset_t* set,
                        siginfo_t* info,
                        uint64_t deadline) {
-  struct timespec left = {0, 0};
+  struct timespec left;
   uint64_t now = uvsig__now();
+  uint64_t ns;
 
   for (;;) {
-    left.tv_sec = 0;
-    left.tv_nsec = 0;
-    if (now < deadline) {
-      left.tv_sec = (time_t) ((deadline - now) / UVSIG__SECOND);
-      left.tv_nsec = (long) ((deadline - now) % UVSIG__SECOND);
-    }
+    ns = now < deadline ? deadline - now : 0;
+    left.tv_sec = (time_t) (ns / UVSIG__SECOND);
+    left.tv_nsec = (long) (ns % UVSIG__SECOND);
     if (sigtimedwait(set, info, deadline == UVSIG__NEVER ? NULL : &left) > 0)
       return 0;
     /* EINTR, which NetBSD calls ECANCELED: a handler ran, of a signal that is
