@@ -81,14 +81,10 @@ int uvsig__share_open(struct uvsig__source* source) {
   int signum = source->sub.signum;
   struct sigaction before;
   struct sigaction after;
-  struct sigaction first;
   int err;
 
   uvsig__lock();
   err = get_action(signum, &before);
-  first = before;
-  if (err == 0 && uvsig__is_ours(&before))
-    first = uvsig__get_previous(signum);
   if (err == 0)
     err = start_handle(source);
   if (err == 0) {
@@ -99,9 +95,10 @@ int uvsig__share_open(struct uvsig__source* source) {
       note_libuvs(&after);
     if (!uvsig__is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
-      found[signum] = first;
+      found[signum] = before;
       has_found[signum] = true;
       if (uvsig__is_ours(&before)) {
+        found[signum] = uvsig__get_previous(signum);
         uvsig__set_previous(signum, &after);
         /* Refused: a start installs it again, and says so then. */
         sigaction(signum, &before, NULL);
