@@ -79,6 +79,10 @@ static void exit_beside_a_reader(unsigned ms) {
   CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
 }
 
+static void skip_where_threads_are_lost(void) {
+  skip_under_valgrind("what a thread has at the end is lost memory");
+}
+
 static void a_thread_that_reads_standard_input_does_not_keep_exit(void) {
   int status;
 
@@ -93,10 +97,6 @@ static void a_thread_that_reads_standard_input_does_not_keep_exit(void) {
 
 static void work_for_ever(uv_work_t* work) {
   sleep_for_ever(work);
-}
-
-static void skip_where_threads_are_lost(void) {
-  skip_under_valgrind("what a thread has at the end is lost memory");
 }
 
 static void exit_beside_a_job(void) {
