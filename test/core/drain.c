@@ -26,17 +26,40 @@ static void count_previous(int signum) {
   atomic_fetch_add(&previous, 1);
 }
 
-static void open_one(void) {
+static void open_with(const uvsig_options_t* options) {
   install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
+  fixture_open(&f, options);
   recorder_init(&a, &f.sig);
   recorder_init(&b, &f.sig);
   recorder_init(&c, &f.sig);
+}
+
+static void open_idle(void) {
+  open_with(NULL);
+}
+
+static void open_wake_only(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  open_with(&options);
+}
+
+static void open_one(void) {
+  open_idle();
   recorder_start(&a, SIGUSR1);
 }
 
 static void drain(struct recorder* r) {
   CHECK_EQ(uvsig_watcher_drain(&r->w), 0);
+}
+
+/* Drain `a` with so many signals pending. Its callback does `then`. */
+static void drain_a_with(unsigned pending, void (*then)(struct recorder* r)) {
+  raise_times(SIGUSR1, pending);
+  a.then = then;
+  drain(&a);
 }
 
 /* No byte and no counter that is left over passes for a later signal. */
@@ -51,6 +74,12 @@ static void close_working(void) {
   CHECK_EQ(last.signals, 3);
   CHECK_EQ(uvsig_watcher_stop(&last.w), 0);
   fixture_close(&f);
+}
+
+/* The same, where so many signals have been caught before. */
+static void close_told(unsigned delivered, unsigned discarded) {
+  check_books(&f.sig, SIGUSR1, delivered, discarded);
+  close_working();
 }
 
 /* --- A thread that raises meanwhile -------------------------------------------- */
@@ -79,9 +108,9 @@ static void* raise_in_bursts(void* unused) {
 
 /* `n` rounds of a burst against `drain_all`. Both begin at once, and sometimes
  * it waits until so many of the burst have been raised. */
-static void run_rounds(void (*start_all)(void),
-                       void (*drain_all)(void),
-                       void (*check)(void)) {
+static void race(void (*start_all)(void),
+                 void (*drain_all)(void),
+                 void (*check)(void)) {
   unsigned n = scaled(3000);
   unsigned long before;
   pthread_t thread;
@@ -110,6 +139,7 @@ static void run_rounds(void (*start_all)(void),
          atomic_load(&sent),
          a.signals,
          atomic_load(&previous));
+  fixture_close(&f);
 }
 
 static void start_a(void) {
@@ -125,24 +155,14 @@ static void check_sum_of_a(void) {
   check_books(&f.sig, SIGUSR1, a.signals, 0);
 }
 
-static void race(const uvsig_options_t* options) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, options);
-  recorder_init(&a, &f.sig);
-  run_rounds(start_a, drain_a, check_sum_of_a);
-  fixture_close(&f);
-}
-
 static void in_a_race_each_signal_is_told_or_has_the_previous_action(void) {
-  race(NULL);
+  open_idle();
+  race(start_a, drain_a, check_sum_of_a);
 }
 
 static void in_a_race_in_wake_only_mode_too(void) {
-  uvsig_options_t options;
-
-  uvsig_options_init(&options);
-  options.mode = UVSIG_MODE_WAKE_ONLY;
-  race(&options);
+  open_wake_only();
+  race(start_a, drain_a, check_sum_of_a);
 }
 
 static void start_a_oneshot(void) {
@@ -150,11 +170,8 @@ static void start_a_oneshot(void) {
 }
 
 static void in_a_race_a_oneshot_too(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
-  run_rounds(start_a_oneshot, drain_a, check_sum_of_a);
-  fixture_close(&f);
+  open_idle();
+  race(start_a_oneshot, drain_a, check_sum_of_a);
 }
 
 static void check_chained(void) {
@@ -163,12 +180,9 @@ static void check_chained(void) {
 }
 
 static void in_a_race_with_chain_each_has_the_previous_action_once(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
-  run_rounds(start_a, drain_a, check_chained);
-  fixture_close(&f);
+  race(start_a, drain_a, check_chained);
 }
 
 static void start_both(void) {
@@ -190,22 +204,15 @@ static void check_sum_of_b(void) {
 }
 
 static void in_a_race_of_two_watchers_the_last_one_is_told_the_rest(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
-  recorder_init(&b, &f.sig);
-  run_rounds(start_both, drain_both, check_sum_of_b);
-  fixture_close(&f);
+  open_idle();
+  race(start_both, drain_both, check_sum_of_b);
 }
 
 static void in_a_race_of_two_loops_the_last_one_is_told_the_rest(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
+  open_idle();
   fixture_open(&g, NULL);
-  recorder_init(&a, &f.sig);
   recorder_init(&b, &g.sig);
-  run_rounds(start_both, drain_both, check_sum_of_b);
-  fixture_close(&f);
+  race(start_both, drain_both, check_sum_of_b);
   fixture_close(&g);
 }
 
@@ -227,19 +234,15 @@ static void run_until_drained(void) {
 }
 
 static void in_a_race_in_its_own_callback_too(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
-  run_rounds(start_fresh_a, run_until_drained, check_sum_of_a);
-  fixture_close(&f);
+  open_idle();
+  race(start_fresh_a, run_until_drained, check_sum_of_a);
 }
 
 /* --- What it does, step by step ------------------------------------------------ */
 
 static void what_is_pending_is_told_one_by_one_and_later_ones_are_not(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  drain(&a);
+  drain_a_with(3, NULL);
   CHECK_EQ(a.calls, 3);
   CHECK_EQ(a.largest, 1);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
@@ -280,8 +283,7 @@ static void each_is_told_with_its_sender_and_value(void) {
   if (under_thread_sanitizer())
     skip_test("of several of a number it keeps one");
   skip_under_valgrind("it delivers late what sigqueue() sends");
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   CHECK_EQ(uvsig_watcher_start(&a.w, keep_value, SIGRTMIN), 0);
   for (i = 0; i < 5; i++)
     CHECK_EQ(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i}), 0);
@@ -333,19 +335,9 @@ static void a_full_buffer_is_told_and_warned_of_once_and_others_wait(void) {
   fixture_close(&f);
 }
 
-static void open_wake_only(void) {
-  uvsig_options_t options;
-
-  uvsig_options_init(&options);
-  options.mode = UVSIG_MODE_WAKE_ONLY;
-  fixture_open(&f, &options);
-  recorder_init(&a, &f.sig);
-  recorder_init(&b, &f.sig);
-  recorder_start(&a, SIGUSR2);
-}
-
 static void in_wake_only_mode_one_callback_stands_for_all(void) {
   open_wake_only();
+  recorder_start(&a, SIGUSR2);
   raise_times(SIGUSR2, 5);
   drain(&a);
   CHECK_EQ(a.calls, 1);
@@ -362,8 +354,8 @@ static void raise_usr1_and_drain_a(struct recorder* r) {
 
 static void in_wake_only_mode_another_signals_bell_is_not_lost(void) {
   open_wake_only();
+  recorder_start(&a, SIGUSR2);
   recorder_start(&b, SIGUSR1);
-  recorder_init(&c, &f.sig);
   recorder_start(&c, SIGTERM); /* after both in the order of signals */
   c.then = raise_usr1_and_drain_a;
   raise_times(SIGUSR2, 2);
@@ -385,9 +377,7 @@ static void an_ignored_signal_is_ignored_again_before_the_first_callback(void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
-  a.then = expect_ignored;
-  raise_times(SIGUSR1, 2);
-  drain(&a);
+  drain_a_with(2, expect_ignored);
   CHECK_EQ(a.calls, 2);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
   fixture_close(&f);
@@ -400,8 +390,7 @@ static void raise_term(struct recorder* r) {
 }
 
 static void drain_and_die(void) {
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   recorder_start(&a, SIGTERM);
   a.then = raise_term;
   raise(SIGTERM);
@@ -421,14 +410,10 @@ static void raise_once(struct recorder* r) {
 }
 
 static void a_shared_signal_is_not_swallowed_while_callbacks_run(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
   recorder_start(&a, SIGUSR1);
-  raise_times(SIGUSR1, 2);
-  a.then = raise_once;
-  drain(&a);
+  drain_a_with(2, raise_once);
   CHECK_EQ(a.calls, 2);
   CHECK_EQ(atomic_load(&previous), 1);
   CHECK(action_of(SIGUSR1).sa_handler == count_previous);
@@ -446,15 +431,12 @@ static void on_uv_signal(uv_signal_t* handle, int signum) {
 static void a_shared_signal_is_libuvs_while_callbacks_run(void) {
   uv_signal_t handle;
 
-  fixture_open(&f, NULL);
+  open_idle();
   CHECK_EQ(uv_signal_init(&f.loop, &handle), 0);
   CHECK_EQ(uv_signal_start(&handle, on_uv_signal, SIGUSR1), 0);
-  recorder_init(&a, &f.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
   recorder_start(&a, SIGUSR1);
-  raise_times(SIGUSR1, 2);
-  a.then = raise_once;
-  drain(&a);
+  drain_a_with(2, raise_once);
   CHECK_EQ(a.calls, 2);
   run_until(&f.loop, &uv_calls, 3);
   uv_close((uv_handle_t*) &handle, NULL);
@@ -462,10 +444,8 @@ static void a_shared_signal_is_libuvs_while_callbacks_run(void) {
 }
 
 static void a_chain_ends_before_the_callbacks_run(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
+  open_idle();
   fixture_open(&g, NULL);
-  recorder_init(&a, &f.sig);
   recorder_init(&b, &g.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
   recorder_start(&a, SIGUSR1);
@@ -507,8 +487,7 @@ static void a_child_of_uv_spawn_is_noticed_after_a_drain_of_sigchld(void) {
   uv_process_t process;
 
   install_handler(SIGCHLD, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   recorder_start(&a, SIGCHLD);
   raise(SIGCHLD);
   options.file = file;
@@ -534,9 +513,7 @@ static void a_mask_that_start_opened_is_closed_before_the_callbacks(void) {
   CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
   open_one();
   CHECK(!is_blocked(SIGUSR1));
-  raise_times(SIGUSR1, 2);
-  a.then = expect_blocked;
-  drain(&a);
+  drain_a_with(2, expect_blocked);
   CHECK_EQ(a.calls, 2);
   CHECK(is_blocked(SIGUSR1));
   close_working();
@@ -545,10 +522,8 @@ static void a_mask_that_start_opened_is_closed_before_the_callbacks(void) {
 static void with_keep_mask_what_is_blocked_has_the_previous_action(void) {
   sigset_t set = set_of(SIGUSR1);
 
-  install_handler(SIGUSR1, count_previous);
   CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_KEEP_MASK), 0);
   recorder_start(&a, SIGUSR1);
   raise(SIGUSR1);
@@ -571,14 +546,10 @@ static void in_handler(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
 
 static void its_function_in_the_handler_is_not_called_from_the_callbacks_on(
     void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   CHECK_EQ(uvsig_watcher_set_handler(&a.w, in_handler), 0);
   recorder_start(&a, SIGUSR1);
-  raise_times(SIGUSR1, 2);
-  a.then = raise_once;
-  drain(&a);
+  drain_a_with(2, raise_once);
   CHECK_EQ(a.calls, 2);
   CHECK_EQ(atomic_load(&handler_calls), 2);
   CHECK_EQ(atomic_load(&previous), 1);
@@ -595,18 +566,13 @@ static void expect_stopped(struct recorder* r) {
 }
 
 static void a_oneshot_is_told_once_of_all_and_is_stopped_then(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   recorder_start_oneshot(&a, SIGUSR1);
-  raise_times(SIGUSR1, 3);
-  a.then = expect_stopped;
-  drain(&a);
+  drain_a_with(3, expect_stopped);
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(a.signals, 3);
   CHECK_EQ(atomic_load(&previous), 1);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 static void start_oneshot_again(struct recorder* r) {
@@ -614,12 +580,9 @@ static void start_oneshot_again(struct recorder* r) {
 }
 
 static void a_oneshot_started_again_in_its_callback_stays_started(void) {
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
+  open_idle();
   recorder_start_oneshot(&a, SIGUSR1);
-  raise_times(SIGUSR1, 3);
-  a.then = start_oneshot_again;
-  drain(&a);
+  drain_a_with(3, start_oneshot_again);
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 1);
   a.then = NULL;
@@ -630,10 +593,7 @@ static void a_oneshot_started_again_in_its_callback_stays_started(void) {
 }
 
 static void a_oneshot_is_told_what_later_watchers_are_not(void) {
-  install_handler(SIGUSR1, count_previous);
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
-  recorder_init(&b, &f.sig);
+  open_idle();
   recorder_start_oneshot(&a, SIGUSR1);
   raise_times(SIGUSR1, 3);
   recorder_start(&b, SIGUSR1);
@@ -651,7 +611,6 @@ static void a_oneshot_is_told_what_later_watchers_are_not(void) {
 static void other_watchers_are_told_with_it_and_go_on(void) {
   open_one();
   recorder_start(&b, SIGUSR1);
-  recorder_init(&c, &f.sig);
   recorder_start(&c, SIGUSR2);
   raise_times(SIGUSR1, 3);
   raise(SIGUSR2);
@@ -697,8 +656,7 @@ static void in_its_own_callback_it_is_told_the_rest_before_the_return(void) {
   run_until(&f.loop, &a.calls, 3);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 static void drain_b(struct recorder* r) {
@@ -738,21 +696,18 @@ static void so_it_is_where_it_has_become_the_last_one(void) {
   run_until(&f.loop, &b.calls, 3);
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(atomic_load(&previous), 1);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 static void in_a_oneshots_callback_another_watcher_is_drained(void) {
-  open_one();
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  open_idle();
   recorder_start_oneshot(&a, SIGUSR1);
   recorder_start(&b, SIGUSR1);
   raise_times(SIGUSR1, 3);
   a.then = drain_b;
   run_until(&f.loop, &b.calls, 3);
   CHECK_EQ(a.calls, 1);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
@@ -774,8 +729,7 @@ static void in_a_waits_callback_it_is_the_last_one(void) {
   raise_times(SIGUSR1, 3);
   run_until(&f.loop, &a.calls, 2);
   CHECK_EQ(atomic_load(&previous), 1);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 /* --- What callbacks may do ------------------------------------------------------- */
@@ -786,49 +740,40 @@ static void stop_it(struct recorder* r) {
 
 static void a_callback_that_stops_it_ends_the_drain(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = stop_it;
-  drain(&a);
+  drain_a_with(3, stop_it);
   CHECK_EQ(a.calls, 1);
-  check_books(&f.sig, SIGUSR1, 1, 2);
-  close_working();
+  close_told(1, 2);
 }
-
-static struct recorder* heap;
 
 static void free_it(struct recorder* r) {
   CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
   free(r);
 }
 
-static void a_callback_may_free_it(void) {
-  open_one();
-  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  heap = malloc(sizeof(*heap));
+static void drain_one_that_frees_itself(void) {
+  struct recorder* heap = malloc(sizeof(*heap));
+
   CHECK(heap != NULL);
   recorder_init(heap, &f.sig);
   recorder_start(heap, SIGUSR1);
   heap->then = free_it;
   raise_times(SIGUSR1, 3);
   drain(heap);
-  check_books(&f.sig, SIGUSR1, 1, 2);
-  close_working();
+}
+
+static void a_callback_may_free_it(void) {
+  open_idle();
+  drain_one_that_frees_itself();
+  close_told(1, 2);
 }
 
 static void so_it_may_beside_other_watchers(void) {
   open_one();
-  heap = malloc(sizeof(*heap));
-  CHECK(heap != NULL);
-  recorder_init(heap, &f.sig);
-  recorder_start(heap, SIGUSR1);
-  heap->then = free_it;
-  raise_times(SIGUSR1, 3);
-  drain(heap);
+  drain_one_that_frees_itself();
   CHECK_EQ(a.calls, 3);
   drain(&a);
   CHECK_EQ(a.calls, 3);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 /* Its memory is that of another watcher at once. */
@@ -840,9 +785,7 @@ static void make_it_new(struct recorder* r) {
 
 static void a_watcher_started_at_the_same_address_is_another_one(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = make_it_new;
-  drain(&a);
+  drain_a_with(3, make_it_new);
   CHECK_EQ(a.calls, 0);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 1);
   check_books(&f.sig, SIGUSR1, 1, 2);
@@ -855,9 +798,7 @@ static void a_watcher_started_at_the_same_address_is_another_one(void) {
 static void so_it_is_beside_other_watchers(void) {
   open_one();
   recorder_start(&b, SIGUSR1);
-  raise_times(SIGUSR1, 3);
-  a.then = make_it_new;
-  drain(&a);
+  drain_a_with(3, make_it_new);
   CHECK_EQ(a.calls, 0);
   CHECK_EQ(b.calls, 3);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 1);
@@ -873,9 +814,7 @@ static void start_on_usr2(struct recorder* r) {
 
 static void a_callback_that_has_it_watch_another_signal_ends_the_drain(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = start_on_usr2;
-  drain(&a);
+  drain_a_with(3, start_on_usr2);
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(a.w.signum, SIGUSR2);
   a.then = NULL;
@@ -891,9 +830,7 @@ static void start_same(struct recorder* r) {
 
 static void a_start_for_the_same_signal_changes_the_callback_alone(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = start_same;
-  drain(&a);
+  drain_a_with(3, start_same);
   CHECK_EQ(a.calls, 3);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
   close_working();
@@ -907,9 +844,7 @@ static void start_b_and_raise(struct recorder* r) {
 
 static void a_watcher_that_a_callback_starts_is_told_of_what_is_later(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = start_b_and_raise;
-  drain(&a);
+  drain_a_with(3, start_b_and_raise);
   CHECK_EQ(a.calls, 3);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
   CHECK_EQ(b.calls, 0);
@@ -931,9 +866,7 @@ static void start_b_raise_and_flush(struct recorder* r) {
 
 static void so_it_is_where_the_callback_flushes(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = start_b_raise_and_flush;
-  drain(&a);
+  drain_a_with(3, start_b_raise_and_flush);
   /* It was still started, and told of the two, too. */
   CHECK_EQ(a.signals, 5);
   CHECK_EQ(b.signals, 2);
@@ -951,9 +884,7 @@ static void start_and_stop_b(struct recorder* r) {
 
 static void where_it_is_the_last_one_again_it_is_told_that_too(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = start_and_stop_b;
-  drain(&a);
+  drain_a_with(3, start_and_stop_b);
   CHECK_EQ(a.calls, 5);
   CHECK_EQ(b.calls, 0);
   check_books(&f.sig, SIGUSR1, 5, 0);
@@ -971,9 +902,7 @@ static void stop_b_and_raise(struct recorder* r) {
 static void where_a_callback_makes_it_the_last_one_none_is_discarded(void) {
   open_one();
   recorder_start(&b, SIGUSR1);
-  raise_times(SIGUSR1, 2);
-  a.then = stop_b_and_raise;
-  drain(&a);
+  drain_a_with(2, stop_b_and_raise);
   CHECK_EQ(a.calls, 3);
   CHECK_EQ(b.calls, 0);
   check_books(&f.sig, SIGUSR1, 3, 0);
@@ -989,9 +918,7 @@ static void start_b_and_stop_it(struct recorder* r) {
 
 static void a_watcher_in_its_place_is_not_told_of_the_rest(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = start_b_and_stop_it;
-  drain(&a);
+  drain_a_with(3, start_b_and_stop_it);
   CHECK_EQ(a.calls, 1);
   check_books(&f.sig, SIGUSR1, 1, 2);
   raise(SIGUSR1);
@@ -1012,12 +939,9 @@ static void drain_again(struct recorder* r) {
 
 static void a_drain_in_a_drain_tells_the_rest(void) {
   open_one();
-  raise_times(SIGUSR1, 5);
-  a.then = drain_again;
-  drain(&a);
+  drain_a_with(5, drain_again);
   CHECK_EQ(a.calls, 5);
-  check_books(&f.sig, SIGUSR1, 5, 0);
-  close_working();
+  close_told(5, 0);
 }
 
 static void drain_other(struct recorder* r) {
@@ -1036,8 +960,7 @@ static void two_watchers_drain_each_other(void) {
   drain(&a);
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
   CHECK_EQ(uvsig_watcher_is_active(&b.w), 0);
-  check_books(&f.sig, SIGUSR1, 4, 0);
-  close_working();
+  close_told(4, 0);
 }
 
 static void flush_once(struct recorder* r) {
@@ -1047,13 +970,10 @@ static void flush_once(struct recorder* r) {
 
 static void a_flush_in_a_drain_tells_the_rest_one_by_one(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = flush_once;
-  drain(&a);
+  drain_a_with(3, flush_once);
   CHECK_EQ(a.calls, 3);
   CHECK_EQ(a.largest, 1);
-  check_books(&f.sig, SIGUSR1, 3, 0);
-  close_working();
+  close_told(3, 0);
 }
 
 static void pause_once(struct recorder* r) {
@@ -1063,9 +983,7 @@ static void pause_once(struct recorder* r) {
 
 static void a_pause_in_a_drain_does_not_sleep(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = pause_once;
-  drain(&a);
+  drain_a_with(3, pause_once);
   CHECK_EQ(a.calls, 3);
   close_working();
 }
@@ -1078,9 +996,7 @@ static void close_sig(struct recorder* r) {
 
 static void a_callback_may_close_the_uvsig_t(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = close_sig;
-  drain(&a);
+  drain_a_with(3, close_sig);
   CHECK_EQ(a.calls, 1);
   CHECK(action_of(SIGUSR1).sa_handler == count_previous);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
@@ -1099,12 +1015,9 @@ static void start_wait(struct recorder* r) {
 
 static void a_wait_that_a_callback_starts_takes_one(void) {
   open_one();
-  raise_times(SIGUSR1, 4);
-  a.then = start_wait;
-  drain(&a);
+  drain_a_with(4, start_wait);
   CHECK_EQ(a.calls, 3);
-  check_books(&f.sig, SIGUSR1, 4, 0);
-  close_working();
+  close_told(4, 0);
 }
 
 static void start_wait_and_oneshot(struct recorder* r) {
@@ -1114,13 +1027,10 @@ static void start_wait_and_oneshot(struct recorder* r) {
 
 static void so_it_does_from_a_oneshot_which_is_told_the_rest(void) {
   open_one();
-  raise_times(SIGUSR1, 5);
-  a.then = start_wait_and_oneshot;
-  drain(&a);
+  drain_a_with(5, start_wait_and_oneshot);
   CHECK_EQ(a.calls, 2);
   CHECK_EQ(a.signals, 4);
-  check_books(&f.sig, SIGUSR1, 5, 0);
-  close_working();
+  close_told(5, 0);
 }
 
 /* --- Forks, threads, errors ---------------------------------------------------- */
@@ -1151,9 +1061,7 @@ static void check_fork(unsigned long calls) {
 
 static void in_the_child_of_a_fork_in_a_callback_it_is_stopped(void) {
   open_one();
-  raise_times(SIGUSR1, 3);
-  a.then = fork_once;
-  drain(&a);
+  drain_a_with(3, fork_once);
   check_fork(3);
   CHECK(action_of(SIGUSR1).sa_handler == count_previous);
   close_working();
@@ -1162,9 +1070,7 @@ static void in_the_child_of_a_fork_in_a_callback_it_is_stopped(void) {
 static void so_it_is_beside_other_watchers_that_go_on_in_the_child(void) {
   open_one();
   recorder_start(&b, SIGUSR1);
-  raise_times(SIGUSR1, 3);
-  a.then = fork_once;
-  drain(&a);
+  drain_a_with(3, fork_once);
   check_fork(3);
   b.calls = 0;
   raise(SIGUSR1);
