@@ -241,6 +241,8 @@ static void in_a_race_in_its_own_callback_too(void) {
 /* --- What it does, step by step ------------------------------------------------ */
 
 static void what_is_pending_is_told_one_by_one_and_later_ones_are_not(void) {
+  uvsig_stats_t stats;
+
   open_one();
   drain_a_with(3, NULL);
   CHECK_EQ(a.calls, 3);
@@ -248,6 +250,8 @@ static void what_is_pending_is_told_one_by_one_and_later_ones_are_not(void) {
   CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
   CHECK_EQ(uv_loop_alive(&f.loop), 0);
   check_books(&f.sig, SIGUSR1, 3, 0);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.full_buffers, 0);
   raise_times(SIGUSR1, 2);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 3);
@@ -680,6 +684,30 @@ static void in_an_earlier_watchers_callback_it_is_told_of_that_signal_too(
   close_working();
 }
 
+static void stop_it(struct recorder* r) {
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+}
+
+static void drain_b_which_stops(struct recorder* r) {
+  r->then = NULL;
+  drain(&b);
+  CHECK_EQ(a.calls, 1);
+}
+
+/* In the delivery that the drain finishes first. */
+static void there_its_callback_may_stop_it_too(void) {
+  open_one();
+  recorder_start(&b, SIGUSR1);
+  raise_times(SIGUSR1, 3);
+  a.then = drain_b_which_stops;
+  b.then = stop_it;
+  run_until(&f.loop, &a.calls, 3);
+  CHECK_EQ(b.calls, 1);
+  check_books(&f.sig, SIGUSR1, 3, 0);
+  drain(&a);
+  close_working();
+}
+
 static void stop_a_and_drain_b(struct recorder* r) {
   r->then = NULL;
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
@@ -733,10 +761,6 @@ static void in_a_waits_callback_it_is_the_last_one(void) {
 }
 
 /* --- What callbacks may do ------------------------------------------------------- */
-
-static void stop_it(struct recorder* r) {
-  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
-}
 
 static void a_callback_that_stops_it_ends_the_drain(void) {
   open_one();
@@ -805,6 +829,25 @@ static void so_it_is_beside_other_watchers(void) {
   raise_times(SIGUSR1, 2);
   run_until(&f.loop, &a.calls, 2);
   CHECK_EQ(b.calls, 5);
+  fixture_close(&f);
+}
+
+static void make_it_a_new_oneshot(struct recorder* r) {
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+  recorder_init(r, &f.sig);
+  recorder_start_oneshot(r, SIGUSR1);
+}
+
+/* A drain of a one-shot has one callback for all. */
+static void that_one_may_be_a_oneshot_and_others_are_told_one_by_one(void) {
+  open_one();
+  recorder_start(&b, SIGUSR1);
+  drain_a_with(3, make_it_a_new_oneshot);
+  CHECK_EQ(b.calls, 3);
+  CHECK_EQ(b.largest, 1);
+  CHECK_EQ(uvsig_watcher_is_active(&a.w), 1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
   fixture_close(&f);
 }
 
@@ -1150,6 +1193,7 @@ int main(void) {
       TEST(another_loops_watchers_are_told_by_their_own),
       TEST(in_its_own_callback_it_is_told_the_rest_before_the_return),
       TEST(in_an_earlier_watchers_callback_it_is_told_of_that_signal_too),
+      TEST(there_its_callback_may_stop_it_too),
       TEST(so_it_is_where_it_has_become_the_last_one),
       TEST(in_a_oneshots_callback_another_watcher_is_drained),
       TEST(in_a_waits_callback_it_is_the_last_one),
@@ -1158,6 +1202,7 @@ int main(void) {
       TEST(so_it_may_beside_other_watchers),
       TEST(a_watcher_started_at_the_same_address_is_another_one),
       TEST(so_it_is_beside_other_watchers),
+      TEST(that_one_may_be_a_oneshot_and_others_are_told_one_by_one),
       TEST(a_callback_that_has_it_watch_another_signal_ends_the_drain),
       TEST(a_start_for_the_same_signal_changes_the_callback_alone),
       TEST(a_watcher_that_a_callback_starts_is_told_of_what_is_later),
