@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signal masks: that of the thread that starts a watcher (a launcher's blocked
- * signal reaches it, and is blocked again afterwards), what users read and
- * change, and the threads that leave signals to the loop's.
+ * signal reaches it, and is blocked again afterwards), and what users read and
+ * change.
  */
 
 #include "../lib/harness.h"
 
-#include <limits.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct fixture f, g;
 static struct recorder a, b, c;
@@ -250,116 +247,6 @@ static void sigpending_refuses_null(void) {
   CHECK_EQ(uvsig_sigpending(NULL), UV_EINVAL);
 }
 
-/* --- Threads -------------------------------------------------------------- */
-
-/* The calling thread's mask: all but what a fault raises. */
-static void check_masked(void) {
-  static const int open[] = {
-      SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGKILL, SIGSTOP};
-  sigset_t expected;
-  size_t i;
-  int signum;
-
-  CHECK_EQ(uvsig_valid_signals(&expected), 0);
-  for (i = 0; i < sizeof(open) / sizeof(*open); i++)
-    sigdelset(&expected, open[i]);
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    CHECK_EQ(is_blocked(signum), sigismember(&expected, signum) == 1);
-}
-
-static void check_own_mask(void* argument) {
-  check_masked();
-  *(unsigned long*) argument += 1;
-}
-
-static void a_created_thread_blocks_all_but_the_synchronous_signals(void) {
-  unsigned long calls = 0;
-  uv_thread_t thread;
-
-  block(SIGSEGV); /* would be inherited */
-  CHECK_EQ(uvsig_thread_create(&thread, check_own_mask, &calls), 0);
-  CHECK_EQ(uv_thread_join(&thread), 0);
-  CHECK_EQ(calls, 1);
-  /* The caller's is as it was. */
-  CHECK(is_blocked(SIGSEGV) && !is_blocked(SIGUSR1));
-}
-
-static uv_barrier_t barrier;
-
-static void wait_at_barrier(void* argument) {
-  (void) argument;
-  uv_barrier_wait(&barrier);
-}
-
-/* This thread blocks the signal: if the other one did not, it would take it. */
-static void process_signals_go_to_the_loops_thread(void) {
-  sigset_t set = set_of(SIGUSR1);
-  uv_thread_t thread;
-
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
-  recorder_start(&a, SIGUSR1);
-  CHECK_EQ(uv_barrier_init(&barrier, 2), 0);
-  CHECK_EQ(uvsig_thread_create(&thread, wait_at_barrier, NULL), 0);
-  block(SIGUSR1);
-  CHECK_EQ(kill(getpid(), SIGUSR1), 0);
-  run_idle(&f.loop);
-  CHECK_EQ(a.calls, 0); /* nobody has taken it */
-  uv_barrier_wait(&barrier);
-  CHECK_EQ(uv_thread_join(&thread), 0);
-  uv_barrier_destroy(&barrier);
-  CHECK_EQ(uvsig_pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
-  run_until(&f.loop, &a.calls, 1);
-  fixture_close(&f);
-}
-
-static void thread_create_refuses_null(void) {
-  uv_thread_t thread;
-
-  memset(&thread, 0x5a, sizeof(thread));
-  CHECK_EQ(uvsig_thread_create(NULL, check_own_mask, NULL), UV_EINVAL);
-  CHECK_EQ(uvsig_thread_create(&thread, NULL, NULL), UV_EINVAL);
-}
-
-enum { POOL = 4 }; /* libuv's default (threadpool.rst) */
-
-static unsigned long masked;
-
-static void check_pool_thread(uv_work_t* work) {
-  (void) work;
-  /* All of them are here at once, so each is another thread. */
-  uv_barrier_wait(&barrier);
-  check_masked();
-}
-
-static void on_worked(uv_work_t* work, int status) {
-  (void) work;
-  CHECK_EQ(status, 0);
-  masked++;
-}
-
-static void a_primed_pool_blocks_all_but_the_synchronous_signals(void) {
-  uv_work_t works[POOL];
-  uv_loop_t loop;
-  int i;
-
-  CHECK_EQ(unsetenv("UV_THREADPOOL_SIZE"), 0);
-  CHECK_EQ(uv_loop_init(&loop), 0);
-  CHECK_EQ(uv_barrier_init(&barrier, POOL), 0);
-  CHECK_EQ(uvsig_threadpool_prime(&loop), 0);
-  CHECK(!is_blocked(SIGUSR1));
-  for (i = 0; i < POOL; i++)
-    CHECK_EQ(uv_queue_work(&loop, &works[i], check_pool_thread, on_worked), 0);
-  run_until(&loop, &masked, POOL);
-  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
-  uv_barrier_destroy(&barrier);
-  close_loop(&loop);
-}
-
-static void threadpool_prime_refuses_null(void) {
-  CHECK_EQ(uvsig_threadpool_prime(NULL), UV_EINVAL);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(start_unblocks_and_the_last_stop_blocks_again),
@@ -377,11 +264,6 @@ int main(void) {
       TEST(sigmask_passes_over_what_is_no_signal),
       TEST(sigpending_is_empty_then_holds_what_is_blocked_and_sent),
       TEST(sigpending_refuses_null),
-      TEST(a_created_thread_blocks_all_but_the_synchronous_signals),
-      TEST(process_signals_go_to_the_loops_thread),
-      TEST(thread_create_refuses_null),
-      TEST(a_primed_pool_blocks_all_but_the_synchronous_signals),
-      TEST(threadpool_prime_refuses_null),
   };
 
   harness_init();
