@@ -108,9 +108,11 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
 
 /* Take the counters, and warn of a full buffer or a failed write. */
 static void collect_and_warn(struct uvsig__hub* hub) {
-  uint64_t total = uvsig__collect_overflow(hub);
+  /* First, and acquire: what was counted before a write failed is taken here,
+   * and what is counted later has an error of its own, or a byte. */
   int error =
-      atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_relaxed);
+      atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_acquire);
+  uint64_t total = uvsig__collect_overflow(hub);
 
   if (error != 0)
     warn(hub, total, error);

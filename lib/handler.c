@@ -70,12 +70,18 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
 }
 
 static int send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
-  int err = uvsig__write_byte(wakeup->write_fd, wakeup->is_socket, byte);
+  return uvsig__write_byte(wakeup->write_fd, wakeup->is_socket, byte);
+}
 
-  /* Relaxed: a diagnostic, which nothing else depends on. */
-  if (err != 0 && err != UV_EAGAIN)
-    atomic_store_explicit(&wakeup->error, err, memory_order_relaxed);
-  return err;
+/* Has the write failed otherwise than by a full pipe, which the loop reads? */
+static bool has_failed(int err) {
+  return err != 0 && err != UV_EAGAIN;
+}
+
+/* Have the loop look at the counters on its next turn. Release: it finds what
+ * was counted before. */
+static void note_error(struct uvsig__wakeup* wakeup, int err) {
+  atomic_store_explicit(&wakeup->error, err, memory_order_release);
 }
 
 /* Write the doorbell, once until the loop has looked. The exchange comes after
@@ -83,17 +89,22 @@ static int send_byte(struct uvsig__wakeup* wakeup, unsigned char byte) {
  * order of the two exchanges either the loop takes this one too, or this writes
  * the doorbell again. Where it finds no room the pipe is full: the loop will
  * read it, and look when it is empty. Where the write fails otherwise nothing
- * wakes the loop, so the flag is cleared, and the next signal's handler writes.
+ * wakes the loop, so the flag is cleared, and the next signal's handler writes. The
+ * error is noted after that, since the loop forgets it when it takes the
+ * counters: by then every handler that found the flag set has counted.
  * test/scripts/wakeup.pml is a model of this. Acquire and release: an exchange
- * that finds 1 is part of the release sequence that the loop acquires. */
+ * that finds 1 is part of the release sequence that the loop acquires, and that
+ * the fall does. */
 static void ring(struct uvsig__wakeup* wakeup) {
   int err;
 
   if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) != 0)
     return;
   err = send_byte(wakeup, 0);
-  if (err != 0 && err != UV_EAGAIN)
-    atomic_store_explicit(&wakeup->pending, 0, memory_order_release);
+  if (has_failed(err)) {
+    atomic_exchange_explicit(&wakeup->pending, 0, memory_order_acq_rel);
+    note_error(wakeup, err);
+  }
 }
 
 /* --- Catching and counting ------------------------------------------------ */
@@ -128,6 +139,7 @@ static void catch_signal(struct uvsig__subscription* subscription,
   /* A thread that takes it back waits for the handlers in flight. */
   uvsig_watcher_t* hooked = atomic_load(&subscription->hooked);
   unsigned long number;
+  int err = UV_EAGAIN;
 
   if (hooked != NULL)
     hooked->handler(hooked, subscription->signum, info);
@@ -139,9 +151,12 @@ static void catch_signal(struct uvsig__subscription* subscription,
   if (subscription->depth > 0)
     keep_sender(subscription, number, info);
 
-  if (!wakeup->wake_only &&
-      send_byte(wakeup, (unsigned char) subscription->signum) == 0)
+  if (!wakeup->wake_only)
+    err = send_byte(wakeup, (unsigned char) subscription->signum);
+  if (err == 0)
     return;
+  if (has_failed(err))
+    note_error(wakeup, err);
 
   /* Release: pairs with the loop's acquire when it takes the counter. */
   atomic_fetch_add_explicit(&subscription->overflow, 1, memory_order_release);

@@ -160,15 +160,18 @@ ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
 
 /* Have a byte in the pipe, so that the loop comes again. The write fails if the
  * pipe is full, which is as good, or if the program has closed its end: then no
- * SIGPIPE must come of it. */
-void uvsig__wakeup_ring(const struct uvsig__wakeup* wakeup) {
+ * SIGPIPE must come of it. Another error is noticed before the loop sleeps. */
+void uvsig__wakeup_ring(struct uvsig__wakeup* wakeup) {
   sigset_t all;
   sigset_t before;
+  int err;
 
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  uvsig__write_byte(wakeup->write_fd, wakeup->is_socket, 0);
+  err = uvsig__write_byte(wakeup->write_fd, wakeup->is_socket, 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (err != 0 && err != UV_EAGAIN)
+    atomic_store(&wakeup->error, err);
 }
 
 bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup) {

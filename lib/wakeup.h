@@ -15,7 +15,7 @@ void uvsig__wakeup_close(struct uvsig__wakeup* wakeup);
 ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
                            void* buffer,
                            size_t size);
-void uvsig__wakeup_ring(const struct uvsig__wakeup* wakeup);
+void uvsig__wakeup_ring(struct uvsig__wakeup* wakeup);
 bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup);
 
 #endif /* UVSIG_WAKEUP_H */

@@ -50,6 +50,27 @@ check "one is lost when the loop does not look once more behind its read" \
   errs wakeup -DWAKE_ONLY -DANSWER -DNO_LOOK
 check "one is lost when the rounds end without a byte" \
   errs wakeup -DWAKE_ONLY -DANSWER -DNO_AGAIN
+# A write that fails otherwise than by a full pipe.
+failing="wakeup -DSIGNALS=2 -DFAILS=1 -DOTHERS=1"
+answering="$failing -DWAKE_ONLY -DANSWER"
+check "after a doorbell that fails, a later signal has all delivered" \
+  explore $failing -DLATER
+check "so has the loop when it runs for another handle" \
+  explore $failing -DRUNS_ON
+check "in wake-only mode, a later signal has all delivered" \
+  explore $answering -DLATER
+check "in wake-only mode, so has the loop when it runs for another handle" \
+  explore $answering -DRUNS_ON
+check "none wakes the loop again when the flag does not fall" \
+  errs $answering -DLATER -DNO_FALL
+check "one is left when the error is there before the flag falls" \
+  errs $failing -DLATER -DERROR_BEFORE_FALL
+check "one is left when the error is cleared after the counters are taken" \
+  errs $failing -DRUNS_ON -DERROR_LAST
+check "one is left when the loop does not look for errors before it polls" \
+  errs $answering -DRUNS_ON -DNO_PREPARE
+check "none wakes the loop again when its own byte fails without an error" \
+  errs $answering -DLATER -DAGAIN_SILENT
 check "without the doorbell a signal is lost" errs wakeup -DNO_DOORBELL
 check "without the doorbell one is lost in wake-only mode" \
   errs wakeup -DNO_DOORBELL -DWAKE_ONLY

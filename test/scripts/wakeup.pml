@@ -7,10 +7,18 @@
  * it in wake-only mode; with OWN a handler also rings when there is something to
  * report). model.sh runs it, and with NO_DOORBELL, TAKE_FIRST, NO_EMPTY, NO_LOOK
  * and NO_AGAIN, each of which takes a step out and must lose a signal.
+ *
+ * With FAILS, that many writes fail otherwise than by a full pipe. Such a
+ * doorbell wakes nobody. Promised is then that nothing is left undelivered once
+ * another signal has come whose writes succeed (LATER), or once the loop has run
+ * for another of its handles (RUNS_ON). NO_FALL, ERROR_BEFORE_FALL, ERROR_LAST,
+ * NO_PREPARE and AGAIN_SILENT each change a step of that, and must lose one.
  */
 
 #define HANDLERS 2
-#define SIGNALS 3 /* for each handler */
+#ifndef SIGNALS
+# define SIGNALS 3 /* for each handler */
+#endif
 #define PIPE 2    /* bytes that fit */
 
 #ifndef BUDGET
@@ -22,24 +30,51 @@
 
 #define ROUNDS 2  /* that a turn answers at most */
 
+#ifndef FAILS
+# define FAILS 0 /* writes that fail otherwise than by a full pipe, at most */
+#endif
+
+#ifndef OTHERS
+# define OTHERS 0 /* turns that the loop makes for other handles meanwhile */
+#endif
+
+#ifdef LATER
+# define SENDERS (HANDLERS + 1)
+# define TOTAL (HANDLERS * SIGNALS + 1)
+#else
+# define SENDERS HANDLERS
+# define TOTAL (HANDLERS * SIGNALS)
+#endif
+
 #define SIGNAL 1
 #define DOORBELL 0
 
 chan pipe = [PIPE] of { byte };
 byte uncarried;
 bool pending;
+bool error; /* of a write that failed */
+byte failures;
 bool due; /* something to report of the program's own fd */
 byte finished;
 byte delivered;
 
-/* write(2): it fits, or EAGAIN. */
-inline send_byte(value, sent) {
+/* write(2): it fits, or EAGAIN, or, up to FAILS times, it fails otherwise. */
+inline send_byte(value, sent, failed) {
   atomic {
+    failed = false;
     if
     :: nfull(pipe) -> pipe ! value; sent = true
     :: full(pipe) -> sent = false
+    :: failures < FAILS -> failures++; sent = false; failed = true
     fi
   }
+}
+
+inline note_error() {
+  if
+  :: failed -> error = true
+  :: else -> skip
+  fi
 }
 
 inline exchange(value, old) {
@@ -50,27 +85,48 @@ inline ring() {
   exchange(true, rung);
 #ifndef NO_DOORBELL
   if
-  :: !rung -> send_byte(DOORBELL, sent)
+  :: !rung ->
+     send_byte(DOORBELL, sent, failed);
+# ifdef ERROR_BEFORE_FALL
+     note_error();
+# endif
+# ifndef NO_FALL
+     if
+     :: failed -> pending = false
+     :: else -> skip
+     fi;
+# endif
+# ifdef ERROR_BEFORE_FALL
+     skip
+# else
+     note_error()
+# endif
   :: else -> skip
   fi
 #endif
 }
 
+inline catch_signal() {
+#ifdef WAKE_ONLY
+  sent = false;
+#else
+  send_byte(SIGNAL, sent, failed);
+  note_error();
+#endif
+  if
+  :: sent -> skip
+  :: else -> uncarried++; ring()
+  fi
+}
+
 proctype handler() {
   byte i;
   bool sent;
+  bool failed;
   bool rung;
 
   for (i : 1 .. SIGNALS) {
-#ifdef WAKE_ONLY
-    sent = false;
-#else
-    send_byte(SIGNAL, sent);
-#endif
-    if
-    :: sent -> skip
-    :: else -> uncarried++; ring()
-    fi;
+    catch_signal();
 #ifdef OWN
     /* write_own() has failed, perhaps. */
     if
@@ -79,121 +135,176 @@ proctype handler() {
     fi
 #endif
   }
-  finished++;
+  finished++
+}
+
+/* With LATER, a signal that comes when all others have been, and whose writes do
+ * not fail. */
+proctype later() {
+  bool sent;
+  bool failed;
+  bool rung;
+
+  atomic { finished == HANDLERS -> failures = FAILS }
+  catch_signal();
+  finished++
 }
 
 inline take() {
   atomic { delivered = delivered + uncarried; uncarried = 0 }
 }
 
+/* collect_and_warn() */
+inline collect() {
+#ifdef ERROR_LAST
+  take();
+  error = false
+#else
+  error = false;
+  take()
+#endif
+}
+
+/* collect_and_deliver() */
 inline look() {
 #ifdef TAKE_FIRST
   take();
   exchange(false, seen);
 #else
   exchange(false, seen);
-  take();
+  collect();
 #endif
   due = false
 }
 
-#ifdef ANSWER
-
-/* answer(): the doorbell is answered last. */
-proctype loop() {
-  byte value;
-  byte round;
-  bool seen;
-  bool has_read;
-
-  do
-  :: nempty(pipe) -> /* the poll returns */
-     round = 0;
-     has_read = false;
-     do
-     :: round < ROUNDS ->
-        round++;
-        take();
-        due = false;
-        if
-        :: uncarried > 0 -> skip
-        :: else ->
-           exchange(false, seen);
-           atomic {
-             do
-             :: nempty(pipe) -> pipe ? value
-             :: else -> break
-             od
-           }
-           has_read = true;
-#ifdef NO_LOOK
-           break
+/* uvsig__on_prepare(), before each poll. */
+inline prepare() {
+#ifdef NO_PREPARE
+  skip
 #else
-           if
-           :: !pending ->
-              if
-              :: uncarried == 0 && !due -> break
-              :: else -> skip
-              fi
-           :: else -> skip
-           fi
+  if
+  :: error -> look()
+  :: else -> skip
+  fi
 #endif
-        fi
-     :: round == ROUNDS ->
-#ifndef NO_AGAIN
-        if
-        :: has_read -> send_byte(DOORBELL, seen)
-        :: else -> skip
-        fi;
-#endif
-        break
-     od
-  :: finished == HANDLERS && empty(pipe) -> break
-  od
-  assert(delivered == HANDLERS * SIGNALS && !due)
 }
 
+/* uvsig__wakeup_ring() */
+inline ring_again() {
+  send_byte(DOORBELL, seen, failed);
+#ifdef AGAIN_SILENT
+  skip
 #else
+  note_error()
+#endif
+}
+
+/* answer(): the doorbell is answered last. */
+inline answer() {
+  round = 0;
+  has_read = false;
+  do
+  :: round < ROUNDS ->
+     round++;
+     collect();
+     due = false;
+     if
+     :: uncarried > 0 -> skip
+     :: else ->
+        exchange(false, seen);
+        atomic {
+          do
+          :: nempty(pipe) -> pipe ? value
+          :: empty(pipe) -> break
+          od
+        }
+        has_read = true;
+#ifdef NO_LOOK
+        break
+#else
+        if
+        :: !pending ->
+           if
+           :: uncarried == 0 && !due -> break
+           :: else -> skip
+           fi
+        :: else -> skip
+        fi
+#endif
+     fi
+  :: round == ROUNDS ->
+#ifndef NO_AGAIN
+     if
+     :: has_read -> ring_again()
+     :: else -> skip
+     fi;
+#endif
+     break
+  od
+}
+
+inline turn() {
+  atomic {
+    n = 0;
+    do
+    :: n < BUDGET && nempty(pipe) ->
+       pipe ? value;
+       n++;
+       delivered = delivered + value
+    :: n == BUDGET || empty(pipe) -> break
+    od
+  }
+  if
+  :: !pending -> overdue = 0
+  :: else ->
+     overdue = overdue + n;
+     if
+     :: n < BUDGET -> overdue = 0; look()
+     :: n == BUDGET && overdue >= CAPACITY ->
+        overdue = 0; look()
+#ifndef NO_EMPTY
+     :: n == BUDGET && overdue < CAPACITY && empty(pipe) ->
+        overdue = 0; look()
+#endif
+     :: else -> skip
+     fi
+  fi
+}
 
 proctype loop() {
   byte value;
   byte n;
   byte overdue;
+  byte round;
+  byte others;
+  bool has_read;
+  bool has_run_on;
   bool seen;
+  bool failed;
 
   do
-  :: nempty(pipe) -> /* the poll returns */
-     atomic {
-       n = 0;
-       do
-       :: n < BUDGET && nempty(pipe) ->
-          pipe ? value;
-          n++;
-          delivered = delivered + value
-       :: else -> break
-       od
-     }
-     if
-     :: !pending -> overdue = 0
-     :: else ->
-        overdue = overdue + n;
+  :: prepare();
+     if /* the poll returns */
+     :: nempty(pipe) ->
+#ifdef ANSWER
+        answer()
+#else
+        turn()
+#endif
+     :: others < OTHERS -> others++
+     :: finished == SENDERS && empty(pipe) -> /* it sleeps for good */
+#ifdef RUNS_ON
         if
-        :: n < BUDGET -> overdue = 0; look()
-        :: n == BUDGET && overdue >= CAPACITY -> overdue = 0; look()
-#ifndef NO_EMPTY
-        :: n == BUDGET && overdue < CAPACITY && empty(pipe) ->
-           overdue = 0; look()
-#endif
-        :: else -> skip
+        :: has_run_on -> break
+        :: else -> has_run_on = true
         fi
-     fi
-  :: finished == HANDLERS && empty(pipe) -> /* it sleeps for good */
-     break
-  od
-  assert(delivered == HANDLERS * SIGNALS && !due)
-}
-
+#else
+        break
 #endif
+     fi
+  od
+  assert(delivered == TOTAL && !due)
+}
 
 init {
   byte i;
@@ -202,6 +313,9 @@ init {
     for (i : 1 .. HANDLERS) {
       run handler()
     }
+#ifdef LATER
+    run later();
+#endif
     run loop()
   }
 }
