@@ -7,7 +7,8 @@
 #
 # Environment: HTTP_SERVER, the program; HTTP_SERVER_WRAPPER, what to run it
 # with, such as "libtool --mode=execute valgrind -q --error-exitcode=99";
-# HTTP_CLIENT; CURL; STRACE; WRK.
+# HTTP_CLIENT; CURL; STRACE; WRK; HTTP_SERVER_ONLY, a pattern of the functions of
+# the tests that run.
 # Nothing here depends on how fast anything is: it waits for what can be
 # observed, and gives up after a minute.
 
@@ -60,6 +61,11 @@ trap 'drop; rm -rf "$tmp"' EXIT
 # Run a test: its function, and a sentence. A function that cannot test here
 # sets $skip.
 run() {
+  # shellcheck disable=SC2254 # a pattern
+  case $1 in
+  ${HTTP_SERVER_ONLY:-*}) ;;
+  *) return ;;
+  esac
   skip=
   if ! "$1"; then
     fail "$2"
