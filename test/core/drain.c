@@ -356,7 +356,7 @@ static void raise_usr1_and_drain_a(struct recorder* r) {
   drain(&a);
 }
 
-static void in_wake_only_mode_another_signals_bell_is_not_lost(void) {
+static void in_wake_only_mode_another_signals_doorbell_is_not_lost(void) {
   open_wake_only();
   recorder_start(&a, SIGUSR2);
   recorder_start(&b, SIGUSR1);
@@ -1176,7 +1176,7 @@ int main(void) {
       TEST(each_is_told_with_its_sender_and_value),
       TEST(a_full_buffer_is_told_and_warned_of_once_and_others_wait),
       TEST(in_wake_only_mode_one_callback_stands_for_all),
-      TEST(in_wake_only_mode_another_signals_bell_is_not_lost),
+      TEST(in_wake_only_mode_another_signals_doorbell_is_not_lost),
       TEST(an_ignored_signal_is_ignored_again_before_the_first_callback),
       TEST(a_default_action_strikes_again_from_the_first_callback_on),
       TEST(a_shared_signal_is_not_swallowed_while_callbacks_run),

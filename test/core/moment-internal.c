@@ -413,7 +413,7 @@ static void fill(int fd) {
     ;
 }
 
-/* The bell is silent while the loop delivers: whoever rings it then only to
+/* No doorbell is written while the loop delivers: whoever rings it then only to
  * have something reported is heard, too. */
 static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
   uvsig_options_t options;
