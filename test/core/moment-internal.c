@@ -413,8 +413,8 @@ static void fill(int fd) {
     ;
 }
 
-/* No doorbell is written while the loop delivers: whoever rings it then only to
- * have something reported is heard, too. */
+/* No doorbell is written while the loop delivers. What is only to be reported is
+ * found all the same. */
 static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
   uvsig_options_t options;
   uv_thread_t thread;
