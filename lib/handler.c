@@ -89,8 +89,8 @@ static void note_error(struct uvsig__wakeup* wakeup, int err) {
  * order of the two exchanges either the loop takes this one too, or this writes
  * the doorbell again. Where it finds no room the pipe is full: the loop will
  * read it, and look when it is empty. Where the write fails otherwise nothing
- * wakes the loop, so the flag is cleared, and the next signal's handler writes. The
- * error is noted after that, since the loop forgets it when it takes the
+ * wakes the loop, so the flag is cleared, and the next signal's handler writes.
+ * The error is noted after that, since the loop forgets it when it takes the
  * counters: by then every handler that found the flag set has counted.
  * test/scripts/wakeup.pml is a model of this. Acquire and release: an exchange
  * that finds 1 is part of the release sequence that the loop acquires, and that
