@@ -741,7 +741,9 @@ says_it_is_busy() {
 
 # --- How it ends ------------------------------------------------------------
 
+# The server that the tests before have used, if they have run.
 sigterm_ends_it() {
+  test -n "$server" || start || return 1
   kill -TERM "$server"
   ended_well && logged '^SIGTERM received, finishing 0 responses$'
 }
