@@ -1156,6 +1156,8 @@ UVSIG_EXTERN int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms);
 UVSIG_EXTERN int uvsig_shutdown_phase(const uvsig_shutdown_t* sd);
 
 /* Say that the server serves: READY=1 for the service manager (sd_notify(3)).
+ * Never waits. If the service manager does not read, the loop sends it later; if
+ * it cannot be reached, nothing is sent.
  * Returns: 0
  *   UV_EINVAL     `sd` is NULL, not initialised or given up
  *   UV_ECANCELED  a shutdown has begun

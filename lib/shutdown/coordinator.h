@@ -6,6 +6,7 @@
 #include "../hub.h"
 #include "connection.h"
 #include "escalate.h"
+#include "notify.h"
 #include "watchdog.h"
 
 /* Lists that are linked by `prev` and `next`. */
@@ -43,6 +44,7 @@ struct uvsig__coordinator {
   uvsig_shutdown_options_t options;
   struct uvsig__escalation escalation;
   struct uvsig__watchdog watchdog;
+  struct uvsig__notifier notifier;
   struct uvsig__holds holds;
 
   atomic_int phase; /* uvsig_shutdown_phase_t, or UVSIG__CLOSED */
@@ -54,8 +56,7 @@ struct uvsig__coordinator {
   uv_idle_t idle;   /* started: the loop polls without sleeping */
   uv_check_t check; /* started: look again when the loop has polled */
   uv_check_cb on_check;
-  bool will_poll;          /* `check` was started before the poll */
-  uv_timer_t notify_timer; /* pings the service manager */
+  bool will_poll; /* `check` was started before the poll */
   struct uvsig__closing closing;
   struct uvsig__component component;
   uvsig_shutdown_close_cb close_cb;

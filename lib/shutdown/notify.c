@@ -1,55 +1,242 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the service manager is notified of, by sd_notify(3). Does nothing where
- * NOTIFY_SOCKET is not set, or without libsystemd. A failure changes nothing:
- * the service goes on. Runs in the loop thread.
+ * What the service manager is notified of: the protocol of sd_notify(3), whose
+ * own sendmsg() waits while nobody reads. Here nothing waits: a message that
+ * finds no room is owed, and a timer of the loop sends it later. A failure
+ * changes nothing: the service goes on. Runs in the loop thread, but for
+ * uvsig__notify_forget().
  */
 
 #include "notify.h"
 
+#include "coordinator.h"
+
+#include <errno.h>
 #include <inttypes.h>
-#ifdef HAVE_SYSTEMD
-# include <systemd/sd-daemon.h>
-#else
-# define sd_notify(unset, state)          ((void) 0)
-# define sd_notifyf(unset, format, value) ((void) (value))
-# define sd_watchdog_enabled(unset, us)   (*(us) = 0, 0)
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* macOS has neither. The socket is there for one call only, and a datagram
+ * without a reader raises no SIGPIPE there. */
+#ifndef SOCK_CLOEXEC
+# define SOCK_CLOEXEC 0
+#endif
+#ifndef MSG_NOSIGNAL
+# define MSG_NOSIGNAL 0
 #endif
 
-static void on_notify_timer(uv_timer_t* timer) {
-  (void) timer;
-  sd_notify(0, "WATCHDOG=1");
+/* When what is owed is tried again. A timer, since a datagram socket polls as
+ * writable on some systems while the reader's queue is full. */
+enum { RETRY_MS = 100 };
+
+/* What may be owed, a bit each. They are sent in this order, which is a legal
+ * one whatever is missing: a service starts before it reloads or stops, and the
+ * extension belongs to the stop. */
+enum { READY = 1, RELOADING = 2, RELOADED = 4, STOPPING = 8, EXTEND = 16 };
+
+/* --- One datagram --------------------------------------------------------- */
+
+/* A path, with its null byte, or '@' and an abstract name, without. The size
+ * stays 0 for what is neither. */
+static void read_address(struct uvsig__notifier* n) {
+  const char* name = getenv("NOTIFY_SOCKET");
+  size_t size = name != NULL ? strlen(name) : 0;
+
+  if (size < 2 || (name[0] != '/' && name[0] != '@'))
+    return;
+  if (name[0] == '/')
+    size++;
+  if (size > sizeof(n->address.sun_path))
+    return;
+  n->address.sun_family = AF_UNIX;
+  memcpy(n->address.sun_path, name, size);
+  if (name[0] == '@')
+    n->address.sun_path[0] = 0;
+  n->size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size);
 }
 
-/* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)
- * asks for half the interval. */
-void uvsig__notify_start(struct uvsig__coordinator* c) {
+/* Lack of room, at the reader's or here, passes. Anything else stays. */
+static bool is_lack_of_room(int error) {
+  return error == EAGAIN || error == ENOBUFS || error == ENOMEM ||
+         error == EMFILE || error == ENFILE;
+}
+
+/* Returns false where there is no room now. What cannot be sent at all counts
+ * as sent. The socket is a new one each time: the service manager's may be
+ * another one by then, and a child of fork(2) shares none. */
+static bool send_text(const struct uvsig__notifier* n, const char* text) {
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ssize_t sent;
+  int error;
+
+  if (fd < 0)
+    return !is_lack_of_room(errno);
+  do
+    sent = sendto(fd,
+                  text,
+                  strlen(text),
+                  MSG_DONTWAIT | MSG_NOSIGNAL,
+                  (const struct sockaddr*) &n->address,
+                  n->size);
+  while (sent < 0 && errno == EINTR);
+  error = sent < 0 ? errno : 0;
+  close(fd);
+  return !is_lack_of_room(error);
+}
+
+/* --- What is owed --------------------------------------------------------- */
+
+/* Times are those of the sending, but for the reload's beginning. */
+static bool send_message(const struct uvsig__notifier* n, unsigned message) {
+  uint64_t now = uvsig__now();
+  char text[80];
+
+  switch (message) {
+  case RELOADING:
+    snprintf(text,
+             sizeof(text),
+             "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+             n->reload_at / 1000);
+    return send_text(n, text);
+  case STOPPING:
+    return send_text(n, "STOPPING=1");
+  case EXTEND:
+    if (n->limit <= now)
+      return true; /* there is nothing left to ask for */
+    snprintf(text,
+             sizeof(text),
+             "EXTEND_TIMEOUT_USEC=%" PRIu64,
+             (n->limit - now) / 1000);
+    return send_text(n, text);
+  default:
+    return send_text(n, "READY=1");
+  }
+}
+
+/* Returns whether nothing is owed any more. */
+static bool send_owed(struct uvsig__notifier* n) {
+  unsigned message;
+
+  while (n->owed != 0) {
+    message = n->owed & -n->owed; /* the lowest bit */
+    if (!send_message(n, message))
+      return false;
+    n->owed &= ~message;
+  }
+  return true;
+}
+
+static void on_retry_timer(uv_timer_t* timer) {
+  struct uvsig__notifier* n = timer->data;
+
+  if (send_owed(n))
+    uv_timer_stop(timer);
+}
+
+static void notify(struct uvsig__notifier* n, unsigned message) {
+  if (n->size == 0)
+    return;
+  n->owed |= message;
+  if (!send_owed(n))
+    uv_timer_start(&n->retry_timer, on_retry_timer, RETRY_MS, RETRY_MS);
+}
+
+/* --- The watchdog --------------------------------------------------------- */
+
+/* Never owed: the next ping makes up for one that is lost. Nor does it take the
+ * room of what is owed. */
+static void on_ping_timer(uv_timer_t* timer) {
+  struct uvsig__notifier* n = timer->data;
+
+  if (send_owed(n))
+    send_text(n, "WATCHDOG=1");
+}
+
+/* A variable's decimal number; UINT64_MAX for what is larger. False: it is not
+ * set, or is none. */
+static bool read_number(const char* name, uint64_t* number) {
+  const char* text = getenv(name);
+  char* end;
+
+  if (text == NULL || text[0] < '0' || text[0] > '9')
+    return false;
+  *number = strtoull(text, &end, 10);
+  return *end == 0;
+}
+
+/* The interval in microseconds, or 0: none, or another process's. */
+static uint64_t read_watchdog(void) {
+  uint64_t pid;
+  uint64_t us;
+
+  if (!read_number("WATCHDOG_USEC", &us) || us == UINT64_MAX)
+    return 0;
+  if (getenv("WATCHDOG_PID") != NULL &&
+      (!read_number("WATCHDOG_PID", &pid) || pid != (uint64_t) getpid()))
+    return 0;
+  return us;
+}
+
+/* --- For the coordinator -------------------------------------------------- */
+
+/* The environment is read once: the program may change it later, on any
+ * thread. The timers need no uv_unref(): the coordinator's async handle keeps
+ * the loop alive for as long as they are there. */
+void uvsig__notify_open(struct uvsig__coordinator* c) {
+  struct uvsig__notifier* n = &c->notifier;
   uint64_t us;
   uint64_t ms;
 
-  if (!c->options.notify || sd_watchdog_enabled(0, &us) <= 0)
+  uv_timer_init(c->loop, &n->ping_timer);
+  uv_timer_init(c->loop, &n->retry_timer);
+  n->ping_timer.data = n;
+  n->retry_timer.data = n;
+  if (c->options.notify)
+    read_address(n);
+  us = n->size != 0 ? read_watchdog() : 0;
+  if (us == 0)
     return;
+  /* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)
+   * asks for half the interval. */
   ms = us / 2 / 1000;
-  uv_timer_start(&c->notify_timer, on_notify_timer, 0, ms > 0 ? ms : 1);
+  uv_timer_start(&n->ping_timer, on_ping_timer, 0, ms > 0 ? ms : 1);
 }
 
+/* What is owed is tried once more, and then it is too late. */
+void uvsig__notify_close(struct uvsig__coordinator* c) {
+  send_owed(&c->notifier);
+  uvsig__close_handle((uv_handle_t*) &c->notifier.ping_timer);
+  uvsig__close_handle((uv_handle_t*) &c->notifier.retry_timer);
+}
+
+/* In the child of a fork: the parent sends what it owes. Only what may be
+ * called in a signal handler may be called here. */
+void uvsig__notify_forget(struct uvsig__coordinator* c) {
+  c->notifier.owed = 0;
+}
+
+/* An end of a reload whose beginning is owed comes after that. */
 void uvsig__notify_ready(struct uvsig__coordinator* c) {
-  if (c->options.notify)
-    sd_notify(0, "READY=1");
+  bool is_reloaded = (c->notifier.owed & RELOADING) != 0;
+
+  notify(&c->notifier, is_reloaded ? RELOADED : READY);
+}
+
+/* Takes the place of an earlier reload that is owed as a whole: its time is
+ * later, which covers what asked for the earlier one. */
+void uvsig__notify_reloading(struct uvsig__coordinator* c) {
+  c->notifier.owed &= ~(unsigned) RELOADED;
+  c->notifier.reload_at = uvsig__now();
+  notify(&c->notifier, RELOADING);
 }
 
 void uvsig__notify_stopping(struct uvsig__coordinator* c) {
-  if (c->options.notify)
-    sd_notify(0, "STOPPING=1");
+  notify(&c->notifier, STOPPING);
 }
 
-/* `ns`: from now to the limit. */
-void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t ns) {
-  if (c->options.notify)
-    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, ns / 1000);
-}
-
-void uvsig__notify_reloading(struct uvsig__coordinator* c) {
-  if (c->options.notify)
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, uvsig__now() / 1000);
+/* `limit`: when the shutdown is over, at the latest. */
+void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t limit) {
+  c->notifier.limit = limit;
+  notify(&c->notifier, EXTEND);
 }

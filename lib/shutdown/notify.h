@@ -3,12 +3,30 @@
 #ifndef UVSIG_SHUTDOWN_NOTIFY_H
 #define UVSIG_SHUTDOWN_NOTIFY_H
 
-#include "coordinator.h"
+#include "../base.h"
 
-void uvsig__notify_start(struct uvsig__coordinator* c);
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct uvsig__coordinator;
+
+/* What the service manager is to be notified of, and where. */
+struct uvsig__notifier {
+  struct sockaddr_un address;
+  socklen_t size;        /* of the address; 0: nobody is notified */
+  unsigned owed;         /* messages that there was no room for, see notify.c */
+  uint64_t reload_at;    /* ns: the beginning of the last reload */
+  uint64_t limit;        /* ns: the shutdown is over by then */
+  uv_timer_t ping_timer; /* WATCHDOG=1 */
+  uv_timer_t retry_timer; /* started while something is owed */
+};
+
+void uvsig__notify_open(struct uvsig__coordinator* c);
+void uvsig__notify_close(struct uvsig__coordinator* c);
+void uvsig__notify_forget(struct uvsig__coordinator* c);
 void uvsig__notify_ready(struct uvsig__coordinator* c);
 void uvsig__notify_stopping(struct uvsig__coordinator* c);
-void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t ns);
+void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t limit);
 void uvsig__notify_reloading(struct uvsig__coordinator* c);
 
 #endif

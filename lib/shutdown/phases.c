@@ -7,7 +7,6 @@
 
 #include "../disposition.h"
 #include "coordinator.h"
-#include "notify.h"
 #include "report.h"
 
 #include <limits.h>
@@ -41,7 +40,7 @@ static void set_limit(struct uvsig__coordinator* c) {
                       phase == UVSIG_SHUTDOWN_FORCING
                           ? UVSIG_SHUTDOWN_FORCED
                           : UVSIG_SHUTDOWN_GRACEFUL);
-  uvsig__notify_extend(c, limit - uvsig__now());
+  uvsig__notify_extend(c, limit);
 }
 
 /* Under the lock: hold.c, on any thread, reads the phase under it. */
@@ -195,7 +194,7 @@ static void close_everything(struct uvsig__coordinator* c) {
   uvsig__close_handle((uv_handle_t*) &c->timer);
   uvsig__close_handle((uv_handle_t*) &c->idle);
   uvsig__close_handle((uv_handle_t*) &c->check);
-  uvsig__close_handle((uv_handle_t*) &c->notify_timer);
+  uvsig__notify_close(c);
 }
 
 /* Returns whether the shutdown is done. The lock decides between the last look
@@ -446,10 +445,8 @@ static int init_handles(struct uvsig__coordinator* c) {
   if (err != 0)
     return err;
   uv_timer_init(c->loop, &c->timer);
-  uv_timer_init(c->loop, &c->notify_timer);
   uv_idle_init(c->loop, &c->idle);
   uv_check_init(c->loop, &c->check);
-  uv_unref((uv_handle_t*) &c->notify_timer);
   c->async.data = c;
   c->timer.data = c;
   c->idle.data = c;
@@ -469,6 +466,7 @@ static void on_forked(struct uvsig__component* component) {
 
   atomic_store(&c->callers, 0);
   c->has_forked = true;
+  uvsig__notify_forget(c);
   if (atomic_load(&c->phase) != UVSIG_SHUTDOWN_RUNNING)
     return;
   atomic_store(&e->level, UVSIG_SHUTDOWN_NONE);
@@ -485,8 +483,9 @@ static void register_handles(struct uvsig__coordinator* c) {
   handles[1] = (const uv_handle_t*) &c->timer;
   handles[2] = (const uv_handle_t*) &c->idle;
   handles[3] = (const uv_handle_t*) &c->check;
-  handles[4] = (const uv_handle_t*) &c->notify_timer;
-  handles[5] = (const uv_handle_t*) &c->closing.last;
+  handles[4] = (const uv_handle_t*) &c->notifier.ping_timer;
+  handles[5] = (const uv_handle_t*) &c->notifier.retry_timer;
+  handles[6] = (const uv_handle_t*) &c->closing.last;
   c->component.on_fork = on_forked;
   c->closing.owner = c;
   c->closing.has = has_handle;
@@ -543,7 +542,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
   sd->coordinator = c;
   register_handles(c);
   c->phase_at[UVSIG_SHUTDOWN_RUNNING] = uvsig__now();
-  uvsig__notify_start(c);
+  uvsig__notify_open(c);
   return 0;
 }
 

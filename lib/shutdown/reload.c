@@ -6,7 +6,6 @@
  */
 
 #include "coordinator.h"
-#include "notify.h"
 
 /* Flags in a reload's `state`. */
 enum { STARTED = 1, RUNNING = 2, PENDING = 4, DUE = 8 };

@@ -169,6 +169,34 @@ EARLY int __wrap_pthread_setspecific(pthread_key_t key, const void* value) {
   return no_specific ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
+static int send_error; /* of the next call, or 0 */
+static unsigned sends;
+
+ssize_t __wrap_sendto(int fd,
+                      const void* data,
+                      size_t size,
+                      int flags,
+                      const struct sockaddr* address,
+                      socklen_t address_size);
+EARLY ssize_t __wrap_sendto(int fd,
+                            const void* data,
+                            size_t size,
+                            int flags,
+                            const struct sockaddr* address,
+                            socklen_t address_size) {
+  (void) fd;
+  (void) data;
+  (void) flags;
+  (void) address;
+  (void) address_size;
+  sends++;
+  if (send_error == 0)
+    return (ssize_t) size;
+  errno = send_error;
+  send_error = 0;
+  return -1;
+}
+
 /* The library calls one of the two: the wrapper where libc has it. */
 int __wrap_pidfd_send_signal(int pidfd,
                              int signum,
@@ -742,6 +770,53 @@ static void shut_down_without_a_thread(void) {
   exit(uvsig_shutdown_exit(&sd));
 }
 
+static void on_later(uv_timer_t* timer) {
+  unsigned long* calls = timer->data;
+
+  ++*calls;
+}
+
+/* How many calls READY=1 takes, and what follows in the loop's next 300 ms,
+ * where the first call fails with `error`. */
+static void check_sends(int error, unsigned at_once, unsigned later) {
+  uvsig_shutdown_t sd;
+  uv_timer_t timer;
+  unsigned long calls = 0;
+
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "@uvsig", 1), 0);
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
+  timer.data = &calls;
+  sends = 0;
+  send_error = error;
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(sends, at_once);
+  CHECK_EQ(uv_timer_start(&timer, on_later, 300, 0), 0);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(sends, at_once + later);
+  uv_close((uv_handle_t*) &timer, NULL);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+  CHECK_EQ(sends, at_once + later);
+}
+
+static void a_notification_that_is_interrupted_is_sent_again_at_once(void) {
+  check_sends(0, 1, 0);
+  check_sends(EINTR, 2, 0);
+}
+
+static void a_notification_without_room_is_sent_again_later(void) {
+  check_sends(EAGAIN, 1, 1);
+  check_sends(ENOBUFS, 1, 1);
+  check_sends(ENOMEM, 1, 1);
+}
+
+static void a_notification_that_is_refused_is_not_sent_again(void) {
+  check_sends(EACCES, 1, 0);
+  check_sends(ECONNREFUSED, 1, 0);
+}
+
 static void a_shutdown_without_a_deadline_thread_goes_on(void) {
   int status = run_forked(shut_down_without_a_thread);
 
@@ -872,6 +947,9 @@ int main(void) {
       TEST(shutdown_init_without_memory_says_enomem),
       TEST(shutdown_init_without_an_async_handle_says_why),
       TEST(shutdown_init_that_sigaction_refuses_says_why),
+      TEST(a_notification_that_is_interrupted_is_sent_again_at_once),
+      TEST(a_notification_without_room_is_sent_again_later),
+      TEST(a_notification_that_is_refused_is_not_sent_again),
       TEST(a_shutdown_without_a_deadline_thread_goes_on),
       TEST(a_failed_start_leaves_no_handler_behind),
       TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),

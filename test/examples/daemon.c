@@ -517,9 +517,6 @@ static int open_notify(const char* name) {
   socklen_t size;
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-#ifndef HAVE_SYSTEMD
-  skip_test("built without libsystemd");
-#endif
   CHECK(fd >= 0);
   CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
   memset(&address, 0, sizeof(address));
@@ -663,9 +660,9 @@ static void the_watchdog_hears_from_the_loop(void) {
   start_notifying(notify_path, "WATCHDOG_USEC=100000");
   hear_until(fd, "WATCHDOG=1", 5);
   CHECK_EQ(count_heard("READY=1"), 1);
-  close(fd); /* or it would wait for us, with some ten messages on their way */
   program_line(&daemon_, "ready: ");
-  terminate();
+  terminate(); /* though nobody reads the rest */
+  close(fd);
   unlink(notify_path);
 }
 

@@ -53,10 +53,6 @@ microhttpd_message="libmicrohttpd 0.9.64 or later is missing: install \
 libmicrohttpd-dev (Debian, Ubuntu) or libmicrohttpd-devel (Fedora), or do \
 without the http-server example: --without-microhttpd. pkg-config says: "
 
-systemd_message="libsystemd is missing: install libsystemd-dev (Debian, \
-Ubuntu) or systemd-devel (Fedora), or do without telling a service manager: \
---without-systemd. pkg-config says: "
-
 cp "$($PKG_CONFIG --variable=pcfiledir libuv)/libuv.pc" "$tmp/pc" ||
   fail "pkg-config names libuv's directory"
 
@@ -69,9 +65,6 @@ fi
 says "without libmicrohttpd it says that the http-server is left out" \
   "the http-server example is left out: it needs libmicrohttpd \
 (libmicrohttpd-dev)"
-says "without libsystemd it says what is left out" \
-  "service managers are not told of shutdowns and reloads: that needs \
-libsystemd (libsystemd-dev)"
 says "with --disable-tests it says that the tests are left out" \
   "the tests are left out: --disable-tests"
 grep '^CFLAGS *=' "$tmp/build/Makefile" >"$tmp/cflags"
@@ -81,8 +74,6 @@ same "the user's CFLAGS are untouched" "$tmp/cflags.wanted" "$tmp/cflags"
 fails "no cmocka" "$cmocka_message"
 fails "no libmicrohttpd, and it is asked for" "$microhttpd_message" \
   --disable-tests --with-microhttpd
-fails "no libsystemd, and it is asked for" "$systemd_message" \
-  --disable-tests --with-systemd
 fails "--with-sanitizer without a list" \
   "--with-sanitizer needs a list, such as address,undefined" \
   --disable-tests --with-sanitizer

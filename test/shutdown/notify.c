@@ -2,7 +2,8 @@
  *
  * What the service manager is told (sd_notify(3)): the test binds the socket,
  * and reads what comes. READY, STOPPING once, the time that is left, reloads,
- * and the watchdog's pings, which a stuck loop does not send.
+ * and the watchdog's pings, which a stuck loop does not send. Also a manager
+ * that does not read, or not yet, one that is gone, and addresses that are none.
  */
 
 #include "../lib/harness.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -27,34 +29,47 @@ static unsigned long calls;
 
 static int manager = -1;
 static char directory[64];
-static char path[96];
+static char path[sizeof(((struct sockaddr_un*) NULL)->sun_path)];
+static struct sockaddr_un address;
+static socklen_t address_size;
 static char messages[64 * 1024]; /* one line each; an empty one ends each */
 
-static void skip_without_systemd(void) {
-#ifndef HAVE_SYSTEMD
-  skip_test("configured without libsystemd");
-#endif
-}
-
-static void listen_at(const struct sockaddr_un* address, size_t size) {
+static void listen_again(void) {
   manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   CHECK(manager >= 0);
-  CHECK_EQ(bind(manager, (const struct sockaddr*) address, (socklen_t) size),
-           0);
+  CHECK_EQ(bind(manager, (const struct sockaddr*) &address, address_size), 0);
+}
+
+/* `name` as NOTIFY_SOCKET has it, in which '@' stands for the null byte. */
+static void listen_at(const char* name) {
+  size_t size = strlen(name);
+
+  CHECK(size <= sizeof(address.sun_path));
+  memset(&address, 0, sizeof(address));
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path, name, size);
+  if (name[0] == '@')
+    address.sun_path[0] = 0;
+  address_size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size);
+  listen_again();
+  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
+}
+
+/* A path of `size` characters, or of as many as it needs. */
+static void listen_at_path_of(size_t size) {
+  size_t used;
+
+  snprintf(directory, sizeof(directory), "/tmp/uvsig-test-XXXXXX");
+  CHECK(mkdtemp(directory) != NULL);
+  used = (size_t) snprintf(path, sizeof(path), "%s/notify", directory);
+  for (; used < size; used++)
+    path[used] = 'y';
+  path[used] = 0;
+  listen_at(path);
 }
 
 static void listen_at_path(void) {
-  struct sockaddr_un address;
-
-  skip_without_systemd();
-  snprintf(directory, sizeof(directory), "/tmp/uvsig-test-XXXXXX");
-  CHECK(mkdtemp(directory) != NULL);
-  snprintf(path, sizeof(path), "%s/notify", directory);
-  memset(&address, 0, sizeof(address));
-  address.sun_family = AF_UNIX;
-  memcpy(address.sun_path, path, strlen(path));
-  listen_at(&address, sizeof(address));
-  CHECK_EQ(setenv("NOTIFY_SOCKET", path, 1), 0);
+  listen_at_path_of(0);
 }
 
 static void stop_listening(void) {
@@ -63,6 +78,22 @@ static void stop_listening(void) {
     CHECK_EQ(unlink(path), 0);
     CHECK_EQ(rmdir(directory), 0);
   }
+}
+
+/* Others have sent as much as there is room for, and nobody reads. */
+static void fill(void) {
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+  CHECK(fd >= 0);
+  while (sendto(fd,
+                "X=1",
+                3,
+                MSG_DONTWAIT,
+                (const struct sockaddr*) &address,
+                address_size) == 3)
+    ;
+  CHECK_EQ(errno, EAGAIN);
+  close(fd);
 }
 
 /* Take what has been sent. */
@@ -128,6 +159,11 @@ static void on_reload(uvsig_reload_t* r) {
   CHECK_EQ(count("RELOADING=1"), 1); /* told before */
 }
 
+static void count_reload(uvsig_reload_t* r) {
+  CHECK(r == &reload);
+  calls++;
+}
+
 static void prepare(void) {
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
@@ -159,15 +195,36 @@ static void close_shutdown(void) {
   stop_listening();
 }
 
-/* Run the loop for so long, and take what comes. */
-static void run_for(unsigned ms) {
-  uint64_t limit = uv_hrtime() + (uint64_t) ms * 1000000;
+static void on_tick(uv_timer_t* timer) {
+  unsigned* left = timer->data;
 
-  while (uv_hrtime() < limit) {
-    uv_run(&f.loop, UV_RUN_NOWAIT);
-    uv_sleep(1);
-  }
+  if (--*left == 0)
+    uv_close((uv_handle_t*) timer, NULL);
+}
+
+/* Run the loop for so many milliseconds of its own time: what other timers are
+ * due in that time has been called. */
+static void run_for(unsigned ms) {
+  uv_timer_t timer;
+  unsigned left = ms / 10;
+
+  uv_timer_init(&f.loop, &timer);
+  timer.data = &left;
+  uv_timer_start(&timer, on_tick, 10, 10);
+  while (left > 0)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  uv_run(&f.loop, UV_RUN_NOWAIT); /* it is closed */
+}
+
+static void run_until_told(const char* start, unsigned n) {
+  uint64_t limit = uv_hrtime() + (uint64_t) PATIENCE * 1000000000;
+
   collect();
+  while (count(start) < n && uv_hrtime() < limit) {
+    run_for(10);
+    collect();
+  }
+  CHECK_EQ(count(start), n);
 }
 
 static void run_until_phase(uvsig_shutdown_phase_t phase) {
@@ -213,18 +270,83 @@ static void ready_and_stopping_are_told_on_a_path(void) {
   check_ready_and_stopping();
 }
 
-static void ready_and_stopping_are_told_on_an_abstract_socket(void) {
-  struct sockaddr_un address;
-  char name[64];
+/* An abstract name of `size` characters, or of as many as it needs. */
+static void listen_at_name_of(size_t size) {
+  char name[sizeof(address.sun_path) + 1];
+  size_t used =
+      (size_t) snprintf(name, sizeof(name), "@uvsig-test-%d", (int) getpid());
 
-  skip_without_systemd();
-  snprintf(name, sizeof(name), "@uvsig-test-%d", (int) getpid());
-  memset(&address, 0, sizeof(address));
-  address.sun_family = AF_UNIX;
-  memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
-  listen_at(&address, offsetof(struct sockaddr_un, sun_path) + strlen(name));
-  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
+  for (; used < size; used++)
+    name[used] = 'y';
+  name[used] = 0;
+  listen_at(name);
+}
+
+static void ready_and_stopping_are_told_on_an_abstract_socket(void) {
+  listen_at_name_of(0);
   check_ready_and_stopping();
+}
+
+static void the_longest_path_is_told(void) {
+  listen_at_path_of(sizeof(address.sun_path) - 1);
+  check_ready_and_stopping();
+}
+
+static void the_longest_abstract_name_is_told(void) {
+  listen_at_name_of(sizeof(address.sun_path));
+  check_ready_and_stopping();
+}
+
+/* Nothing comes to the socket that is there, and nothing fails. */
+static void check_not_told_at(const char* name) {
+  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
+  prepare();
+  go_through_everything();
+  CHECK_EQ(sd.report.clean, 1);
+  collect();
+  CHECK_STR(messages, "");
+}
+
+static void a_path_that_is_too_long_is_not_cut(void) {
+  char name[sizeof(path) + 1];
+
+  listen_at_path_of(sizeof(address.sun_path) - 1);
+  snprintf(name, sizeof(name), "%sy", path);
+  check_not_told_at(name);
+  stop_listening();
+}
+
+static void an_abstract_name_that_is_too_long_is_not_cut(void) {
+  char name[sizeof(address.sun_path) + 2];
+
+  listen_at_name_of(sizeof(address.sun_path));
+  snprintf(name, sizeof(name), "%sy", getenv("NOTIFY_SOCKET"));
+  check_not_told_at(name);
+  stop_listening();
+}
+
+static void with_an_address_that_is_none_nothing_is_told(void) {
+  static const char* const names[] = {
+      "", "/", "@", "notify", "./notify", "vsock:2:1234"};
+  size_t i;
+
+  listen_at_path();
+  CHECK_EQ(chdir(directory), 0); /* where a relative path would be found */
+  for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+    check_not_told_at(names[i]);
+  stop_listening();
+}
+
+/* The program may not want its children to have it. */
+static void the_environment_is_read_at_the_beginning(void) {
+  listen_at_path();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(unsetenv("NOTIFY_SOCKET"), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  close_shutdown();
 }
 
 static void ready_is_told_at_once_and_not_before(void) {
@@ -498,6 +620,7 @@ static void a_loop_that_is_stuck_does_not_ping(void) {
 static void the_watchdog_of_another_process_is_left_alone(void) {
   start_watchdog(getppid(), 40);
   run_for(200);
+  collect();
   CHECK_EQ(count("READY=1"), 1);
   CHECK_EQ(count("WATCHDOG=1"), 0);
   close_shutdown();
@@ -510,8 +633,329 @@ static void without_a_watchdog_there_are_no_pings(void) {
   open_shutdown();
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   run_for(100);
+  collect();
   CHECK_EQ(count("READY=1"), 1);
   CHECK_EQ(count("WATCHDOG=1"), 0);
+  close_shutdown();
+}
+
+static void check_no_pings(const char* us, const char* pid) {
+  CHECK_EQ(setenv("WATCHDOG_USEC", us, 1), 0);
+  CHECK_EQ(setenv("WATCHDOG_PID", pid, 1), 0);
+  open_shutdown();
+  run_for(50);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+  collect();
+  CHECK_STR(messages, "");
+}
+
+static void a_watchdog_that_is_none_gets_no_pings(void) {
+  static const char* const none[] = {"",
+                                     "0",
+                                     "-1",
+                                     "often",
+                                     "20000us",
+                                     "18446744073709551615",
+                                     "99999999999999999999"};
+  char pid[32];
+  size_t i;
+
+  listen_at_path();
+  prepare();
+  snprintf(pid, sizeof(pid), "%d", (int) getpid());
+  for (i = 0; i < sizeof(none) / sizeof(*none); i++) {
+    check_no_pings(none[i], pid);
+    check_no_pings("20000", none[i]);
+  }
+  stop_listening();
+}
+
+static void a_watchdog_without_a_process_is_ours(void) {
+  listen_at_path();
+  CHECK_EQ(setenv("WATCHDOG_USEC", "20000", 1), 0);
+  CHECK_EQ(unsetenv("WATCHDOG_PID"), 0);
+  prepare();
+  open_shutdown();
+  wait_for_pings(2);
+  close_shutdown();
+}
+
+/* --- Nobody reads --------------------------------------------------------- */
+
+static void what_finds_no_room_comes_when_there_is_some(void) {
+  uvsig_shutdown_hold_t hold;
+
+  listen_at_path();
+  fill();
+  CHECK_EQ(setenv("WATCHDOG_USEC", "20000", 1), 0);
+  CHECK_EQ(unsetenv("WATCHDOG_PID"), 0);
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(uvsig_shutdown_is_ready(&sd), 1);
+  run_for(300); /* it serves on */
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  run_until_told("READY=1", 1);
+
+  forget();
+  fill();
+  raise(SIGTERM);
+  run_until_phase(UVSIG_SHUTDOWN_DRAINING);
+  run_for(300);
+  collect();
+  CHECK_EQ(count("STOPPING=1"), 0);
+  run_until_told("STOPPING=1", 1);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  finish();
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(count("STOPPING=1"), 1);
+  stop_listening();
+}
+
+/* Neither the loop's end nor the exit waits. */
+static void a_shutdown_ends_although_nobody_reads(void) {
+  listen_at_path();
+  fill();
+  prepare();
+  go_through_everything();
+  CHECK_EQ(sd.report.clean, 1);
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(count("STOPPING=1"), 0);
+  stop_listening();
+}
+
+static void what_is_owed_is_tried_once_more_at_the_end(void) {
+  listen_at_path();
+  fill();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  forget();
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  fixture_close(&f);
+  stop_listening();
+}
+
+/* A service that stops before it was ready has failed, to its manager. */
+static void ready_comes_before_stopping_although_both_are_owed(void) {
+  const long long total_ms = 2LL * LONG_MS + 100;
+  uvsig_shutdown_hold_t hold;
+  long long begun_us;
+  long long read_us;
+
+  listen_at_path();
+  fill();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  ask_for_shutdown(UVSIG_SHUTDOWN_GRACEFUL);
+  run_until_phase(UVSIG_SHUTDOWN_DRAINING);
+  begun_us = monotonic_us();
+  run_for(100);
+  read_us = monotonic_us();
+  forget();
+  run_until_told("EXTEND_TIMEOUT_USEC=", 1);
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(count("STOPPING=1"), 1);
+  CHECK(find("READY=1", 1) < find("STOPPING=1", 1));
+  CHECK(find("STOPPING=1", 1) < find("EXTEND_TIMEOUT_USEC=", 1));
+  /* Of the two extensions the last, from when it was sent on. */
+  CHECK(value("EXTEND_TIMEOUT_USEC=", 1) <=
+        begun_us + total_ms * 1000 - read_us);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  finish();
+  stop_listening();
+}
+
+/* --- Nobody reads while it reloads ---------------------------------------- */
+
+static void reload_once(void) {
+  unsigned long before = calls;
+
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, before + 1);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_idle(&f.loop);
+}
+
+static void start_reload_unread(void) {
+  listen_at_path();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, count_reload, SIGHUP), 0);
+}
+
+/* "systemctl reload" waits for both. */
+static void owed_reloads_are_told_as_one(void) {
+  long long before;
+
+  start_reload_unread();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  fill();
+  reload_once();
+  before = monotonic_us();
+  reload_once();
+  forget();
+  run_until_told("READY=1", 1);
+  run_for(200);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(count("RELOADING=1"), 1);
+  CHECK(find("RELOADING=1", 1) < find("READY=1", 1));
+  CHECK(value("MONOTONIC_USEC=", 1) >= before);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+static void a_start_that_is_owed_is_told_before_a_reload(void) {
+  start_reload_unread();
+  fill();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  reload_once();
+  forget();
+  run_until_told("READY=1", 2);
+  CHECK_EQ(count("RELOADING=1"), 1);
+  CHECK(find("READY=1", 1) < find("RELOADING=1", 1));
+  CHECK(find("RELOADING=1", 1) < find("READY=1", 2));
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+static void a_reload_that_runs_is_told_without_its_end(void) {
+  start_reload_unread();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  fill();
+  reload_once();
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 2);
+  forget();
+  run_until_told("RELOADING=1", 1);
+  run_for(200);
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_until_told("READY=1", 1);
+  CHECK_EQ(count("RELOADING=1"), 1);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+/* --- The watchdog when nobody reads --------------------------------------- */
+
+static void a_ping_that_is_lost_is_not_made_up_for(void) {
+  listen_at_path();
+  fill();
+  CHECK_EQ(setenv("WATCHDOG_USEC", "20000", 1), 0);
+  CHECK_EQ(unsetenv("WATCHDOG_PID"), 0);
+  prepare();
+  open_shutdown();
+  run_for(200);
+  collect();
+  CHECK_EQ(count("WATCHDOG=1"), 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  collect();
+  CHECK(count("WATCHDOG=1") <= 1);
+  wait_for_pings(2);
+  close_shutdown();
+}
+
+static void a_ping_does_not_take_the_room_of_what_is_owed(void) {
+  char byte;
+
+  listen_at_path();
+  fill();
+  CHECK_EQ(setenv("WATCHDOG_USEC", "20000", 1), 0);
+  CHECK_EQ(unsetenv("WATCHDOG_PID"), 0);
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(recv(manager, &byte, 1, MSG_DONTWAIT), 1);
+  run_for(200);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(count("WATCHDOG=1"), 0);
+  close_shutdown();
+}
+
+/* --- The manager goes, or comes back -------------------------------------- */
+
+static void what_is_owed_to_one_that_is_gone_is_dropped(void) {
+  listen_at_path();
+  fill();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  close(manager);
+  run_for(300);
+  CHECK_EQ(unlink(path), 0);
+  listen_again();
+  ask_for_shutdown(UVSIG_SHUTDOWN_GRACEFUL);
+  finish();
+  CHECK_EQ(sd.report.clean, 1);
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(count("STOPPING=1"), 1);
+  stop_listening();
+}
+
+static void what_is_owed_is_told_to_the_one_that_is_there_then(void) {
+  listen_at_path();
+  fill();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  close(manager);
+  CHECK_EQ(unlink(path), 0);
+  listen_again();
+  run_until_told("READY=1", 1);
+  close_shutdown();
+}
+
+/* --- What else may be short, and who sends -------------------------------- */
+
+static void without_a_descriptor_it_is_told_later(void) {
+  struct rlimit before;
+  struct rlimit none;
+
+  listen_at_path();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  none = before;
+  none.rlim_cur = 0;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  run_until_told("READY=1", 1);
+  close_shutdown();
+}
+
+static void go_on_in_the_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  run_for(300);
+}
+
+static void a_child_does_not_tell_what_its_parent_owes(void) {
+  listen_at_path();
+  fill();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  forget();
+  CHECK_EQ(run_forked(go_on_in_the_child), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 0);
+  run_until_told("READY=1", 1);
   close_shutdown();
 }
 
@@ -519,6 +963,12 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(ready_and_stopping_are_told_on_a_path),
       TEST(ready_and_stopping_are_told_on_an_abstract_socket),
+      TEST(the_longest_path_is_told),
+      TEST(the_longest_abstract_name_is_told),
+      TEST(a_path_that_is_too_long_is_not_cut),
+      TEST(an_abstract_name_that_is_too_long_is_not_cut),
+      TEST(with_an_address_that_is_none_nothing_is_told),
+      TEST(the_environment_is_read_at_the_beginning),
       TEST(ready_is_told_at_once_and_not_before),
       TEST(stopping_is_told_once_whatever_follows),
       TEST(nothing_is_told_without_the_option),
@@ -534,6 +984,21 @@ int main(void) {
       TEST(a_loop_that_is_stuck_does_not_ping),
       TEST(the_watchdog_of_another_process_is_left_alone),
       TEST(without_a_watchdog_there_are_no_pings),
+      TEST(a_watchdog_that_is_none_gets_no_pings),
+      TEST(a_watchdog_without_a_process_is_ours),
+      TEST(what_finds_no_room_comes_when_there_is_some),
+      TEST(a_shutdown_ends_although_nobody_reads),
+      TEST(what_is_owed_is_tried_once_more_at_the_end),
+      TEST(ready_comes_before_stopping_although_both_are_owed),
+      TEST(owed_reloads_are_told_as_one),
+      TEST(a_start_that_is_owed_is_told_before_a_reload),
+      TEST(a_reload_that_runs_is_told_without_its_end),
+      TEST(a_ping_that_is_lost_is_not_made_up_for),
+      TEST(a_ping_does_not_take_the_room_of_what_is_owed),
+      TEST(what_is_owed_to_one_that_is_gone_is_dropped),
+      TEST(what_is_owed_is_told_to_the_one_that_is_there_then),
+      TEST(without_a_descriptor_it_is_told_later),
+      TEST(a_child_does_not_tell_what_its_parent_owes),
   };
 
   harness_init();
