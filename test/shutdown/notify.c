@@ -544,6 +544,46 @@ static void ready_is_not_told_while_one_that_is_stopped_runs(void) {
   close_shutdown();
 }
 
+/* The service has not started yet, to its manager. */
+static void a_reload_during_the_start_is_not_told(void) {
+  listen_at_path();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, count_reload, SIGHUP), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_idle(&f.loop);
+  collect();
+  CHECK_STR(messages, "");
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+static void ready_is_told_at_once_although_a_reload_runs(void) {
+  listen_at_path();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, count_reload, SIGHUP), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_idle(&f.loop);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(count("RELOADING=1"), 0);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
 /* It would have the manager believe that nobody has asked it to stop. */
 static void a_reload_that_ends_in_a_shutdown_does_not_tell_ready(void) {
   start_reload();
@@ -979,6 +1019,8 @@ int main(void) {
       TEST(ready_is_told_after_the_last_reload_only),
       TEST(ready_is_told_when_what_is_pending_is_stopped),
       TEST(ready_is_not_told_while_one_that_is_stopped_runs),
+      TEST(a_reload_during_the_start_is_not_told),
+      TEST(ready_is_told_at_once_although_a_reload_runs),
       TEST(a_reload_that_ends_in_a_shutdown_does_not_tell_ready),
       TEST(the_loop_pings_the_watchdog),
       TEST(a_loop_that_is_stuck_does_not_ping),
