@@ -72,6 +72,8 @@ echo "CFLAGS = -O1" >"$tmp/cflags.wanted"
 same "the user's CFLAGS are untouched" "$tmp/cflags.wanted" "$tmp/cflags"
 
 fails "no cmocka" "$cmocka_message"
+fails "no static library" "the tests need the static library: do without \
+--disable-static, or without the tests: --disable-tests" --disable-static
 fails "no libmicrohttpd, and it is asked for" "$microhttpd_message" \
   --disable-tests --with-microhttpd
 fails "--with-sanitizer without a list" \
