@@ -48,12 +48,7 @@ static void save(int signum, int level, const struct sigaction* action) {
 /* Set the action that the handler forwards signals to, and that the last stop
  * restores: the newest. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
-
-  save(signum,
-       top != NULL && top == uvsig__find_saved(signum, 0) ? UVSIG__TOP
-                                                          : UVSIG__BASE,
-       action);
+  save(signum, (int) uvsig__newest_level(signum), action);
 }
 
 /* The same for each saved action that is `from`. */
@@ -72,7 +67,7 @@ void uvsig__replace_previous(int signum,
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__action_of(uvsig__find_saved(signum, 0));
+  return uvsig__action_of(saved_at(signum, (int) uvsig__newest_level(signum)));
 }
 
 /* If the last stop of a watched signal would restore `from`, have it restore
@@ -197,10 +192,9 @@ static bool uninstall(int signum) {
     return false;
   }
   previous = uvsig__get_previous(signum);
-  /* First: an action that is restored, and calls ours, must not be called. */
-  atomic_store(&uvsig__shared.restored[signum], true);
   /* Refused, where ours was not: a stop cannot be undone for that. */
   sigaction(signum, &previous, NULL);
+  atomic_store(&uvsig__shared.restored[signum], true);
   return true;
 }
 

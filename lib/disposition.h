@@ -18,11 +18,6 @@ static inline bool uvsig__is_ours(const struct sigaction* action) {
          action->sa_sigaction == uvsig__handle;
 }
 
-static inline bool uvsig__is_same(const struct sigaction* a,
-                                  const struct sigaction* b) {
-  return a->sa_handler == b->sa_handler;
-}
-
 static inline bool uvsig__knows_libuvs(void) {
   return atomic_load(&uvsig__shared.libuvs) != NULL;
 }

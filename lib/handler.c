@@ -250,33 +250,35 @@ static void take(int signum, siginfo_t* info, void* context) {
     uvsig__chain(0, signum, info, context);
 }
 
-/* The level of a signal that a foreign handler passes on without its siginfo_t.
- * If ours is installed, ours has called that handler. */
-static unsigned guess_level(int signum) {
+/* What we have called of a signal that a foreign handler hands on without its
+ * siginfo_t. If ours is installed, ours has called that handler. */
+static unsigned guess_called(int signum) {
   struct sigaction current;
 
   return sigaction(signum, NULL, &current) == 0 &&
-         current.sa_sigaction == uvsig__handle;
+                 current.sa_sigaction == uvsig__handle
+             ? UVSIG__BIT(uvsig__newest_level(signum))
+             : 0;
 }
 
 void uvsig__handle(int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
   siginfo_t unknown;
-  unsigned level;
+  unsigned called;
 
   if (info != NULL) {
-    level = uvsig__level_of(info);
+    called = uvsig__called(info);
   } else {
-    level = guess_level(signum);
+    called = guess_called(signum);
     memset(&unknown, 0, sizeof(unknown));
     unknown.si_signo = signum;
     info = &unknown;
   }
   if (is_fault(signum, info))
-    uvsig__pass_fault(level, signum, info, context);
-  else if (level > 0)
+    uvsig__pass_fault(called, signum, info, context);
+  else if (called != 0)
     /* Ours has it, and has called a foreign handler that chains to ours. */
-    uvsig__chain(level, signum, info, context);
+    uvsig__chain(called, signum, info, context);
   else
     take(signum, info, context);
   errno = saved_errno;

@@ -18,20 +18,17 @@ struct uvsig__shared uvsig__shared;
 
 /* --- The saved actions ---------------------------------------------------- */
 
-/* The saved action at `level`, counted from the newest, or NULL. Counted in, or
- * under the lock. */
-struct uvsig__saved* uvsig__find_saved(int signum, unsigned level) {
-  struct uvsig__saved* top =
-      atomic_load(&uvsig__shared.saved[signum][UVSIG__TOP]);
+static struct uvsig__saved* saved_at(int signum, unsigned level) {
+  return atomic_load(&uvsig__shared.saved[signum][level]);
+}
 
-  /* Where the newest is back in its place, a foreign handler calls ours. */
-  if (top != NULL && !atomic_load(&uvsig__shared.restored[signum])) {
-    if (level == 0)
-      return top;
-    level--;
-  }
-  return level == 0 ? atomic_load(&uvsig__shared.saved[signum][UVSIG__BASE])
-                    : NULL;
+/* Which saved action is the newest that has not been put back: what a stop
+ * restores. */
+unsigned uvsig__newest_level(int signum) {
+  return saved_at(signum, UVSIG__TOP) != NULL &&
+                 !atomic_load(&uvsig__shared.restored[signum])
+             ? UVSIG__TOP
+             : UVSIG__BASE;
 }
 
 /* What the kernel would have now: the default action after the one call of a
@@ -55,7 +52,7 @@ static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
          (!is_once(action) || !atomic_exchange(&saved->spent, true));
 }
 
-/* --- Levels --------------------------------------------------------------- */
+/* --- The calls of a signal -------------------------------------------------- */
 
 /* A call of a saved action that is under way. It stands in the frame of the
  * caller, and is gone with it, also where the callee leaves by a jump. Each
@@ -64,7 +61,7 @@ static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
 struct call {
   uintptr_t magic; /* MAGIC ^ its own address */
   const void* owner;
-  unsigned level; /* how many saved actions its owner has called */
+  unsigned called; /* the saved actions that its owner has called, a bit each */
   const struct call* outer;
 };
 
@@ -111,28 +108,28 @@ ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
   return call;
 }
 
-/* How many saved actions we have called for this signal, in calls that have not
+/* Which saved actions we have called for this signal, in calls that have not
  * returned. Clears an end that holds nothing: call() looks at it again, and is
  * so far down the stack that a record which is gone might be above it. */
-unsigned uvsig__level_of(siginfo_t* info) {
+unsigned uvsig__called(siginfo_t* info) {
   const struct call* call = innermost_call(info);
 
   if (call == NULL)
     memset((char*) (info + 1) - sizeof(struct tail), 0, sizeof(struct tail));
   while (call != NULL && call->owner != &uvsig__shared)
     call = call->outer;
-  return call != NULL ? call->level : 0;
+  return call != NULL ? call->called : 0;
 }
 
 /* Call a handler as the kernel would have, but for the mask, which is full, and
- * the stack. It may leave by a jump: nothing is held. */
+ * the stack. It may leave by a jump: nothing is held. `called` has its bit. */
 ON_STACK static void call(const struct sigaction* action,
-                          unsigned level,
+                          unsigned called,
                           int signum,
                           siginfo_t* info,
                           void* context) {
   char* end = (char*) (info + 1) - sizeof(struct tail);
-  struct call this = {0, &uvsig__shared, level + 1, innermost_call(info)};
+  struct call this = {0, &uvsig__shared, called, innermost_call(info)};
   struct tail tail = {MAGIC, &this};
   struct tail before;
 
@@ -146,29 +143,61 @@ ON_STACK static void call(const struct sigaction* action,
   memcpy(end, &before, sizeof(before));
 }
 
+/* Is it the handler that the kernel calls? */
+static bool is_installed(int signum, const struct uvsig__saved* saved) {
+  struct sigaction current;
+
+  return sigaction(signum, NULL, &current) == 0 &&
+         uvsig__is_same(&current, &saved->action);
+}
+
+/* Which saved action is due: from the newest to the oldest, each once. Where the
+ * newest is back in its place, the kernel has called it, and it has called ours.
+ * The flag says so also where another foreign handler has been installed over
+ * it since; the look, while a stop puts it back. */
+static unsigned find_due(int signum, unsigned called) {
+  const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
+
+  return called == 0 && top != NULL &&
+                 !atomic_load(&uvsig__shared.restored[signum]) &&
+                 !is_installed(signum, top)
+             ? UVSIG__TOP
+             : UVSIG__BASE;
+}
+
 /* --- Chaining ------------------------------------------------------------- */
 
-/* Call the saved handler at `level`. Returns whether there is one. */
-bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context) {
+/* Call the saved handler that is due. Returns whether there is one. */
+bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context) {
   struct uvsig__reader reader = uvsig__reader_enter();
+  unsigned level = find_due(signum, called);
   struct sigaction action;
-  bool is_due = claim(uvsig__find_saved(signum, level), &action);
+  bool is_due = (called & UVSIG__BIT(level)) == 0 &&
+                claim(saved_at(signum, level), &action);
 
   uvsig__reader_leave(reader);
   if (is_due)
-    call(&action, level, signum, info, context);
+    call(&action, called | UVSIG__BIT(level), signum, info, context);
   return is_due;
 }
 
 /* --- Forwarding ----------------------------------------------------------- */
 
+/* Which saved action it is that has been put back. */
+static unsigned find_level(int signum, const struct sigaction* action) {
+  const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
+
+  return top != NULL && uvsig__is_same(&top->action, action) ? UVSIG__TOP
+                                                             : UVSIG__BASE;
+}
+
 /* Ours is installed and nothing watches: a foreign library has put back what it
- * had saved. Have the previous action there again, and return whose the signal
- * is. The one call of a handler with SA_RESETHAND is made here. The first start
- * waits for handlers that are counted in before it looks what is installed, so
- * this cannot take its handler away. */
-static struct sigaction restore_previous(int signum) {
-  struct uvsig__saved* saved = uvsig__find_saved(signum, 0);
+ * had saved. Have the saved action at `level` there again, and return whose the
+ * signal is. The one call of a handler with SA_RESETHAND is made here. The first
+ * start waits for handlers that are counted in before it looks what is
+ * installed, so this cannot take its handler away. */
+static struct sigaction restore_previous(int signum, unsigned level) {
+  struct uvsig__saved* saved = saved_at(signum, level);
   struct sigaction action;
   bool is_due = claim(saved, &action);
   struct sigaction left = uvsig__action_of(saved);
@@ -179,27 +208,34 @@ static struct sigaction restore_previous(int signum) {
 }
 
 /* The action that a signal has which nothing watches: a handler that is to be
- * called, SIG_IGN, or, where the kernel is to take what is installed,
- * SIG_DFL. */
+ * called, SIG_IGN, or, where the kernel is to take what is installed, SIG_DFL.
+ * `*level`: which saved action it is. */
 static struct sigaction find_action(int signum,
-                                    void (*ours)(int, siginfo_t*, void*)) {
+                                    void (*ours)(int, siginfo_t*, void*),
+                                    unsigned* level) {
   struct sigaction current;
   struct sigaction action;
 
+  /* Before the look, and stored after the change: where another thread restores
+   * it at the same time, both restore the same. */
+  *level = uvsig__newest_level(signum);
   if (sigaction(signum, NULL, &current) != 0)
     return uvsig__simple_action(SIG_IGN);
   if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours)
-    return restore_previous(signum);
+    return restore_previous(signum, *level);
   if (uvsig__is_handler(&current) &&
-      atomic_load(&uvsig__shared.covered[signum]))
+      atomic_load(&uvsig__shared.covered[signum])) {
     /* The foreign handler on top chains to ours: chain on. */
-    return claim(uvsig__find_saved(signum, 0), &action)
+    *level = find_due(signum, 0);
+    return claim(saved_at(signum, *level), &action)
                ? action
                : uvsig__simple_action(SIG_IGN);
+  }
   if (atomic_load(&uvsig__shared.forgets[signum]))
     return uvsig__simple_action(SIG_IGN); /* the last of an interval timer */
   /* The last stop was faster than this handler. The one call of what is
    * installed now is the kernel's to make. */
+  *level = find_level(signum, &current);
   return is_once(&current) ? uvsig__simple_action(SIG_DFL) : current;
 }
 
@@ -213,12 +249,13 @@ bool uvsig__forward(int signum,
   struct uvsig__reader reader = uvsig__reader_enter();
   bool is_watched = uvsig__is_watched(signum);
   struct sigaction action = uvsig__simple_action(SIG_IGN);
+  unsigned level = UVSIG__BASE;
 
   if (!is_watched)
-    action = find_action(signum, ours);
+    action = find_action(signum, ours, &level);
   uvsig__reader_leave(reader);
   if (uvsig__is_handler(&action))
-    call(&action, 0, signum, info, context);
+    call(&action, UVSIG__BIT(level), signum, info, context);
   else if (action.sa_handler == SIG_DFL)
     raise(signum); /* blocked until the return */
   return !is_watched;
@@ -232,13 +269,13 @@ bool uvsig__forward(int signum,
  * return, and ends the process there. Also where nothing would fault again:
  * after a trap, a refused system call, or an asynchronous report of broken
  * memory. */
-void uvsig__pass_fault(unsigned level,
+void uvsig__pass_fault(unsigned called,
                        int signum,
                        siginfo_t* info,
                        void* context) {
   struct sigaction action = uvsig__simple_action(SIG_DFL);
 
-  if (uvsig__chain(level, signum, info, context))
+  if (uvsig__chain(called, signum, info, context))
     return;
   sigaction(signum, &action, NULL);
   raise(signum);

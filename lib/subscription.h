@@ -75,6 +75,7 @@ struct uvsig__saved {
 /* Which saved action: what was there before ours first came, and what ours was
  * installed over again. The second may have saved ours, and chain to it. */
 enum { UVSIG__BASE, UVSIG__TOP, UVSIG__LEVELS };
+#define UVSIG__BIT(level) (1u << (level))
 
 typedef void (*uvsig__handler_fn)(int);
 
@@ -148,6 +149,11 @@ static inline bool uvsig__is_handler(const struct sigaction* action) {
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
+static inline bool uvsig__is_same(const struct sigaction* a,
+                                  const struct sigaction* b) {
+  return a->sa_handler == b->sa_handler;
+}
+
 /* --- handler.c ------------------------------------------------------------ */
 
 void uvsig__handle(int signum, siginfo_t* info, void* context);
@@ -155,15 +161,15 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte);
 
 /* --- previous.c ----------------------------------------------------------- */
 
-struct uvsig__saved* uvsig__find_saved(int signum, unsigned level);
+unsigned uvsig__newest_level(int signum);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
-unsigned uvsig__level_of(siginfo_t* info);
-bool uvsig__chain(unsigned level, int signum, siginfo_t* info, void* context);
+unsigned uvsig__called(siginfo_t* info);
+bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context);
 bool uvsig__forward(int signum,
                     siginfo_t* info,
                     void* context,
                     void (*ours)(int, siginfo_t*, void*));
-void uvsig__pass_fault(unsigned level,
+void uvsig__pass_fault(unsigned called,
                        int signum,
                        siginfo_t* info,
                        void* context);
