@@ -399,6 +399,24 @@ static void coming_back_again_and_again_does_not_go_round(void) {
   fixture_close(&f);
 }
 
+/* A third one puts ours back, which nothing watches: ours calls the other, which
+ * calls ours once more. */
+static void who_is_below_the_other_is_called_when_a_third_has_gone(void) {
+  start_again_over_the_other();
+  start_one_of(1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &saved[1], NULL), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[0], 1);
+  CHECK_EQ(calls, 1);
+  CHECK(action_of(SIGUSR1).sa_sigaction == other_0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[0], 2);
+  CHECK_EQ(calls, 2);
+  CHECK_EQ(calls_of[1], 0);
+  fixture_close(&f);
+}
+
 static struct sigaction below;
 
 static void tell_nothing(int signum) {
@@ -708,6 +726,7 @@ int main(void) {
       TEST(others_that_come_and_go_are_always_called),
       TEST(the_other_gone_again_from_over_ours_does_not_go_round),
       TEST(who_is_below_the_other_is_called_when_it_has_gone_again),
+      TEST(who_is_below_the_other_is_called_when_a_third_has_gone),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
