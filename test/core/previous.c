@@ -196,8 +196,14 @@ enum { OTHERS = 6, ENDLESS = 100 };
 static struct sigaction saved[OTHERS];
 static int calls_of[OTHERS];
 
+/* What another thread does while one of them runs. Volatile: the compiler takes
+ * raise() for a function that calls nothing here. */
+static void (*volatile meanwhile)(void);
+
 static void call_on(int which, int signum, siginfo_t* info, void* unused) {
   CHECK(++calls_of[which] < ENDLESS); /* not until the stack is full */
+  if (meanwhile != NULL)
+    meanwhile();
   if ((saved[which].sa_flags & SA_SIGINFO) != 0)
     saved[which].sa_sigaction(signum, info, unused);
   else if (saved[which].sa_handler != SIG_DFL)
@@ -396,6 +402,24 @@ static void coming_back_again_and_again_does_not_go_round(void) {
     CHECK_EQ(calls, 1);
     CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   }
+  fixture_close(&f);
+}
+
+static void stop_meanwhile(void) {
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+}
+
+/* Ours has called it, and it calls ours when nothing watches any more. */
+static void who_is_below_the_other_is_called_though_the_stop_is_faster(void) {
+  start_again_over_the_other();
+  meanwhile = stop_meanwhile;
+  raise(SIGUSR1);
+  meanwhile = NULL;
+  CHECK_EQ(calls_of[0], 1);
+  CHECK_EQ(calls, 1);
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[0], 2);
+  CHECK_EQ(calls, 2);
   fixture_close(&f);
 }
 
@@ -726,6 +750,7 @@ int main(void) {
       TEST(others_that_come_and_go_are_always_called),
       TEST(the_other_gone_again_from_over_ours_does_not_go_round),
       TEST(who_is_below_the_other_is_called_when_it_has_gone_again),
+      TEST(who_is_below_the_other_is_called_though_the_stop_is_faster),
       TEST(who_is_below_the_other_is_called_when_a_third_has_gone),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
