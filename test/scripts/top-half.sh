@@ -20,8 +20,8 @@ others="pthread_setcancelstate pthread_setcanceltype sigwait syscall uv_async_se
 # errno is async-signal-safe by the same text; each libc calls it something else.
 errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
-ours="uvsig__shared uvsig__info_set uvsig__level_of uvsig__chain uvsig__forward
-uvsig__pass_fault"
+ours="uvsig__shared uvsig__info_set uvsig__called uvsig__newest_level
+uvsig__chain uvsig__forward uvsig__pass_fault"
 
 find lib -name '*handler.o' -o -name '*-previous.o' -o -name '*escalate.o' -o \
   -name '*-info.o' |
