@@ -516,6 +516,7 @@ enum {
  * Returns: UVSIG_DEFAULT, UVSIG_IGNORED, UVSIG_WATCHED or UVSIG_FOREIGN
  *   UV_EINVAL  `signum` is no signal
  *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   what sigaction(2) refuses
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_getsignal(int signum);
 
@@ -524,6 +525,7 @@ UVSIG_EXTERN int uvsig_getsignal(int signum);
  *   UV_EINVAL  `signum` is none whose action can be changed
  *   UV_EBUSY   a watcher is started on it, in whichever loop
  *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   what sigaction(2) refuses
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_ignore(int signum);
 

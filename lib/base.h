@@ -73,9 +73,6 @@ void uvsig__lock(void);
 void uvsig__unlock(void);
 int uvsig__prepare_for_forks(void);
 
-/* posix/sigwait.c, or sigwait-poll.c where there is no sigtimedwait(2). */
-int uvsig__take_signal(const sigset_t* set, siginfo_t* info, uint64_t deadline);
-
 /* closing.c: handles that are closed together. */
 struct uvsig__closing {
   uv_timer_t last;

@@ -70,7 +70,7 @@ static void begin_child(void) {
 }
 
 /* Have the lock survive forks. A child of a fork without the handlers for it
- * might never get the lock: so whoever may take it without having a uvsig_t
+ * might never get the lock: so a function that may take it without a uvsig_t
  * calls this first. uvsig_init() does, too. What fails is tried again at the
  * next call. */
 int uvsig__prepare_for_forks(void) {

@@ -47,7 +47,7 @@ void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending) {
   unsigned long taken;
 
-  /* Acquire: as take_counters() of dispatch.c. */
+  /* Acquire: as uvsig__collect_overflow(). */
   source->account.taken +=
       atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_acquire);
   taken = uvsig__source_taken(source);

@@ -5,6 +5,7 @@
  */
 
 #include "dispatch.h"
+#include "posix/itimer.h"
 #include "source.h"
 #include "wakeup.h"
 

@@ -4,7 +4,8 @@
  * callback, in the loop thread. Of each there is one, and it has one owner.
  */
 
-#include "../dispatch.h"
+#include "itimer.h"
+
 #include "../disposition.h"
 #include "../source.h"
 

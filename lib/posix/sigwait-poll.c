@@ -7,7 +7,7 @@
  * any thread; the handler in signal context.
  */
 
-#include "../base.h"
+#include "sigwait.h"
 
 #ifndef HAVE_SIGTIMEDWAIT
 
