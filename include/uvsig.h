@@ -813,7 +813,8 @@ struct uvsig_wait_s {
  * copy of each signal. Signals that were caught before the call and have not
  * been delivered count, too. What the start of a watcher does to dispositions
  * and masks holds until the callback has returned, so a wait that is started in
- * it misses nothing. SIGKILL, SIGSTOP and what is no signal are passed over in
+ * it misses nothing, unless the callback gives the signal back by
+ * uvsig_watcher_drain(). SIGKILL, SIGSTOP and what is no signal are passed over in
  * `set`; with a limit, it may be empty.
  * `seconds`: from now on; 0: what has been caught when the loop looks next;
  * INFINITY, or above 1e9: no limit. What was caught in time is taken, however

@@ -7,6 +7,8 @@
 
 #include "disposition.h"
 
+#include "previous.h"
+
 #include <errno.h>
 
 /* Under the lock, all of them. */

@@ -7,6 +7,7 @@
 
 #include "disposition.h"
 #include "dispatch.h"
+#include "libuv.h"
 #include "posix/itimer.h"
 #include "source.h"
 #include "wakeup.h"

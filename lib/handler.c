@@ -6,7 +6,7 @@
  * puts errno back. Runs in signal context.
  */
 
-#include "subscription.h"
+#include "previous.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -22,7 +22,7 @@
 
 /* --- Writing -------------------------------------------------------------- */
 
-/* Take back the SIGPIPE of a pipe whose read end somebody closed. It is this
+/* Take back the SIGPIPE of a pipe whose read end was closed. It is this
  * thread's (POSIX, write()), and pending, for the handler blocks every signal;
  * on some systems it is not, if it is ignored. So the wait does not sleep, and
  * nobody else can be faster. sigwait() is not in POSIX's list of what may be

@@ -8,8 +8,9 @@
  * libuv has no reason to touch the disposition. Runs in the loop thread.
  */
 
+#include "libuv.h"
+
 #include "disposition.h"
-#include "source.h"
 
 #include <errno.h>
 

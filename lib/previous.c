@@ -6,11 +6,11 @@
  *
  * Ours may be installed over a foreign handler that has saved ours and chains
  * to it: ours -> foreign -> ours. So two actions are saved for each signal, and
- * the siginfo_t that is passed on says how many of them have been called for
- * this very signal. Each is called once, so the chain ends.
+ * the siginfo_t that the foreign handler gets says which of them have been
+ * called for this very signal. Each is called once, so the chain ends.
  */
 
-#include "subscription.h"
+#include "previous.h"
 
 #include <stddef.h>
 
@@ -52,12 +52,12 @@ static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
          (!is_once(action) || !atomic_exchange(&saved->spent, true));
 }
 
-/* --- The calls of a signal -------------------------------------------------- */
+/* --- The calls of a signal ------------------------------------------------ */
 
 /* A call of a saved action that is under way. It stands in the frame of the
  * caller, and is gone with it, also where the callee leaves by a jump. Each
- * copy of the library in the process has records of its own: they are linked,
- * and all copies use this layout. */
+ * copy of the library in the process has calls of its own: they are linked, and
+ * all copies use this layout. */
 struct call {
   uintptr_t magic; /* MAGIC ^ its own address */
   const void* owner;
@@ -94,7 +94,7 @@ _Static_assert(offsetof(siginfo_t, si_value) + sizeof(union sigval) <=
 
 /* The innermost call for this signal, or NULL. Linux writes zeros to the unused
  * end (since 4.20); where the system does not, the end may hold what an earlier
- * signal left in the same place. Such a record is in a frame that is gone: it
+ * signal left in the same place. Such a call is in a frame that is gone: it
  * would be below the handler's, while that of a caller is above. */
 ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
   const struct call* call;
@@ -110,7 +110,7 @@ ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
 
 /* Which saved actions we have called for this signal, in calls that have not
  * returned. Clears an end that holds nothing: call() looks at it again, and is
- * so far down the stack that a record which is gone might be above it. */
+ * so far down the stack that a call that is over might be above it. */
 unsigned uvsig__called(siginfo_t* info) {
   const struct call* call = innermost_call(info);
 

@@ -12,6 +12,7 @@
 #include "source.h"
 
 #include "disposition.h"
+#include "libuv.h"
 
 #include <stdlib.h>
 

@@ -79,13 +79,6 @@ enum {
   UVSIG__RELEASED = 64 /* requires nothing any more: it is being drained */
 };
 
-/* libuv.c */
-int uvsig__share_open(struct uvsig__source* source);
-void uvsig__share_close(struct uvsig__source* source);
-void uvsig__forget_shares(void);
-void uvsig__share_inherit(struct uvsig__source* source);
-void uvsig__share_rejoin(const struct uvsig__source* source);
-
 /* mask.c */
 void uvsig__mask_open(struct uvsig__source* source);
 void uvsig__mask_restore(struct uvsig__source* source);

@@ -159,19 +159,4 @@ static inline bool uvsig__is_same(const struct sigaction* a,
 void uvsig__handle(int signum, siginfo_t* info, void* context);
 int uvsig__write_byte(int fd, bool is_socket, unsigned char byte);
 
-/* --- previous.c ----------------------------------------------------------- */
-
-unsigned uvsig__newest_level(int signum);
-struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
-unsigned uvsig__called(siginfo_t* info);
-bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context);
-bool uvsig__forward(int signum,
-                    siginfo_t* info,
-                    void* context,
-                    void (*ours)(int, siginfo_t*, void*));
-void uvsig__pass_fault(unsigned called,
-                       int signum,
-                       siginfo_t* info,
-                       void* context);
-
 #endif /* UVSIG_SUBSCRIPTION_H */

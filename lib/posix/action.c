@@ -10,14 +10,35 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* Where nothing watches, and a foreign library has put our handler back, the
+ * next signal has the action that was there before. */
 static int classify(int signum, const struct sigaction* action) {
-  if (uvsig__is_ours(action) && uvsig__is_watched(signum))
-    return UVSIG_WATCHED;
+  struct sigaction previous;
+
+  if (uvsig__is_ours(action)) {
+    if (uvsig__is_watched(signum))
+      return UVSIG_WATCHED;
+    previous = uvsig__get_previous(signum);
+    action = &previous;
+  }
   if (action->sa_handler == SIG_DFL)
     return UVSIG_DEFAULT;
   if (action->sa_handler == SIG_IGN)
     return UVSIG_IGNORED;
   return UVSIG_FOREIGN;
+}
+
+/* Set the action of a signal that nothing watches. A handler in flight may have
+ * found ours installed, and be about to restore the previous action: it is
+ * waited for, and what it has restored is replaced. */
+static int set_unwatched(int signum,
+                         const struct sigaction* action,
+                         struct sigaction* previous) {
+  if (sigaction(signum, action, previous) != 0)
+    return UVSIG__ERR(errno);
+  uvsig__synchronize_locked();
+  sigaction(signum, action, NULL);
+  return 0;
 }
 
 /* Tell what a signal does, and set `action`, unless it is NULL. */
@@ -29,11 +50,13 @@ static int change_action(int signum, const struct sigaction* action) {
   if (result != 0)
     return result;
   uvsig__lock();
-  if (action != NULL && uvsig__is_watched(signum))
+  if (action == NULL)
+    result = sigaction(signum, NULL, &previous) == 0 ? 0 : UVSIG__ERR(errno);
+  else if (uvsig__is_watched(signum))
     result = UV_EBUSY;
-  else if (sigaction(signum, action, &previous) != 0)
-    result = UVSIG__ERR(errno);
   else
+    result = set_unwatched(signum, action, &previous);
+  if (result == 0)
     result = classify(signum, &previous);
   uvsig__unlock();
   return result;

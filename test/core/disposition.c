@@ -277,6 +277,15 @@ static void start_takes_a_replaced_signal_back_and_returns_it_to_the_replacer(
   CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
 }
 
+static void our_handler_put_back_after_stop_is_told_as_what_was_there(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  stop_and_put_back(&a);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&f);
+}
+
 static void our_handler_put_back_after_stop_hands_on_to_the_previous(void) {
   struct sigaction ours;
 
@@ -486,6 +495,7 @@ int main(void) {
       TEST(a_read_fails_with_eintr_twice_with_siginterrupt),
       TEST(a_handler_that_replaced_ours_is_left_alone),
       TEST(start_takes_a_replaced_signal_back_and_returns_it_to_the_replacer),
+      TEST(our_handler_put_back_after_stop_is_told_as_what_was_there),
       TEST(our_handler_put_back_after_stop_hands_on_to_the_previous),
       TEST(getsignal_ignore_and_default_tell_what_was_there),
       TEST(a_defaulted_signal_has_its_own_effect_again),

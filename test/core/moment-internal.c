@@ -370,6 +370,38 @@ static void a_start_while_the_previous_action_is_put_back_has_its_handler(
   fixture_close(&f);
 }
 
+/* The other thread waits for this handler, and is under way from here on. */
+static void begin_ignore(void) {
+  unsigned generation = atomic_load(&uvsig__shared.generation);
+
+  atomic_store(&is_asked[START], true);
+  while (atomic_load(&uvsig__shared.generation) == generation &&
+         !atomic_load(&is_done[START]))
+    sched_yield();
+}
+
+static void come_and_ignore(void* unused) {
+  (void) unused;
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  CHECK(uvsig_ignore(SIGUSR1) >= 0);
+  atomic_store(&is_done[START], true);
+}
+
+static void what_is_ignored_meanwhile_stays_ignored(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  stop_and_put_back(&a);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
+  at[HANDING_ON] = begin_ignore;
+  raise_beside(come_and_ignore);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
+  fixture_close(&f);
+}
+
 static unsigned warnings;
 
 static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
@@ -460,6 +492,7 @@ int main(void) {
       TEST(a_signal_that_is_slower_than_the_last_stop_is_the_previous_ones),
       TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
       TEST(a_start_while_the_previous_action_is_put_back_has_its_handler),
+      TEST(what_is_ignored_meanwhile_stays_ignored),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
   };
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What was there before the library's handler. Signal context; the lookups also
+ * under the lock.
+ */
+
+#ifndef UVSIG_PREVIOUS_H
+#define UVSIG_PREVIOUS_H
+
+#include "subscription.h"
+
+unsigned uvsig__newest_level(int signum);
+struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
+unsigned uvsig__called(siginfo_t* info);
+bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context);
+bool uvsig__forward(int signum,
+                    siginfo_t* info,
+                    void* context,
+                    void (*ours)(int, siginfo_t*, void*));
+void uvsig__pass_fault(unsigned called,
+                       int signum,
+                       siginfo_t* info,
+                       void* context);
+
+#endif /* UVSIG_PREVIOUS_H */
