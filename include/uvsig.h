@@ -137,6 +137,7 @@ struct uvsig_options_s {
                                 * 65,536. Rounded up to a power of two. */
   int time_stamps;             /* 0; 1: see uvsig_stats_t, max_latency_ns */
   /* private */
+  unsigned mark;         /* that uvsig_options_init() has set them */
   uintptr_t reserved[7]; /* 0 */
 };
 
@@ -991,20 +992,36 @@ typedef enum {
 } uvsig_shutdown_exit_t;
 
 /* Called on the loop thread when a phase begins; may do what a watcher's
- * callback may do. In UVSIG_SHUTDOWN_DONE it is the last call, all that was
- * registered is forgotten, and the `uvsig_t` may be closed. If something is
- * left that keeps the loop alive, uv_stop() follows, so that uv_run()
- * returns. From there on the signals are ignored, where they would have their
- * default actions: a late one is to change nothing about the exit. */
+ * callback may do. UVSIG_SHUTDOWN_DONE is the last call: all that was registered
+ * is forgotten. When it returns, the report counts what is left in the loop, and
+ * the library closes the `uvsig_t`, unless `keep_sig`. If something is left that
+ * keeps the loop alive, uv_stop() follows, so that uv_run() returns.
+ * From UVSIG_SHUTDOWN_DONE on, every signal that the `uvsig_t` has watched does
+ * nothing where it would have its default action and that would end the process:
+ * a late one is to change nothing about the exit. So does SIGPIPE from the first
+ * phase on. By a handler: a program that is started meanwhile by exec(3), with
+ * or without fork(2), has the default actions. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 
 typedef void (*uvsig_shutdown_close_cb)(uvsig_shutdown_t* sd);
 
-/* Set by uvsig_shutdown_options_init(), then changed field by field. All times
- * are in milliseconds. 0 skips the phase; there is no "unlimited". */
+/* Set by uvsig_shutdown_options_init(), then changed field by field: a struct
+ * that it has not set is refused. All times are in milliseconds. 0 skips the
+ * phase; there is no "unlimited".
+ * The limit of a shutdown is `delay_ms`, `grace_ms` and `hard_ms` together, and
+ * 100 ms (200 - `hard_ms`, if that is more), from the first signal that counts
+ * until the process is gone: also in callbacks, in uvsig_shutdown_exit() and in
+ * exit handlers. From a signal that forces it is `hard_ms` and the 100 ms. At
+ * the limit one line on standard error says so, and the process ends by
+ * _exit(128 + n). uvsig_shutdown_close() alone lifts it. Exception: a process
+ * that was stopped (SIGSTOP) for 0.5 s or longer has at least `hard_ms` once it
+ * goes on. */
 struct uvsig_shutdown_options_s {
-  sigset_t graceful;     /* SIGINT and SIGTERM: the first begins to finish */
+  sigset_t graceful;     /* SIGINT and SIGTERM: the first begins to finish.
+                          * SIGHUP does so too, though it is not listed and
+                          * never counts, where its action is the default and
+                          * the program has no watcher or reload for it */
   sigset_t forced;       /* none: the first of these begins to force */
   unsigned forced_count; /* which counted signal forces: 2, the second; 0:
                           * none does */
@@ -1016,16 +1033,21 @@ struct uvsig_shutdown_options_s {
                           * does */
   int watch_ignored;     /* 0; 1: take also signals that are ignored now */
   unsigned delay_ms;     /* 0: how long UVSIG_SHUTDOWN_NOT_READY is */
-  unsigned grace_ms;     /* 10,000: how long _DRAINING may be */
+  unsigned grace_ms;     /* 8,000: how long _DRAINING may be */
   unsigned hard_ms;      /* 1,000: how long _FORCING may be */
+  unsigned total_ms;     /* 0: the sum of these three; else the whole, and
+                          * `grace_ms` is what the other two leave of it */
   unsigned linger_ms;    /* 500: see uvsig_shutdown_linger() */
   unsigned spread_ms;    /* 5,000: at most grace_ms is used */
   uvsig_shutdown_idle_t idle; /* UVSIG_SHUTDOWN_IDLE_CLOSE */
   uvsig_shutdown_exit_t exit; /* UVSIG_SHUTDOWN_EXIT_SIGNAL */
   int log;                    /* 0; 1: one line on standard error at the end */
   int notify;                 /* 1: tell the service manager; 0: do not */
+  int keep_sig;               /* 0; 1: do not close the `uvsig_t` after
+                               * UVSIG_SHUTDOWN_DONE */
   uvsig_shutdown_phase_cb phase_cb; /* NULL */
   /* private */
+  unsigned mark; /* that uvsig_shutdown_options_init() has set them */
   uintptr_t reserved[8]; /* 0 */
 };
 
@@ -1048,7 +1070,8 @@ struct uvsig_shutdown_report_s {
   unsigned holds;    /* work that was under way at the end ... */
   char held[256];    /* ... and its names, separated by ", "; cut with "..." */
   unsigned handles;  /* of the loop that are left, active or not ... */
-  unsigned left[UV_HANDLE_TYPE_MAX]; /* ... and not the library's; by type */
+  unsigned left[UV_HANDLE_TYPE_MAX]; /* ... and not the library's; by type.
+                                      * Counted again after the callback */
   unsigned requests; /* requests that keep it alive, such as uv_queue_work() */
   /* private */
   uint64_t reserved[8];
@@ -1065,6 +1088,8 @@ struct uvsig_shutdown_s {
   /* private */
   void* coordinator;
   uvsig_shutdown_exit_t exit;
+  int has_status;
+  int status;
   void* reserved[4];
 };
 
@@ -1080,8 +1105,9 @@ UVSIG_EXTERN void uvsig_shutdown_options_init(
  * ignored now (nohup(1), a shell's background job) stays so, unless
  * `watch_ignored`. `options` may be NULL for the defaults, and is copied. The
  * loop is kept alive until the end. `data` is left alone.
- * A child of fork(2) that goes on after uvsig_fork() has no hard deadline until
- * its loop has come to the shutdown.
+ * A child of fork(2) that goes on after uvsig_fork() has no limit until its loop
+ * has come to the shutdown. Until uvsig_fork() nothing can be registered there:
+ * UV_EBADF.
  * The end comes by itself: UVSIG_SHUTDOWN_DONE, and then uvsig_shutdown_exit();
  * or by uvsig_shutdown_close(). One of these two is owed.
  * Returns: 0
@@ -1114,14 +1140,25 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
 UVSIG_EXTERN int uvsig_shutdown_close(uvsig_shutdown_t* sd,
                                       uvsig_shutdown_close_cb cb);
 
-/* End as the option `exit` says, with stdout's buffer written.
- * By the signal that began it: this does not return, unless nothing was begun
- * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Frees what
- * uvsig_shutdown_init() took: the last call, after the loop, for main() to
- * return what it returns. Where work was still held, or something left in the
- * loop, the process has `hard_ms` to end from UVSIG_SHUTDOWN_DONE on: a thread
- * that is stuck must not keep it.
- * Returns: the exit status: 0, or 128 + n
+/* Have uvsig_shutdown_exit() return `status`, whatever the option `exit` says: a
+ * child's, say. May be called in UVSIG_SHUTDOWN_DONE's callback, and after it.
+ * Returns: 0
+ *   UV_EINVAL  `sd` is NULL or was never initialised, or `status` is not 0 to
+ *              255
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd,
+                                                int status);
+
+/* End as the option `exit` says.
+ * By the signal that began it, this does not return, unless nothing was begun
+ * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Before that
+ * all stdio buffers are written, by fflush(NULL), which does not wait for a
+ * thread that reads standard input. A death by a signal runs no exit handlers,
+ * no destructors, and writes no coverage: UVSIG_SHUTDOWN_EXIT_CODE is the way to
+ * run them, main() returning what this returns. The limit holds all the while,
+ * also if main() goes on to something else.
+ * Returns: the exit status: that of uvsig_shutdown_set_exit_status(), 0, or
+ *   128 + n
  *   UV_EINVAL  `sd` is NULL or was never initialised
  *   UV_EBUSY   the end has not come yet: neither done nor closed
  * Context: any thread, when no other one uses `sd`. Since: 0.1. */
@@ -1136,6 +1173,7 @@ UVSIG_EXTERN int uvsig_shutdown_exit(uvsig_shutdown_t* sd);
  *   UV_EINVAL    `sd` is NULL, not initialised or given up, or `level` is
  *                UVSIG_SHUTDOWN_NONE or unknown
  *   UV_EALREADY  done already
+ *   UV_EBADF     a child of fork(2) has not called uvsig_fork()
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_request(uvsig_shutdown_t* sd,
                                         const char* reason,
@@ -1148,6 +1186,7 @@ UVSIG_EXTERN int uvsig_shutdown_request(uvsig_shutdown_t* sd,
  *                 more than UINT_MAX ms to go
  *   UV_ECANCELED  too late: past draining
  *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms);
 
@@ -1165,6 +1204,7 @@ UVSIG_EXTERN int uvsig_shutdown_phase(const uvsig_shutdown_t* sd);
  *   UV_EINVAL     `sd` is NULL, not initialised or given up
  *   UV_ECANCELED  a shutdown has begun
  *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_ready(uvsig_shutdown_t* sd);
 
@@ -1206,6 +1246,7 @@ struct uvsig_shutdown_listener_s {
  *                 given up
  *   UV_ECANCELED  a shutdown has been asked for: do not begin to listen
  *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*l` is untouched.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
@@ -1265,6 +1306,7 @@ struct uvsig_shutdown_connection_s {
  *                 given up
  *   UV_ECANCELED  the listeners are closed: close the connection
  *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*c` is untouched.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
@@ -1340,6 +1382,7 @@ struct uvsig_shutdown_child_s {
  *                 or `pid` is not above 0
  *   UV_ECANCELED  done already
  *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*child` is untouched.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
@@ -1374,6 +1417,7 @@ struct uvsig_shutdown_hold_s {
  *   UV_EINVAL     `sd`, `hold` or `name` is NULL, or `sd` is not initialised or
  *                 given up
  *   UV_ECANCELED  too late, past draining: do not begin
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*hold` is untouched.
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
@@ -1441,6 +1485,7 @@ UVSIG_EXTERN int uvsig_reload_start(uvsig_reload_t* r,
  *   UV_EINVAL     `r` is NULL or not started
  *   UV_ECANCELED  a shutdown has begun
  *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_reload_request(uvsig_reload_t* r);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The ground: what every file of the library may use. Each function here may be
- * called in any thread, those of signum.c, info.c and uvsig__now() also in
- * signal context.
+ * called in any thread, those of signum.c, info.c, output.c and uvsig__now()
+ * also in signal context.
  */
 
 #ifndef UVSIG_BASE_H
@@ -29,6 +29,10 @@ _Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
  * that have no UV_E*. uv_translate_sys_error() is not known to be safe in a
  * handler. */
 #define UVSIG__ERR(sys_errno) (-(sys_errno))
+
+/* Set by uvsig_options_init() and the like: what they have not touched is
+ * refused. */
+#define UVSIG__MARK 0x67697375u
 
 #define UVSIG__SECOND  UINT64_C(1000000000) /* in nanoseconds */
 #define UVSIG__NEVER   UINT64_MAX
@@ -58,6 +62,7 @@ static inline uint64_t uvsig__now(void) {
 /* signum.c */
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
+bool uvsig__is_deadly(int signum);
 size_t uvsig__filter(const sigset_t* set, sigset_t* catchable);
 
 /* clock.c */
@@ -66,6 +71,19 @@ int uvsig__deadline_after(double seconds, uint64_t* deadline);
 
 /* info.c */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
+
+/* output.c */
+void uvsig__discard_sigpipe(void);
+void uvsig__print(const char* text);
+
+/* line.c: cut where it does not fit. */
+struct uvsig__line {
+  char text[2048];
+  size_t length;
+};
+__attribute__((format(printf, 2, 3))) void uvsig__line_add(
+    struct uvsig__line* line, const char* format, ...);
+void uvsig__line_print(struct uvsig__line* line);
 
 /* lock.c */
 extern void (*uvsig__child_hook)(sigset_t* mask);

@@ -14,6 +14,7 @@
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
+static unsigned muted[UVSIG_NSIG];  /* how often: see uvsig__mute() */
 /* What `saved` points to, and one more. */
 static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
@@ -70,24 +71,6 @@ void uvsig__replace_previous(int signum,
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
   return uvsig__action_of(saved_at(signum, (int) uvsig__newest_level(signum)));
-}
-
-/* If the last stop of a watched signal would restore `from`, have it restore
- * `to`. There is no instant in between. Takes the lock. Returns whether it has
- * changed anything. */
-bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int)) {
-  struct sigaction previous;
-  bool is_so;
-
-  uvsig__lock();
-  previous = uvsig__get_previous(signum);
-  is_so = uvsig__is_watched(signum) && previous.sa_handler == from;
-  if (is_so) {
-    previous.sa_handler = to;
-    uvsig__set_previous(signum, &previous);
-  }
-  uvsig__unlock();
-  return is_so;
 }
 
 /* --- The handler ---------------------------------------------------------- */
@@ -223,6 +206,98 @@ void uvsig__count_stop_watchers(int signum, int difference) {
   uvsig__unlock();
 }
 
+/* --- Signals that do nothing ---------------------------------------------- */
+
+static void do_nothing(int signum) {
+  (void) signum;
+}
+
+bool uvsig__is_mute(const struct sigaction* action) {
+  return action->sa_handler == do_nothing;
+}
+
+/* What is there without the library: installed, or to be restored. */
+static struct sigaction get_own(int signum) {
+  struct sigaction current;
+
+  if (sigaction(signum, NULL, &current) != 0)
+    return uvsig__simple_action(SIG_IGN);
+  return uvsig__is_ours(&current) ? uvsig__get_previous(signum) : current;
+}
+
+static void set_own(int signum, const struct sigaction* action) {
+  struct sigaction current;
+
+  if (sigaction(signum, NULL, &current) != 0)
+    return;
+  if (uvsig__is_ours(&current))
+    uvsig__set_previous(signum, action);
+  else
+    sigaction(signum, action, NULL);
+}
+
+/* Would it have its default action without the library? Takes the lock. */
+bool uvsig__is_default(int signum) {
+  bool is_so;
+
+  uvsig__lock();
+  is_so = get_own(signum).sa_handler == SIG_DFL;
+  uvsig__unlock();
+  return is_so;
+}
+
+/* Have a signal that would have its default action do nothing instead, now and
+ * when its last watcher stops. By a handler, since exec() keeps SIG_IGN.
+ * SA_RESTART: no system call notices. Takes the lock. Returns whether
+ * uvsig__unmute() is owed. */
+bool uvsig__mute(int signum) {
+  struct sigaction action = uvsig__simple_action(do_nothing);
+  bool is_mute;
+
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  uvsig__lock();
+  if (get_own(signum).sa_handler == SIG_DFL)
+    set_own(signum, &action);
+  action = get_own(signum);
+  is_mute = uvsig__is_mute(&action);
+  if (is_mute)
+    muted[signum]++;
+  uvsig__unlock();
+  return is_mute;
+}
+
+/* The last of them restores the default action. Takes the lock. */
+void uvsig__unmute(int signum) {
+  struct sigaction action = uvsig__simple_action(SIG_DFL);
+  struct sigaction own;
+
+  uvsig__lock();
+  /* 0 in the child of a fork. */
+  if (muted[signum] > 0 && --muted[signum] == 0) {
+    own = get_own(signum);
+    if (uvsig__is_mute(&own))
+      set_own(signum, &action);
+  }
+  uvsig__unlock();
+}
+
+/* In the child of a fork. Nothing is watched any more. */
+static void forget_mute(int signum) {
+  struct sigaction action = uvsig__simple_action(SIG_DFL);
+  struct uvsig__saved* saved;
+  struct sigaction current;
+  int level;
+
+  for (level = 0; level < UVSIG__LEVELS; level++) {
+    saved = saved_at(signum, level);
+    if (saved != NULL && uvsig__is_mute(&saved->action))
+      saved->action = action;
+  }
+  if (sigaction(signum, NULL, &current) == 0 && uvsig__is_mute(&current))
+    sigaction(signum, &action, NULL);
+  muted[signum] = 0;
+}
+
 /* --- Who watches ---------------------------------------------------------- */
 
 static void link_first(struct uvsig__subscription* subscription) {
@@ -328,6 +403,8 @@ void uvsig__forget_dispositions(void) {
       uninstall(signum);
       atomic_store(&uvsig__shared.subscriptions[signum], NULL);
     }
+    if (muted[signum] > 0)
+      forget_mute(signum);
     atomic_store(&uvsig__shared.chained[signum], 0);
   }
   stop_watchers = 0;

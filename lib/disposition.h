@@ -28,6 +28,8 @@ static inline bool uvsig__is_libuvs(const struct sigaction* action) {
   return libuvs != NULL && action->sa_handler == libuvs;
 }
 
+bool uvsig__is_mute(const struct sigaction* action);
+
 /* Under uvsig__lock(). */
 void uvsig__set_previous(int signum, const struct sigaction* action);
 void uvsig__replace_previous(int signum,
@@ -43,6 +45,8 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription);
 int uvsig__reinstall(int signum);
 void uvsig__discard_pending(const struct uvsig__subscription* subscription);
 void uvsig__count_stop_watchers(int signum, int difference);
-bool uvsig__change_previous(int signum, void (*from)(int), void (*to)(int));
+bool uvsig__is_default(int signum);
+bool uvsig__mute(int signum);
+void uvsig__unmute(int signum);
 
 #endif /* UVSIG_DISPOSITION_H */

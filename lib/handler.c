@@ -22,23 +22,6 @@
 
 /* --- Writing -------------------------------------------------------------- */
 
-/* Take back the SIGPIPE of a pipe whose read end was closed. It is this
- * thread's (POSIX, write()), and pending, for the handler blocks every signal;
- * on some systems it is not, if it is ignored. So the wait does not sleep, and
- * nobody else can be faster. sigwait() is not in POSIX's list of what may be
- * called here, but a system call and nothing else, and the disposition is not
- * ours to touch: another thread may be changing it. */
-static void discard_sigpipe(void) {
-  sigset_t set;
-  int signum;
-
-  if (sigpending(&set) != 0 || sigismember(&set, SIGPIPE) != 1)
-    return;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  sigwait(&set, &signum);
-}
-
 /* The system call itself: write() and send() are cancellation points, and glibc
  * makes a thread's cancellation asynchronous while they wait. */
 static ssize_t write_raw(int fd, bool is_socket, const unsigned char* byte) {
@@ -65,7 +48,7 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
   if (err == EAGAIN || err == EWOULDBLOCK)
     return UV_EAGAIN;
   if (err == EPIPE && !is_socket)
-    discard_sigpipe();
+    uvsig__discard_sigpipe();
   return UVSIG__ERR(err);
 }
 

@@ -34,3 +34,25 @@ size_t uvsig__filter(const sigset_t* set, sigset_t* catchable) {
     }
   return count;
 }
+
+/* signal(7): those whose default action is to ignore, stop or continue. */
+bool uvsig__is_deadly(int signum) {
+  switch (signum) {
+  case SIGCHLD:
+  case SIGCONT:
+  case SIGSTOP:
+  case SIGTSTP:
+  case SIGTTIN:
+  case SIGTTOU:
+  case SIGURG:
+#ifdef SIGWINCH
+  case SIGWINCH:
+#endif
+#ifdef SIGINFO
+  case SIGINFO:
+#endif
+    return false;
+  default:
+    return true;
+  }
+}

@@ -254,6 +254,9 @@ static void insert_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
   w->source = source;
   w->signum = source->sub.signum;
   w->state |= UVSIG__ACTIVE;
+  /* Relaxed: a signal that comes at the same time may find either count. */
+  if ((w->state & UVSIG__SPARE) == 0)
+    atomic_fetch_add_explicit(&source->sub.users, 1, memory_order_relaxed);
   if ((w->state & UVSIG__UNREF) == 0)
     uvsig__ref_hub(source->hub);
 }
@@ -278,6 +281,8 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
   w->state &= ~(unsigned) UVSIG__ACTIVE;
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, NULL);
+  if ((w->state & UVSIG__SPARE) == 0)
+    atomic_fetch_sub_explicit(&source->sub.users, 1, memory_order_relaxed);
   if ((w->state & UVSIG__UNREF) == 0)
     uvsig__unref_hub(source->hub);
 }

@@ -76,7 +76,8 @@ enum {
   UVSIG__WAIT = 8,
   UVSIG__ENDED = 16,
   UVSIG__TIMER = 32,
-  UVSIG__RELEASED = 64 /* requires nothing any more: it is being drained */
+  UVSIG__RELEASED = 64, /* requires nothing any more: it is being drained */
+  UVSIG__SPARE = 128    /* of use only where there is no other: escalate.c */
 };
 
 /* mask.c */

@@ -53,6 +53,7 @@ struct uvsig__subscription {
   struct uvsig__sender* senders;
   atomic_ulong caught;
   atomic_ulong overflow;            /* caught, but not carried by a byte */
+  atomic_uint users;                /* watchers, but for UVSIG__SPARE */
   _Atomic(uvsig_watcher_t*) hooked; /* the watcher with a handler, or NULL */
 };
 

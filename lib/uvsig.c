@@ -19,6 +19,7 @@ void uvsig_options_init(uvsig_options_t* options) {
   if (options == NULL)
     return;
   memset(options, 0, sizeof(*options));
+  options->mark = UVSIG__MARK;
   options->wakeup = UVSIG_WAKEUP_PIPE;
   options->mode = UVSIG_MODE_BYTES;
   options->warn_on_full_buffer = 1;
@@ -31,6 +32,8 @@ void uvsig_options_init(uvsig_options_t* options) {
 static bool are_valid(const uvsig_options_t* options) {
   size_t i;
 
+  if (options->mark != UVSIG__MARK)
+    return false;
   for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
     if (options->reserved[i] != 0)
       return false;

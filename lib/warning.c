@@ -7,59 +7,38 @@
 #include "dispatch.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-/* A line that is written at once, and cut where it does not fit. */
-struct line {
-  char text[2048];
-  size_t length;
-};
-
-__attribute__((format(printf, 2, 3))) static void add(struct line* line,
-                                                      const char* format,
-                                                      ...) {
-  size_t room = sizeof(line->text) - line->length;
-  va_list arguments;
-  int n;
-
-  va_start(arguments, format);
-  n = vsnprintf(line->text + line->length, room, format, arguments);
-  va_end(arguments);
-  if (n > 0)
-    line->length += (size_t) n < room ? (size_t) n : room - 1;
-}
 
 static void print(const uvsig_warning_t* warning) {
-  struct line line = {.length = 0};
+  struct uvsig__line line = {.length = 0};
   const char* separator = ": ";
   int signum;
 
+  uvsig__line_add(&line, "libuvsig: wakeup fd ");
   if (warning->fd >= 0)
-    add(&line, "uvsig: wakeup fd %d ", warning->fd);
-  else if (warning->kind == UVSIG_WARN_FULL_BUFFER)
-    add(&line, "uvsig: wakeup buffer ");
-  else
-    add(&line, "uvsig: wakeup fd ");
+    uvsig__line_add(&line, "%d ", warning->fd);
   if (warning->kind == UVSIG_WARN_FULL_BUFFER)
-    add(&line, "full");
+    uvsig__line_add(&line, "full, ");
   else
-    add(&line, "failed (%s)", uv_err_name(warning->error));
-  add(&line,
-      ", %" PRIu64 " signals %s",
-      warning->total,
-      warning->fd >= 0 ? "not written" : "coalesced");
+    uvsig__line_add(&line, "failed (%s), ", uv_err_name(warning->error));
+  uvsig__line_add(&line,
+                  warning->fd >= 0
+                      ? "%" PRIu64 " signals not written to it"
+                      : "%" PRIu64
+                        " signals counted instead of written, none lost",
+                  warning->total);
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
     if (warning->counts[signum] == 0)
       continue;
-    add(&line,
-        "%s%s %" PRIu64,
-        separator,
-        uvsig_signal_name(signum),
-        warning->counts[signum]);
+    uvsig__line_add(&line,
+                    "%s%s %" PRIu64,
+                    separator,
+                    uvsig_signal_name(signum),
+                    warning->counts[signum]);
     separator = ", ";
   }
-  fprintf(stderr, "%s\n", line.text);
+  if (warning->fd < 0 && warning->kind == UVSIG_WARN_FULL_BUFFER)
+    uvsig__line_add(&line, " (option buffer_size)");
+  uvsig__line_print(&line);
 }
 
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning) {

@@ -33,7 +33,7 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
   return 0;
 }
 
-/* `kind` is UVSIG__ONESHOT, or UVSIG__WAIT or UVSIG__TIMER, or 0. */
+/* `kind` is UVSIG__ONESHOT, UVSIG__WAIT, UVSIG__TIMER, UVSIG__SPARE, or 0. */
 int uvsig__watcher_start(uvsig_watcher_t* w,
                          uvsig_watcher_cb cb,
                          int signum,

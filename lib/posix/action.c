@@ -23,7 +23,7 @@ static int classify(int signum, const struct sigaction* action) {
   }
   if (action->sa_handler == SIG_DFL)
     return UVSIG_DEFAULT;
-  if (action->sa_handler == SIG_IGN)
+  if (action->sa_handler == SIG_IGN || uvsig__is_mute(action))
     return UVSIG_IGNORED;
   return UVSIG_FOREIGN;
 }
@@ -81,33 +81,11 @@ int uvsig_default(int signum) {
   return set_action(signum, SIG_DFL);
 }
 
-/* signal(7): those whose default action is to ignore, stop or continue. */
-static bool is_deadly(int signum) {
-  switch (signum) {
-  case SIGCHLD:
-  case SIGCONT:
-  case SIGSTOP:
-  case SIGTSTP:
-  case SIGTTIN:
-  case SIGTTOU:
-  case SIGURG:
-#ifdef SIGWINCH
-  case SIGWINCH:
-#endif
-#ifdef SIGINFO
-  case SIGINFO:
-#endif
-    return false;
-  default:
-    return true;
-  }
-}
-
 int uvsig_reraise(int signum) {
   struct sigaction action = uvsig__simple_action(SIG_DFL);
   sigset_t set;
 
-  if (!uvsig__is_valid(signum) || !is_deadly(signum))
+  if (!uvsig__is_valid(signum) || !uvsig__is_deadly(signum))
     return UV_EINVAL;
   /* Without the lock: this is for handlers too, and nothing comes after. */
   sigaction(signum, &action, NULL); /* fails for SIGKILL, which needs none */

@@ -23,7 +23,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
 
   if (child == NULL || pid <= 0)
     return UV_EINVAL;
-  err = uvsig__coordinator_of(sd, &c);
+  err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
     return err;
   if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DONE)

@@ -72,7 +72,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
 
   if (connection == NULL || cb == NULL)
     return UV_EINVAL;
-  err = uvsig__coordinator_of(sd, &c);
+  err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
     return err;
   phase = atomic_load(&c->phase);

@@ -15,6 +15,7 @@ void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
   if (options == NULL)
     return;
   memset(options, 0, sizeof(*options));
+  options->mark = UVSIG__MARK;
   sigemptyset(&options->graceful);
   sigaddset(&options->graceful, SIGINT);
   sigaddset(&options->graceful, SIGTERM);
@@ -22,7 +23,7 @@ void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
   options->forced_count = 2;
   options->exit_count = 3;
   options->debounce_ms = 200;
-  options->grace_ms = 10000;
+  options->grace_ms = 8000;
   options->hard_ms = 1000;
   options->linger_ms = 500;
   options->spread_ms = 5000;
@@ -38,16 +39,31 @@ bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options) {
   size_t i;
   int signum;
 
+  if (options->mark != UVSIG__MARK)
+    return false;
   for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
     if (options->reserved[i] != 0)
       return false;
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (uvsig__options_list(options, signum) && !uvsig__is_catchable(signum))
       return false;
+  if (options->total_ms != 0 &&
+      options->total_ms < (uint64_t) options->delay_ms + options->hard_ms)
+    return false;
   return (unsigned) options->watch_ignored <= 1 &&
-         (unsigned) options->log <= 1 && (unsigned) options->notify <= 1 &&
+         (unsigned) options->keep_sig <= 1 && (unsigned) options->log <= 1 &&
+         (unsigned) options->notify <= 1 &&
          (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
          (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
+}
+
+/* How much later than the loop's own timer the watchdog strikes. More where
+ * `hard_ms` is short: on a busy machine the loop must be able to end first. */
+unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options) {
+  enum { SLACK_MS = 100 };
+
+  return options->hard_ms < SLACK_MS ? 2 * SLACK_MS - options->hard_ms
+                                     : SLACK_MS;
 }
 
 /* --- Its state ------------------------------------------------------------ */
@@ -59,7 +75,19 @@ int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
   *c = sd->coordinator;
   if (atomic_load(&(*c)->phase) == UVSIG__CLOSED)
     return UV_EINVAL;
+  if ((*c)->has_closed_sig) /* it is the user's memory by now */
+    return 0;
   return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
+}
+
+/* As uvsig__coordinator_of(), for what relies on the shutdown. */
+int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
+                              struct uvsig__coordinator** c) {
+  int err = uvsig__coordinator_of(sd, c);
+
+  if (err == 0 && uvsig__is_inherited(*c))
+    return UV_EBADF;
+  return err;
 }
 
 /* Has a shutdown been asked for? The loop may not know yet. Any thread. */

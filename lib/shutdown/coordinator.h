@@ -60,10 +60,12 @@ struct uvsig__coordinator {
   struct uvsig__closing closing;
   struct uvsig__component component;
   uvsig_shutdown_close_cb close_cb;
-  sigset_t ignored; /* after DONE, in place of their default actions */
-  bool has_forked;  /* the watchdog's thread is still the parent's */
-  bool is_over;     /* the DONE callback has been called, or is next */
-  bool is_looking;  /* phases.c is at work, perhaps in a callback */
+  sigset_t muted;    /* have no default action until the end */
+  bool* is_given_up; /* set by uvsig_shutdown_close() in the DONE callback */
+  bool has_forked;   /* the watchdog's thread is still the parent's */
+  bool is_over;      /* the DONE callback has been called, or is next */
+  bool has_closed_sig;
+  bool is_looking; /* phases.c is at work, perhaps in a callback */
 
   uint64_t phase_at[UVSIG_SHUTDOWN_PHASES]; /* when each began; 0: it did not */
   uint64_t until;                           /* when this one ends, at most */
@@ -87,10 +89,21 @@ struct uvsig__coordinator {
 /* The phase after uvsig_shutdown_close(). */
 #define UVSIG__CLOSED UVSIG_SHUTDOWN_PHASES
 
+/* The child of a fork has no signals until uvsig_fork(): nothing there may begin
+ * to rely on a shutdown. Any thread, and signal context. */
+static inline bool uvsig__is_inherited(const struct uvsig__coordinator* c) {
+  const struct uvsig__hub* hub = c->has_closed_sig ? NULL : c->sd->sig->hub;
+
+  return hub != NULL && hub->inherited;
+}
+
 bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum);
 bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options);
+unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options);
 int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
                           struct uvsig__coordinator** c);
+int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
+                              struct uvsig__coordinator** c);
 bool uvsig__has_begun(const struct uvsig__coordinator* c);
 void uvsig__look_again(struct uvsig__coordinator* c);
 
@@ -111,8 +124,6 @@ uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close_all(struct uvsig__coordinator* c);
 /* reload.c */
 void uvsig__reloads_run(struct uvsig__coordinator* c);
-void uvsig__reloads_add_signals(const struct uvsig__coordinator* c,
-                                sigset_t* set);
 void uvsig__reloads_forget(struct uvsig__coordinator* c);
 
 #endif

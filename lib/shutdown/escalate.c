@@ -7,6 +7,7 @@
 
 #include "coordinator.h"
 
+#include <string.h>
 #include <unistd.h>
 
 /* The first signal or request writes what began the shutdown, and sets `begun`.
@@ -23,6 +24,7 @@ static void record_cause(struct uvsig__escalation* e,
   e->reason = reason;
   if (info != NULL) {
     uvsig__info_set(&sender, info);
+    e->code = sender.code;
     e->pid = sender.pid;
     e->uid = sender.uid;
   }
@@ -33,18 +35,44 @@ int uvsig__exit_status(const struct uvsig__escalation* e) {
   return 128 + (atomic_load(&e->begun) && e->signum != 0 ? e->signum : SIGTERM);
 }
 
+/* Time is up, and `what` has not come to its end: say so, and end the process.
+ * Not by printf(), which is not async-signal-safe. */
+_Noreturn void uvsig__end_overdue(const char* what, int status) {
+  static const char before[] = "libuvsig: shutdown: time is up, and ";
+  static const char between[] = " is stuck: exit ";
+  char line[sizeof(before) + sizeof(between) + 32];
+  char* at = line;
+  size_t length = strlen(what);
+
+  memcpy(at, before, sizeof(before) - 1);
+  at += sizeof(before) - 1;
+  memcpy(at, what, length);
+  at += length;
+  memcpy(at, between, sizeof(between) - 1);
+  at += sizeof(between) - 1;
+  *at++ = (char) ('0' + status / 100); /* 128 and more */
+  *at++ = (char) ('0' + status / 10 % 10);
+  *at++ = (char) ('0' + status % 10);
+  *at++ = '\n';
+  *at = 0;
+  uvsig__print(line);
+  _exit(status);
+}
+
 /* A signal does not count if it comes too soon after one that did. Of several
  * at once, on several threads, the one whose exchange is the first counts.
  * Another one may have read the clock before, so that its `now` is before
- * `last`. */
+ * `last`: both differences are looked at. Where a long has 32 bits they wrap
+ * after 49 days. */
 static bool passes_debounce(struct uvsig__escalation* e) {
-  unsigned now = (unsigned) (uvsig__now() / UVSIG__MS) | 1; /* 0: none yet */
-  unsigned last = atomic_load(&e->last_ms);
+  unsigned long now = (unsigned long) (uvsig__now() / UVSIG__MS) | 1;
+  unsigned long last = atomic_load(&e->last_ms);
 
   if (e->debounce_ms == 0)
     return true;
   do {
-    if (last != 0 && ((int) (now - last) < 0 || now - last < e->debounce_ms))
+    if (last != 0 &&
+        (now - last < e->debounce_ms || last - now < e->debounce_ms))
       return false;
   } while (!atomic_compare_exchange_weak(&e->last_ms, &last, now));
   return true;
@@ -107,6 +135,22 @@ static void raise_level(struct uvsig__escalation* e, unsigned level) {
     start_kernel_timer(e, level);
 }
 
+/* SIGHUP that the options do not list: it begins a shutdown, and never counts. */
+static bool is_hangup(const struct uvsig__escalation* e, int signum) {
+  return signum == SIGHUP && e->takes_hangup;
+}
+
+/* Does a watcher of the program's own watch it, on whichever loop? */
+static bool is_used(int signum) {
+  struct uvsig__subscription* at =
+      atomic_load(&uvsig__shared.subscriptions[signum]);
+
+  while (at != NULL &&
+         atomic_load_explicit(&at->users, memory_order_relaxed) == 0)
+    at = atomic_load(&at->next);
+  return at != NULL;
+}
+
 void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   struct uvsig__coordinator* c = w->data;
   struct uvsig__escalation* e = &c->escalation;
@@ -116,7 +160,14 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   if (is_from_kernel_timer(e, info)) {
     /* Otherwise the watchdog's thread has taken over meanwhile. */
     if (!is_handled(e))
-      _exit(uvsig__exit_status(e));
+      uvsig__end_overdue("the loop", uvsig__exit_status(e));
+    return;
+  }
+  if (is_hangup(e, signum)) {
+    if (is_used(signum))
+      return;
+    record_cause(e, signum, info, NULL);
+    raise_level(e, UVSIG_SHUTDOWN_GRACEFUL);
     return;
   }
   /* Debounce does not hold back the first signal that forces by its set. */
@@ -150,6 +201,8 @@ int uvsig_shutdown_request(uvsig_shutdown_t* sd,
     err = UV_EINVAL;
   } else if (phase == UVSIG_SHUTDOWN_DONE) {
     err = UV_EALREADY;
+  } else if (uvsig__is_inherited(c)) {
+    err = UV_EBADF;
   } else {
     record_cause(&c->escalation, 0, NULL, reason);
     if (level == UVSIG_SHUTDOWN_IMMEDIATE)

@@ -15,6 +15,7 @@
 struct uvsig__escalation {
   /* Set before the first signal can come. */
   sigset_t forced;
+  bool takes_hangup;
   unsigned forced_count;
   unsigned exit_count;
   unsigned debounce_ms;
@@ -23,12 +24,13 @@ struct uvsig__escalation {
   atomic_uint total_ms; /* delay, grace and hard, with the slack */
   atomic_uint level;    /* uvsig_shutdown_level_t, the highest asked for */
   atomic_uint signals;  /* how many counted */
-  atomic_uint last_ms;  /* when the last one counted; it wraps; 0: none did */
+  atomic_ulong last_ms; /* when the last one counted; 0: none did */
 
   /* What began the shutdown. The thread that sets `claimed` writes it. */
   atomic_int claimed;
   atomic_int begun; /* all of it has been written */
   int signum;       /* 0: a request */
+  int code;         /* its si_code */
   const char* reason;
   uv_pid_t pid;
   uv_uid_t uid;
@@ -46,5 +48,6 @@ struct uvsig__escalation {
 void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info);
 void uvsig__set_handled(struct uvsig__escalation* e, unsigned level);
 int uvsig__exit_status(const struct uvsig__escalation* e);
+_Noreturn void uvsig__end_overdue(const char* what, int status);
 
 #endif

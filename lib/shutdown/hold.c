@@ -25,6 +25,8 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
     err = UV_EINVAL;
   } else if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_FORCING) {
     err = UV_ECANCELED;
+  } else if (uvsig__is_inherited(c)) {
+    err = UV_EBADF;
   } else {
     UVSIG__RESET(hold);
     hold->shutdown = sd;

@@ -20,7 +20,7 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
 
   if (l == NULL || cb == NULL)
     return UV_EINVAL;
-  err = uvsig__coordinator_of(sd, &c);
+  err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
     return err;
   /* A signal that came during start-up counts, though the loop has not run. */

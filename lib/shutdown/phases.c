@@ -6,6 +6,7 @@
  */
 
 #include "../disposition.h"
+#include "../source.h"
 #include "coordinator.h"
 #include "report.h"
 
@@ -13,9 +14,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* How much later than the loop's own timer the watchdog strikes. */
-enum { SLACK_MS = 100 };
 
 /* --- Phases --------------------------------------------------------------- */
 
@@ -27,7 +25,7 @@ static bool is_in(const struct uvsig__coordinator* c,
 /* The limit is the end of this phase, and what the following ones may take. */
 static void set_limit(struct uvsig__coordinator* c) {
   int phase = atomic_load(&c->phase);
-  uint64_t ms = SLACK_MS;
+  uint64_t ms = uvsig__slack_ms(&c->options);
   uint64_t limit;
 
   if (phase < UVSIG_SHUTDOWN_DRAINING)
@@ -95,45 +93,30 @@ static void stop_watchers(struct uvsig__coordinator* c) {
 }
 
 /* The process is about to exit. A signal that comes until then must not meet
- * its default action, and end the process in another way. */
-static void ignore_late_signals(struct uvsig__coordinator* c) {
-  sigset_t set;
-  int signum;
-  unsigned i;
+ * its default action, and end the process in another way: one of the shutdown's
+ * or a reload's, or any other that the uvsig_t has watched. A program that is
+ * started now has it as before. */
+static void mute(struct uvsig__coordinator* c, int signum) {
+  if (sigismember(&c->muted, signum) != 1 && uvsig__mute(signum))
+    sigaddset(&c->muted, signum);
+}
 
-  sigemptyset(&set);
-  for (i = 0; i < c->watcher_count; i++)
-    sigaddset(&set, c->watchers[i].signum);
-  uvsig__reloads_add_signals(c, &set);
+static void mute_late_signals(struct uvsig__coordinator* c) {
+  const struct uvsig__hub* hub = c->sd->sig->hub;
+  int signum;
+
   for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (sigismember(&set, signum) == 1 &&
-        uvsig__change_previous(signum, SIG_DFL, SIG_IGN))
-      sigaddset(&c->ignored, signum);
+    if (hub->sources[signum] != NULL && uvsig__is_deadly(signum))
+      mute(c, signum);
 }
 
 /* After uvsig_shutdown_close() the program lives on. It may have watchers. */
-static void restore_default_actions(const struct uvsig__coordinator* c) {
+static void unmute_all(struct uvsig__coordinator* c) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (sigismember(&c->ignored, signum) == 1 &&
-        !uvsig__change_previous(signum, SIG_IGN, SIG_DFL) &&
-        uvsig_getsignal(signum) == UVSIG_IGNORED)
-      uvsig_default(signum);
-}
-
-/* A thread that still works may keep the process from exiting: exit() joins
- * libuv's pool. The watchdog limits that. */
-static void limit_exit(struct uvsig__coordinator* c) {
-  const uvsig_shutdown_report_t* report = &c->sd->report;
-
-  if (report->holds == 0 && report->requests == 0)
-    uvsig__watchdog_stop(c);
-  else
-    uvsig__watchdog_set(
-        c,
-        uvsig__now() + ((uint64_t) c->options.hard_ms + SLACK_MS) * UVSIG__MS,
-        UVSIG_SHUTDOWN_FORCED);
+    if (sigismember(&c->muted, signum) == 1)
+      uvsig__unmute(signum);
 }
 
 static void free_coordinator(struct uvsig__coordinator* c) {
@@ -141,13 +124,21 @@ static void free_coordinator(struct uvsig__coordinator* c) {
   free(c);
 }
 
+/* Once the DONE callback has returned, or gives up in the middle: what it closes
+ * is not left. */
+static void conclude(struct uvsig__coordinator* c) {
+  uvsig_shutdown_t* sd = c->sd;
+
+  uvsig__report_count_left(c->loop, sd->sig, &sd->report);
+  if (c->options.log)
+    uvsig__report_log(c);
+}
+
 static void on_handles_closed(void* owner) {
   struct uvsig__coordinator* c = owner;
-  uvsig_shutdown_report_t scratch;
   uvsig_shutdown_t* sd = c->sd;
   uvsig_shutdown_close_cb close_cb = c->close_cb;
-  uv_loop_t* loop = c->loop;
-  uvsig_t* sig = sd->sig;
+  bool is_given_up = false;
 
   if (is_in(c, UVSIG__CLOSED)) {
     free_coordinator(c);
@@ -155,17 +146,24 @@ static void on_handles_closed(void* owner) {
       close_cb(sd);
     return;
   }
-  uvsig__report_count_left(loop, sig, &sd->report);
-  if (c->options.log)
-    uvsig__report_log(c);
-  limit_exit(c);
-  /* The callback may free the coordinator, by uvsig_shutdown_close(). */
   c->is_over = true;
-  if (c->options.phase_cb != NULL)
+  uvsig__watchdog_set_over(c);
+  if (c->options.phase_cb != NULL) {
+    uvsig__report_count_left(c->loop, sd->sig, &sd->report);
+    c->is_given_up = &is_given_up;
     c->options.phase_cb(sd, UVSIG_SHUTDOWN_DONE);
+    if (is_given_up)
+      return;
+    c->is_given_up = NULL;
+  }
+  conclude(c);
+  if (!c->options.keep_sig) {
+    uvsig_close(sd->sig, NULL); /* fails where the callback has closed it */
+    c->has_closed_sig = true;
+  }
   /* Handles and requests that are left would keep uv_run() from returning. */
-  if (uvsig__report_count_left(loop, sig, &scratch))
-    uv_stop(loop);
+  if (uvsig__report_is_alive(c->loop, sd->sig))
+    uv_stop(c->loop);
 }
 
 static bool has_handle(const void* owner, const uv_handle_t* handle) {
@@ -216,12 +214,28 @@ static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
     return false;
   c->sd->report.clean = is_clean && c->sd->report.forced == 0;
   uvsig__report_end(c);
-  ignore_late_signals(c);
+  mute_late_signals(c);
   close_everything(c);
   return true;
 }
 
 /* --- Looking at everything ------------------------------------------------ */
+
+/* A process that was stopped in the middle (SIGSTOP) has `hard_ms` again, once
+ * it goes on, to finish what it could not meanwhile. */
+static void make_up_for_stop(struct uvsig__coordinator* c) {
+  int phase = atomic_load(&c->phase);
+  uint64_t until = uvsig__watchdog_resumed_at(c);
+
+  if (until == 0 || phase < UVSIG_SHUTDOWN_DRAINING ||
+      phase > UVSIG_SHUTDOWN_FORCING)
+    return;
+  until += c->options.hard_ms * UVSIG__MS;
+  if (c->until >= until)
+    return;
+  c->until = until;
+  set_limit(c);
+}
 
 /* Returns whether another phase has begun, which may end at once as well. */
 static bool advance_phase(struct uvsig__coordinator* c) {
@@ -235,6 +249,9 @@ static bool advance_phase(struct uvsig__coordinator* c) {
       return false;
     atomic_store(&c->is_ready, 0);
     uvsig__report_begin(c);
+    /* The reader of standard output may go with the signal, as in a terminal's
+     * "server | tee". */
+    mute(c, SIGPIPE);
     uvsig__notify_stopping(c);
     if (is_forced)
       begin_forcing(c);
@@ -337,6 +354,7 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   }
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
     spread = uvsig__connections_spread(c, uvsig__now());
+  make_up_for_stop(c);
   while (advance_phase(c))
     ;
   set_next_look(c, spread < linger ? spread : linger);
@@ -380,18 +398,21 @@ static void init_state(struct uvsig__coordinator* c,
                        const uvsig_shutdown_options_t* options) {
   struct uvsig__escalation* e = &c->escalation;
 
-  sigemptyset(&c->ignored);
+  sigemptyset(&c->muted);
   c->options = *options;
+  if (options->total_ms != 0)
+    c->options.grace_ms =
+        options->total_ms - options->delay_ms - options->hard_ms;
   c->on_check = on_check;
   uvsig__connections_open(c);
   e->forced = options->forced;
   e->forced_count = options->forced_count;
   e->exit_count = options->exit_count;
   e->debounce_ms = options->debounce_ms;
-  e->hard_ms = add_ms(options->hard_ms, SLACK_MS);
+  e->hard_ms = add_ms(options->hard_ms, uvsig__slack_ms(options));
   atomic_store(
       &e->total_ms,
-      add_ms(e->hard_ms, (uint64_t) options->delay_ms + options->grace_ms));
+      add_ms(e->hard_ms, (uint64_t) c->options.delay_ms + c->options.grace_ms));
 }
 
 /* A signal that the process was started with ignored, as by nohup, stays so. */
@@ -401,9 +422,16 @@ static bool is_to_be_watched(const uvsig_shutdown_options_t* options,
          (options->watch_ignored || uvsig_getsignal(signum) != UVSIG_IGNORED);
 }
 
+/* A closed terminal is no reason to cut work. Where the program has no handler
+ * for SIGHUP, nor ignores it. */
+static bool is_hangup_ours(const uvsig_shutdown_options_t* options) {
+  return !uvsig__options_list(options, SIGHUP) && uvsig__is_default(SIGHUP);
+}
+
 static int start_watcher(struct uvsig__coordinator* c,
                          uvsig_t* sig,
-                         int signum) {
+                         int signum,
+                         unsigned kind) {
   uvsig_watcher_t* w = &c->watchers[c->watcher_count];
   int err;
 
@@ -414,7 +442,7 @@ static int start_watcher(struct uvsig__coordinator* c,
   if (err != 0)
     return err;
   uvsig_watcher_unref(w); /* the async handle keeps the loop alive */
-  err = uvsig_watcher_start(w, on_signal, signum);
+  err = uvsig__watcher_start(w, on_signal, signum, kind);
   if (err == 0)
     c->watcher_count++;
   return err;
@@ -424,16 +452,22 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
   int signum;
   int err = 0;
 
+  /* The kernel's timer sends the first of the signals; where there is none, and
+   * so no handler, it kills. */
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
     if (is_to_be_watched(&c->options, signum)) {
       if (c->watcher_count == 0)
         uvsig__kernel_timer_create(c, signum);
-      err = start_watcher(c, sig, signum);
+      err = start_watcher(c, sig, signum, 0);
     }
-  /* For requests alone. No handler is installed, so the timer itself kills. */
   if (err == 0 && c->watcher_count == 0)
     uvsig__kernel_timer_create(c, SIGKILL);
-  return err;
+  c->escalation.takes_hangup = is_hangup_ours(&c->options);
+  if (err != 0 || !c->escalation.takes_hangup)
+    return err;
+  err = start_watcher(c, sig, SIGHUP, UVSIG__SPARE);
+  /* UV_EBUSY: the program has a watcher with a handler. */
+  return err == UV_EBUSY ? 0 : err;
 }
 
 /* Only the first call can fail. An initialised handle could only be closed
@@ -466,6 +500,9 @@ static void on_forked(struct uvsig__component* component) {
 
   atomic_store(&c->callers, 0);
   c->has_forked = true;
+  /* libuv up to 1.45 keeps this in uv_loop_fork(), and would never wake the
+   * child's loop. */
+  c->async.pending = 0;
   uvsig__notify_forget(c);
   if (atomic_load(&c->phase) != UVSIG_SHUTDOWN_RUNNING)
     return;
@@ -494,7 +531,7 @@ static void register_handles(struct uvsig__coordinator* c) {
 }
 
 static unsigned count_signals(const uvsig_shutdown_options_t* options) {
-  unsigned count = 0;
+  unsigned count = 1; /* SIGHUP */
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
@@ -555,8 +592,12 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   c = sd->coordinator;
   /* Not by uvsig__coordinator_of(): the uvsig_t may have been closed before. */
   if (c->is_over) {
+    if (c->is_given_up != NULL) {
+      *c->is_given_up = true;
+      conclude(c);
+    }
     uvsig__watchdog_stop(c);
-    restore_default_actions(c);
+    unmute_all(c);
     free_coordinator(c);
     return 0;
   }
@@ -571,17 +612,36 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   atomic_store(&c->phase, UVSIG__CLOSED);
   uvsig__unlock();
   uvsig__watchdog_stop(c);
+  unmute_all(c);
   close_everything(c);
   return 0;
 }
 
-/* As exit() does, but without waiting: another thread that holds the stream's
- * lock, and may hold it for good, must not keep the process. */
-static void flush_stdout(void) {
-  if (ftrylockfile(stdout) == 0) {
+static bool is_locked(FILE* stream) {
+  if (ftrylockfile(stream) != 0)
+    return true;
+  funlockfile(stream);
+  return false;
+}
+
+/* As exit() does. The limit ends the process where a reader does not read. But a
+ * thread that waits for input has its stream's lock, and fflush(NULL) would wait
+ * for it: then standard output alone is flushed, if no thread has that. */
+static void flush_buffers(void) {
+  if (!is_locked(stdin) && !is_locked(stdout) && !is_locked(stderr)) {
+    fflush(NULL);
+  } else if (ftrylockfile(stdout) == 0) {
     fflush(stdout);
     funlockfile(stdout);
   }
+}
+
+int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd, int status) {
+  if (sd == NULL || sd->sig == NULL || status < 0 || status > UINT8_MAX)
+    return UV_EINVAL;
+  sd->has_status = 1;
+  sd->status = status;
+  return 0;
 }
 
 int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
@@ -599,10 +659,12 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
       free_coordinator(c);
   }
   signum = sd->report.signum;
+  if (sd->has_status)
+    return sd->status;
   if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
     return 0;
   if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
-    flush_stdout();
+    flush_buffers();
     uvsig_reraise(signum); /* returns where the process lives on */
   }
   return 128 + signum;
@@ -617,7 +679,7 @@ int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
   int phase;
   int err;
 
-  err = uvsig__coordinator_of(sd, &c);
+  err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
     return err;
   phase = atomic_load(&c->phase);
@@ -646,7 +708,7 @@ int uvsig_shutdown_ready(uvsig_shutdown_t* sd) {
   struct uvsig__coordinator* c;
   int err;
 
-  err = uvsig__coordinator_of(sd, &c);
+  err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
     return err;
   if (uvsig__has_begun(c))

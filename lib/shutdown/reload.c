@@ -80,6 +80,8 @@ int uvsig_reload_start(uvsig_reload_t* r, uvsig_reload_cb cb, int signum) {
   int err;
 
   err = find_coordinator(r, &c);
+  if (err == 0 && uvsig__is_inherited(c))
+    err = UV_EBADF;
   if (err != 0)
     return err;
   if (cb == NULL || !uvsig__is_catchable(signum))
@@ -113,6 +115,8 @@ int uvsig_reload_request(uvsig_reload_t* r) {
     return err;
   if ((r->state & STARTED) == 0)
     return UV_EINVAL;
+  if (uvsig__is_inherited(c))
+    return UV_EBADF;
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
   set_pending(c, r);
@@ -191,15 +195,6 @@ void uvsig__reloads_run(struct uvsig__coordinator* c) {
     } else {
       r = r->next;
     }
-}
-
-void uvsig__reloads_add_signals(const struct uvsig__coordinator* c,
-                                sigset_t* set) {
-  const uvsig_reload_t* r;
-
-  for (r = c->reloads; r != NULL; r = r->next)
-    if (uvsig_watcher_is_active(&r->watcher))
-      sigaddset(set, r->watcher.signum);
 }
 
 void uvsig__reloads_forget(struct uvsig__coordinator* c) {

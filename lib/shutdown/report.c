@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * How a shutdown went: what began it, how long it took, what it has left, and
- * the line in the log. Runs in the loop thread, unless it says otherwise.
+ * the line in the log. Runs in the loop thread.
  */
 
 #include "coordinator.h"
 #include "report.h"
 
-#include <poll.h>
 #include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 void uvsig__report_begin(struct uvsig__coordinator* c) {
   const struct uvsig__escalation* e = &c->escalation;
@@ -63,10 +60,9 @@ static void count_handle(uv_handle_t* handle, void* arg) {
     walk->report->left[type]++;
 }
 
-/* Returns whether it keeps the loop alive. */
-bool uvsig__report_count_left(uv_loop_t* loop,
-                              const uvsig_t* sig,
-                              uvsig_shutdown_report_t* report) {
+static bool count_left(uv_loop_t* loop,
+                       const uvsig_t* sig,
+                       uvsig_shutdown_report_t* report) {
   struct walk walk = {sig, report, false};
 
   report->handles = 0;
@@ -76,54 +72,99 @@ bool uvsig__report_count_left(uv_loop_t* loop,
   return walk.is_alive || report->requests > 0;
 }
 
+void uvsig__report_count_left(uv_loop_t* loop,
+                              const uvsig_t* sig,
+                              uvsig_shutdown_report_t* report) {
+  count_left(loop, sig, report);
+}
+
+/* Does something that is left keep the loop alive? */
+bool uvsig__report_is_alive(uv_loop_t* loop, const uvsig_t* sig) {
+  uvsig_shutdown_report_t scratch;
+
+  return count_left(loop, sig, &scratch);
+}
+
 /* --- The line ------------------------------------------------------------- */
 
-/* One line on standard error. Not by stdio, whose lock another thread may hold.
- * Not where standard error is full, because a write would wait. */
-__attribute__((format(printf, 1, 2))) static void write_line(const char* format,
-                                                             ...) {
-  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
-  char line[1024] = "";
-  va_list args;
+/* "SIGTERM from process 5 of user 0", "SIGINT from the terminal", "request:
+ * low memory". A sender in a pid namespace above has no number here, nor one that
+ * the kernel had no room to note. */
+static void add_cause(struct uvsig__line* line,
+                      const struct uvsig__coordinator* c) {
+  const uvsig_shutdown_report_t* report = &c->sd->report;
+  int signum = report->signum;
 
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 &&
-      write(STDERR_FILENO, line, strlen(line)) < 0)
-    return; /* the line is lost */
+  if (signum == 0)
+    uvsig__line_add(
+        line,
+        "request: %.256s",
+        report->reason != NULL ? report->reason : "no reason given");
+  else if (report->pid != 0)
+    uvsig__line_add(line,
+                    "%s from process %ld of user %ld",
+                    report->reason,
+                    (long) report->pid,
+                    (long) report->uid);
+  else if (c->escalation.code <= 0)
+    uvsig__line_add(line, "%s from an unknown process", report->reason);
+  else
+    uvsig__line_add(line,
+                    "%s from the %s",
+                    report->reason,
+                    signum == SIGINT || signum == SIGQUIT || signum == SIGHUP
+                        ? "terminal"
+                        : "kernel");
+}
+
+/* "2 timer, 1 async, 1 request", or "nothing". */
+static void add_left(struct uvsig__line* line,
+                     const uvsig_shutdown_report_t* report) {
+  const char* separator = "";
+  int type;
+
+  for (type = 0; type < UV_HANDLE_TYPE_MAX; type++)
+    if (report->left[type] > 0) {
+      uvsig__line_add(line,
+                      "%s%u %s",
+                      separator,
+                      report->left[type],
+                      uv_handle_type_name((uv_handle_type) type));
+      separator = ", ";
+    }
+  if (report->requests > 0)
+    uvsig__line_add(line, "%s%u request", separator, report->requests);
+  else if (*separator == 0)
+    uvsig__line_add(line, "nothing");
 }
 
 void uvsig__report_log(const struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
   const uint64_t* ms = report->phase_ms;
+  struct uvsig__line line = {.length = 0};
 
-  write_line(
-      "libuvsig: shutdown: %.256s from process %ld of user %ld: %s after %llu "
-      "ms (%llu not ready, %llu draining, %llu forcing); connections: %u "
-      "closed, %u forced, %u open; children: %u killed, %u left; held: %s; "
-      "left in the loop: %u handles, %u requests\n",
-      report->reason != NULL ? report->reason : "a request",
-      (long) report->pid,
-      (long) report->uid,
-      report->clean ? "clean" : "forced",
-      (unsigned long long) (ms[UVSIG_SHUTDOWN_NOT_READY] +
-                            ms[UVSIG_SHUTDOWN_DRAINING] +
-                            ms[UVSIG_SHUTDOWN_FORCING]),
-      (unsigned long long) ms[UVSIG_SHUTDOWN_NOT_READY],
-      (unsigned long long) ms[UVSIG_SHUTDOWN_DRAINING],
-      (unsigned long long) ms[UVSIG_SHUTDOWN_FORCING],
-      report->closed,
-      report->forced,
-      report->open,
-      report->killed,
-      report->children,
-      report->holds > 0 ? report->held : "nothing",
-      report->handles,
-      report->requests);
-}
-
-/* Runs in the watchdog's thread. */
-void uvsig__report_overdue(int status) {
-  write_line("libuvsig: shutdown: the loop is stuck, exit %d\n", status);
+  uvsig__line_add(&line, "libuvsig: shutdown: ");
+  add_cause(&line, c);
+  uvsig__line_add(&line,
+                  ": %s after %" PRIu64 " ms (%" PRIu64 " not ready, %" PRIu64
+                  " draining, %" PRIu64 " forcing)",
+                  report->clean ? "clean" : "forced",
+                  ms[UVSIG_SHUTDOWN_NOT_READY] + ms[UVSIG_SHUTDOWN_DRAINING] +
+                      ms[UVSIG_SHUTDOWN_FORCING],
+                  ms[UVSIG_SHUTDOWN_NOT_READY],
+                  ms[UVSIG_SHUTDOWN_DRAINING],
+                  ms[UVSIG_SHUTDOWN_FORCING]);
+  uvsig__line_add(&line,
+                  "; connections: %u closed, %u forced, %u open",
+                  report->closed,
+                  report->forced,
+                  report->open);
+  uvsig__line_add(&line,
+                  "; children: %u killed, %u left; held: %s",
+                  report->killed,
+                  report->children,
+                  report->holds > 0 ? report->held : "nothing");
+  uvsig__line_add(&line, "; left in the loop: ");
+  add_left(&line, report);
+  uvsig__line_print(&line);
 }

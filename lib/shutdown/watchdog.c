@@ -1,31 +1,49 @@
 /* SPDX-License-Identifier: MIT
  *
  * The watchdog ends the process at the shutdown's limit, though the loop may be
- * blocked. Until the loop has begun the shutdown, it is a timer of the kernel,
- * which the signal handler sets (escalate.c). Then it is a thread with all
- * signals blocked, which is created at that moment. The loop's own timer comes
- * a little earlier. Runs in the loop thread, and in the watchdog's thread.
+ * blocked, or its exit. Until the loop has begun the shutdown, it is a timer of
+ * the kernel, which the signal handler sets (escalate.c). Then it is a thread
+ * with all signals blocked, which is created at that moment. The loop's own
+ * timer comes a little earlier. Runs in the loop thread, and in the watchdog's thread.
  */
 
 #include "coordinator.h"
-#include "report.h"
 
 #include <string.h>
 #include <unistd.h>
 
+/* How often the thread looks, in ms, and how much later than that it is when the
+ * process was stopped meanwhile. */
+enum { TICK_MS = 100, STOPPED_MS = 500 };
+
+/* Was the process stopped, by SIGSTOP or with its cgroup? Then the thread did
+ * not run either, and nobody could finish anything. Under the mutex, in the
+ * thread and in the loop, whichever goes on first. */
+static void look_for_stop(struct uvsig__watchdog* watchdog) {
+  uint64_t now = uvsig__now();
+
+  if (now - watchdog->seen_at >= STOPPED_MS * UVSIG__MS) {
+    watchdog->resumed_at = now;
+    if (watchdog->limit < now + watchdog->least)
+      watchdog->limit = now + watchdog->least;
+  }
+  watchdog->seen_at = now;
+}
+
 static void enforce_limit(void* arg) {
   struct uvsig__watchdog* watchdog = arg;
-  uint64_t now;
+  uint64_t left;
 
   uv_mutex_lock(&watchdog->mutex);
   while (!watchdog->is_stopped) {
-    now = uvsig__now();
-    if (now >= watchdog->limit) {
-      if (watchdog->log)
-        uvsig__report_overdue(watchdog->status);
-      _exit(watchdog->status);
-    }
-    uv_cond_timedwait(&watchdog->cond, &watchdog->mutex, watchdog->limit - now);
+    look_for_stop(watchdog);
+    if (watchdog->seen_at >= watchdog->limit)
+      uvsig__end_overdue(watchdog->is_over ? "the exit" : "the loop",
+                         watchdog->status);
+    left = watchdog->limit - watchdog->seen_at;
+    uv_cond_timedwait(&watchdog->cond,
+                      &watchdog->mutex,
+                      left < TICK_MS * UVSIG__MS ? left : TICK_MS * UVSIG__MS);
   }
   uv_mutex_unlock(&watchdog->mutex);
 }
@@ -42,9 +60,10 @@ static int start_thread(struct uvsig__coordinator* c) {
   err = uv_cond_init(&watchdog->cond);
   if (err != 0)
     goto destroy_mutex;
-  watchdog->log = c->options.log != 0;
   watchdog->status = uvsig__exit_status(&c->escalation);
   watchdog->limit = UVSIG__NEVER;
+  watchdog->least = c->escalation.hard_ms * UVSIG__MS;
+  watchdog->seen_at = uvsig__now();
   err = uvsig_thread_create(&watchdog->thread, enforce_limit, watchdog);
   if (err != 0)
     goto destroy_cond;
@@ -72,6 +91,31 @@ void uvsig__watchdog_set(struct uvsig__coordinator* c,
   uv_cond_signal(&watchdog->cond);
   uv_mutex_unlock(&watchdog->mutex);
   uvsig__set_handled(&c->escalation, level);
+}
+
+/* When the process went on after it was stopped in the middle, or 0. */
+uint64_t uvsig__watchdog_resumed_at(struct uvsig__coordinator* c) {
+  struct uvsig__watchdog* watchdog = &c->watchdog;
+  uint64_t at;
+
+  if (watchdog->pid != getpid())
+    return 0;
+  uv_mutex_lock(&watchdog->mutex);
+  look_for_stop(watchdog);
+  at = watchdog->resumed_at;
+  uv_mutex_unlock(&watchdog->mutex);
+  return at;
+}
+
+/* What is left is the exit, which the limit holds for as well. */
+void uvsig__watchdog_set_over(struct uvsig__coordinator* c) {
+  struct uvsig__watchdog* watchdog = &c->watchdog;
+
+  if (watchdog->pid != getpid())
+    return;
+  uv_mutex_lock(&watchdog->mutex);
+  watchdog->is_over = true;
+  uv_mutex_unlock(&watchdog->mutex);
 }
 
 bool uvsig__watchdog_is_running(const struct uvsig__coordinator* c) {

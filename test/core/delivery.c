@@ -268,14 +268,16 @@ static void overflow_by_default(void) {
   fixture_close(&f);
 }
 
+#define FULL                                                                   \
+ "libuvsig: wakeup fd full, 11 signals counted instead of written, none "      \
+ "lost: "
+#define KNOB " (option buffer_size)\n"
+
 static void the_default_warning_is_one_line_that_names_the_signals(void) {
   /* In the order of the numbers, which systems have their own of. */
   CHECK_STR(stderr_of(overflow_by_default),
-            SIGUSR1 < SIGTERM
-                ? "uvsig: wakeup buffer full, 11 signals coalesced: "
-                  "SIGUSR1 10, SIGTERM 1\n"
-                : "uvsig: wakeup buffer full, 11 signals coalesced: "
-                  "SIGTERM 1, SIGUSR1 10\n");
+            SIGUSR1 < SIGTERM ? FULL "SIGUSR1 10, SIGTERM 1" KNOB
+                              : FULL "SIGTERM 1, SIGUSR1 10" KNOB);
 }
 
 static void stop_a_and_b(struct recorder* r) {

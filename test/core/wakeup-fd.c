@@ -511,10 +511,11 @@ static void the_line_names_the_fd(void) {
   n = read(err[0], text, sizeof(text) - 1);
   CHECK(n > 0);
   text[n] = '\0';
-  snprintf(expected,
-           sizeof(expected),
-           "uvsig: wakeup fd %d full, 1 signals not written: SIGUSR1 1\n",
-           fds[1]);
+  snprintf(
+      expected,
+      sizeof(expected),
+      "libuvsig: wakeup fd %d full, 1 signals not written to it: SIGUSR1 1\n",
+      fds[1]);
   CHECK_STR(text, expected);
   close(saved);
   close(err[0]);

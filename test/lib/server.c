@@ -140,7 +140,8 @@ void server_finish(void) {
   CHECK_EQ(uvsig_shutdown_phase(&server.sd), UVSIG_SHUTDOWN_DONE);
   uv_close((uv_handle_t*) &questions, NULL);
   server_conns_close();
-  CHECK_EQ(uvsig_close(&server.sig, NULL), 0);
+  if (server.options.keep_sig)
+    CHECK_EQ(uvsig_close(&server.sig, NULL), 0);
   CHECK_EQ(uv_run(&server.loop, UV_RUN_DEFAULT), 0);
   close_loop(&server.loop);
   CHECK_EQ(ended.freed, ended.accepted);

@@ -13,7 +13,7 @@
 
 # ground, catch, process, loop, POSIX, top; then the shutdown coordinator.
 cat >"$tmp/layers" <<'END'
-ground    signum names clock info closing lock version
+ground    signum names clock info output line closing lock version
 catch     previous handler
 process   grace wakeup hub disposition libuv mask
 loop      senders source deliver watcher warning wakeup-fd dispatch drain pause

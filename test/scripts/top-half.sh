@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # What runs in signal context is in a few object files: the handler, what was
-# there before it, and what a shutdown does there. They may refer to nothing but
+# there before it, what a shutdown does there, and the lines that it prints. They may refer to nothing but
 # what is async-signal-safe.
 #
 # Environment: NM, and what tap.sh has.
@@ -10,8 +10,9 @@
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
 
 # POSIX.1-2017, 2.4.3, has these in its table.
-posix="_exit clock_gettime getpid memcpy memset raise send sigaction sigaddset
-sigemptyset sigismember sigpending timer_settime write"
+posix="_exit clock_gettime close fstat getpid memcpy memset open poll
+pthread_sigmask raise send sigaction sigaddset sigemptyset sigismember sigpending
+strlen timer_settime write"
 # These are not in it. uv_async_send(): libuv's manual says so.
 # pthread_setcancelstate() and pthread_setcanceltype(): glibc's manual says
 # AS-Safe. syscall(): the system call and nothing else. So is sigwait(), which is
@@ -21,10 +22,11 @@ others="pthread_setcancelstate pthread_setcanceltype sigwait syscall uv_async_se
 errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
 ours="uvsig__shared uvsig__info_set uvsig__called uvsig__newest_level
-uvsig__chain uvsig__forward uvsig__pass_fault"
+uvsig__chain uvsig__forward uvsig__pass_fault uvsig__discard_sigpipe
+uvsig__print"
 
 find lib -name '*handler.o' -o -name '*-previous.o' -o -name '*escalate.o' -o \
-  -name '*-info.o' |
+  -name '*-info.o' -o -name '*-output.o' |
   sort >"$tmp/objects"
 check "there is an object file of it" grep -q 'handler.o$' "$tmp/objects"
 check "there is one of what a shutdown does" \

@@ -426,6 +426,7 @@ static void open_shutdown(unsigned grace_ms) {
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.grace_ms = grace_ms;
   options.hard_ms = LONG_MS;
+  options.keep_sig = 1;
   options.phase_cb = phase_cb;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);

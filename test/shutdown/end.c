@@ -272,8 +272,7 @@ static void run_loop(void* argument) {
   uv_sem_post(&opened);
   uv_run(&s->loop, UV_RUN_DEFAULT);
   CHECK_EQ(uvsig_shutdown_phase(&s->sd), UVSIG_SHUTDOWN_DONE);
-  CHECK_EQ(uvsig_close(&s->sig, NULL), 0);
-  CHECK_EQ(uv_run(&s->loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uvsig_close(&s->sig, NULL), UV_EINVAL); /* the library has */
   close_loop(&s->loop);
 }
 

@@ -43,6 +43,7 @@ static void open_shutdown(void) {
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.grace_ms = LONG_MS;
   options.hard_ms = LONG_MS;
+  options.keep_sig = 1;
   options.phase_cb = on_phase;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
@@ -84,14 +85,16 @@ static void the_defaults_are_those_of_the_header(void) {
   CHECK_EQ(options.debounce_ms, 200);
   CHECK_EQ(options.watch_ignored, 0);
   CHECK_EQ(options.delay_ms, 0);
-  CHECK_EQ(options.grace_ms, 10000);
+  CHECK_EQ(options.grace_ms, 8000);
   CHECK_EQ(options.hard_ms, 1000);
   CHECK_EQ(options.linger_ms, 500);
   CHECK_EQ(options.spread_ms, 5000);
   CHECK_EQ(options.idle, UVSIG_SHUTDOWN_IDLE_CLOSE);
   CHECK_EQ(options.exit, UVSIG_SHUTDOWN_EXIT_SIGNAL);
   CHECK_EQ(options.log, 0);
+  CHECK_EQ(options.total_ms, 0);
   CHECK_EQ(options.notify, 1);
+  CHECK_EQ(options.keep_sig, 0);
   CHECK(options.phase_cb == NULL);
   for (i = 0; i < sizeof(options.reserved) / sizeof(*options.reserved); i++)
     CHECK_EQ(options.reserved[i], 0);

@@ -169,6 +169,7 @@ static void prepare(void) {
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.debounce_ms = 0;
   options.exit_count = 0;
+  options.keep_sig = 1;
   options.grace_ms = LONG_MS;
   options.hard_ms = LONG_MS;
 }

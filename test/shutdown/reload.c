@@ -34,6 +34,7 @@ static void open_shutdown(int watch_ignored) {
   options.hard_ms = hard_ms;
   options.watch_ignored = watch_ignored;
   options.debounce_ms = 0;
+  options.keep_sig = 1;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
   reload.data = &calls;
@@ -50,8 +51,8 @@ static void start(int signum) {
 
 static void end(void) {
   CHECK_EQ(uvsig_reload_stop(&reload), 0);
-  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
   CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
   fixture_close(&f);
 }
 
@@ -155,7 +156,7 @@ static void any_signal_that_can_be_caught_will_do(void) {
   start(SIGUSR2);
   raise(SIGUSR2);
   run_until(&f.loop, &calls, 1);
-  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED); /* by the shutdown */
   end();
 }
 
@@ -198,7 +199,7 @@ static void after_stop_none_begins(void) {
   start(SIGHUP);
   raise(SIGHUP);
   CHECK_EQ(uvsig_reload_stop(&reload), 0);
-  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED); /* by the shutdown */
   run_idle(&f.loop);
   CHECK_EQ(calls, 0);
   CHECK_EQ(uvsig_reload_request(&reload), UV_EINVAL);
@@ -214,7 +215,7 @@ static void one_that_runs_goes_on_after_stop_and_what_is_pending_does_not(
   raise(SIGHUP);
   run_idle(&f.loop);
   CHECK_EQ(uvsig_reload_stop(&reload), 0);
-  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED); /* by the shutdown */
   CHECK_EQ(uvsig_reload_request(&reload), UV_EINVAL);
   CHECK_EQ(uvsig_reload_finish(&reload), 0);
   run_idle(&f.loop);
@@ -325,7 +326,7 @@ static void a_start_once_a_shutdown_has_begun_is_refused(void) {
   CHECK_EQ(uvsig_reload_start(&reload, on_reload, SIGHUP), UV_ECANCELED);
   run_idle(&f.loop);
   CHECK_EQ(uvsig_reload_start(&reload, on_reload, SIGHUP), UV_ECANCELED);
-  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED); /* by the shutdown */
   CHECK_EQ(uvsig_shutdown_release(&hold), 0);
   end_shutdown();
 }
@@ -385,7 +386,7 @@ static void bad_arguments_of_start_are_refused(void) {
   CHECK_EQ(uvsig_reload_start(&reload, NULL, SIGHUP), UV_EINVAL);
   for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
     CHECK_EQ(uvsig_reload_start(&reload, on_reload, bad[i]), UV_EINVAL);
-  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED);
   CHECK_EQ(uvsig_reload_request(&reload), UV_EINVAL); /* not started */
   CHECK_EQ(uvsig_reload_request(&none), UV_EINVAL);
   CHECK_EQ(uvsig_reload_request(NULL), UV_EINVAL);

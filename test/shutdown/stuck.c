@@ -222,27 +222,10 @@ static void extend_moves_the_hard_deadline(void) {
   check_ended_after(450, 128 + SIGTERM);
 }
 
-/* The deadline is over, and ends nothing any more. */
-static void spin_for_a_while(uvsig_shutdown_phase_t phase) {
-  uint64_t end = uv_hrtime() + UINT64_C(400) * 1000000;
-
-  if (phase == UVSIG_SHUTDOWN_DONE)
-    while (uv_hrtime() < end)
-      ;
-}
-
-static void once_it_is_done_no_deadline_ends_the_process(void) {
-  do {
-    server_init();
-    server.options.grace_ms = 100;
-    server.options.hard_ms = 100;
-    server.on_phase = spin_for_a_while;
-    server_start(serve_nothing);
-    server_expect("r");
-    server_signal(SIGTERM);
-  } while (server_is_overdue("d"));
-  server_dies(SIGTERM);
-  CHECK_EQ(ended.report.clean, 1);
+static void a_callback_of_the_end_that_does_not_return_ends_at_the_deadline(
+    void) {
+  get_stuck_in(UVSIG_SHUTDOWN_DONE, spin_in_phase, "ndfDs");
+  check_ended_after(250, 128 + SIGTERM);
 }
 
 /* --- The thread of the deadline ------------------------------------------- */
@@ -313,6 +296,7 @@ static long count_threads(int question) {
 }
 
 static long threads_before;
+static bool gives_up;
 
 static void do_nothing(void* argument) {
   (void) argument;
@@ -341,8 +325,15 @@ static void serve_counted(void) {
 
 /* A thread that was joined is still listed, for an instant. */
 static void check_no_thread_is_left(uvsig_shutdown_phase_t phase) {
-  if (phase == UVSIG_SHUTDOWN_DONE)
+  if (phase != UVSIG_SHUTDOWN_DONE)
+    return;
+  wait_for_threads(threads_before + 1);
+  if (gives_up) {
+    CHECK_EQ(uvsig_shutdown_close(&server.sd, NULL), 0);
     wait_for_threads(threads_before);
+    say('g');
+    _exit(7);
+  }
 }
 
 static void start_counted(void) {
@@ -353,8 +344,17 @@ static void start_counted(void) {
   server_expect("r");
 }
 
-static void the_deadlines_thread_is_there_while_it_is_needed_and_no_longer(
-    void) {
+static void the_deadlines_thread_is_there_until_the_shutdown_is_given_up(void) {
+  gives_up = true;
+  start_counted();
+  server_signal(SIGTERM);
+  server_expect("d");
+  CHECK_EQ(server_ask(SERVER_RELEASE), 0);
+  server_expect("Dg");
+  server_exits_at_once(7);
+}
+
+static void the_deadlines_thread_is_there_from_the_signal_to_the_end(void) {
   long threads;
 
   start_counted();
@@ -391,8 +391,9 @@ int main(void) {
       TEST(a_loop_that_gets_stuck_when_forcing_ends_at_the_deadline),
       TEST(a_loop_that_is_stuck_with_all_signals_blocked_ends_too),
       TEST(extend_moves_the_hard_deadline),
-      TEST(once_it_is_done_no_deadline_ends_the_process),
-      TEST(the_deadlines_thread_is_there_while_it_is_needed_and_no_longer),
+      TEST(a_callback_of_the_end_that_does_not_return_ends_at_the_deadline),
+      TEST(the_deadlines_thread_is_there_from_the_signal_to_the_end),
+      TEST(the_deadlines_thread_is_there_until_the_shutdown_is_given_up),
       TEST(the_deadlines_thread_takes_no_signals),
   };
 

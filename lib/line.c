@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One line for standard error, put together piece by piece. Runs in any thread.
+ */
+
+#include "base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Room is kept for the newline. */
+void uvsig__line_add(struct uvsig__line* line, const char* format, ...) {
+  size_t room = sizeof(line->text) - 1 - line->length;
+  va_list arguments;
+  int n;
+
+  va_start(arguments, format);
+  n = vsnprintf(line->text + line->length, room, format, arguments);
+  va_end(arguments);
+  if (n > 0)
+    line->length += (size_t) n < room ? (size_t) n : room - 1;
+}
+
+void uvsig__line_print(struct uvsig__line* line) {
+  line->text[line->length++] = '\n';
+  line->text[line->length] = 0;
+  uvsig__print(line->text);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The library's own lines on standard error. They neither wait for a reader who
+ * does not read, nor raise SIGPIPE for one who has gone: then the line is lost.
+ * Not by stdio, whose lock another thread may hold. Runs in any thread and in
+ * signal context.
+ */
+
+#include "base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* macOS has neither. What they prevent is blocked and discarded below. */
+#ifndef MSG_NOSIGNAL
+# define MSG_NOSIGNAL 0
+#endif
+#ifndef O_CLOEXEC
+# define O_CLOEXEC 0
+#endif
+
+/* Take back the SIGPIPE of a write whose reader has gone. It is this thread's
+ * (POSIX, write()), and pending, for the caller has blocked it; on some systems
+ * it is not, if it is ignored. So the wait does not sleep, and no other thread
+ * can be faster. sigwait() is not in POSIX's list of what a handler may call,
+ * but it is a system call and nothing else. The disposition is not changed:
+ * another thread may be changing it. */
+void uvsig__discard_sigpipe(void) {
+  sigset_t set;
+  int signum;
+
+  if (sigpending(&set) != 0 || sigismember(&set, SIGPIPE) != 1)
+    return;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  sigwait(&set, &signum);
+}
+
+/* Not O_NONBLOCK on standard error itself: other processes share that flag. A
+ * pipe is opened again, which gives a flag of one's own. That needs /proc, and
+ * a reader. */
+static int open_again(void) {
+#ifdef __linux__
+  return open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+#else
+  return -1;
+#endif
+}
+
+static ssize_t write_now(const char* text, size_t size) {
+  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+  struct stat status;
+  ssize_t n;
+  int again = -1;
+
+  if (fstat(STDERR_FILENO, &status) != 0)
+    return -1;
+  if (S_ISSOCK(status.st_mode))
+    return send(STDERR_FILENO, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (S_ISFIFO(status.st_mode))
+    again = open_again();
+  if (again >= 0) {
+    n = write(again, text, size);
+    close(again);
+    return n;
+  }
+  /* Another process may fill it between the two calls. */
+  if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0)
+    return -1;
+  return write(STDERR_FILENO, text, size);
+}
+
+/* `text` has its newline, and is not longer than a pipe takes at once: 512 bytes
+ * everywhere, 4,096 on Linux (POSIX, PIPE_BUF). */
+void uvsig__print(const char* text) {
+  int saved_errno = errno;
+  sigset_t set;
+  sigset_t pending;
+  sigset_t mask;
+  bool was_pending;
+  int state;
+
+  /* open(), write() and close() are cancellation points. */
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &set, &mask);
+  was_pending =
+      sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+  if (write_now(text, strlen(text)) < 0 && errno == EPIPE && !was_pending)
+    uvsig__discard_sigpipe();
+  pthread_sigmask(SIG_SETMASK, &mask, NULL);
+  pthread_setcancelstate(state, NULL);
+  errno = saved_errno;
+}
