@@ -1129,7 +1129,7 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
 /* Give up: the signals have their previous dispositions again, and all that was
  * registered is forgotten and left as it is, but for what lingers, which is
  * closed at once. `cb`, which may be NULL, is called
- * from the loop; from then on `*sd` is yours. No deadline ends the process any
+ * from the loop; from then on `*sd` is yours. No limit ends the process any
  * more. After UVSIG_SHUTDOWN_DONE it gives the signals their default actions
  * back and frees, and does not call `cb`. No other thread may be using `sd`.
  * Returns: 0
@@ -1180,7 +1180,7 @@ UVSIG_EXTERN int uvsig_shutdown_request(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_level_t level);
 
 /* Let UVSIG_SHUTDOWN_DRAINING be `ms` milliseconds longer than it would be.
- * The hard deadline moves with it, and the service manager is notified.
+ * The limit moves with it, and the service manager is notified.
  * Returns: 0
  *   UV_EINVAL     `sd` is NULL, not initialised or given up, or there would be
  *                 more than UINT_MAX ms to go
@@ -1343,7 +1343,7 @@ UVSIG_EXTERN int uvsig_shutdown_remove_connection(
  * overtakes the response. uv_close(stream, close_cb) follows when the peer has
  * closed, or `linger_ms` after its system has received everything; `grace_ms`
  * after it has last received anything; while forcing `linger_ms` after that
- * began, and never after the hard deadline.
+ * began, and never after the limit.
  * Where nothing can be lost it follows at once: an idle connection that was so
  * when draining began, with nothing on its way. Then the connection is
  * forgotten, before `close_cb`, in which its memory is yours.
