@@ -7,6 +7,7 @@
 
 #include "coordinator.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* --- Options -------------------------------------------------------------- */
@@ -93,6 +94,11 @@ int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
 /* Has a shutdown been asked for? The loop may not know yet. Any thread. */
 bool uvsig__has_begun(const struct uvsig__coordinator* c) {
   return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
+}
+
+void uvsig__coordinator_free(struct uvsig__coordinator* c) {
+  c->sd->coordinator = NULL;
+  free(c);
 }
 
 int uvsig_shutdown_phase(const uvsig_shutdown_t* sd) {

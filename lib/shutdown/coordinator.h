@@ -104,6 +104,7 @@ int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
                           struct uvsig__coordinator** c);
 int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
                               struct uvsig__coordinator** c);
+void uvsig__coordinator_free(struct uvsig__coordinator* c);
 bool uvsig__has_begun(const struct uvsig__coordinator* c);
 void uvsig__look_again(struct uvsig__coordinator* c);
 
@@ -122,6 +123,10 @@ void uvsig__listeners_forget(struct uvsig__coordinator* c);
 void uvsig__linger_force(struct uvsig__coordinator* c);
 uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close_all(struct uvsig__coordinator* c);
+/* exit.c */
+void uvsig__mute_until_end(struct uvsig__coordinator* c, int signum);
+void uvsig__mute_late_signals(struct uvsig__coordinator* c);
+void uvsig__unmute_all(struct uvsig__coordinator* c);
 /* reload.c */
 void uvsig__reloads_run(struct uvsig__coordinator* c);
 void uvsig__reloads_forget(struct uvsig__coordinator* c);

@@ -12,7 +12,6 @@
 
 #include <limits.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* --- Phases --------------------------------------------------------------- */
@@ -92,38 +91,6 @@ static void stop_watchers(struct uvsig__coordinator* c) {
     uvsig_watcher_stop(&c->watchers[i]);
 }
 
-/* The process is about to exit. A signal that comes until then must not meet
- * its default action, and end the process in another way: one of the shutdown's
- * or a reload's, or any other that the uvsig_t has watched. A program that is
- * started now has it as before. */
-static void mute(struct uvsig__coordinator* c, int signum) {
-  if (sigismember(&c->muted, signum) != 1 && uvsig__mute(signum))
-    sigaddset(&c->muted, signum);
-}
-
-static void mute_late_signals(struct uvsig__coordinator* c) {
-  const struct uvsig__hub* hub = c->sd->sig->hub;
-  int signum;
-
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (hub->sources[signum] != NULL && uvsig__is_deadly(signum))
-      mute(c, signum);
-}
-
-/* After uvsig_shutdown_close() the program lives on. It may have watchers. */
-static void unmute_all(struct uvsig__coordinator* c) {
-  int signum;
-
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (sigismember(&c->muted, signum) == 1)
-      uvsig__unmute(signum);
-}
-
-static void free_coordinator(struct uvsig__coordinator* c) {
-  c->sd->coordinator = NULL;
-  free(c);
-}
-
 /* Once the DONE callback has returned, or gives up in the middle: what it closes
  * is not left. */
 static void conclude(struct uvsig__coordinator* c) {
@@ -141,7 +108,7 @@ static void on_handles_closed(void* owner) {
   bool is_given_up = false;
 
   if (is_in(c, UVSIG__CLOSED)) {
-    free_coordinator(c);
+    uvsig__coordinator_free(c);
     if (close_cb != NULL)
       close_cb(sd);
     return;
@@ -214,7 +181,7 @@ static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
     return false;
   c->sd->report.clean = is_clean && c->sd->report.forced == 0;
   uvsig__report_end(c);
-  mute_late_signals(c);
+  uvsig__mute_late_signals(c);
   close_everything(c);
   return true;
 }
@@ -251,7 +218,7 @@ static bool advance_phase(struct uvsig__coordinator* c) {
     uvsig__report_begin(c);
     /* The reader of standard output may go with the signal, as in a terminal's
      * "server | tee". */
-    mute(c, SIGPIPE);
+    uvsig__mute_until_end(c, SIGPIPE);
     uvsig__notify_stopping(c);
     if (is_forced)
       begin_forcing(c);
@@ -597,8 +564,8 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
       conclude(c);
     }
     uvsig__watchdog_stop(c);
-    unmute_all(c);
-    free_coordinator(c);
+    uvsig__unmute_all(c);
+    uvsig__coordinator_free(c);
     return 0;
   }
   err = uvsig__coordinator_of(sd, &c);
@@ -612,62 +579,9 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   atomic_store(&c->phase, UVSIG__CLOSED);
   uvsig__unlock();
   uvsig__watchdog_stop(c);
-  unmute_all(c);
+  uvsig__unmute_all(c);
   close_everything(c);
   return 0;
-}
-
-static bool is_locked(FILE* stream) {
-  if (ftrylockfile(stream) != 0)
-    return true;
-  funlockfile(stream);
-  return false;
-}
-
-/* As exit() does. The limit ends the process where a reader does not read. But a
- * thread that waits for input has its stream's lock, and fflush(NULL) would wait
- * for it: then standard output alone is flushed, if no thread has that. */
-static void flush_buffers(void) {
-  if (!is_locked(stdin) && !is_locked(stdout) && !is_locked(stderr)) {
-    fflush(NULL);
-  } else if (ftrylockfile(stdout) == 0) {
-    fflush(stdout);
-    funlockfile(stdout);
-  }
-}
-
-int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd, int status) {
-  if (sd == NULL || sd->sig == NULL || status < 0 || status > UINT8_MAX)
-    return UV_EINVAL;
-  sd->has_status = 1;
-  sd->status = status;
-  return 0;
-}
-
-int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
-  struct uvsig__coordinator* c;
-  int signum;
-
-  if (sd == NULL || sd->sig == NULL)
-    return UV_EINVAL;
-  c = sd->coordinator;
-  if (c != NULL) {
-    if (!c->is_over)
-      return UV_EBUSY;
-    /* Otherwise the watchdog's thread limits the exit, and reads it. */
-    if (!uvsig__watchdog_is_running(c))
-      free_coordinator(c);
-  }
-  signum = sd->report.signum;
-  if (sd->has_status)
-    return sd->status;
-  if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
-    return 0;
-  if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
-    flush_buffers();
-    uvsig_reraise(signum); /* returns where the process lives on */
-  }
-  return 128 + signum;
 }
 
 /* --- While it runs -------------------------------------------------------- */
