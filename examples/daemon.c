@@ -199,7 +199,6 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
       report->clean ? "clean" : "not finished: ",
       report->held);
   failed(uvsig_reload_stop(&reload), "uvsig_reload_stop");
-  failed(uvsig_close(&sig, NULL), "uvsig_close"); /* stops the watchers */
 }
 
 static int start_signals(const uvsig_shutdown_options_t* options) {
@@ -271,7 +270,7 @@ static int start(void) {
 int main(int argc, char** argv) {
   static const struct option longopts[] = {
       {"config", required_argument, NULL, 'c'},
-      {"grace", required_argument, NULL, 'g'},    /* seconds, 10 */
+      {"grace", required_argument, NULL, 'g'},    /* seconds, 8 */
       {"log", required_argument, NULL, 'l'},      /* standard error */
       {"pid-file", required_argument, NULL, 'p'}, /* none */
       {NULL, 0, NULL, 0}};

@@ -96,7 +96,7 @@ static int help(void) {
              "  -d, --directory=FOLDER  serve this folder (.)\n"
              "  -p, --port=NUMBER       listen there (8000); 0: a free one\n"
              "      --grace=SECONDS     wait so long for responses to end "
-             "(10)\n"
+             "(8)\n"
              "      --hard=SECONDS      and then exit within so long (1)\n"
              "  -h, --help              print this\n") == 0
              ? EXIT_SUCCESS
@@ -281,7 +281,6 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
     say("Abandoning %u response%s\n", count, plural(count));
   } else if (phase == UVSIG_SHUTDOWN_DONE) {
     http_daemon_stop(&server->daemon);
-    failed(uvsig_close(&server->sig, NULL), "uvsig_close");
   }
 }
 
@@ -376,7 +375,7 @@ int main(int argc, char** argv) {
   options_t options = {.host = "127.0.0.1",
                        .port = "8000",
                        .folder = ".",
-                       .grace = "10",
+                       .grace = "8",
                        .hard = "1"};
   server_t server = {.error = 0};
   uv_loop_t loop;

@@ -154,10 +154,8 @@ static void on_draining(uvsig_shutdown_listener_t* listener) {
 static void on_worker_phase(uvsig_shutdown_t* sd,
                             uvsig_shutdown_phase_t phase) {
   (void) sd;
-  if (phase == UVSIG_SHUTDOWN_DONE) {
+  if (phase == UVSIG_SHUTDOWN_DONE)
     uv_close((uv_handle_t*) &self.parent, NULL);
-    uvsig_close(&sig, NULL);
-  }
 }
 
 static void on_handle(uv_handle_t* handle, void* arg) {

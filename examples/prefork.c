@@ -307,7 +307,6 @@ static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
   uv_close((uv_handle_t*) &server.starting, NULL);
   uv_close((uv_handle_t*) &server.ending, NULL);
   uvsig_reload_stop(&server.reload);
-  uvsig_close(&sig, NULL);
 }
 
 static void close_listener(uvsig_shutdown_listener_t* listener) {
