@@ -23,7 +23,7 @@ explore() {
     cd "$tmp" || exit 2
     rm -f pan*
     "$SPIN" "$@" -a "$model" &&
-      $CC -O1 -w -DSAFETY -o pan pan.c && ./pan -m200000 >pan.out
+      $CC -O0 -w -DSAFETY -o pan pan.c && ./pan -w20 -m200000 >pan.out
     cat pan.out
     grep -q 'errors: 0' pan.out && ! grep -q 'max search depth too small' pan.out
   )
