@@ -508,7 +508,7 @@ UVSIG_EXTERN void uvsig_default_int_handler(uvsig_watcher_t* w,
 /* What a signal does to the process. */
 enum {
   UVSIG_DEFAULT = 0, /* SIG_DFL */
-  UVSIG_IGNORED = 1, /* SIG_IGN */
+  UVSIG_IGNORED = 1, /* SIG_IGN, or a late signal: UVSIG_SHUTDOWN_DONE */
   UVSIG_WATCHED = 2, /* a watcher's */
   UVSIG_FOREIGN = 3  /* a handler that is not the library's */
 };
