@@ -760,6 +760,7 @@ static void shut_down_without_a_thread(void) {
 
   uvsig_shutdown_options_init(&options);
   options.grace_ms = 600 * 1000; /* it is not about time */
+  options.keep_sig = 1;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
   no_thread = true;
