@@ -851,6 +851,45 @@ UVSIG_EXTERN int uvsig_wait_start(uvsig_t* sig,
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
 
+/* --- Running a loop until a signal comes ---------------------------------- */
+
+/* Run `loop` until a signal of `set` comes, or nothing is left that keeps the
+ * loop alive, or uv_stop() is called.
+ * For a program that ends at a signal and has nothing to finish. It is
+ * uv_run(loop, UV_RUN_DEFAULT) with a watcher for each signal of `set`. These
+ * do not keep the loop alive.
+ * `set`: NULL: SIGINT and SIGTERM, each unless it is ignored at the call. Of
+ * another set, SIGKILL, SIGSTOP and what is no signal are passed over.
+ * `info`: NULL, or filled with the signal's sender, as for a watcher.
+ * Where the loop ends, or is stopped, and a signal was caught by then, it
+ * returns the signal. If several came, it returns the first one's number: those
+ * that were caught later are discarded. From the first signal's delivery on the
+ * others have their previous actions, so a second Ctrl-C ends the process.
+ * At return, the library has no handle on the loop any more. Where no signal
+ * ended the run, the loop turns once more for that, without waiting, so that
+ * callbacks may run that are due.
+ * A program that closes every handle that uv_walk() finds closes the library's,
+ * too; then a signal is found when the loop ends.
+ * Other watchers and `uvsig_t` are notified of the same signals. Where a
+ * uvsig_shutdown_t takes them, use uv_run(): the shutdown is to be finished.
+ * In a child of fork(2), signals do not end a run that it was forked from.
+ * Returns: the signal's number; 0: the loop ended or was stopped
+ *   UV_EINVAL  `loop` is NULL, or `set` has no signal that can be caught
+ *   UV_EBUSY   called in a callback of the same loop, which uvsig_run() runs;
+ *              in one of a loop that uv_run() runs it must not be called either
+ *   UV_ENOMEM  no memory
+ *   UV_EAGAIN  all thread-specific keys of the process are in use
+ *              (pthread_key_create(3))
+ *   UV_EMFILE  no file descriptors left in the process
+ *   UV_ENFILE  none left in the system
+ *   what uv_poll_init() returns and sigaction(2) refuses
+ * After an error: `*info` is untouched. The loop may have turned, without
+ * waiting.
+ * Context: the thread that owns the loop, not in its callbacks. Since: 0.2. */
+UVSIG_EXTERN int uvsig_run(uv_loop_t* loop,
+                           const sigset_t* set,
+                           uvsig_info_t* info);
+
 /* --- Masks, and threads --------------------------------------------------- */
 
 /* Change and read the calling thread's signal mask (pthread_sigmask(3)).

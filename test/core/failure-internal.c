@@ -31,6 +31,7 @@ static struct fixture f;
 static struct recorder a;
 
 static bool no_memory;
+static unsigned allocations_left = -1u; /* before one is refused */
 static bool no_poll;
 static bool no_async;
 static bool no_action;
@@ -46,7 +47,10 @@ static bool no_specific;
 void* __real_calloc(size_t count, size_t size);
 void* __wrap_calloc(size_t count, size_t size);
 EARLY void* __wrap_calloc(size_t count, size_t size) {
-  return no_memory ? NULL : __real_calloc(count, size);
+  if (no_memory || allocations_left == 0)
+    return NULL;
+  allocations_left--;
+  return __real_calloc(count, size);
 }
 
 int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
@@ -558,6 +562,46 @@ static void wait_start_that_sigaction_refuses_says_why_and_calls_nobody(void) {
   check_failing_wait(&no_action, UV_EACCES);
 }
 
+/* --- uvsig_run() ---------------------------------------------------------- */
+
+/* What it allocates is refused: itself, its uvsig_t, and each of its signals. */
+static void run_without_memory_says_enomem_and_leaves_nothing(void) {
+  sigset_t set = set_of(SIGUSR1);
+  uvsig_info_t info = {.signum = -1};
+  unsigned failures = 0;
+  uv_loop_t loop;
+  int result;
+
+  sigaddset(&set, SIGUSR2);
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  for (;;) {
+    allocations_left = failures;
+    result = uvsig_run(&loop, &set, &info);
+    allocations_left = -1u;
+    CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+    CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+    if (result == 0)
+      break;
+    CHECK_EQ(result, UV_ENOMEM);
+    failures++;
+  }
+  CHECK_EQ(failures, 4);
+  CHECK_EQ(info.signum, -1);
+  close_loop(&loop);
+}
+
+static void run_that_sigaction_refuses_says_why_and_leaves_nothing(void) {
+  sigset_t set = set_of(SIGUSR1);
+  uv_loop_t loop;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_run(&loop, &set, NULL), UV_EACCES);
+  no_action = false;
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  close_loop(&loop);
+}
+
 static void on_tick(uvsig_itimer_t* t, unsigned expirations) {
   (void) t;
   (void) expirations;
@@ -935,6 +979,8 @@ int main(void) {
       TEST(pause_that_cannot_sleep_says_why_and_may_be_called_again),
       TEST(wait_start_without_memory_says_enomem_and_calls_nobody),
       TEST(wait_start_that_sigaction_refuses_says_why_and_calls_nobody),
+      TEST(run_without_memory_says_enomem_and_leaves_nothing),
+      TEST(run_that_sigaction_refuses_says_why_and_leaves_nothing),
       TEST(itimer_start_without_memory_says_enomem_and_keeps_the_old),
       TEST(itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old),
       TEST(itimer_start_that_cannot_disarm_the_old_says_why_and_keeps_it),
