@@ -1015,7 +1015,8 @@ typedef enum {
 #define UVSIG_SHUTDOWN_PHASES 5
 
 /* What happens to idle connections when draining begins. One that becomes idle
- * later is closed then. */
+ * later is closed then. One that never had a request is idle once `fresh_ms` is
+ * over. */
 typedef enum {
   UVSIG_SHUTDOWN_IDLE_CLOSE = 0,      /* at once, unless a request is there */
   UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE, /* after the next response */
@@ -1078,6 +1079,9 @@ struct uvsig_shutdown_options_s {
                           * `grace_ms` is what the other two leave of it */
   unsigned linger_ms;    /* 500: see uvsig_shutdown_linger() */
   unsigned spread_ms;    /* 5,000: at most grace_ms is used */
+  unsigned fresh_ms;     /* 500: how long a connection that never had a request
+                          * has to send its first one; 0: it is idle at once.
+                          * Since 0.2 */
   uvsig_shutdown_idle_t idle; /* UVSIG_SHUTDOWN_IDLE_CLOSE */
   uvsig_shutdown_exit_t exit; /* UVSIG_SHUTDOWN_EXIT_SIGNAL */
   int log;                    /* 0; 1: one line on standard error at the end */
@@ -1103,6 +1107,8 @@ struct uvsig_shutdown_report_s {
   uint64_t phase_ms[UVSIG_SHUTDOWN_PHASES]; /* how long each was */
   unsigned closed;   /* connections that closed by themselves since then */
   unsigned forced;   /* connections that were forced to */
+  unsigned cut;      /* connections that a time limit closed while they lingered,
+                      * before the peer had received everything */
   unsigned open;     /* connections that were open at the end all the same */
   unsigned killed;   /* child processes that got SIGKILL */
   unsigned children; /* child processes that were there at the end */
@@ -1279,10 +1285,11 @@ struct uvsig_shutdown_listener_s {
  * closing the socket would reset it. Then `cb` is called, to close `stream`, or
  * what else it is; it may accept first. The listener is forgotten before.
  * `stream`: a uv_tcp_t or uv_pipe_t that listens or is about to; NULL where the
- * listener is none of libuv's.
+ * listener is none of libuv's. `cb` may be NULL: then the library closes
+ * `stream`, by uv_close() with no callback.
  * Returns: 0
- *   UV_EINVAL     `sd`, `l` or `cb` is NULL, or `sd` is not initialised or
- *                 given up
+ *   UV_EINVAL     `sd` or `l` is NULL, `cb` and `stream` are, or `sd` is not
+ *                 initialised or given up
  *   UV_ECANCELED  a shutdown has been asked for: do not begin to listen
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
@@ -1307,7 +1314,7 @@ typedef enum {
    * with the next one ("Connection: close"; 1001 on a WebSocket). Each
    * connection is notified once, idle or busy. */
   UVSIG_SHUTDOWN_CONNECTION_DRAIN = 0,
-  /* It is idle: close it now. */
+  /* It is idle, or has sent nothing in fresh_ms: close it now. */
   UVSIG_SHUTDOWN_CONNECTION_CLOSE,
   /* Time is up: close it now, whatever is under way. */
   UVSIG_SHUTDOWN_CONNECTION_FORCE
@@ -1337,9 +1344,12 @@ struct uvsig_shutdown_connection_s {
   void* reserved[3];
 };
 
-/* Register a connection that was accepted. It is idle until
+/* Register a connection that was accepted. It is fresh until the first
  * uvsig_shutdown_connection_busy().
- * While draining it is notified at the next turn of the loop, like any other.
+ * A fresh connection is not closed as an idle one for the first `fresh_ms` of
+ * draining: its first request may be on its way. While draining, a connection is
+ * notified at the next turn of the loop, like any other, and has `fresh_ms` from
+ * here on.
  * Returns: 0
  *   UV_EINVAL     `sd`, `c` or `cb` is NULL, or `sd` is not initialised or
  *                 given up
@@ -1352,7 +1362,22 @@ UVSIG_EXTERN int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
                                                uvsig_shutdown_connection_t* c,
                                                uvsig_shutdown_connection_cb cb);
 
+/* Register a connection whose stream the library closes.
+ * As uvsig_shutdown_add_connection() with a callback that does nothing on
+ * UVSIG_SHUTDOWN_CONNECTION_DRAIN, and calls uvsig_shutdown_linger(c, stream,
+ * close_cb) otherwise. The program may do so itself before, when the peer has
+ * closed, for example. A program that says goodbye asks uvsig_shutdown_phase().
+ * Returns: as uvsig_shutdown_add_connection()
+ *   UV_EINVAL  also where `stream` is NULL, or of another loop
+ * After an error: `*c` is untouched.
+ * Context: loop thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_add_stream(uvsig_shutdown_t* sd,
+                                           uvsig_shutdown_connection_t* c,
+                                           uv_stream_t* stream,
+                                           uv_close_cb close_cb);
+
 /* Say that a request has begun: the first byte of it has come.
+ * While draining, UVSIG_SHUTDOWN_CONNECTION_CLOSE comes after its response.
  * Returns: 0. Harmless when repeated.
  *   UV_EINVAL  `c` is NULL or not registered, or lingers
  *   UV_EPERM   not the loop thread

@@ -84,6 +84,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   connection->cb = cb;
   c->connections.open++;
   if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    connection->deadline = uvsig__now() + c->options.fresh_ms * UVSIG__MS;
     append(&c->connections.lists[UVSIG__CONN_NEW], connection);
     uvsig__look_again(c);
   } else {
@@ -106,7 +107,9 @@ void uvsig__connection_count_closed(
     const uvsig_shutdown_connection_t* connection) {
   if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_RUNNING)
     return;
-  if ((connection->state & UVSIG__CONN_FORCED) != 0)
+  if ((connection->state & UVSIG__CONN_CUT) != 0)
+    c->sd->report.cut++;
+  else if ((connection->state & UVSIG__CONN_FORCED) != 0)
     c->sd->report.forced++;
   else
     c->sd->report.closed++;
@@ -143,11 +146,15 @@ static int find_coordinator(const uvsig_shutdown_connection_t* connection,
   return (connection->state & UVSIG__CONN_LINGERS) != 0 ? UV_EINVAL : 0;
 }
 
-/* Is it in its list for another reason than being idle or busy? */
+/* Is it in its list for another reason than being idle or busy? While forcing
+ * all are to be closed, or are closing. */
 static bool keeps_its_list(const struct uvsig__coordinator* c,
                            const uvsig_shutdown_connection_t* connection) {
+  int phase = atomic_load(&c->phase);
+
   return (connection->state & UVSIG__CONN_CLOSES) != 0 ||
-         (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DRAINING &&
+         phase == UVSIG_SHUTDOWN_FORCING ||
+         (phase == UVSIG_SHUTDOWN_DRAINING &&
           (connection->state & UVSIG__CONN_NOTIFIED) == 0);
 }
 
@@ -160,7 +167,7 @@ int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
     return err;
   if ((connection->state & UVSIG__CONN_BUSY) != 0)
     return 0;
-  connection->state |= UVSIG__CONN_BUSY;
+  connection->state |= UVSIG__CONN_BUSY | UVSIG__CONN_USED;
   connection->state &= ~(unsigned) UVSIG__CONN_QUIET;
   if (!keeps_its_list(c, connection))
     uvsig__connection_move(c, connection, UVSIG__CONN_ACTIVE);
@@ -180,6 +187,7 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
   if (keeps_its_list(c, connection))
     return 0;
   if ((connection->state & UVSIG__CONN_NOTIFIED) != 0) {
+    connection->deadline = uvsig__now();
     uvsig__connection_move(c, connection, UVSIG__CONN_IDLE_AGAIN);
     uvsig__look_again(c);
   } else {
@@ -189,6 +197,24 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
 }
 
 /* --- All of them ---------------------------------------------------------- */
+
+/* Where a connection goes that has been notified of draining, and when it is
+ * due there. */
+static int find_list(const struct uvsig__coordinator* c,
+                     uvsig_shutdown_connection_t* connection) {
+  uint64_t begin = c->phase_at[UVSIG_SHUTDOWN_DRAINING];
+  uint64_t fresh_ns = c->options.fresh_ms * UVSIG__MS;
+
+  if ((connection->state & UVSIG__CONN_BUSY) != 0)
+    return UVSIG__CONN_ACTIVE;
+  if ((connection->state & UVSIG__CONN_USED) != 0 || fresh_ns == 0) {
+    connection->deadline = uvsig__now();
+    return UVSIG__CONN_IDLE_NOTIFIED;
+  }
+  if (connection->deadline == 0) /* registered before draining began */
+    connection->deadline = begin + fresh_ns;
+  return UVSIG__CONN_FRESH;
+}
 
 /* Call the callbacks of those that are queued. A callback may remove any of
  * them, and may call uvsig_shutdown_close(). */
@@ -203,8 +229,7 @@ static void notify_all(struct uvsig__coordinator* c,
     at = queue->next;
     if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN) {
       at->state |= UVSIG__CONN_NOTIFIED;
-      list = (at->state & UVSIG__CONN_BUSY) != 0 ? UVSIG__CONN_ACTIVE
-                                                 : UVSIG__CONN_IDLE_NOTIFIED;
+      list = find_list(c, at);
     } else {
       at->state |= UVSIG__CONN_CLOSES;
       if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE)
@@ -221,6 +246,15 @@ static void queue_all(struct uvsig__coordinator* c, int list) {
              &c->connections.lists[list]);
 }
 
+/* Move those that were due before the poll that is over began: that poll has
+ * read what had come by then. The list is in the order of the deadlines. */
+static void move_due(struct uvsig__coordinator* c, int from, int to) {
+  uvsig_shutdown_connection_t* list = &c->connections.lists[from];
+
+  while (!is_empty(list) && list->next->deadline <= c->connections.poll_at)
+    uvsig__connection_move(c, list->next, to);
+}
+
 void uvsig__connections_drain(struct uvsig__coordinator* c) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_IDLE];
@@ -228,23 +262,24 @@ void uvsig__connections_drain(struct uvsig__coordinator* c) {
 
   for (at = list->next; at != list; at = at->next)
     at->state |= UVSIG__CONN_QUIET;
-  all->spread_at = c->phase_at[UVSIG_SHUTDOWN_DRAINING];
   queue_all(c, UVSIG__CONN_IDLE);
   queue_all(c, UVSIG__CONN_ACTIVE);
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
 }
 
-/* The loop has polled. So it has read what peers had sent before the
- * connections were notified, and those that are still idle are really idle.
- * Returns whether the loop should poll again. */
+/* The loop has polled. It has read what had come before the poll, and has made
+ * those busy that had a request. Returns whether the loop should poll again. */
 bool uvsig__connections_after_poll(struct uvsig__coordinator* c) {
   uvsig_shutdown_connection_t* lists = c->connections.lists;
+  int list = c->options.idle == UVSIG_SHUTDOWN_IDLE_CLOSE
+                 ? UVSIG__CONN_NOTIFYING
+                 : UVSIG__CONN_IDLE;
 
-  queue_all(c, UVSIG__CONN_IDLE_AGAIN);
-  if (c->options.idle == UVSIG_SHUTDOWN_IDLE_CLOSE)
-    queue_all(c, UVSIG__CONN_IDLE_NOTIFIED);
-  else
-    append_all(&lists[UVSIG__CONN_IDLE], &lists[UVSIG__CONN_IDLE_NOTIFIED]);
+  if (is_empty(&lists[UVSIG__CONN_IDLE])) /* the spread begins with the first */
+    c->connections.spread_at = uvsig__now();
+  move_due(c, UVSIG__CONN_IDLE_AGAIN, UVSIG__CONN_NOTIFYING);
+  move_due(c, UVSIG__CONN_IDLE_NOTIFIED, list);
+  move_due(c, UVSIG__CONN_FRESH, list);
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
   queue_all(c, UVSIG__CONN_NEW);
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
@@ -253,9 +288,8 @@ bool uvsig__connections_after_poll(struct uvsig__coordinator* c) {
          !is_empty(&lists[UVSIG__CONN_IDLE_AGAIN]);
 }
 
-/* With UVSIG_SHUTDOWN_IDLE_SPREAD, close as many idle ones as it is time for.
- * Returns when to call this again. */
-uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now) {
+/* With UVSIG_SHUTDOWN_IDLE_SPREAD, close as many idle ones as it is time for. */
+static void spread(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* idle = &all->lists[UVSIG__CONN_IDLE];
   unsigned window_ms = c->options.spread_ms < c->options.grace_ms
@@ -265,8 +299,6 @@ uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now) {
   uvsig_shutdown_connection_t* at;
   double count = 0;
 
-  if (c->options.idle != UVSIG_SHUTDOWN_IDLE_SPREAD || is_empty(idle))
-    return UVSIG__NEVER;
   /* A share of those that are left now. */
   for (at = idle->next; at != idle; at = at->next)
     count++;
@@ -279,7 +311,31 @@ uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now) {
   for (; all->spread >= 1 && !is_empty(idle); all->spread--)
     uvsig__connection_move(c, idle->next, UVSIG__CONN_NOTIFYING);
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
-  return is_empty(idle) ? UVSIG__NEVER : now + TICK;
+}
+
+/* While draining: close the idle ones that it is time for, where the loop has
+ * polled, and so has read what had come. Otherwise have it poll when it is
+ * time: a timer may come before what the sockets have is read, see phases.c.
+ * Returns when to call this again. */
+uint64_t uvsig__connections_check(struct uvsig__coordinator* c,
+                                  bool has_polled) {
+  struct uvsig__connections* all = &c->connections;
+  const uvsig_shutdown_connection_t* idle = &all->lists[UVSIG__CONN_IDLE];
+  const uvsig_shutdown_connection_t* fresh = &all->lists[UVSIG__CONN_FRESH];
+  bool spreads = c->options.idle == UVSIG_SHUTDOWN_IDLE_SPREAD;
+  uint64_t next = UVSIG__NEVER;
+  uint64_t now = uvsig__now();
+
+  if (spreads && has_polled && !is_empty(idle))
+    spread(c, now);
+  if (spreads && !is_empty(idle))
+    next = all->spread_at + TICK;
+  if (!is_empty(fresh) && fresh->next->deadline < next)
+    next = fresh->next->deadline;
+  if (next > now)
+    return next;
+  uvsig__look_again(c);
+  return UVSIG__NEVER;
 }
 
 void uvsig__connections_force(struct uvsig__coordinator* c) {

@@ -18,7 +18,9 @@ enum {
   UVSIG__CONN_SENT = 64,    /* it lingers, and all has been written */
   UVSIG__CONN_BROKEN = 128, /* it lingers, and writing has failed */
   UVSIG__CONN_SHUT = 256,   /* the program had closed it for writing before */
-  UVSIG__CONN_SEEN = 512    /* the loop has looked at it since it lingers */
+  UVSIG__CONN_SEEN = 512,   /* the loop has looked at it since it lingers */
+  UVSIG__CONN_USED = 1024,  /* it has been busy: it is not fresh */
+  UVSIG__CONN_CUT = 2048    /* a limit ended it before all had arrived */
 };
 
 /* The lists. A connection is in one of them. */
@@ -26,7 +28,8 @@ enum {
   UVSIG__CONN_IDLE = 0,      /* the longest idle first */
   UVSIG__CONN_ACTIVE,        /* busy */
   UVSIG__CONN_NEW,           /* registered while draining, not notified yet */
-  UVSIG__CONN_IDLE_NOTIFIED, /* notified in this turn of the loop, and idle */
+  UVSIG__CONN_FRESH,         /* notified, and has fresh_ms for a request */
+  UVSIG__CONN_IDLE_NOTIFIED, /* notified, and idle: after the next poll */
   UVSIG__CONN_IDLE_AGAIN,    /* to be closed after the next poll */
   UVSIG__CONN_CLOSING,       /* its callback has got CLOSE or FORCE */
   UVSIG__CONN_LINGER,
@@ -38,6 +41,7 @@ struct uvsig__connections {
   /* The heads: linked to themselves when there is none. */
   uvsig_shutdown_connection_t lists[UVSIG__CONN_LISTS];
   size_t open;        /* all of them */
+  uint64_t poll_at;   /* ns: when the loop last went to poll for a look */
   double spread;      /* how many of the idle it is time to close ... */
   uint64_t spread_at; /* ... as of when */
   uint64_t linger_ns; /* how long until the next look at those that linger */
@@ -47,7 +51,8 @@ struct uvsig__connections {
 void uvsig__connections_open(struct uvsig__coordinator* c);
 void uvsig__connections_drain(struct uvsig__coordinator* c);
 bool uvsig__connections_after_poll(struct uvsig__coordinator* c);
-uint64_t uvsig__connections_spread(struct uvsig__coordinator* c, uint64_t now);
+uint64_t uvsig__connections_check(struct uvsig__coordinator* c,
+                                  bool has_polled);
 void uvsig__connections_force(struct uvsig__coordinator* c);
 void uvsig__connections_forget(struct uvsig__coordinator* c);
 

@@ -28,6 +28,7 @@ void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
   options->hard_ms = 1000;
   options->linger_ms = 500;
   options->spread_ms = 5000;
+  options->fresh_ms = 500;
   options->notify = 1;
 }
 
@@ -128,6 +129,7 @@ static void on_idle(uv_idle_t* idle) {
   struct uvsig__coordinator* c = idle->data;
 
   c->will_poll = true;
+  c->connections.poll_at = uvsig__now();
 }
 
 /* Have phases.c look at everything when the loop has polled. */

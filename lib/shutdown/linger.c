@@ -95,6 +95,12 @@ static enum side discard_input(const uv_stream_t* stream) {
   return n == 0 || errno == ENOTSOCK ? CLOSED : BROKEN;
 }
 
+/* A time limit ends what lingers. */
+static void note_limit(uvsig_shutdown_connection_t* connection) {
+  if (count_unsent(connection->stream) > 0)
+    connection->state |= UVSIG__CONN_CUT;
+}
+
 /* The program may have closed the stream itself. */
 static void close_now(struct uvsig__coordinator* c,
                       uvsig_shutdown_connection_t* connection) {
@@ -166,6 +172,33 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
   return 0;
 }
 
+static void on_event(uvsig_shutdown_connection_t* connection,
+                     uvsig_shutdown_event_t event) {
+  if (event != UVSIG_SHUTDOWN_CONNECTION_DRAIN)
+    uvsig_shutdown_linger(connection, connection->stream, connection->close_cb);
+}
+
+int uvsig_shutdown_add_stream(uvsig_shutdown_t* sd,
+                              uvsig_shutdown_connection_t* connection,
+                              uv_stream_t* stream,
+                              uv_close_cb close_cb) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (connection == NULL || stream == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(sd, &c);
+  if (err == 0 && stream->loop != c->loop)
+    err = UV_EINVAL;
+  if (err == 0)
+    err = uvsig_shutdown_add_connection(sd, connection, on_event);
+  if (err != 0)
+    return err;
+  connection->stream = stream;
+  connection->close_cb = close_cb;
+  return 0;
+}
+
 /* Called after a poll, so that input which came in time is seen before time is
  * up, however late the loop is. A connection that began to linger after the
  * poll is not closed before the next one (SEEN). Returns when to call this
@@ -199,11 +232,14 @@ uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now) {
       set_deadline(c, at);
     }
     if ((at->state & UVSIG__CONN_BROKEN) != 0 ||
-        (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0) ||
-        (now >= at->deadline && (at->state & UVSIG__CONN_SEEN) != 0))
+        (side == CLOSED && (at->state & UVSIG__CONN_SENT) != 0)) {
       close_now(c, at);
-    else
+    } else if (now >= at->deadline && (at->state & UVSIG__CONN_SEEN) != 0) {
+      note_limit(at);
+      close_now(c, at);
+    } else {
       at->state |= UVSIG__CONN_SEEN;
+    }
   }
   all->linger_at = list->next == list ? UVSIG__NEVER : now + all->linger_ns;
   if (all->linger_ns < LATEST)
@@ -216,6 +252,8 @@ void uvsig__linger_close_all(struct uvsig__coordinator* c) {
   const uvsig_shutdown_connection_t* list =
       &c->connections.lists[UVSIG__CONN_LINGER];
 
-  while (list->next != list)
+  while (list->next != list) {
+    note_limit(list->next);
     close_now(c, list->next);
+  }
 }

@@ -18,7 +18,7 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
   struct uvsig__coordinator* c;
   int err;
 
-  if (l == NULL || cb == NULL)
+  if (l == NULL || (cb == NULL && stream == NULL))
     return UV_EINVAL;
   err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
@@ -83,6 +83,11 @@ bool uvsig__listeners_need_turn(struct uvsig__coordinator* c) {
   return false;
 }
 
+static void close_stream(uv_stream_t* stream) {
+  if (!uv_is_closing((uv_handle_t*) stream))
+    uv_close((uv_handle_t*) stream, NULL);
+}
+
 /* The callback closes the stream. It may accept what waits before. */
 void uvsig__listeners_close(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
@@ -90,7 +95,10 @@ void uvsig__listeners_close(struct uvsig__coordinator* c) {
   while (c->listeners != NULL) {
     l = c->listeners;
     unregister(c, l);
-    l->cb(l);
+    if (l->cb != NULL)
+      l->cb(l);
+    else
+      close_stream(l->stream);
   }
   c->listeners_closed = true;
 }

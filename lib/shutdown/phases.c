@@ -179,7 +179,8 @@ static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
   uvsig__unlock();
   if (!is_done)
     return false;
-  c->sd->report.clean = is_clean && c->sd->report.forced == 0;
+  c->sd->report.clean =
+      is_clean && c->sd->report.forced == 0 && c->sd->report.cut == 0;
   uvsig__report_end(c);
   uvsig__mute_late_signals(c);
   close_everything(c);
@@ -298,7 +299,7 @@ static void renew_limit(struct uvsig__coordinator* c) {
 }
 
 static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
-  uint64_t spread = UVSIG__NEVER;
+  uint64_t next = UVSIG__NEVER;
   uint64_t linger = c->connections.linger_at;
 
   /* A callback has called uvsig_flush(), and so comes here again. */
@@ -320,11 +321,11 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
     uvsig__look_again(c);
   }
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    spread = uvsig__connections_spread(c, uvsig__now());
+    next = uvsig__connections_check(c, has_polled);
   make_up_for_stop(c);
   while (advance_phase(c))
     ;
-  set_next_look(c, spread < linger ? spread : linger);
+  set_next_look(c, next < linger ? next : linger);
   c->is_looking = false;
 }
 

@@ -155,9 +155,10 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
                   ms[UVSIG_SHUTDOWN_DRAINING],
                   ms[UVSIG_SHUTDOWN_FORCING]);
   uvsig__line_add(&line,
-                  "; connections: %u closed, %u forced, %u open",
+                  "; connections: %u closed, %u forced, %u cut, %u open",
                   report->closed,
                   report->forced,
+                  report->cut,
                   report->open);
   uvsig__line_add(&line,
                   "; children: %u killed, %u left; held: %s",

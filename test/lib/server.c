@@ -191,6 +191,7 @@ void server_init(void) {
   server.options.grace_ms = LONG_MS;
   server.options.hard_ms = LONG_MS;
   server.options.linger_ms = LONG_MS;
+  server.options.fresh_ms = 0;
 }
 
 void server_start(void (*serve)(void)) {

@@ -120,7 +120,8 @@ extern pid_t server_pid;
 extern struct server_end ended;
 
 /* The defaults, but that no time is over before the test is: debounce, grace,
- * hard and linger are long. What is to pass the test makes short. */
+ * hard and linger are long. What is to pass the test makes short. There is no
+ * fresh_ms: a connection without a request is idle. */
 void server_init(void);
 void server_start(void (*serve)(void));
 /* The one that listens, but on a UNIX socket in a directory of its own, which is
@@ -171,6 +172,5 @@ void client_expect(int fd, const char* text);
 void client_expect_end(int fd);
 /* Read until the end, and close. UV_ECONNRESET, or how many bytes came. */
 long client_read_all(int fd);
-
 
 #endif /* SERVER_H */

@@ -7,8 +7,10 @@
 
 #include "../lib/server.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { CLIENTS = 5 };
@@ -427,6 +429,7 @@ static void open_shutdown(unsigned grace_ms) {
   options.grace_ms = grace_ms;
   options.hard_ms = LONG_MS;
   options.keep_sig = 1;
+  options.fresh_ms = 0;
   options.phase_cb = phase_cb;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
@@ -494,6 +497,38 @@ static void a_callback_may_free_all_connections_its_own_too(void) {
   check_freeing(UVSIG_SHUTDOWN_CONNECTION_FORCE, free_all);
 }
 
+/* Of those that are to be told next. */
+static void change_others(struct bare* told) {
+  int i;
+
+  for (i = 0; i < BARE; i++)
+    if (bare[i] != told && bare[i]->c.shutdown != NULL) {
+      CHECK_EQ(uvsig_shutdown_connection_idle(&bare[i]->c), 0);
+      if (i % 2 == 0)
+        CHECK_EQ(uvsig_shutdown_connection_busy(&bare[i]->c), 0);
+    }
+  CHECK_EQ(uvsig_shutdown_remove_connection(&told->c), 0);
+}
+
+static void one_that_becomes_idle_or_busy_while_forcing_is_told_all_the_same(
+    void) {
+  int i;
+
+  acts_on = UVSIG_SHUTDOWN_CONNECTION_FORCE;
+  act = change_others;
+  acted = 0;
+  open_shutdown(10);
+  for (i = 0; i < BARE; i++) {
+    bare[i] = add_bare();
+    CHECK_EQ(uvsig_shutdown_connection_busy(&bare[i]->c), 0);
+  }
+  shut_down();
+  CHECK_EQ(acted, BARE);
+  CHECK_EQ(sd.report.forced, BARE);
+  CHECK_EQ(sd.report.open, 0);
+  free_bare(NULL);
+}
+
 /* A handshake, say, that is over when the server says goodbye. */
 static void finish_at_once(struct bare* told) {
   CHECK_EQ(uvsig_shutdown_connection_idle(&told->c), 0);
@@ -544,6 +579,91 @@ static void those_that_come_while_draining_are_told_like_any_other(void) {
   CHECK_EQ(sd.report.closed, 2);
   CHECK_EQ(sd.report.clean, 1);
   free_bare(NULL);
+}
+
+/* --- What the library closes ---------------------------------------------- */
+
+static uv_pipe_t piped;
+static uvsig_shutdown_connection_t piped_connection;
+static int piped_closed;
+
+static void on_pipe_closed(uv_handle_t* handle) {
+  CHECK(handle == (uv_handle_t*) &piped);
+  CHECK(piped_connection.shutdown == NULL);
+  piped_closed++;
+}
+
+static void shut_down_a_stream(uvsig_shutdown_level_t level) {
+  char byte;
+  int fds[2];
+
+  piped_closed = 0;
+  open_shutdown(LONG_MS);
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  CHECK_EQ(uv_pipe_init(&f.loop, &piped, 0), 0);
+  CHECK_EQ(uv_pipe_open(&piped, fds[0]), 0);
+  CHECK_EQ(uvsig_shutdown_add_stream(
+               &sd, &piped_connection, (uv_stream_t*) &piped, on_pipe_closed),
+           0);
+  CHECK_EQ(uvsig_shutdown_connection_busy(&piped_connection), 0);
+  if (level == UVSIG_SHUTDOWN_GRACEFUL)
+    CHECK_EQ(uvsig_shutdown_connection_idle(&piped_connection), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", level), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(piped_closed, 1);
+  CHECK_EQ(read(fds[1], &byte, 1), 0);
+  close(fds[1]);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
+}
+
+static void a_stream_that_was_given_is_closed(void) {
+  shut_down_a_stream(UVSIG_SHUTDOWN_GRACEFUL);
+  CHECK_EQ(sd.report.closed, 1);
+  CHECK_EQ(sd.report.clean, 1);
+  shut_down_a_stream(UVSIG_SHUTDOWN_FORCED);
+  CHECK_EQ(sd.report.forced, 1);
+}
+
+static void a_stream_of_another_loop_is_refused(void) {
+  uvsig_shutdown_connection_t before;
+  uv_loop_t other;
+  uv_pipe_t foreign;
+
+  memset(&piped_connection, 0x5a, sizeof(piped_connection));
+  before = piped_connection;
+  open_shutdown(LONG_MS);
+  CHECK_EQ(uv_loop_init(&other), 0);
+  CHECK_EQ(uv_pipe_init(&other, &foreign, 0), 0);
+  CHECK_EQ(uvsig_shutdown_add_stream(
+               &sd, &piped_connection, (uv_stream_t*) &foreign, on_pipe_closed),
+           UV_EINVAL);
+  CHECK_EQ(
+      uvsig_shutdown_add_stream(&sd, &piped_connection, NULL, on_pipe_closed),
+      UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_add_stream(
+               &sd, NULL, (uv_stream_t*) &foreign, on_pipe_closed),
+           UV_EINVAL);
+  CHECK_EQ(memcmp(&piped_connection, &before, sizeof(before)), 0);
+  uv_close((uv_handle_t*) &foreign, NULL);
+  CHECK_EQ(uv_run(&other, UV_RUN_DEFAULT), 0);
+  close_loop(&other);
+  shut_down();
+}
+
+static void a_listener_without_a_callback_is_closed(void) {
+  uvsig_shutdown_listener_t l;
+  struct sockaddr_in address;
+  uv_tcp_t tcp;
+
+  open_shutdown(LONG_MS);
+  CHECK_EQ(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+  CHECK_EQ(uv_tcp_init(&f.loop, &tcp), 0);
+  CHECK_EQ(uv_tcp_bind(&tcp, (const struct sockaddr*) &address, 0), 0);
+  CHECK_EQ(uvsig_shutdown_add_listener(&sd, &l, NULL, NULL), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_add_listener(&sd, &l, (uv_stream_t*) &tcp, NULL), 0);
+  shut_down(); /* closes the loop, which must be empty */
+  CHECK(uv_is_closing((uv_handle_t*) &tcp));
 }
 
 /* Each calls the other off. */
@@ -638,6 +758,10 @@ int main(void) {
       TEST(one_that_becomes_idle_during_the_spread_is_closed_then),
       TEST(a_callback_may_free_the_other_connections),
       TEST(a_callback_may_free_all_connections_its_own_too),
+      TEST(one_that_becomes_idle_or_busy_while_forcing_is_told_all_the_same),
+      TEST(a_stream_that_was_given_is_closed),
+      TEST(a_stream_of_another_loop_is_refused),
+      TEST(a_listener_without_a_callback_is_closed),
       TEST(a_busy_one_may_become_idle_when_it_is_told_to_drain),
       TEST(those_that_come_while_draining_are_told_like_any_other),
       TEST(every_listener_is_told_once),

@@ -89,6 +89,7 @@ static void the_defaults_are_those_of_the_header(void) {
   CHECK_EQ(options.hard_ms, 1000);
   CHECK_EQ(options.linger_ms, 500);
   CHECK_EQ(options.spread_ms, 5000);
+  CHECK_EQ(options.fresh_ms, 500);
   CHECK_EQ(options.idle, UVSIG_SHUTDOWN_IDLE_CLOSE);
   CHECK_EQ(options.exit, UVSIG_SHUTDOWN_EXIT_SIGNAL);
   CHECK_EQ(options.log, 0);

@@ -484,6 +484,7 @@ static void those_that_are_left_have_all_of_the_spread(void) {
   set_options(LONG_MS, LONG_MS);
   options.idle = UVSIG_SHUTDOWN_IDLE_SPREAD;
   options.spread_ms = SPREAD_MS;
+  options.fresh_ms = 0;
   open_shutdown();
   for (i = 0; i < MANY; i++)
     CHECK_EQ(uvsig_shutdown_add_connection(&sd, &many[i], leave_early), 0);

@@ -272,7 +272,7 @@ static void a_peer_that_never_reads_does_not_outlast_the_deadlines(void) {
   } while (server_is_overdue("df") && close(client) == 0);
   server_dies(SIGTERM);
   CHECK_EQ(ended.report.clean, 0);
-  CHECK_EQ(ended.report.forced + ended.report.open, 1);
+  CHECK_EQ(ended.report.cut + ended.report.open, 1);
   CHECK_EQ(ended.told[UVSIG_SHUTDOWN_CONNECTION_FORCE], 1);
   CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= 99);
   close(client);
@@ -310,6 +310,35 @@ static void what_lingers_when_forcing_begins_has_linger_ms_left(void) {
   CHECK_EQ(ended.report.clean, 0);
   CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_FORCING] >= 49);
   close(client);
+}
+
+/* The small response fits into the system's buffers, and the large does not. */
+static void check_cut(const char* request, void (*start)(void)) {
+  char byte;
+
+  init_with_linger(50);
+  server.options.debounce_ms = 0;
+  start();
+  client_send(client, request);
+  CHECK_EQ(UNINTERRUPTED(recv(client, &byte, 1, MSG_PEEK)), 1);
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_silent(50);
+  server_signal(SIGTERM);
+  server_expect("f");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.cut, 1);
+  CHECK_EQ(ended.report.closed, 0);
+  CHECK_EQ(ended.report.forced, 0);
+  CHECK_EQ(ended.report.open, 0);
+  CHECK_EQ(ended.report.clean, 0);
+  close(client);
+}
+
+static void a_peer_that_never_reads_until_a_limit_is_cut(void) {
+  check_cut("b", start_on_tcp);
+  check_cut("g", start_on_path);
+  server_remove_path();
 }
 
 static void an_idle_connection_is_closed_at_once_when_draining(void) {
@@ -367,6 +396,7 @@ int main(void) {
       TEST(a_peer_that_never_reads_does_not_outlast_the_deadlines),
       TEST(one_that_lingers_while_running_does_not_outlast_them_either),
       TEST(what_lingers_when_forcing_begins_has_linger_ms_left),
+      TEST(a_peer_that_never_reads_until_a_limit_is_cut),
       TEST(an_idle_connection_is_closed_at_once_when_draining),
       TEST(a_connection_without_a_response_lingers_too),
       TEST(what_lingers_already_is_refused),
