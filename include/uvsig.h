@@ -80,6 +80,7 @@ typedef struct uvsig_shutdown_listener_s uvsig_shutdown_listener_t;
 typedef struct uvsig_shutdown_connection_s uvsig_shutdown_connection_t;
 typedef struct uvsig_shutdown_child_s uvsig_shutdown_child_t;
 typedef struct uvsig_shutdown_hold_s uvsig_shutdown_hold_t;
+typedef struct uvsig_shutdown_work_s uvsig_shutdown_work_t;
 typedef struct uvsig_reload_s uvsig_reload_t;
 
 /* --- The signals of a loop ------------------------------------------------ */
@@ -1495,6 +1496,50 @@ UVSIG_EXTERN int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
  *   UV_EINVAL  `hold` is NULL
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold);
+
+/* Called on a thread of libuv's pool: do it. */
+typedef void (*uvsig_shutdown_work_cb)(uvsig_shutdown_work_t* work);
+
+/* Called on the loop thread, once the work is done. The memory of `work` is
+ * yours.
+ * `status`: 0, or UV_ECANCELED: uv_cancel() came before it began */
+typedef void (*uvsig_shutdown_after_work_cb)(uvsig_shutdown_work_t* work,
+                                             int status);
+
+/* A hold and a request for libuv's pool. */
+struct uvsig_shutdown_work_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown;
+  uv_work_t req; /* for uv_cancel() */
+  /* private */
+  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_work_cb work_cb;
+  uvsig_shutdown_after_work_cb after_work_cb;
+  void* reserved[4];
+};
+
+/* Have a thread of libuv's pool do some work, and the shutdown wait for it:
+ * uv_queue_work() with a hold around it.
+ * The hold is released just before `after_work_cb`, and the shutdown goes on
+ * after it. The memory of `work` must stay where it is until then.
+ * `name`: for the report; not copied. `after_work_cb`: may be NULL.
+ * Returns: 0
+ *   UV_EINVAL     `sd`, `work`, `name` or `work_cb` is NULL, or `sd` is not
+ *                 initialised or given up
+ *   UV_ECANCELED  too late, past draining: do not begin
+ *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
+ *   what uv_queue_work() returns
+ * After an error: nothing is queued or held, no callback is called.
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_queue_work(
+    uvsig_shutdown_t* sd,
+    uvsig_shutdown_work_t* work,
+    const char* name,
+    uvsig_shutdown_work_cb work_cb,
+    uvsig_shutdown_after_work_cb after_work_cb);
 
 /* --- Reload --------------------------------------------------------------- */
 

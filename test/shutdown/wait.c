@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #ifdef __linux__
 # include <sys/prctl.h>
@@ -226,6 +227,207 @@ static void work_that_races_with_the_shutdown_is_held_or_refused(void) {
     server_dies(SIGTERM);
     CHECK_EQ(ended.report.holds, 0);
   }
+}
+
+/* --- Work for the pool ---------------------------------------------------- */
+
+static uvsig_shutdown_work_t* work;
+static atomic_int work_done;
+static int work_status = 1;
+
+static void sleep_in_pool(uvsig_shutdown_work_t* w) {
+  CHECK(w == work);
+  CHECK(!uvsig_is_loop_thread(&server.sig));
+  server_sleep();
+  work_done = 1;
+}
+
+static void free_after_work(uvsig_shutdown_work_t* w, int status) {
+  CHECK(w == work);
+  CHECK(uvsig_is_loop_thread(&server.sig));
+  CHECK(w->data == &work_status);
+  CHECK(w->shutdown == &server.sd);
+  CHECK_EQ(uvsig_shutdown_phase(&server.sd), UVSIG_SHUTDOWN_DRAINING);
+  work_status = status;
+  memset(w, 0x5a, sizeof(*w)); /* nobody looks at it any more */
+  free(w);
+}
+
+static void queue_work(uvsig_shutdown_after_work_cb after_work_cb) {
+  server_open();
+  server_answer_no_more();
+  work = malloc(sizeof(*work));
+  CHECK(work != NULL);
+  memset(work, 0x5a, sizeof(*work));
+  work->data = &work_status;
+  CHECK_EQ(uvsig_shutdown_queue_work(
+               &server.sd, work, "pool", sleep_in_pool, after_work_cb),
+           0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+}
+
+static void serve_work(void) {
+  queue_work(free_after_work);
+  CHECK_EQ(work_done, 1);
+  CHECK_EQ(work_status, 0);
+  server_finish();
+}
+
+static void a_shutdown_waits_for_work_and_goes_on_after_its_callback(void) {
+  server_init();
+  server_start(serve_work);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_silent(50);
+  server_wake();
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+static void serve_work_without_callback(void) {
+  queue_work(NULL);
+  CHECK_EQ(work_done, 1);
+  CHECK(work->hold.shutdown == NULL);
+  free(work);
+  server_finish();
+}
+
+static void work_needs_no_callback(void) {
+  server_init();
+  server_start(serve_work_without_callback);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_wake();
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+static uv_sem_t sem;
+
+static void wait_in_pool(uvsig_shutdown_work_t* w) {
+  (void) w;
+  uv_sem_wait(&sem);
+}
+
+/* The work ends, and then the loop, when the shutdown is over. */
+static void serve_work_without_end(void) {
+  static uvsig_shutdown_work_t endless;
+
+  server_open();
+  CHECK_EQ(uv_sem_init(&sem, 0), 0);
+  CHECK_EQ(uvsig_shutdown_queue_work(
+               &server.sd, &endless, "pool", wait_in_pool, NULL),
+           0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  uv_sem_post(&sem);
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  uv_sem_destroy(&sem);
+  server_finish();
+}
+
+static void work_that_does_not_end_is_named(void) {
+  do {
+    server_init();
+    server.options.grace_ms = 50;
+    server.options.hard_ms = 50;
+    server_start(serve_work_without_end);
+    server_expect("r");
+    server_signal(SIGTERM);
+  } while (server_is_overdue("df"));
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 0);
+  CHECK_EQ(ended.report.holds, 1);
+  CHECK_STR(ended.report.held, "pool");
+}
+
+static void note_status(uvsig_shutdown_work_t* w, int status) {
+  *(int*) w->data = status;
+  uv_sem_post(&sem);
+}
+
+/* One thread, which the first work keeps. */
+static void serve_cancelled_work(void) {
+  static uvsig_shutdown_work_t first;
+  static uvsig_shutdown_work_t second;
+
+  CHECK_EQ(setenv("UV_THREADPOOL_SIZE", "1", 1), 0);
+  server_open();
+  CHECK_EQ(uv_sem_init(&sem, 0), 0);
+  second.data = &work_status;
+  CHECK_EQ(uvsig_shutdown_queue_work(
+               &server.sd, &first, "first", wait_in_pool, NULL),
+           0);
+  CHECK_EQ(uvsig_shutdown_queue_work(
+               &server.sd, &second, "second", wait_in_pool, note_status),
+           0);
+  CHECK_EQ(uv_cancel((uv_req_t*) &second.req), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(work_status, UV_ECANCELED);
+  uv_sem_destroy(&sem);
+  server_finish();
+}
+
+static void work_that_is_cancelled_is_not_held_any_more(void) {
+  server_init();
+  server_start(serve_cancelled_work);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+}
+
+static void queue_elsewhere(void* argument) {
+  (void) argument;
+  CHECK_EQ(uvsig_shutdown_queue_work(
+               &server.sd, work, "thread", sleep_in_pool, NULL),
+           UV_EPERM);
+}
+
+/* In its last phases, in another thread, without what it needs: nothing is
+ * touched. */
+static void check_refused(uvsig_shutdown_phase_t phase) {
+  static uvsig_shutdown_work_t w;
+  uvsig_shutdown_work_t before = w;
+  uv_thread_t thread;
+
+  work = &w;
+  CHECK_EQ(uv_thread_create(&thread, queue_elsewhere, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uvsig_shutdown_queue_work(NULL, &w, "no", sleep_in_pool, NULL),
+           UV_EINVAL);
+  CHECK_EQ(
+      uvsig_shutdown_queue_work(&server.sd, NULL, "no", sleep_in_pool, NULL),
+      UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_queue_work(&server.sd, &w, NULL, sleep_in_pool, NULL),
+           UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_queue_work(&server.sd, &w, "no", NULL, NULL),
+           UV_EINVAL);
+  if (phase >= UVSIG_SHUTDOWN_FORCING)
+    CHECK_EQ(
+        uvsig_shutdown_queue_work(&server.sd, &w, "no", sleep_in_pool, NULL),
+        UV_ECANCELED);
+  CHECK_EQ(memcmp(&w, &before, sizeof(w)), 0);
+}
+
+static void work_that_is_refused_is_not_held(void) {
+  server_init();
+  server.options.debounce_ms = 0;
+  server.on_phase = check_refused;
+  server_start(serve_job);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_signal(SIGTERM);
+  server_expect("f");
+  CHECK_EQ(server_ask(SERVER_RELEASE), 0);
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.holds, 0);
 }
 
 /* --- Child processes ------------------------------------------------------ */
@@ -613,6 +815,11 @@ int main(void) {
       TEST(holds_that_are_never_released_are_named),
       TEST(more_names_than_there_is_room_for_are_cut),
       TEST(other_threads_hold_and_release),
+      TEST(a_shutdown_waits_for_work_and_goes_on_after_its_callback),
+      TEST(work_needs_no_callback),
+      TEST(work_that_does_not_end_is_named),
+      TEST(work_that_is_cancelled_is_not_held_any_more),
+      TEST(work_that_is_refused_is_not_held),
       TEST(work_may_begin_while_draining_and_not_when_forcing),
       TEST(work_that_races_with_the_shutdown_is_held_or_refused),
       TEST(children_get_sigterm_when_draining_begins),
