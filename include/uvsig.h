@@ -1606,6 +1606,20 @@ UVSIG_EXTERN int uvsig_reload_request(uvsig_reload_t* r);
  * Context: loop thread, also in its callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_reload_finish(uvsig_reload_t* r);
 
+/* Like uvsig_reload_finish(), and tell the service manager that it failed.
+ * With READY=1 after the last reload come STATUS= with the text of `error`, and
+ * ERRNO=, unless `error` is libuv's own and no errno. If several failed, it is
+ * the last one's. The next reload that succeeds clears both.
+ * Before uvsig_shutdown_ready() nothing is told.
+ * `error`: a UV_E* code.
+ * Returns: 0
+ *   UV_EINVAL  `r` is NULL or none is running, or `error` is not below 0
+ *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ * After an error: the reload is still running.
+ * Context: loop thread, also in its callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_reload_fail(uvsig_reload_t* r, int error);
+
 /* Stop: no other reload begins. One that is running goes on, and is to be
  * finished. Once that is so its memory is yours. Stopping a stopped one is no
  * error.

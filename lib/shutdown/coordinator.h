@@ -79,8 +79,10 @@ struct uvsig__coordinator {
   int child_signal; /* the last one that all children got, or 0 */
 
   uvsig_reload_t* reloads;
-  unsigned reloading; /* how many run, stopped or not */
-  bool is_reloading;  /* the service manager has got RELOADING=1 */
+  unsigned reloading;           /* how many run, stopped or not */
+  bool is_reloading;            /* the service manager has got RELOADING=1 */
+  int reload_error;             /* why one has failed since then, or 0 ... */
+  const uvsig_reload_t* failed; /* ... and which; it may be gone */
 
   unsigned watcher_count;
   uvsig_watcher_t watchers[];

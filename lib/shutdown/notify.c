@@ -87,8 +87,43 @@ static bool send_text(const struct uvsig__notifier* n, const char* text) {
 
 /* --- What is owed --------------------------------------------------------- */
 
+/* libuv's own codes, which are no errno, such as UV_EOF and UV_EAI_*, are below
+ * this one. */
+enum { LOWEST_ERRNO = -2999 };
+
+static void describe(int error, char* text, size_t size) {
+  char reason[128];
+  int length;
+
+  if (error == 0) {
+    snprintf(text, size, "READY=1\nSTATUS=\nERRNO=0");
+    return;
+  }
+  length = snprintf(text,
+                    size,
+                    "READY=1\nSTATUS=Reload failed: %s",
+                    uv_strerror_r(error, reason, sizeof(reason)));
+  if (error >= LOWEST_ERRNO)
+    snprintf(text + length, size - (size_t) length, "\nERRNO=%d", -error);
+}
+
+/* The status comes after a reload that failed, and after the next one that did
+ * not; once, and with the last READY=1 of those that are owed. */
+static bool send_ready(struct uvsig__notifier* n, bool is_last) {
+  char text[256]; /* more than describe() has */
+
+  if (!n->status_is_due || !is_last)
+    return send_text(n, "READY=1");
+  describe(n->reload_error, text, sizeof(text));
+  if (!send_text(n, text))
+    return false;
+  n->status_is_due = false;
+  n->has_status = n->reload_error != 0;
+  return true;
+}
+
 /* Times are those of the sending, but for the reload's beginning. */
-static bool send_message(const struct uvsig__notifier* n, unsigned message) {
+static bool send_message(struct uvsig__notifier* n, unsigned message) {
   uint64_t now = uvsig__now();
   char text[80];
 
@@ -110,7 +145,7 @@ static bool send_message(const struct uvsig__notifier* n, unsigned message) {
              (n->limit - now) / 1000);
     return send_text(n, text);
   default:
-    return send_text(n, "READY=1");
+    return send_ready(n, (n->owed & RELOADED & ~message) == 0);
   }
 }
 
@@ -221,6 +256,15 @@ void uvsig__notify_ready(struct uvsig__coordinator* c) {
   bool is_reloaded = (c->notifier.owed & RELOADING) != 0;
 
   notify(&c->notifier, is_reloaded ? RELOADED : READY);
+}
+
+/* `error`: 0, or why a reload failed. */
+void uvsig__notify_reloaded(struct uvsig__coordinator* c, int error) {
+  struct uvsig__notifier* n = &c->notifier;
+
+  n->reload_error = error;
+  n->status_is_due = error != 0 || n->has_status;
+  uvsig__notify_ready(c);
 }
 
 /* Takes the place of an earlier reload that is owed as a whole: its time is

@@ -16,6 +16,9 @@ struct uvsig__notifier {
   socklen_t size;        /* of the address; 0: nobody is notified */
   unsigned owed;         /* messages that there was no room for, see notify.c */
   uint64_t reload_at;    /* ns: the beginning of the last reload */
+  int reload_error;      /* why the last reload failed, or 0 */
+  bool status_is_due;    /* STATUS= is to come with READY=1 */
+  bool has_status;       /* the service manager has got a failure */
   uint64_t limit;        /* ns: the shutdown is over by then */
   uv_timer_t ping_timer; /* WATCHDOG=1 */
   uv_timer_t retry_timer; /* started while something is owed */
@@ -25,6 +28,7 @@ void uvsig__notify_open(struct uvsig__coordinator* c);
 void uvsig__notify_close(struct uvsig__coordinator* c);
 void uvsig__notify_forget(struct uvsig__coordinator* c);
 void uvsig__notify_ready(struct uvsig__coordinator* c);
+void uvsig__notify_reloaded(struct uvsig__coordinator* c, int error);
 void uvsig__notify_stopping(struct uvsig__coordinator* c);
 void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t limit);
 void uvsig__notify_reloading(struct uvsig__coordinator* c);

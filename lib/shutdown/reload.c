@@ -42,6 +42,7 @@ static void run_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {
    * is not a reload's to say. */
   if (!c->is_reloading && atomic_load(&c->is_ready) != 0) {
     c->is_reloading = true;
+    c->reload_error = 0;
     uvsig__notify_reloading(c);
   }
   c->reloading++;
@@ -135,10 +136,22 @@ static void notify_if_none_left(struct uvsig__coordinator* c) {
       return;
   c->is_reloading = false;
   if (!uvsig__has_begun(c))
-    uvsig__notify_ready(c);
+    uvsig__notify_reloaded(c, c->reload_error);
 }
 
-int uvsig_reload_finish(uvsig_reload_t* r) {
+/* The last failure is told. It is made good by the same reload alone: another
+ * one that the same signal has begun may have succeeded. */
+static void note_result(struct uvsig__coordinator* c,
+                        const uvsig_reload_t* r,
+                        int error) {
+  if (error != 0)
+    c->failed = r;
+  if (c->failed == r)
+    c->reload_error = error;
+}
+
+/* `error`: 0, or why it failed. */
+static int end_reload(uvsig_reload_t* r, int error) {
   struct uvsig__coordinator* c;
   int err;
 
@@ -157,8 +170,17 @@ int uvsig_reload_finish(uvsig_reload_t* r) {
   if ((r->state & PENDING) != 0)
     uvsig__look_again(c);
   c->reloading--;
+  note_result(c, r, error);
   notify_if_none_left(c);
   return 0;
+}
+
+int uvsig_reload_finish(uvsig_reload_t* r) {
+  return end_reload(r, 0);
+}
+
+int uvsig_reload_fail(uvsig_reload_t* r, int error) {
+  return error < 0 ? end_reload(r, error) : UV_EINVAL;
 }
 
 int uvsig_reload_stop(uvsig_reload_t* r) {

@@ -545,7 +545,108 @@ static void ready_is_not_told_while_one_that_is_stopped_runs(void) {
   close_shutdown();
 }
 
+/* --- Reloads that fail ---------------------------------------------------- */
+
+static void fail_once(int error) {
+  unsigned long before = calls;
+
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, before + 1);
+  forget();
+  CHECK_EQ(error != 0 ? uvsig_reload_fail(&reload, error)
+                      : uvsig_reload_finish(&reload),
+           0);
+  run_idle(&f.loop);
+  collect();
+}
+
+/* All in one message. */
+static void a_reload_that_fails_is_told_and_cleared_by_one_that_does_not(void) {
+  start_reload();
+  fail_once(0);
+  CHECK_STR(messages, "READY=1\n\n");
+  fail_once(UV_ENOENT);
+  CHECK_STR(messages,
+            "READY=1\nSTATUS=Reload failed: no such file or directory\n"
+            "ERRNO=2\n\n");
+  fail_once(UV_EOF); /* which is no errno */
+  CHECK_STR(messages, "READY=1\nSTATUS=Reload failed: end of file\n\n");
+  forget();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0); /* which was no reload */
+  collect();
+  CHECK_STR(messages, "READY=1\n\n");
+  fail_once(0);
+  CHECK_STR(messages, "READY=1\nSTATUS=\nERRNO=0\n\n");
+  fail_once(0);
+  CHECK_STR(messages, "READY=1\n\n");
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+static void a_failure_that_the_next_one_makes_good_is_not_told(void) {
+  start_reload();
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  raise(SIGHUP);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_ENOENT), 0);
+  run_until(&f.loop, &calls, 2);
+  forget();
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_idle(&f.loop);
+  collect();
+  CHECK_STR(messages, "READY=1\n\n");
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+static uvsig_reload_t other_reload;
+
+static void count_other(uvsig_reload_t* r) {
+  CHECK(r == &other_reload);
+  calls++;
+}
+
+static void a_failure_is_told_although_another_reload_succeeds(void) {
+  start_reload();
+  CHECK_EQ(uvsig_reload_init(&sd, &other_reload), 0);
+  CHECK_EQ(uvsig_reload_start(&other_reload, count_other, SIGHUP), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 2);
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_EACCES), 0);
+  forget();
+  CHECK_EQ(uvsig_reload_finish(&other_reload), 0);
+  collect();
+  CHECK_EQ(count("ERRNO=13"), 1);
+  CHECK_EQ(count("READY=1"), 1);
+  /* Later, another one's success clears it. */
+  CHECK_EQ(uvsig_reload_request(&other_reload), 0);
+  run_until(&f.loop, &calls, 3);
+  forget();
+  CHECK_EQ(uvsig_reload_finish(&other_reload), 0);
+  collect();
+  CHECK_EQ(count("ERRNO=0"), 1);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  CHECK_EQ(uvsig_reload_stop(&other_reload), 0);
+  close_shutdown();
+}
+
 /* The service has not started yet, to its manager. */
+static void a_failure_during_the_start_is_not_told(void) {
+  listen_at_path();
+  prepare();
+  open_shutdown();
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, count_reload, SIGHUP), 0);
+  fail_once(UV_ENOENT);
+  CHECK_STR(messages, "");
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  collect();
+  CHECK_STR(messages, "READY=1\n\n");
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
 static void a_reload_during_the_start_is_not_told(void) {
   listen_at_path();
   prepare();
@@ -857,6 +958,54 @@ static void owed_reloads_are_told_as_one(void) {
   close_shutdown();
 }
 
+static void fail_unread(int error) {
+  unsigned long before = calls;
+
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, before + 1);
+  CHECK_EQ(uvsig_reload_fail(&reload, error), 0);
+  run_idle(&f.loop);
+}
+
+/* Of the start and of the failure: the second READY=1 has the error. */
+static void a_failure_that_is_owed_is_told_later(void) {
+  start_reload_unread();
+  fill();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  fail_unread(UV_ENOENT);
+  forget();
+  run_until_told("READY=1", 2);
+  CHECK_EQ(count("STATUS="), 1);
+  CHECK_EQ(count("ERRNO=2"), 1);
+  CHECK(find("READY=1", 2) < find("STATUS=Reload failed: ", 1));
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
+/* Only the end is owed; the next one runs when there is room. */
+static void a_failure_whose_end_is_owed_is_told_before_the_next_begins(void) {
+  start_reload_unread();
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  run_until_told("RELOADING=1", 1);
+  fill();
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_ENOENT), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 2);
+  forget();
+  run_until_told("RELOADING=1", 1);
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(count("ERRNO=2"), 1);
+  CHECK(find("ERRNO=2", 1) < find("RELOADING=1", 1));
+  forget();
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_until_told("READY=1", 1);
+  CHECK_EQ(count("ERRNO=0"), 1);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
 static void a_start_that_is_owed_is_told_before_a_reload(void) {
   start_reload_unread();
   fill();
@@ -1018,6 +1167,12 @@ int main(void) {
       TEST(the_time_that_is_left_is_told_while_draining),
       TEST(a_reload_is_told_with_its_time_and_ready_after_it),
       TEST(ready_is_told_after_the_last_reload_only),
+      TEST(a_reload_that_fails_is_told_and_cleared_by_one_that_does_not),
+      TEST(a_failure_that_the_next_one_makes_good_is_not_told),
+      TEST(a_failure_is_told_although_another_reload_succeeds),
+      TEST(a_failure_during_the_start_is_not_told),
+      TEST(a_failure_that_is_owed_is_told_later),
+      TEST(a_failure_whose_end_is_owed_is_told_before_the_next_begins),
       TEST(ready_is_told_when_what_is_pending_is_stopped),
       TEST(ready_is_not_told_while_one_that_is_stopped_runs),
       TEST(a_reload_during_the_start_is_not_told),

@@ -421,6 +421,24 @@ static void what_does_not_run_cannot_be_finished(void) {
   end();
 }
 
+static void one_that_fails_is_finished(void) {
+  start(SIGHUP);
+  CHECK_EQ(uvsig_reload_fail(NULL, UV_EIO), UV_EINVAL);
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_EIO), UV_EINVAL);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(uvsig_reload_fail(&reload, 0), UV_EINVAL);
+  CHECK_EQ(uvsig_reload_fail(&reload, EIO), UV_EINVAL);
+  raise(SIGHUP);
+  run_idle(&f.loop);
+  CHECK_EQ(calls, 1); /* it runs still */
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_EIO), 0);
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_EIO), UV_EINVAL);
+  run_until(&f.loop, &calls, 2);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  end();
+}
+
 static void call_everything(void* argument) {
   uvsig_reload_t other;
 
@@ -430,6 +448,7 @@ static void call_everything(void* argument) {
   CHECK_EQ(uvsig_reload_start(&reload, on_reload, SIGUSR2), UV_EPERM);
   CHECK_EQ(uvsig_reload_request(&reload), UV_EPERM);
   CHECK_EQ(uvsig_reload_finish(&reload), UV_EPERM);
+  CHECK_EQ(uvsig_reload_fail(&reload, UV_EIO), UV_EPERM);
   CHECK_EQ(uvsig_reload_stop(&reload), UV_EPERM);
 }
 
@@ -500,6 +519,7 @@ int main(void) {
       TEST(bad_arguments_of_start_are_refused),
       TEST(a_second_start_is_busy_and_changes_nothing),
       TEST(what_does_not_run_cannot_be_finished),
+      TEST(one_that_fails_is_finished),
       TEST(another_thread_is_refused_and_changes_nothing),
   };
 
