@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The example in README: it must do what its first comment says.
+ * The examples in README: they must do what their first comments say.
  */
 
 #include "../lib/program.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,10 +60,61 @@ static void the_smallest_program_does_so_on_sigterm(void) {
   check_end(SIGTERM, "Terminated");
 }
 
+/* A port that was free an instant ago. */
+static unsigned find_port(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  socklen_t size = sizeof(address);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK_EQ(bind(fd, (const struct sockaddr*) &address, sizeof(address)), 0);
+  CHECK_EQ(getsockname(fd, (struct sockaddr*) &address, &size), 0);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+static unsigned port;
+static int fd;
+
+static bool serves_or_has_ended(void* data) {
+  (void) data;
+  fd = try_connect(port);
+  return fd >= 0 || program_has_ended(&p);
+}
+
+/* Another process may take the port in between. */
+static bool start_server(void) {
+  char text[16];
+
+  port = find_port();
+  snprintf(text, sizeof(text), "%u", port);
+  program_start(&p, LIST("examples/02-server", text), NULL);
+  wait_until(serves_or_has_ended, NULL, "a server");
+  if (fd < 0)
+    program_end(&p);
+  return fd >= 0;
+}
+
+static void the_smallest_server_answers_and_dies_by_sigterm(void) {
+  int tries = 1;
+  int status;
+
+  while (!start_server())
+    CHECK(tries++ < 10);
+  send_text(fd, "hello");
+  expect_text(fd, "hello");
+  program_signal(&p, SIGTERM);
+  expect_end(fd);
+  status = program_finish(&p);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_smallest_program_ends_its_loop_and_dies_by_sigint),
       TEST(the_smallest_program_does_so_on_sigterm),
+      TEST(the_smallest_server_answers_and_dies_by_sigterm),
   };
 
   harness_init();

@@ -313,6 +313,12 @@ done
 : > "$tmp/out"
 [ -f "$tmp/same" ] || echo "they differ" > "$tmp/out"
 silent "the smallest program in uvsig.7 is examples/01-hello-sigint.c"
+$AWK '/^#include/ { on = 1 } on' "$srcdir/examples/02-server.c" > "$tmp/server.c"
+echo "it has another one" > "$tmp/out"
+for program in "$tmp/program-uvsig_shutdown.3"-*.c; do
+  cmp -s "$tmp/server.c" "$program" && : > "$tmp/out"
+done
+silent "the server in uvsig_shutdown.3 is examples/02-server.c"
 
 [ "$found" -gt 0 ] || echo "there is none" > "$tmp/out"
 silent "there are programs in the pages"
