@@ -7,7 +7,7 @@
  * Run it, and in two other terminals `nc 127.0.0.1 7777`. Type half a line and
  * Ctrl-D in one of them, then press Ctrl-C here: the other one ends at once,
  * that one with the end of its line. You should see "SIGINT: finishing" and
- * "2 closed, 0 forced", and `echo $?` should print 130. */
+ * "2 closed, 0 forced, 0 cut", and `echo $?` should print 130. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,12 +126,8 @@ static void on_connection(uv_stream_t* listener, int status) {
     hang_up(c);
 }
 
-static void on_listener_end(uvsig_shutdown_listener_t* listener) {
-  uv_close((uv_handle_t*) listener->stream, NULL); /* removes a pipe's file */
-}
-
 /* `path`: NULL for TCP. The coordinator closes what it was given, also after a
- * failure. */
+ * failure; that removes a pipe's file. */
 static int listen_at(const char* path, int port) {
   static uvsig_shutdown_listener_t listeners[2];
   static union uv_any_handle handles[2];
@@ -143,7 +139,7 @@ static int listen_at(const char* path, int port) {
   if (failed(init(h, path == NULL ? UV_TCP : UV_NAMED_PIPE), "uv_*_init"))
     return 1;
   err = uvsig_shutdown_add_listener(
-      &sd, &listeners[path != NULL], &h->stream, on_listener_end);
+      &sd, &listeners[path != NULL], &h->stream, NULL);
   if (err < 0) {
     uv_close(&h->handle, NULL);
     return err != UV_ECANCELED; /* which a signal has done */
@@ -171,10 +167,11 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
     printf("%s: finishing\n", report->reason);
   if (phase == UVSIG_SHUTDOWN_FORCING)
     puts("time is up");
-  if (phase == UVSIG_SHUTDOWN_DONE) {
-    printf("%u closed, %u forced\n", report->closed, report->forced);
-    failed(uvsig_close(&sig, NULL), "uvsig_close");
-  }
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    printf("%u closed, %u forced, %u cut\n",
+           report->closed,
+           report->forced,
+           report->cut);
   fflush(stdout);
 }
 
@@ -191,7 +188,7 @@ static int number(const char* text) {
 
 int main(int argc, char** argv) {
   static const struct option longopts[] = {
-      {"grace", required_argument, NULL, 'g'}, /* milliseconds, 10,000 */
+      {"grace", required_argument, NULL, 'g'}, /* milliseconds, 8,000 */
       {"hard", required_argument, NULL, 'h'},  /* milliseconds, 1,000 */
       {"pipe", required_argument, NULL, 'u'},  /* a path: listen there, too */
       {"port", required_argument, NULL, 'p'},  /* 7777; 0: a free one */
