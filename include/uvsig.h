@@ -1615,7 +1615,6 @@ UVSIG_EXTERN int uvsig_reload_finish(uvsig_reload_t* r);
  * Returns: 0
  *   UV_EINVAL  `r` is NULL or none is running, or `error` is not below 0
  *   UV_EPERM   not the loop thread
- *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  * After an error: the reload is still running.
  * Context: loop thread, also in its callback. Since: 0.2. */
 UVSIG_EXTERN int uvsig_reload_fail(uvsig_reload_t* r, int error);

@@ -125,7 +125,7 @@ int uvsig_reload_request(uvsig_reload_t* r) {
 }
 
 /* The service manager is notified when no reload runs, stopped or not, and none
- * is pending. */
+ * is pending. Not by the child of a fork, unless it goes on as a server. */
 static void notify_if_none_left(struct uvsig__coordinator* c) {
   const uvsig_reload_t* r;
 
@@ -135,7 +135,7 @@ static void notify_if_none_left(struct uvsig__coordinator* c) {
     if ((r->state & PENDING) != 0)
       return;
   c->is_reloading = false;
-  if (!uvsig__has_begun(c))
+  if (!uvsig__has_begun(c) && !uvsig__is_inherited(c))
     uvsig__notify_reloaded(c, c->reload_error);
 }
 
