@@ -166,6 +166,15 @@ static void an_option_out_of_range_is_refused(void) {
   refuse_options(&options);
 }
 
+static void options_that_were_not_initialised_are_refused(void) {
+  const uvsig_options_t by_hand = {.mode = UVSIG_MODE_WAKE_ONLY};
+  uvsig_options_t zeroed;
+
+  memset(&zeroed, 0, sizeof(zeroed));
+  refuse_options(&zeroed);
+  refuse_options(&by_hand);
+}
+
 static void unknown_flags_and_flags_of_a_started_watcher_are_refused(void) {
   open_watched();
   recorder_init(&b, &f.sig);
@@ -185,6 +194,7 @@ int main(void) {
       TEST(null_pointers_are_refused_or_ignored),
       TEST(stats_of_what_was_never_watched_are_zero),
       TEST(an_option_out_of_range_is_refused),
+      TEST(options_that_were_not_initialised_are_refused),
       TEST(unknown_flags_and_flags_of_a_started_watcher_are_refused),
   };
 

@@ -147,6 +147,36 @@ static void an_option_out_of_range_is_refused(void) {
   fixture_close(&f);
 }
 
+/* By hand, or by a designated initialiser: no signal would be watched. */
+static void options_that_were_not_initialised_are_refused(void) {
+  const uvsig_shutdown_options_t by_hand = {.grace_ms = 5000, .hard_ms = 1000};
+
+  fixture_open(&f, NULL);
+  memset(&options, 0, sizeof(options));
+  refuse(&options);
+  refuse(&by_hand);
+  fixture_close(&f);
+}
+
+static void a_whole_that_is_less_than_its_parts_is_refused(void) {
+  fixture_open(&f, NULL);
+  uvsig_shutdown_options_init(&options);
+  options.delay_ms = 200;
+  options.hard_ms = 100;
+  options.total_ms = 299;
+  refuse(&options);
+  options.delay_ms = UINT_MAX;
+  options.hard_ms = UINT_MAX;
+  options.total_ms = UINT_MAX;
+  refuse(&options);
+  options.delay_ms = 200;
+  options.hard_ms = 100;
+  options.total_ms = 300;
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
 static void a_set_that_names_what_cannot_be_caught_is_refused(void) {
   fixture_open(&f, NULL);
   uvsig_shutdown_options_init(&options);
@@ -543,6 +573,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_defaults_are_those_of_the_header),
       TEST(an_option_out_of_range_is_refused),
+      TEST(options_that_were_not_initialised_are_refused),
+      TEST(a_whole_that_is_less_than_its_parts_is_refused),
       TEST(a_set_that_names_what_cannot_be_caught_is_refused),
       TEST(init_refuses_what_is_not_initialised),
       TEST(a_second_shutdown_of_the_same_signals_is_busy),

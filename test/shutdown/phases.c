@@ -489,6 +489,17 @@ static void times_of_0_are_none_at_all(void) {
   check_job_was_held();
 }
 
+static void with_a_time_for_the_whole_draining_has_what_is_left(void) {
+  server_init();
+  server.options.total_ms = LONG_MS + 100; /* hard_ms is LONG_MS */
+  start_job();
+  server_signal(SIGTERM);
+  server_expect("df");
+  release_job();
+  server_dies(SIGTERM);
+  CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_DRAINING] >= 99);
+}
+
 static void a_server_that_is_not_ready_still_serves(void) {
   int before;
   int after;
@@ -581,6 +592,7 @@ int main(void) {
       TEST(a_request_from_a_signal_handler_wakes_the_loop),
       TEST(the_phases_come_in_order_and_each_takes_its_time),
       TEST(times_of_0_are_none_at_all),
+      TEST(with_a_time_for_the_whole_draining_has_what_is_left),
       TEST(a_server_that_is_not_ready_still_serves),
       TEST(with_nothing_to_wait_for_it_is_done_at_once),
       TEST(extend_makes_draining_longer),
