@@ -1,8 +1,8 @@
-/* The smallest server that ends in order: it echoes what it is sent. Run it, and
- * `nc 127.0.0.1 7777` in another terminal; then press Ctrl-C here. What was sent
- * is answered, connections are closed, and `echo $?` prints 130. To be short, it
- * takes a port and nothing else, and has no word about errors; echo-server.c has
- * options and words. */
+/* The smallest server that ends in order: it echoes what it is sent. Run it,
+ * and `nc 127.0.0.1 7777` in another terminal; then press Ctrl-C here. What was
+ * sent is answered, connections are closed, and `echo $?` prints 130. To be
+ * short, it takes a port and nothing else, and has no word about errors;
+ * echo-server.c has options and words. */
 #include <stdlib.h>
 #include <uvsig.h>
 

@@ -5,10 +5,10 @@
  * done, opens its log again on SIGUSR1 (logrotate), writes statistics on
  * SIGUSR2, and finishes its work on SIGTERM. A PID file keeps a second one out.
  *
- * Write `message = hello` into a file, and run it with --config=FILE. You should
- * see "work begins" and "work done: hello" each second; "reload: ..." after
- * `kill -HUP`, statistics after `kill -USR2`, "SIGTERM: clean" after `kill`, and
- * then `echo $?` should print 143. As a service: Type=notify and
+ * Write `message = hello` into a file, and run it with --config=FILE. You
+ * should see "work begins" and "work done: hello" each second; "reload: ..."
+ * after `kill -HUP`, statistics after `kill -USR2`, "SIGTERM: clean" after
+ * `kill`, and then `echo $?` should print 143. As a service: Type=notify and
  * ExecReload=kill -HUP $MAINPID; WatchdogSec= as you like. */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,8 @@ static int failed(int err, const char* what) {
 
 /* --- The log -------------------------------------------------------------- */
 
-/* A full disk is no reason to end, and before there is a log nothing is said. */
+/* A full disk is no reason to end, and before there is a log nothing is
+ * said. */
 __attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
   va_list arguments;
 
@@ -106,7 +107,8 @@ static int read_config(config_t* to) {
   return err == 0 && to->interval_ms == 0 ? UV_EINVAL : err;
 }
 
-/* In the thread pool: a file may be slow, and the loop has other things to do. */
+/* In the thread pool: a file may be slow, and the loop has other things to
+ * do. */
 static void read_aside(uv_work_t* req) {
   (void) req;
   aside.err = read_config(&aside.config);

@@ -810,14 +810,14 @@ struct uvsig_wait_s {
 /* Call `cb` for the next signal of `set`, without blocking the loop.
  * `*req` needs no preparation.
  * It is taken: watchers of the same `uvsig_t` do not see it (a uvsig_itimer_t
- * has its expirations all the same). Several waits take
- * one signal each, in the order of their starts. Every `uvsig_t` gets its own
- * copy of each signal. Signals that were caught before the call and have not
- * been delivered count, too. What the start of a watcher does to dispositions
- * and masks holds until the callback has returned, so a wait that is started in
- * it misses nothing, unless the callback gives the signal back by
- * uvsig_watcher_drain(). SIGKILL, SIGSTOP and what is no signal are passed over in
- * `set`; with a limit, it may be empty.
+ * has its expirations all the same). Several waits take one signal each, in the
+ * order of their starts. Every `uvsig_t` gets its own copy of each signal.
+ * Signals that were caught before the call and have not been delivered count,
+ * too. What the start of a watcher does to dispositions and masks holds until
+ * the callback has returned, so a wait that is started in it misses nothing,
+ * unless the callback gives the signal back by uvsig_watcher_drain(). SIGKILL,
+ * SIGSTOP and what is no signal are passed over in `set`; with a limit, it may
+ * be empty.
  * `seconds`: from now on; 0: what has been caught when the loop looks next;
  * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
  * late the loop is; what was caught later and before the loop came is, too. Of
@@ -1033,15 +1033,16 @@ typedef enum {
 } uvsig_shutdown_exit_t;
 
 /* Called on the loop thread when a phase begins; may do what a watcher's
- * callback may do. UVSIG_SHUTDOWN_DONE is the last call: all that was registered
- * is forgotten. When it returns, the report counts what is left in the loop, and
- * the library closes the `uvsig_t`, unless `keep_sig`. If something is left that
- * keeps the loop alive, uv_stop() follows, so that uv_run() returns.
+ * callback may do. UVSIG_SHUTDOWN_DONE is the last call: all that was
+ * registered is forgotten. When it returns, the report counts what is left in
+ * the loop, and the library closes the `uvsig_t`, unless `keep_sig`. If
+ * something is left that keeps the loop alive, uv_stop() follows, so that
+ * uv_run() returns.
  * From UVSIG_SHUTDOWN_DONE on, every signal that the `uvsig_t` has watched does
- * nothing where it would have its default action and that would end the process:
- * a late one is to change nothing about the exit. So does SIGPIPE from the first
- * phase on. By a handler: a program that is started meanwhile by exec(3), with
- * or without fork(2), has the default actions. */
+ * nothing where it would have its default action and that would end the
+ * process: a late one is to change nothing about the exit. So does SIGPIPE from
+ * the first phase on. By a handler: a program that is started meanwhile by
+ * exec(3), with or without fork(2), has the default actions. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 
@@ -1108,7 +1109,7 @@ struct uvsig_shutdown_report_s {
   uint64_t phase_ms[UVSIG_SHUTDOWN_PHASES]; /* how long each was */
   unsigned closed;   /* connections that closed by themselves since then */
   unsigned forced;   /* connections that were forced to */
-  unsigned cut;      /* connections that a time limit closed while they lingered,
+  unsigned cut;      /* connections that a limit closed while they lingered,
                       * before the peer had received everything */
   unsigned open;     /* connections that were open at the end all the same */
   unsigned killed;   /* child processes that got SIGKILL */
@@ -1151,9 +1152,9 @@ UVSIG_EXTERN void uvsig_shutdown_options_init(
  * ignored now (nohup(1), a shell's background job) stays so, unless
  * `watch_ignored`. `options` may be NULL for the defaults, and is copied. The
  * loop is kept alive until the end. `data` is left alone.
- * A child of fork(2) that goes on after uvsig_fork() has no limit until its loop
- * has come to the shutdown. Until uvsig_fork() nothing can be registered there:
- * UV_EBADF.
+ * A child of fork(2) that goes on after uvsig_fork() has no limit until its
+ * loop has come to the shutdown. Until uvsig_fork() nothing can be registered
+ * there: UV_EBADF.
  * The end comes by itself: UVSIG_SHUTDOWN_DONE, and then uvsig_shutdown_exit();
  * or by uvsig_shutdown_close(). One of these two is owed.
  * Returns: 0
@@ -1186,8 +1187,9 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
 UVSIG_EXTERN int uvsig_shutdown_close(uvsig_shutdown_t* sd,
                                       uvsig_shutdown_close_cb cb);
 
-/* Have uvsig_shutdown_exit() return `status`, whatever the option `exit` says: a
- * child's, say. May be called in UVSIG_SHUTDOWN_DONE's callback, and after it.
+/* Have uvsig_shutdown_exit() return `status`, whatever the option `exit` says:
+ * a child's, say. May be called in UVSIG_SHUTDOWN_DONE's callback, and after
+ * it.
  * Returns: 0
  *   UV_EINVAL  `sd` is NULL or was never initialised, or `status` is not 0 to
  *              255
@@ -1200,9 +1202,9 @@ UVSIG_EXTERN int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd,
  * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Before that
  * all stdio buffers are written, by fflush(NULL), which does not wait for a
  * thread that reads standard input. A death by a signal runs no exit handlers,
- * no destructors, and writes no coverage: UVSIG_SHUTDOWN_EXIT_CODE is the way to
- * run them, main() returning what this returns. The limit holds all the while,
- * also if main() goes on to something else.
+ * no destructors, and writes no coverage: UVSIG_SHUTDOWN_EXIT_CODE is the way
+ * to run them, main() returning what this returns. The limit holds all the
+ * while, also if main() goes on to something else.
  * Returns: the exit status: that of uvsig_shutdown_set_exit_status(), 0, or
  *   128 + n
  *   UV_EINVAL  `sd` is NULL or was never initialised
@@ -1244,8 +1246,8 @@ UVSIG_EXTERN int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms);
 UVSIG_EXTERN int uvsig_shutdown_phase(const uvsig_shutdown_t* sd);
 
 /* Say that the server serves: READY=1 for the service manager (sd_notify(3)).
- * Never waits. If the service manager does not read, the loop sends it later; if
- * it cannot be reached, nothing is sent.
+ * Never waits. If the service manager does not read, the loop sends it later;
+ * if it cannot be reached, nothing is sent.
  * Returns: 0
  *   UV_EINVAL     `sd` is NULL, not initialised or given up
  *   UV_ECANCELED  a shutdown has begun
@@ -1348,9 +1350,9 @@ struct uvsig_shutdown_connection_s {
 /* Register a connection that was accepted. It is fresh until the first
  * uvsig_shutdown_connection_busy().
  * A fresh connection is not closed as an idle one for the first `fresh_ms` of
- * draining: its first request may be on its way. While draining, a connection is
- * notified at the next turn of the loop, like any other, and has `fresh_ms` from
- * here on.
+ * draining: its first request may be on its way. While draining, a connection
+ * is notified at the next turn of the loop, like any other, and has `fresh_ms`
+ * from here on.
  * Returns: 0
  *   UV_EINVAL     `sd`, `c` or `cb` is NULL, or `sd` is not initialised or
  *                 given up

@@ -75,8 +75,8 @@ static ssize_t write_now(const char* text, size_t size) {
   return write(STDERR_FILENO, text, size);
 }
 
-/* `text` has its newline, and is not longer than a pipe takes at once: 512 bytes
- * everywhere, 4,096 on Linux (POSIX, PIPE_BUF). */
+/* `text` has its newline, and is not longer than a pipe takes at once: 512
+ * bytes everywhere, 4,096 on Linux (POSIX, PIPE_BUF). */
 void uvsig__print(const char* text) {
   int saved_errno = errno;
   sigset_t set;

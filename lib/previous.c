@@ -151,10 +151,10 @@ static bool is_installed(int signum, const struct uvsig__saved* saved) {
          uvsig__is_same(&current, &saved->action);
 }
 
-/* Which saved action is due: from the newest to the oldest, each once. Where the
- * newest is back in its place, the kernel has called it, and it has called ours.
- * The flag says so also where another foreign handler has been installed over
- * it since; the look, while a stop puts it back. */
+/* Which saved action is due: from the newest to the oldest, each once. Where
+ * the newest is back in its place, the kernel has called it, and it has called
+ * ours. The flag says so also where another foreign handler has been installed
+ * over it since; the look, while a stop puts it back. */
 static unsigned find_due(int signum, unsigned called) {
   const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
 
@@ -193,8 +193,8 @@ static unsigned find_level(int signum, const struct sigaction* action) {
 
 /* Ours is installed and nothing watches: a foreign library has put back what it
  * had saved. Have the saved action at `level` there again, and return whose the
- * signal is. The one call of a handler with SA_RESETHAND is made here. The first
- * start waits for handlers that are counted in before it looks what is
+ * signal is. The one call of a handler with SA_RESETHAND is made here. The
+ * first start waits for handlers that are counted in before it looks what is
  * installed, so this cannot take its handler away. */
 static struct sigaction restore_previous(int signum, unsigned level) {
   struct uvsig__saved* saved = saved_at(signum, level);

@@ -288,7 +288,8 @@ bool uvsig__connections_after_poll(struct uvsig__coordinator* c) {
          !is_empty(&lists[UVSIG__CONN_IDLE_AGAIN]);
 }
 
-/* With UVSIG_SHUTDOWN_IDLE_SPREAD, close as many idle ones as it is time for. */
+/* With UVSIG_SHUTDOWN_IDLE_SPREAD, close as many idle ones as it is time
+ * for. */
 static void spread(struct uvsig__coordinator* c, uint64_t now) {
   struct uvsig__connections* all = &c->connections;
   uvsig_shutdown_connection_t* idle = &all->lists[UVSIG__CONN_IDLE];

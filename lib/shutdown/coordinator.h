@@ -91,8 +91,8 @@ struct uvsig__coordinator {
 /* The phase after uvsig_shutdown_close(). */
 #define UVSIG__CLOSED UVSIG_SHUTDOWN_PHASES
 
-/* The child of a fork has no signals until uvsig_fork(): nothing there may begin
- * to rely on a shutdown. Any thread, and signal context. */
+/* The child of a fork has no signals until uvsig_fork(): nothing there may
+ * begin to rely on a shutdown. Any thread, and signal context. */
 static inline bool uvsig__is_inherited(const struct uvsig__coordinator* c) {
   const struct uvsig__hub* hub = c->has_closed_sig ? NULL : c->sd->sig->hub;
 

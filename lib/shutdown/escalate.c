@@ -135,7 +135,8 @@ static void raise_level(struct uvsig__escalation* e, unsigned level) {
     start_kernel_timer(e, level);
 }
 
-/* SIGHUP that the options do not list: it begins a shutdown, and never counts. */
+/* SIGHUP that the options do not list: it begins a shutdown, and never
+ * counts. */
 static bool is_hangup(const struct uvsig__escalation* e, int signum) {
   return signum == SIGHUP && e->takes_hangup;
 }

@@ -48,9 +48,9 @@ static bool is_locked(FILE* stream) {
   return false;
 }
 
-/* As exit() does. The limit ends the process where a reader does not read. But a
- * thread that waits for input has its stream's lock, and fflush(NULL) would wait
- * for it: then standard output alone is flushed, if no thread has that. */
+/* As exit() does. The limit ends the process where a reader does not read. But
+ * a thread that waits for input has its stream's lock, and fflush(NULL) would
+ * wait for it: then standard output alone is flushed, if no thread has that. */
 static void flush_buffers(void) {
   if (!is_locked(stdin) && !is_locked(stdout) && !is_locked(stderr)) {
     fflush(NULL);

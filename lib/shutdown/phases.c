@@ -91,8 +91,8 @@ static void stop_watchers(struct uvsig__coordinator* c) {
     uvsig_watcher_stop(&c->watchers[i]);
 }
 
-/* Once the DONE callback has returned, or gives up in the middle: what it closes
- * is not left. */
+/* Once the DONE callback has returned, or gives up in the middle: what it
+ * closes is not left. */
 static void conclude(struct uvsig__coordinator* c) {
   uvsig_shutdown_t* sd = c->sd;
 

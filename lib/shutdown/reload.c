@@ -38,8 +38,8 @@ static void run_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {
     r->state &= ~(unsigned) RUNNING;
     return;
   }
-  /* Before uvsig_shutdown_ready() the service starts, whatever it reads: READY=1
-   * is not a reload's to say. */
+  /* Before uvsig_shutdown_ready() the service starts, whatever it reads:
+   * READY=1 is not a reload's to say. */
   if (!c->is_reloading && atomic_load(&c->is_ready) != 0) {
     c->is_reloading = true;
     c->reload_error = 0;

@@ -87,8 +87,8 @@ bool uvsig__report_is_alive(uv_loop_t* loop, const uvsig_t* sig) {
 
 /* --- The line ------------------------------------------------------------- */
 
-/* "SIGTERM from process 5 of user 0", "SIGINT from the terminal", "request:
- * low memory". A sender in a pid namespace above has no number here, nor one that
+/* "SIGTERM from process 5 of user 0", "SIGINT from the terminal", "request: low
+ * memory". A sender in a pid namespace above has no number here, nor one that
  * the kernel had no room to note. */
 static void add_cause(struct uvsig__line* line,
                       const struct uvsig__coordinator* c) {

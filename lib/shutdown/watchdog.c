@@ -4,7 +4,8 @@
  * blocked, or its exit. Until the loop has begun the shutdown, it is a timer of
  * the kernel, which the signal handler sets (escalate.c). Then it is a thread
  * with all signals blocked, which is created at that moment. The loop's own
- * timer comes a little earlier. Runs in the loop thread, and in the watchdog's thread.
+ * timer comes a little earlier. Runs in the loop thread, and in the watchdog's
+ * thread.
  */
 
 #include "coordinator.h"
@@ -12,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How often the thread looks, in ms, and how much later than that it is when the
- * process was stopped meanwhile. */
+/* How often the thread looks, in ms, and how much later than that it is when
+ * the process was stopped meanwhile. */
 enum { TICK_MS = 100, STOPPED_MS = 500 };
 
 /* Was the process stopped, by SIGSTOP or with its cgroup? Then the thread did

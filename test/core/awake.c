@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Signals that come while the loop is awake, such as those that callbacks raise:
- * in wake-only mode they write no doorbell, and in both modes they are delivered
- * in the same turn, so often. None may wait for a doorbell, and nobody else for
- * them.
+ * Signals that come while the loop is awake, such as those that callbacks
+ * raise: in wake-only mode they write no doorbell, and in both modes they are
+ * delivered in the same turn, so often. None may wait for a doorbell, and
+ * nobody else for them.
  */
 
 #include "../lib/harness.h"

@@ -16,7 +16,7 @@
 static struct fixture f;
 static struct recorder a;
 
-/* --- Threads ---------------------------------------------------------------- */
+/* --- Threads -------------------------------------------------------------- */
 
 enum { AT_ONCE = 4 };
 
@@ -50,8 +50,8 @@ static void wait_until_ready(struct victim* victim) {
     sched_yield();
 }
 
-/* The cancellation meets the handler somewhere: it is a signal, too, and what is
- * sent at once with others is handled before them. */
+/* The cancellation meets the handler somewhere: it is a signal, too, and what
+ * is sent at once with others is handled before them. */
 static void shoot(struct victim* victim, unsigned signals, unsigned delay) {
   volatile unsigned i;
 
@@ -83,7 +83,7 @@ static void cancel_some(unsigned number) {
     join_victim(&victims[i]);
 }
 
-/* --- Tests ------------------------------------------------------------------ */
+/* --- Tests ---------------------------------------------------------------- */
 
 /* In libgcc, which pthread_cancel() loads: it must not be loaded by a thread
  * that may end while it does so. */

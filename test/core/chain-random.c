@@ -26,7 +26,8 @@
  *   back. Nor what comes back then.
  * And the sequences leave out, since somebody may be called twice then:
  * - A foreign library that installs its handler while it is already below.
- * - One that is covered and puts the other library's handler back, over ours, if
+ * - One that is covered and puts the other library's handler back, over ours,
+ * if
  *   that has stopped, or has saved ours, which was installed again since. Nor does
  *   one put anything back over the other.
  *
@@ -65,7 +66,7 @@ static unsigned below(unsigned n) {
    fprintf(stderr, __VA_ARGS__);                                               \
  } while (0)
 
-/* --- The foreign handlers --------------------------------------------------- */
+/* --- The foreign handlers ------------------------------------------------- */
 
 static struct sigaction saved[LIBRARIES];
 static bool has_started[LIBRARIES];
@@ -115,7 +116,7 @@ static int installed(void) {
   return owner_of(action_of(SIGUSR1));
 }
 
-/* --- The model ---------------------------------------------------------------- */
+/* --- The model ------------------------------------------------------------ */
 
 static struct {
   int first;           /* what ours was installed over first, */
@@ -159,7 +160,8 @@ struct prediction {
   bool is_complete;        /* nobody else is called */
 };
 
-/* What our handler calls where the signal comes to it for the `visit`th time. */
+/* What our handler calls where the signal comes to it for the `visit`th
+ * time. */
 static int next_of_ours(int visit) {
   if (is_watched(0) && !is_watched(UVSIG_CHAIN))
     return IGNORED;
@@ -190,7 +192,7 @@ static struct prediction predict(void) {
   return p;
 }
 
-/* --- Steps ----------------------------------------------------------------------- */
+/* --- Steps ---------------------------------------------------------------- */
 
 static void raise_and_check(void) {
   unsigned long told[WATCHERS];
@@ -267,7 +269,8 @@ static void start_library(int which) {
 }
 
 /* Would putting this back below ours bring about what is left out? It is the
- * other library's, which has stopped, or has ours below it, installed before. */
+ * other library's, which has stopped, or has ours below it, installed
+ * before. */
 static bool is_left_out(struct sigaction action) {
   int owner = owner_of(action);
   bool reached[NONE] = {false};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two copies of the library in one process, as plugins have that are linked with
- * a private one: each takes the other for a foreign library, and both chain.
+ * Two copies of the library in one process, as plugins have that are linked
+ * with a private one: each takes the other for a foreign library, and both
+ * chain.
  */
 
 #include "../lib/harness.h"
@@ -12,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- A copy ----------------------------------------------------------------- */
+/* --- A copy --------------------------------------------------------------- */
 
 struct copy {
   uv_lib_t library;
@@ -121,7 +122,7 @@ static void check_raise(void) {
   run_until(&loop, &y.signals, before[1] + 1);
 }
 
-/* --- Tests ------------------------------------------------------------------ */
+/* --- Tests ---------------------------------------------------------------- */
 
 static void one_over_the_other_each_has_a_signal_once(void) {
   open_copies();

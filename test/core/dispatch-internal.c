@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The bottom half in states that a test cannot bring about from outside: it sets
- * the library's own fields.
+ * The bottom half in states that a test cannot bring about from outside: it
+ * sets the library's own fields.
  */
 
 #include "../lib/harness.h"

@@ -26,7 +26,7 @@ static void drain_a(void) {
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
 }
 
-/* --- The handler's moments, in the thread that raises ------------------------ */
+/* --- The handler's moments, in the thread that raises --------------------- */
 
 static _Thread_local bool is_raiser;
 static uv_thread_t raiser;
@@ -71,7 +71,7 @@ static void start_raiser(void) {
   CHECK_EQ(uv_thread_create(&raiser, raise_one, NULL), 0);
 }
 
-/* --- The drain's moments, in the loop's thread ------------------------------- */
+/* --- The drain's moments, in the loop's thread ---------------------------- */
 
 static atomic_bool is_held; /* a handler, where it is to stop */
 static atomic_bool is_over; /* the drain */
@@ -89,9 +89,9 @@ static void hold_until_waited_for(void) {
 static unsigned grace_periods;
 static unsigned raises_after; /* which one, or 0 */
 
-/* Another thread's handler begins after the drain's first grace period, or after
- * the second. It has come to where it is to stop, or has left, when the drain
- * goes on. */
+/* Another thread's handler begins after the drain's first grace period, or
+ * after the second. It has come to where it is to stop, or has left, when the
+ * drain goes on. */
 void __real_uvsig__synchronize(void);
 void __wrap_uvsig__synchronize(void);
 void __wrap_uvsig__synchronize(void) {
@@ -103,7 +103,7 @@ void __wrap_uvsig__synchronize(void) {
   }
 }
 
-/* --- Found, and not counted yet ----------------------------------------------- */
+/* --- Found, and not counted yet ------------------------------------------- */
 
 /* The library calls this in the handler when it has found a subscription, and
  * before it counts the signal. */
@@ -189,7 +189,7 @@ static void a_signal_that_is_found_before_a_drain_has_its_chain(void) {
   fixture_close(&g);
 }
 
-/* --- Counted, and not written yet ---------------------------------------------- */
+/* --- Counted, and not written yet ----------------------------------------- */
 
 /* There is no room for the byte: the signal is in the counter instead. */
 static bool refuse_for_lack_of_room(void) {
@@ -247,7 +247,7 @@ static void but_told_in_it_if_it_is_in_the_counter_already(void) {
   drain_beside(refuse_for_lack_of_room, 2, 1);
 }
 
-/* --- A write that fails ---------------------------------------------------------- */
+/* --- A write that fails --------------------------------------------------- */
 
 static unsigned warnings;
 

@@ -82,7 +82,7 @@ static void close_told(unsigned delivered, unsigned discarded) {
   close_working();
 }
 
-/* --- A thread that raises meanwhile -------------------------------------------- */
+/* --- A thread that raises meanwhile --------------------------------------- */
 
 enum { BURST = 4 };
 static atomic_ulong sent;
@@ -238,7 +238,7 @@ static void in_a_race_in_its_own_callback_too(void) {
   race(start_fresh_a, run_until_drained, check_sum_of_a);
 }
 
-/* --- What it does, step by step ------------------------------------------------ */
+/* --- What it does, step by step ------------------------------------------- */
 
 static void what_is_pending_is_told_one_by_one_and_later_ones_are_not(void) {
   uvsig_stats_t stats;
@@ -369,7 +369,7 @@ static void in_wake_only_mode_another_signals_doorbell_is_not_lost(void) {
   fixture_close(&f);
 }
 
-/* --- The previous action, in the callbacks -------------------------------------- */
+/* --- The previous action, in the callbacks -------------------------------- */
 
 static void expect_ignored(struct recorder* r) {
   (void) r;
@@ -561,7 +561,7 @@ static void its_function_in_the_handler_is_not_called_from_the_callbacks_on(
   CHECK_EQ(atomic_load(&handler_calls), 2);
 }
 
-/* --- One-shots and other watchers ------------------------------------------------ */
+/* --- One-shots and other watchers ----------------------------------------- */
 
 static void expect_stopped(struct recorder* r) {
   CHECK_EQ(uvsig_watcher_is_active(&r->w), 0);
@@ -651,7 +651,7 @@ static void another_loops_watchers_are_told_by_their_own(void) {
   close_working();
 }
 
-/* --- Called in callbacks ----------------------------------------------------------- */
+/* --- Called in callbacks -------------------------------------------------- */
 
 static void in_its_own_callback_it_is_told_the_rest_before_the_return(void) {
   open_one();
@@ -760,7 +760,7 @@ static void in_a_waits_callback_it_is_the_last_one(void) {
   close_told(3, 0);
 }
 
-/* --- What callbacks may do ------------------------------------------------------- */
+/* --- What callbacks may do ------------------------------------------------ */
 
 static void a_callback_that_stops_it_ends_the_drain(void) {
   open_one();
@@ -1076,7 +1076,7 @@ static void so_it_does_from_a_oneshot_which_is_told_the_rest(void) {
   close_told(5, 0);
 }
 
-/* --- Forks, threads, errors ---------------------------------------------------- */
+/* --- Forks, threads, errors ----------------------------------------------- */
 
 static pid_t forked = -1;
 

@@ -19,7 +19,7 @@
 static struct fixture f;
 static struct recorder a;
 
-/* --- A thread that raises --------------------------------------------------- */
+/* --- A thread that raises ------------------------------------------------- */
 
 static atomic_bool is_over;
 static atomic_ulong raised;
@@ -72,7 +72,7 @@ static void skip_where_signals_are_held_back(void) {
     skip_test("ThreadSanitizer merges signals of a number, and delivers late");
 }
 
-/* --- Stops and starts -------------------------------------------------------- */
+/* --- Stops and starts ----------------------------------------------------- */
 
 /* Some are delivered, most are discarded by the stop. */
 static void stop_and_start(struct fixture* at, struct recorder* r, unsigned n) {
@@ -116,7 +116,7 @@ static void race_with(void (*previous)(int)) {
   end_raiser(&thread);
 }
 
-/* --- Tests ------------------------------------------------------------------- */
+/* --- Tests ---------------------------------------------------------------- */
 
 static void each_is_delivered_or_discarded_or_the_previous_handlers(void) {
   race_with(count_previous);
@@ -146,8 +146,8 @@ static void stop_and_start_there(void* unused) {
   fixture_close(&g);
 }
 
-/* A signal that finds both is taken by both, and not the previous handler's. The
- * thread that raises sees for each which it was. */
+/* A signal that finds both is taken by both, and not the previous handler's.
+ * The thread that raises sees for each which it was. */
 static void with_two_loops_each_has_one_of_the_three_ways(void) {
   uv_thread_t raiser;
   uv_thread_t other;
@@ -174,16 +174,16 @@ static void with_two_loops_each_has_one_of_the_three_ways(void) {
   fixture_close(&f);
 }
 
-/* --- The default action ------------------------------------------------------- */
+/* --- The default action --------------------------------------------------- */
 
 static atomic_bool is_ready;
 static atomic_bool is_on;   /* both threads wait for it, and begin together */
 static unsigned head_start; /* of the signal */
 
-/* A stack for the handler which the kernel has to clear first, all of it where it
- * has huge pages. The handler has been chosen then, and does not run yet: that
- * is when the stop is to come. It does where both threads run at that time;
- * moment-internal has the same for certain. */
+/* A stack for the handler which the kernel has to clear first, all of it where
+ * it has huge pages. The handler has been chosen then, and does not run yet:
+ * that is when the stop is to come. It does where both threads run at that
+ * time; moment-internal has the same for certain. */
 static void set_fresh_stack(stack_t* previous) {
   const size_t size = 2 * 1024 * 1024;
   char* memory = mmap(NULL,

@@ -564,7 +564,8 @@ static void wait_start_that_sigaction_refuses_says_why_and_calls_nobody(void) {
 
 /* --- uvsig_run() ---------------------------------------------------------- */
 
-/* What it allocates is refused: itself, its uvsig_t, and each of its signals. */
+/* What it allocates is refused: itself, its uvsig_t, and each of its
+ * signals. */
 static void run_without_memory_says_enomem_and_leaves_nothing(void) {
   sigset_t set = set_of(SIGUSR1);
   uvsig_info_t info = {.signum = -1};

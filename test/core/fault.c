@@ -24,7 +24,7 @@ static struct recorder a;
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
 
-/* --- Faults ------------------------------------------------------------------- */
+/* --- Faults --------------------------------------------------------------- */
 
 /* Made before the forks, so that addresses are the same in all children. */
 static volatile char* forbidden;
@@ -106,7 +106,7 @@ static const struct {
 };
 #define CAUSES (sizeof(causes) / sizeof(*causes))
 
-/* --- Children --------------------------------------------------------------------- */
+/* --- Children ------------------------------------------------------------- */
 
 struct told {
   int signum;
@@ -294,7 +294,7 @@ static void traps_are_not_ignored_and_handled_once(void) {
 #endif
 }
 
-/* --- Asynchronous faults ---------------------------------------------------- */
+/* --- Asynchronous faults -------------------------------------------------- */
 
 /* They belong to no instruction, so that nothing would fault again: another
  * processor has found broken memory, or the thread's tags did not match. The
@@ -356,7 +356,7 @@ static void an_asynchronous_fault_is_not_swallowed(void) {
 }
 #endif
 
-/* --- Repaired faults --------------------------------------------------------- */
+/* --- Repaired faults ------------------------------------------------------ */
 
 static volatile sig_atomic_t repairs;
 

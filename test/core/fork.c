@@ -47,7 +47,7 @@ static void join_child(void) {
   CHECK_EQ(uvsig_fork(&f.sig), 0);
 }
 
-/* --- As if it had never been there --------------------------------------------- */
+/* --- As if it had never been there ---------------------------------------- */
 
 static void use_foreign_handler(void) {
   raise(SIGUSR1);
@@ -231,7 +231,7 @@ static void before_uvsig_fork_a_child_can_stop_and_close_and_start_nothing(
   check_parent(SIGUSR1);
 }
 
-/* --- In a storm ------------------------------------------------------------------ */
+/* --- In a storm ----------------------------------------------------------- */
 
 static atomic_bool over;
 
@@ -294,7 +294,7 @@ static void at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent(
   fixture_close(&f);
 }
 
-/* --- Signals of its own -------------------------------------------------------------- */
+/* --- Signals of its own --------------------------------------------------- */
 
 static void check_own_signals(void) {
   struct inside inside;
@@ -777,7 +777,7 @@ static void close_after_uvsig_fork_waits_for_what_libuv_has_still_to_read(
   end_beside();
 }
 
-/* --- Errors ------------------------------------------------------------------------------ */
+/* --- Errors --------------------------------------------------------------- */
 
 static void fork_without_descriptors(void) {
   struct rlimit limit;
@@ -850,7 +850,7 @@ static void without_its_handles_uvsig_fork_says_einval(void) {
   fixture_close(&f);
 }
 
-/* --- Children that are none of ours -------------------------------------------------------- */
+/* --- Children that are none of ours --------------------------------------- */
 
 static char name[] = "sleep";
 static char seconds[] = "60";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Another thread comes to watch, or stops, at one moment in the middle of the
- * signal handler. Linked with --wrap, so that what the handler calls there comes
- * here first.
+ * signal handler. Linked with --wrap, so that what the handler calls there
+ * comes here first.
  */
 
 #include "../lib/harness.h"
@@ -445,8 +445,8 @@ static void fill(int fd) {
     ;
 }
 
-/* No doorbell is written while the loop delivers. What is only to be reported is
- * found all the same. */
+/* No doorbell is written while the loop delivers. What is only to be reported
+ * is found all the same. */
 static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
   uvsig_options_t options;
   uv_thread_t thread;

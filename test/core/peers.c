@@ -31,7 +31,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void say(
   _exit(0);
 }
 
-/* --- Both, behind one face ---------------------------------------------------- */
+/* --- Both, behind one face ------------------------------------------------ */
 
 static bool with_uv;
 static uv_loop_t loop;
@@ -102,7 +102,7 @@ static void watch_usr1(void) {
   start(&usr1, SIGUSR1);
 }
 
-/* --- The cases ------------------------------------------------------------------ */
+/* --- The cases ------------------------------------------------------------ */
 
 static void flood(void) {
   watch_usr1();

@@ -71,7 +71,7 @@ static void start_chained(struct recorder* r, int signum) {
   recorder_start(r, signum);
 }
 
-/* --- Chaining --------------------------------------------------------------- */
+/* --- Chaining ------------------------------------------------------------- */
 
 static void chain_calls_the_previous_handler_first_and_like_the_kernel(void) {
   CHECK_EQ(pipe2(own, O_NONBLOCK | O_CLOEXEC), 0);
@@ -189,7 +189,7 @@ static void a_previous_handler_may_leave_by_a_jump(void) {
   fixture_close(&f);
 }
 
-/* --- Two libraries ------------------------------------------------------------ */
+/* --- Two libraries -------------------------------------------------------- */
 
 /* Other libraries. Each saves what it finds, calls it, and puts it back. */
 enum { OTHERS = 6, ENDLESS = 100 };
@@ -423,8 +423,8 @@ static void who_is_below_the_other_is_called_though_the_stop_is_faster(void) {
   fixture_close(&f);
 }
 
-/* A third one puts ours back, which nothing watches: ours calls the other, which
- * calls ours once more. */
+/* A third one puts ours back, which nothing watches: ours calls the other,
+ * which calls ours once more. */
 static void who_is_below_the_other_is_called_when_a_third_has_gone(void) {
   start_again_over_the_other();
   start_one_of(1);
@@ -631,7 +631,7 @@ static void two_uvsig_share_the_previous_action(void) {
   CHECK(action_of(SIGUSR1).sa_handler == plain);
 }
 
-/* --- Stacks ------------------------------------------------------------------- */
+/* --- Stacks --------------------------------------------------------------- */
 
 /* What a handler may use where the thread's own stack is there for it, and an
  * alternate stack that is too small for that, with an end that shows. Far from

@@ -83,7 +83,7 @@ static uint64_t dropped(int signum) {
   return stats.info_dropped;
 }
 
-/* --- One signal --------------------------------------------------------------------- */
+/* --- One signal ----------------------------------------------------------- */
 
 static void send_kill(pid_t to) {
   if (kill(to, SIGRTMIN) != 0)
@@ -164,7 +164,7 @@ static void a_child_that_ended_is_named_with_its_status(void) {
   fixture_close(&f);
 }
 
-/* --- Many signals ---------------------------------------------------------------------- */
+/* --- Many signals --------------------------------------------------------- */
 
 static int expected;
 
@@ -347,7 +347,7 @@ static void a_wait_and_the_watchers_are_told_of_their_own_signals(void) {
   fixture_close(&f);
 }
 
-/* --- Overflow ------------------------------------------------------------------------------ */
+/* --- Overflow ------------------------------------------------------------- */
 
 enum { SENDERS = 8 };
 
@@ -492,7 +492,7 @@ static void senders_are_not_mistaken_when_threads_catch_at_once(void) {
   check_storm(UVSIG_MODE_BYTES, 0);
 }
 
-/* --- Time stamps --------------------------------------------------------------------------- */
+/* --- Time stamps ---------------------------------------------------------- */
 
 static void time_stamps_tell_the_longest_latency(void) {
   uvsig_options_t options;

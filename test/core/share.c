@@ -17,7 +17,7 @@
 static struct fixture f, g;
 static struct recorder a, b;
 
-/* --- Children of uv_spawn() -------------------------------------------------- */
+/* --- Children of uv_spawn() ----------------------------------------------- */
 
 static unsigned long exits;
 
@@ -439,7 +439,7 @@ static void a_watcher_that_comes_and_goes_elsewhere_loses_no_exit(void) {
   check_no_zombie();
 }
 
-/* --- Stopped children ---------------------------------------------------------- */
+/* --- Stopped children ----------------------------------------------------- */
 
 /* Stops itself, and goes on when it is told to. */
 static pid_t start_stopping_child(void) {
@@ -503,7 +503,7 @@ static void nocldstop_holds_while_no_other_watcher_wants_to_know(void) {
   fixture_close(&f);
 }
 
-/* --- uv_signal_t ----------------------------------------------------------------- */
+/* --- uv_signal_t ---------------------------------------------------------- */
 
 static uv_signal_t handle;
 static unsigned long handle_calls;

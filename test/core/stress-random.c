@@ -3,8 +3,8 @@
  * Threads that raise, send, watch, start, stop, flush, open, close and fork at
  * random, also beside libuv's own handles of the same signals: no crash, no
  * signal to the wrong one, children that are as if the library were not there,
- * and books that balance at the end. The seed is printed; TEST_SEED sets it, and
- * TEST_SECONDS how long it goes on.
+ * and books that balance at the end. The seed is printed; TEST_SEED sets it,
+ * and TEST_SECONDS how long it goes on.
  */
 
 #include "../lib/harness.h"
@@ -50,7 +50,7 @@ static bool is_handled(uintptr_t which) {
   return which == HANDLED_1 || which == HANDLED_2;
 }
 
-/* --- Senders -------------------------------------------------------------------- */
+/* --- Senders -------------------------------------------------------------- */
 
 static pthread_t loop_threads[LOOPS];
 
@@ -85,7 +85,7 @@ static void* send_at_random(void* argument) {
   return NULL;
 }
 
-/* --- Children ------------------------------------------------------------------- */
+/* --- Children ------------------------------------------------------------- */
 
 static unsigned long forks;
 
@@ -130,7 +130,7 @@ static void* fork_at_random(void* unused) {
   return NULL;
 }
 
-/* --- Loops ------------------------------------------------------------------------ */
+/* --- Loops ---------------------------------------------------------------- */
 
 struct worker {
   unsigned state;

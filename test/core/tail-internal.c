@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The unused end of siginfo_t, where the library marks a signal that it passes
- * on. Where the system does not zero it, the end of a new signal's may have what
- * was left there: no signal is lost by it.
+ * on. Where the system does not zero it, the end of a new signal's may have
+ * what was left there: no signal is lost by it.
  */
 
 #include "../lib/harness.h"
@@ -26,7 +26,7 @@ static char* tail_of(siginfo_t* info) {
   return (char*) (info + 1) - sizeof(struct tail);
 }
 
-/* --- A previous handler that jumps ------------------------------------------ */
+/* --- A previous handler that jumps ---------------------------------------- */
 
 static sigjmp_buf jump;
 static volatile sig_atomic_t jumps; /* that are still to come */
@@ -98,7 +98,7 @@ static void raise_and_jump(void) {
   CHECK_EQ(jumps, 0);
 }
 
-/* --- Tests ------------------------------------------------------------------ */
+/* --- Tests ---------------------------------------------------------------- */
 
 /* The same stack as before, and the same place in it: the record that the
  * library had there is whole, but its frame is gone. The new one is in no

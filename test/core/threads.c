@@ -291,7 +291,8 @@ static void a_thread_owns_the_loop_from_its_first_turn(void) {
   fixture_close(&f);
 }
 
-/* A key's destructor runs after the library's own, in a later round at least. */
+/* A key's destructor runs after the library's own, in a later round at
+ * least. */
 static pthread_key_t last_key;
 static unsigned rounds;
 static bool runs_loop;

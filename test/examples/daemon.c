@@ -150,8 +150,8 @@ static void work_is_done_again_and_again(void) {
   terminate();
 }
 
-/* The second signal forces; nobody waits for the thread pool. False: the machine
- * was so slow that the hard deadline has ended the process first. */
+/* The second signal forces; nobody waits for the thread pool. False: the
+ * machine was so slow that the hard deadline has ended the process first. */
 static bool names_its_work(void) {
   const char* line;
   int status;

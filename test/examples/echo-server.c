@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * examples/echo-server from outside: clients over TCP and through a UNIX socket,
- * busy, idle and deaf ones, and how each of them and the server end.
+ * examples/echo-server from outside: clients over TCP and through a UNIX
+ * socket, busy, idle and deaf ones, and how each of them and the server end.
  */
 
 #include "../lib/program.h"

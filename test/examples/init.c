@@ -24,7 +24,7 @@
 
 enum { MOST_ARGS = 16 };
 
-/* --- Roles: what init runs, and what runs it ------------------------------- */
+/* --- Roles: what init runs, and what runs it ------------------------------ */
 
 __attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
   va_list args;
@@ -191,7 +191,7 @@ static int play(const char* role, char** argv) {
   return 126;
 }
 
-/* --- Running init ----------------------------------------------------------- */
+/* --- Running init --------------------------------------------------------- */
 
 static struct program p;
 static bool as_pid_1;
@@ -246,7 +246,7 @@ static pid_t pid_of_init(void) {
   return pid;
 }
 
-/* --- Tests -------------------------------------------------------------------- */
+/* --- Tests ---------------------------------------------------------------- */
 
 static void check_statuses(void) {
   start(LIST(INIT, "--", "sh", "-c", "exit 0"));

@@ -30,7 +30,7 @@ enum { WORKERS = 4, MOST_WORKERS = 32, MOST_TRIES = 10 };
 static struct program p;
 static unsigned port;
 
-/* --- Its workers ------------------------------------------------------------ */
+/* --- Its workers ---------------------------------------------------------- */
 
 static pid_t workers[MOST_WORKERS]; /* that serve, or have served */
 static unsigned count;
@@ -149,7 +149,7 @@ static bool is_too_slow_to_die_by(int signum) {
   return false;
 }
 
-/* --- Its clients ------------------------------------------------------------- */
+/* --- Its clients ---------------------------------------------------------- */
 
 /* Ask on a connection. Returns the pid of who answers, or -1 if nobody does;
  * and whether that was the last answer. */
@@ -212,7 +212,7 @@ static void check_all_serve(void) {
     check_serves(workers[i]);
 }
 
-/* --- Load ----------------------------------------------------------------------- */
+/* --- Load ----------------------------------------------------------------- */
 
 /* Clients that ask until they are told to stop. Each asks on a connection as
  * long as it may, at most `most` times, and pauses now and then: a connection
@@ -311,7 +311,7 @@ static void replace_all(void) {
     CHECK(!is_worker(before[i]));
 }
 
-/* --- Tests ------------------------------------------------------------------------ */
+/* --- Tests ---------------------------------------------------------------- */
 
 static void four_workers_serve(void) {
   start("--grace=1000");
@@ -566,7 +566,7 @@ static void workers_do_not_outlive_their_parent(void) {
   CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
 
-/* --- A release that does not start ------------------------------------------------- */
+/* --- A release that does not start ---------------------------------------- */
 
 /* Where libtool's libraries are, if it has a wrapper set that; and the program
  * that it has run. */

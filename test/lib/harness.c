@@ -358,8 +358,8 @@ void wait_delivered(int fd) {
     uv_sleep(1);
 }
 
-/* An interrupted connect() goes on in the kernel, or, with a UNIX socket, has not
- * begun. */
+/* An interrupted connect() goes on in the kernel, or, with a UNIX socket, has
+ * not begun. */
 int connect_fully(int fd, const void* address, socklen_t size) {
   struct pollfd pollfd = {fd, POLLOUT, 0};
 

@@ -38,8 +38,8 @@ struct program {
 
 /* Start `argv[0]`, a path from the build directory. `environment`, which may be
  * NULL, is in addition: "NAME=value", or "NAME" to remove it. NOTIFY_SOCKET and
- * WATCHDOG_* are removed if they are not in it. Skips the test where the program
- * is built with ThreadSanitizer. */
+ * WATCHDOG_* are removed if they are not in it. Skips the test where the
+ * program is built with ThreadSanitizer. */
 void program_start(struct program* p,
                    const char* const argv[],
                    const char* const environment[]);
@@ -88,8 +88,8 @@ void expect_text(int fd, const char* text);
 /* Check that the end comes next, and not as a reset, and close `fd`. */
 void expect_end(int fd);
 
-/* Run `condition` every few milliseconds until it is true; fail at the deadline,
- * naming `what`. */
+/* Run `condition` every few milliseconds until it is true; fail at the
+ * deadline, naming `what`. */
 void wait_until(bool (*condition)(void* data), void* data, const char* what);
 
 #endif /* PROGRAM_H */

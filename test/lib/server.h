@@ -124,8 +124,8 @@ extern struct server_end ended;
  * fresh_ms: a connection without a request is idle. */
 void server_init(void);
 void server_start(void (*serve)(void));
-/* The one that listens, but on a UNIX socket in a directory of its own, which is
- * to be removed at the end. */
+/* The one that listens, but on a UNIX socket in a directory of its own, which
+ * is to be removed at the end. */
 void server_start_at_path(void);
 void server_remove_path(void);
 void server_signal(int signum);
@@ -146,9 +146,9 @@ char server_hear(void);
 void server_await(char letter);
 /* For so many milliseconds nothing is said. */
 void server_silent(unsigned ms);
-/* Wait for these letters; or, where deadlines are short, true: the machine was so
- * slow that one of them has ended the process by then, and the test is to do it
- * all again, though not for ever. */
+/* Wait for these letters; or, where deadlines are short, true: the machine was
+ * so slow that one of them has ended the process by then, and the test is to do
+ * it all again, though not for ever. */
 bool server_is_cut_off(const char* letters);
 /* The same for the whole of a shutdown that its hard deadline is to end: these
  * letters, D, the report and the end of the process, which server_dies() then

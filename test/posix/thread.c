@@ -45,8 +45,8 @@ static void check_unmasked(int blocked) {
     CHECK_EQ(is_blocked(signum), signum == blocked);
 }
 
-/* For a signal to the process which this thread blocks. Another one that did not
- * would have taken it when it next runs. */
+/* For a signal to the process which this thread blocks. Another one that did
+ * not would have taken it when it next runs. */
 static void send_one(void) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);

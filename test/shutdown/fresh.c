@@ -264,8 +264,8 @@ static void check_fresh_request(unsigned fresh_ms) {
   finish();
 }
 
-/* Where the machine is so slow that fresh_ms is over too early, the test is done
- * again with twice as much. */
+/* Where the machine is so slow that fresh_ms is over too early, the test is
+ * done again with twice as much. */
 static void a_late_loop_reads_the_first_request_before_it_closes(void) {
   unsigned fresh_ms = FRESH_MS;
 

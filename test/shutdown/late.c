@@ -316,8 +316,8 @@ static void a_second_signal_ends_a_drain_that_is_stuck_in_hard_time(void) {
   CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
 }
 
-/* A child that goes on in the middle has a deadline of its own when its loop has
- * come to it. */
+/* A child that goes on in the middle has a deadline of its own when its loop
+ * has come to it. */
 static void stick_in_child(void) {
   uv_timer_t timer;
 

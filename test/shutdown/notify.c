@@ -3,7 +3,8 @@
  * What the service manager is told (sd_notify(3)): the test binds the socket,
  * and reads what comes. READY, STOPPING once, the time that is left, reloads,
  * and the watchdog's pings, which a stuck loop does not send. Also a manager
- * that does not read, or not yet, one that is gone, and addresses that are none.
+ * that does not read, or not yet, one that is gone, and addresses that are
+ * none.
  */
 
 #include "../lib/harness.h"

@@ -260,7 +260,8 @@ static bool blocks_everything(const char* tid) {
 }
 
 /* The kernel's own, for an io_uring of libuv's (1.45 and later): they come and
- * go. The flag is Linux's PF_IO_WORKER; the name, iou-*, comes a little later. */
+ * go. The flag is Linux's PF_IO_WORKER; the name, iou-*, comes a little
+ * later. */
 static bool is_kernels(const char* tid) {
   char path[300];
   char line[512] = "";
