@@ -122,19 +122,21 @@ static void on_config_read(uv_work_t* req, int status) {
   (void) req;
   if (err < 0) {
     say("no reload: %s: %s", config_path, uv_strerror(err));
+    failed(uvsig_reload_fail(&reload, err), "uvsig_reload_fail");
   } else {
     config = aside.config;
     say("reload: %s", config.message);
     if (!uv_is_closing((uv_handle_t*) &timer))
       uv_timer_start(&timer, on_tick, config.interval_ms, config.interval_ms);
+    failed(uvsig_reload_finish(&reload), "uvsig_reload_finish");
   }
-  failed(uvsig_reload_finish(&reload), "uvsig_reload_finish");
 }
 
 static void on_reload(uvsig_reload_t* r) {
-  if (failed(uv_queue_work(loop, &reading, read_aside, on_config_read),
-             "uv_queue_work"))
-    failed(uvsig_reload_finish(r), "uvsig_reload_finish");
+  int err = uv_queue_work(loop, &reading, read_aside, on_config_read);
+
+  if (failed(err, "uv_queue_work"))
+    failed(uvsig_reload_fail(r, err), "uvsig_reload_fail");
 }
 
 /* --- The work ------------------------------------------------------------- */
