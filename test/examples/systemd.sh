@@ -18,7 +18,7 @@ skip_all() {
 
 # --- Helpers ----------------------------------------------------------------
 
-# Run a test: its function, and a sentence.
+# Run a test: its function, which is its unit's name, and a sentence.
 run() {
   unit=$1
   if "$1"; then
@@ -50,9 +50,12 @@ wait_for() {
   done
 }
 
+inside() {
+  nsenter -t "$(cat "$tmp/pid")" -p -m "$@" </dev/null 9>&-
+}
+
 ctl() {
-  nsenter -t "$(cat "$tmp/pid")" -p -m systemctl --no-pager "$@" \
-    </dev/null 9>&-
+  inside systemctl --no-pager "$@"
 }
 
 # Of the unit that the test has.
@@ -93,26 +96,52 @@ configure_now() { # a line
 # --- Units ------------------------------------------------------------------
 
 mkdir "$tmp/units"
+units=
 
 unit() { # name, command, lines of its [Service]
   unit=$1
   command=$2
   shift 2
+  units="$units $unit.service"
   printf '%s\n' '[Unit]' DefaultDependencies=no \
     '[Service]' Type=notify "ExecStart=$command" TimeoutStartSec=20 \
     LimitCORE=0 "StandardOutput=append:$tmp/$unit.log" StandardError=inherit \
     "$@" >"$tmp/units/$unit.service"
 }
 
+command_of() { # the name of a daemon's unit
+  echo "\"$PWD/examples/daemon\" --config=$tmp/$1.conf --pid-file=$tmp/$1.pid"
+}
+
 daemon() { # name, lines of its [Service]
   name=$1
   shift
-  unit "$name" "\"$PWD/examples/daemon\" --config=$tmp/$name.conf \
---pid-file=$tmp/$name.pid" "$@"
+  unit "$name" "$(command_of "$name")" "$@"
 }
 
-printf '%s\n' '[Unit]' DefaultDependencies=no >"$tmp/units/test.target"
+# A daemon that is not the service's main process.
+child() { # name, lines of its [Service]
+  name=$1
+  shift
+  unit "$name" "/bin/sh -c '$(command_of "$name") & wait'" "$@"
+}
+
+# shellcheck disable=SC2016 # for systemd
+reload='ExecReload=/bin/sh -c "kill -HUP $MAINPID"'
 daemon starting
+daemon stopped_early
+daemon reloading "$reload"
+daemon reloading_by_type Type=notify-reload
+daemon failing "$reload"
+daemon watched WatchdogSec=2
+daemon extended TimeoutStopSec=1
+daemon ending TimeoutStopSec=1 Restart=on-failure
+child child_for_all NotifyAccess=all
+child child_for_main NotifyAccess=main
+unit workers "\"$PWD/examples/prefork\" --workers=2" NotifyAccess=all "$reload"
+# What it refers to is remembered after its end.
+printf '%s\n' '[Unit]' DefaultDependencies=no "After=$units" \
+  >"$tmp/units/test.target"
 
 # --- systemd ----------------------------------------------------------------
 
@@ -140,15 +169,122 @@ fi
 
 starting() {
   configure_later
-  ctl start "$unit" &
-  start=$!
+  { ctl start "$unit" && : >"$tmp/started"; } &
   wait_for test -s "$tmp/$unit.pid" && has ActiveState=activating || return 1
-  kill -0 "$start" || because "systemctl has not waited" || return 1
-  configure_now "message = hello" && wait "$start" &&
+  if test -e "$tmp/started"; then because "systemctl has not waited"; fi &&
+    configure_now "message = hello" && wait_for test -e "$tmp/started" &&
     has ActiveState=active "MainPID=$(cat "$tmp/$unit.pid")" &&
     logged 1 '^ready: hello$'
 }
 
+# The signal comes while the daemon waits for its configuration, and the daemon
+# goes on to its uvsig_shutdown_ready().
+stopped_early() {
+  configure_later
+  ctl start --no-block "$unit" && wait_for test -s "$tmp/$unit.pid" &&
+    has ActiveState=activating && ctl stop --no-block "$unit" &&
+    wait_for is SubState stop-sigterm && configure_now "message = hello" &&
+    wait_for is ActiveState inactive && logged 1 '^SIGTERM: clean$' &&
+    has Result=success ActiveEnterTimestampMonotonic=0
+}
+
+reloading() {
+  configure "message = one" && ctl start "$unit" || return 1
+  configure_later
+  ctl reload --no-block "$unit" && wait_for is ActiveState reloading &&
+    configure_now "message = two" && wait_for is ActiveState active &&
+    logged 1 '^reload: two$' && has StatusText= StatusErrno=0
+}
+
+reloading_by_type() {
+  configure "message = one" && ctl start "$unit" || return 1
+  configure "message = two"
+  ctl reload "$unit" && logged 1 '^reload: two$' && has ActiveState=active
+}
+
+failing() {
+  configure "message = one" && ctl start "$unit" && configure nonsense &&
+    ctl reload "$unit" && wait_for is StatusErrno 22 &&
+    has ActiveState=active "StatusText=Reload failed: invalid argument" &&
+    configure "message = two" && ctl reload "$unit" &&
+    wait_for is StatusErrno 0 && has ActiveState=active StatusText= &&
+    logged 1 '^reload: two$'
+}
+
 run starting "systemctl start returns when the program is ready"
+run stopped_early "a unit that is stopped while it starts ends in order"
+run reloading "a unit is reloading until the program has done it"
+by_type="with Type=notify-reload systemctl waits for a reload"
+version=$(ctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+if test "${version:-0}" -ge 253; then
+  run reloading_by_type "$by_type"
+else
+  skip "$by_type" "systemd $version does not know it"
+fi
+run failing "a reload that failed is told, and the next good one takes it back"
+
+# Longer than it would be without a ping.
+outlives_watchdog() {
+  is ActiveState failed ||
+    test $(($(property WatchdogTimestampMonotonic) - \
+      $(property ActiveEnterTimestampMonotonic))) -gt 3000000
+}
+
+watched() {
+  configure "message = hello" && ctl start "$unit" &&
+    wait_for outlives_watchdog && has ActiveState=active || return 1
+  ctl kill --signal=STOP "$unit"
+  wait_for is ActiveState failed && has Result=watchdog
+}
+
+run watched "the watchdog lets the program live, and ends it when it is stuck"
+
+# Longer than TimeoutStopSec.
+working() {
+  configure "interval_ms = 1" "work_ms = 3000" && ctl start "$unit" &&
+    wait_for logged 1 '^work begins$'
+}
+
+extended() {
+  working && ctl stop "$unit" && has ActiveState=inactive Result=success &&
+    logged 1 '^work done: ' && logged 1 '^SIGTERM: clean$'
+}
+
+ending() {
+  working && ctl kill --signal=TERM "$unit" &&
+    wait_for is ActiveState deactivating &&
+    wait_for is ActiveState inactive && logged 1 '^SIGTERM: clean$' &&
+    has Result=success ExecMainCode=2 ExecMainStatus=15 NRestarts=0
+}
+
+run extended "work of more than TimeoutStopSec is finished"
+run ending "an end by SIGTERM that systemd has not asked for is a success, too"
+
+child_for_all() {
+  configure "message = hello" && ctl start "$unit" && has ActiveState=active &&
+    ctl stop "$unit" && has ActiveState=inactive Result=success
+}
+
+# Work begins after the daemon has said that it is ready.
+child_for_main() {
+  configure "interval_ms = 1" && ctl start --no-block "$unit" &&
+    wait_for logged 1 '^work begins$' && has ActiveState=activating &&
+    ctl stop "$unit" && has ActiveState=inactive Result=success
+}
+
+# A worker's shutdown is not the service's.
+workers() {
+  ctl start "$unit" && logged 2 ' serves$' || return 1
+  main=$(property MainPID)
+  inside sh -c "kill $(sed -n 's/^Worker \(.*\) serves$/\1/p;q' "$tmp/$unit.log")"
+  wait_for logged 3 ' serves$' && has ActiveState=active "MainPID=$main" &&
+    ctl reload "$unit" && wait_for logged 1 '^Replaced$' &&
+    wait_for is ActiveState active && has "MainPID=$main" &&
+    ctl stop "$unit" && has ActiveState=inactive Result=success
+}
+
+run child_for_all "NotifyAccess=all lets another process say that it is ready"
+run child_for_main "NotifyAccess=main does not"
+run workers "a worker's end is not told as the service's"
 
 finish
