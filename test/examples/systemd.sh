@@ -172,7 +172,7 @@ fi
 
 starting() {
   configure_later
-  { ctl start "$unit" && : >"$tmp/started"; } &
+  { ctl start "$unit" && : >"$tmp/started"; } 9>&- &
   wait_for test -s "$tmp/$unit.pid" && has ActiveState=activating || return 1
   if test -e "$tmp/started"; then because "systemctl has not waited"; fi &&
     configure_now "message = hello" && wait_for test -e "$tmp/started" &&

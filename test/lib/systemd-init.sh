@@ -13,11 +13,6 @@ mount --bind "$1" "$1"
 cd "$1"
 mkdir -p cgroup dev empty
 
-# A control group, which systemd takes for the root of all.
-mount -t cgroup2 cgroup2 cgroup
-group=cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/uvsig-test-$$
-mkdir "$group"
-
 mount -t tmpfs tmpfs dev
 for device in full null random urandom zero; do
   : >dev/$device
@@ -48,17 +43,25 @@ inside='
     SYSTEMD_ENVIRONMENT_GENERATOR_PATH="$PWD/empty" \
     /lib/systemd/systemd --system --unit=test.target --log-target=null
 '
-trap : HUP INT TERM # they end cat, too
+# A control group, which systemd takes for the root of all.
+mount -t cgroup2 cgroup2 cgroup
+group=cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/uvsig-test-$$
+mkdir "$group"
+
+exec 3<&0
 (
   echo 0 >"$group/cgroup.procs"
   exec unshare --pid --mount --uts --ipc --cgroup --fork --kill-child \
     sh -euc "$inside"
-) </dev/null &
+) </dev/null 3<&- &
 unshare=$!
-cat >/dev/null || :
+trap 'kill -KILL "$unshare"' HUP INT TERM
+(cat <&3 >/dev/null; kill -KILL "$unshare") &
+reader=$!
+exec 3<&-
 
-kill -KILL "$unshare" || :
 wait "$unshare" || :
+kill "$reader" 2>/dev/null || :
 # Until all of its processes have gone.
 until find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do
   sleep 0.05
