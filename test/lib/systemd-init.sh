@@ -19,8 +19,8 @@ for device in full null random urandom zero; do
   mount --bind /dev/$device dev/$device
 done
 
-# Nothing outside of this directory may change: neither files nor settings of
-# the kernel. The first /proc is the outer one, which knows the outer pid.
+# The root file system and the kernel's settings are read-only, but for this
+# directory. The first /proc is the outer one, which knows the outer pid.
 # shellcheck disable=SC2016 # for the shell inside
 inside='
   read -r pid rest </proc/self/stat
@@ -43,6 +43,7 @@ inside='
     SYSTEMD_ENVIRONMENT_GENERATOR_PATH="$PWD/empty" \
     /lib/systemd/systemd --system --unit=test.target --log-target=null
 '
+
 # A control group, which systemd takes for the root of all.
 mount -t cgroup2 cgroup2 cgroup
 group=cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/uvsig-test-$$
