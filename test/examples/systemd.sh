@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The examples as services of a real systemd: what it makes of what the library
-# tells it. It is process 1 of namespaces of its own, so this needs root. It waits
-# for what can be observed, and gives up after a minute.
+# tells it. It is process 1 of namespaces of its own, so this needs root. The
+# tests wait for what can be observed, and give up after a minute.
 
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
 
