@@ -62,6 +62,8 @@ static void a_signal_weeks_after_the_first_counts(void) {
   skip_if_not_wrapped();
   for (i = 0; i < sizeof(days) / sizeof(*days); i++)
     CHECK_EQ(count_signals(days[i] * (int64_t) 24 * 3600 * 1000), 2);
+  if (sizeof(long) > 4)
+    CHECK_EQ(count_signals((int64_t) UINT32_MAX + 1000), 2);
 }
 
 static void a_signal_within_the_debounce_does_not_count(void) {

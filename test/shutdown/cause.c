@@ -491,7 +491,7 @@ static void daemonise_and_forget(void) {
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
   CHECK(!has_worked);
   CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_DEFAULT);
-  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
 }
 
 static void daemonise(void) {
@@ -546,7 +546,9 @@ static void check_message(const char* start) {
     CHECK_EQ(strncmp(message, start, strlen(start)), 0);
 }
 
+/* A reload on a signal that is ignored has no watcher that would be refused. */
 static void prepare_daemon(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR2), UVSIG_DEFAULT);
   listen_at_path();
   set_options(LONG_MS);
   open_shutdown();
@@ -588,6 +590,7 @@ static void ask_again_in_child(void) {
   CHECK_EQ(uvsig_fork(&f.sig), 0);
   run_idle(&f.loop);
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   CHECK_EQ(uvsig_shutdown_request(&sd, "child", UVSIG_SHUTDOWN_GRACEFUL), 0);
   uv_run(&f.loop, UV_RUN_DEFAULT);
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
