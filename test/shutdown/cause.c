@@ -333,8 +333,8 @@ static void release(uv_timer_t* handle) {
 
 static unsigned stop_ms; /* of grace_ms and of hard_ms */
 
-/* The watchdog's thread goes on before the loop does, and the work needs some of
- * the time that there is again. */
+/* The watchdog's thread goes on before the loop does, and the work needs some
+ * of the time that there is again. */
 static void stop_and_release_later(uv_timer_t* handle) {
   raise(SIGSTOP);
   let_pass(stop_ms / 4);
