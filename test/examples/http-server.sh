@@ -77,31 +77,6 @@ run() {
 }
 
 # Say why a test fails.
-because() {
-  echo "# $*"
-  return 1
-}
-
-equal() { # what it is, actual, expected
-  test "$2" = "$3" || because "$1 is '$2' and should be '$3'"
-}
-
-# Wait until a command succeeds.
-wait_for() {
-  tries=1200
-  until "$@"; do
-    tries=$((tries - 1))
-    test $tries -gt 0 || because "waited in vain: $*" || return 1
-    sleep 0.05
-  done
-}
-
-# The shell collects a child that has ended while it waits for sleep, so that
-# the pid is gone then and wait still knows the status.
-has_ended() {
-  ! kill -0 "$1" 2>/dev/null
-}
-
 # Wait for a child to end and set $status.
 reap() {
   if wait_for has_ended "$1"; then

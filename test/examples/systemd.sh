@@ -33,25 +33,6 @@ run() {
 }
 
 # Say why a test fails.
-because() {
-  echo "# $*"
-  return 1
-}
-
-equal() { # what it is, actual, expected
-  test "$2" = "$3" || because "$1 is '$2' and should be '$3'"
-}
-
-# Wait until a command succeeds.
-wait_for() {
-  tries=1200
-  until "$@"; do
-    tries=$((tries - 1))
-    test "$tries" -gt 0 || because "waited in vain: $*" || return 1
-    sleep 0.05
-  done
-}
-
 inside() {
   nsenter -t "$(cat "$tmp/pid")" -p -m "$@" </dev/null 9>&-
 }
