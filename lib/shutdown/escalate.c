@@ -79,11 +79,12 @@ static bool passes_debounce(struct uvsig__escalation* e) {
 }
 
 #ifdef HAVE_TIMER_CREATE
-static void set_kernel_timer(const struct uvsig__escalation* e, unsigned ms) {
+static void set_kernel_timer(struct uvsig__escalation* e, unsigned ms) {
   struct itimerspec spec = {{0, 0}, {0, 0}};
 
   if (!e->has_timer || e->timer_pid != getpid())
     return;
+  atomic_store(&e->timer_due, (unsigned long) (uvsig__now() / UVSIG__MS) + ms);
   spec.it_value.tv_sec = (time_t) (ms / 1000);
   spec.it_value.tv_nsec = (long) (ms % 1000) * (long) UVSIG__MS;
   /* Fails for a wrong argument alone. */
@@ -95,9 +96,18 @@ static bool is_from_kernel_timer(const struct uvsig__escalation* e,
   return e->has_timer && info->si_code == SI_TIMER &&
          info->si_value.sival_ptr == (const void*) e;
 }
+
+/* The timer runs on while the process is stopped (SIGSTOP), and its signal waits
+ * for SIGCONT. The difference survives the wrap of 32 bits. */
+static bool was_stopped(const struct uvsig__escalation* e) {
+  unsigned long now = (unsigned long) (uvsig__now() / UVSIG__MS);
+
+  return (long) (now - atomic_load(&e->timer_due)) >= UVSIG__STOPPED_MS;
+}
 #else
 # define set_kernel_timer(e, ms)       ((void) (ms))
 # define is_from_kernel_timer(e, info) (false)
+# define was_stopped(e)                (false)
 #endif
 
 /* Does the watchdog's thread enforce the level that is asked for? */
@@ -159,9 +169,12 @@ void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   unsigned number;
 
   if (is_from_kernel_timer(e, info)) {
-    /* Otherwise the watchdog's thread has taken over meanwhile. */
-    if (!is_handled(e))
+    /* The watchdog's thread has taken over meanwhile. */
+    if (is_handled(e))
+      return;
+    if (!was_stopped(e))
       uvsig__end_overdue("the loop", uvsig__exit_status(e));
+    set_kernel_timer(e, e->hard_ms);
     return;
   }
   if (is_hangup(e, signum)) {

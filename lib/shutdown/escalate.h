@@ -10,6 +10,10 @@
 
 #define UVSIG__MS UINT64_C(1000000) /* in nanoseconds */
 
+/* What is so much later than it was due has found the process stopped (SIGSTOP)
+ * meanwhile. */
+enum { UVSIG__STOPPED_MS = 500 };
+
 /* Written by the signal handler and by requests, on any thread. Each field is
  * atomic, or set before the first signal can come, or written by one thread. */
 struct uvsig__escalation {
@@ -40,8 +44,9 @@ struct uvsig__escalation {
   timer_t timer;
 #endif
   bool has_timer;
-  uv_pid_t timer_pid;  /* of the process that has it: a forked child has none */
-  atomic_uint handled; /* the level that the watchdog's thread enforces */
+  uv_pid_t timer_pid; /* of the process that has it: a forked child has none */
+  atomic_ulong timer_due; /* ms: when it expires */
+  atomic_uint handled;    /* the level that the watchdog's thread enforces */
 };
 
 /* Signal context: a watcher's handler. */

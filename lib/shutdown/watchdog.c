@@ -13,9 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How often the thread looks, in ms, and how much later than that it is when
- * the process was stopped meanwhile. */
-enum { TICK_MS = 100, STOPPED_MS = 500 };
+/* How often the thread looks, in ms. */
+enum { TICK_MS = 100 };
 
 /* Was the process stopped, by SIGSTOP or with its cgroup? Then the thread did
  * not run either, and nobody could finish anything. Under the mutex, in the
@@ -23,7 +22,7 @@ enum { TICK_MS = 100, STOPPED_MS = 500 };
 static void look_for_stop(struct uvsig__watchdog* watchdog) {
   uint64_t now = uvsig__now();
 
-  if (now - watchdog->seen_at >= STOPPED_MS * UVSIG__MS) {
+  if (now - watchdog->seen_at >= UVSIG__STOPPED_MS * UVSIG__MS) {
     watchdog->resumed_at = now;
     if (watchdog->limit < now + watchdog->least)
       watchdog->limit = now + watchdog->least;

@@ -330,6 +330,19 @@ void raise_times(int signum, unsigned times) {
     CHECK_EQ(uvsig_raise_signal(signum), 0);
 }
 
+void open_terminal(int* terminal, int* tty) {
+  const char* name = NULL;
+
+  *tty = -1;
+  *terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (*terminal >= 0 && grantpt(*terminal) == 0 && unlockpt(*terminal) == 0)
+    name = ptsname(*terminal);
+  if (name != NULL)
+    *tty = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (*tty < 0)
+    skip_test("there is no pseudo-terminal to be had here");
+}
+
 void let_pass(uint64_t milliseconds) {
   uint64_t end = uv_hrtime() + milliseconds * 1000 * 1000;
 

@@ -174,6 +174,10 @@ void check_books(const uvsig_t* sig,
 
 void raise_times(int signum, unsigned times);
 
+/* Open a pseudo-terminal: the end that an emulator has, and the other one, which
+ * is nobody's controlling terminal yet. Skips the test where there is none. */
+void open_terminal(int* terminal, int* tty);
+
 /* Be busy for that long: it is time itself that the case is about. */
 void let_pass(uint64_t milliseconds);
 

@@ -148,20 +148,8 @@ static void a_signal_of_the_kernels_is_logged_as_such(void) {
 
 /* --- Terminals ------------------------------------------------------------ */
 
-static int terminal = -1; /* the end that a terminal emulator has */
-static int tty = -1;      /* the server's */
-
-static void open_terminal(void) {
-  const char* name = NULL;
-
-  terminal = posix_openpt(O_RDWR | O_NOCTTY);
-  if (terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0)
-    name = ptsname(terminal);
-  if (name != NULL)
-    tty = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (tty < 0)
-    skip_test("there is no pseudo-terminal to be had here");
-}
+static int terminal = -1;
+static int tty = -1; /* the server's */
 
 /* The server has a session of its own. */
 static void serve_on_terminal(void) {
@@ -171,7 +159,7 @@ static void serve_on_terminal(void) {
 }
 
 static void start_on_terminal(void) {
-  open_terminal();
+  open_terminal(&terminal, &tty);
   init_logged();
   start_logged(serve_on_terminal);
   close(tty);
@@ -332,6 +320,7 @@ static void release(uv_timer_t* handle) {
 }
 
 static unsigned stop_ms; /* of grace_ms and of hard_ms */
+static int stop_signum;
 
 /* The watchdog's thread goes on before the loop does, and the work needs some
  * of the time that there is again. */
@@ -340,6 +329,12 @@ static void stop_and_release_later(uv_timer_t* handle) {
   let_pass(stop_ms / 4);
   uv_update_time(handle->loop);
   CHECK_EQ(uv_timer_start(handle, release, stop_ms / 8, 0), 0);
+}
+
+/* The loop has not seen the signal when it stops. */
+static void signal_stop_and_release_later(uv_timer_t* handle) {
+  raise(stop_signum);
+  stop_and_release_later(handle);
 }
 
 static void stop_in_phase(uvsig_shutdown_t* shutdown,
@@ -351,12 +346,16 @@ static void stop_in_phase(uvsig_shutdown_t* shutdown,
 
 static void be_stopped(int signum, unsigned ms) {
   stop_ms = ms;
+  stop_signum = signum;
   set_options(ms);
   options.phase_cb = stop_in_phase;
   open_shutdown();
   CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
-  raise(signum);
+  if (stop_phase == UVSIG_SHUTDOWN_RUNNING)
+    CHECK_EQ(uv_timer_start(&timer, signal_stop_and_release_later, 0, 0), 0);
+  else
+    raise(signum);
   uv_run(&f.loop, UV_RUN_DEFAULT);
   /* Where it was forced, or cut, it had no time. */
   if (sd.report.holds != 0 || (signum == SIGTERM && !sd.report.clean))
@@ -373,7 +372,7 @@ static bool has_time_after_stop(int signum, unsigned ms) {
     be_stopped(signum, ms);
   CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, WUNTRACED)), child);
   if (WIFSTOPPED(status)) {
-    let_pass(2 * ms + 400); /* the limit, and more */
+    let_pass(2 * ms + 800); /* the limit, and more */
     CHECK_EQ(kill(child, SIGCONT), 0);
     CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   }
@@ -393,6 +392,11 @@ static void check_time_after_stop(int signum, uvsig_shutdown_phase_t phase) {
     if (has_time_after_stop(signum, i * ATTEMPT_MS))
       return;
   check_failed(__FILE__, __LINE__, "it never had time again");
+}
+
+static void a_process_that_was_stopped_at_once_has_its_time(void) {
+  check_time_after_stop(SIGTERM, UVSIG_SHUTDOWN_RUNNING);
+  check_time_after_stop(SIGINT, UVSIG_SHUTDOWN_RUNNING);
 }
 
 static void a_process_that_was_stopped_has_time_to_drain_again(void) {
@@ -622,6 +626,7 @@ int main(void) {
       TEST(the_end_of_a_loop_that_is_stuck_is_one_line),
       TEST(the_end_of_a_loop_that_gets_stuck_is_one_line),
       TEST(the_end_of_an_exit_that_is_stuck_is_one_line),
+      TEST(a_process_that_was_stopped_at_once_has_its_time),
       TEST(a_process_that_was_stopped_has_time_to_drain_again),
       TEST(a_process_that_was_stopped_has_time_to_force_again),
       TEST(without_uvsig_fork_a_child_is_refused_and_changes_nothing),
