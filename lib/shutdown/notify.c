@@ -180,12 +180,13 @@ static void notify(struct uvsig__notifier* n, unsigned message) {
 /* --- The watchdog --------------------------------------------------------- */
 
 /* Never owed: the next ping makes up for one that is lost. Nor does it take the
- * room of what is owed. */
+ * room of what is owed. In a child of fork() that has not called uvsig_fork()
+ * the parent is to ping. */
 static void on_ping_timer(uv_timer_t* timer) {
-  struct uvsig__notifier* n = timer->data;
+  struct uvsig__coordinator* c = timer->data;
 
-  if (send_owed(n))
-    send_text(n, "WATCHDOG=1");
+  if (!uvsig__is_inherited(c) && send_owed(&c->notifier))
+    send_text(&c->notifier, "WATCHDOG=1");
 }
 
 /* A variable's decimal number; UINT64_MAX for what is larger. False: it is not
@@ -225,7 +226,7 @@ void uvsig__notify_open(struct uvsig__coordinator* c) {
 
   uv_timer_init(c->loop, &n->ping_timer);
   uv_timer_init(c->loop, &n->retry_timer);
-  n->ping_timer.data = n;
+  n->ping_timer.data = c;
   n->retry_timer.data = n;
   if (c->options.notify)
     read_address(n);

@@ -760,6 +760,31 @@ static void a_loop_that_is_stuck_does_not_ping(void) {
   close_shutdown();
 }
 
+static void on_enough(uv_timer_t* handle) {
+  uv_stop(handle->loop);
+}
+
+/* Several intervals. */
+static void run_loop_in_child(void) {
+  uv_timer_t enough;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uv_timer_init(&f.loop, &enough), 0);
+  CHECK_EQ(uv_timer_start(&enough, on_enough, 200, 0), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
+static void a_child_that_has_not_called_uvsig_fork_does_not_ping(void) {
+  start_watchdog(getpid(), 40);
+  wait_for_pings(1);
+  forget();
+  CHECK_EQ(run_forked(run_loop_in_child), 0);
+  collect();
+  CHECK_EQ(count("WATCHDOG=1"), 0);
+  wait_for_pings(1);
+  close_shutdown();
+}
+
 static void the_watchdog_of_another_process_is_left_alone(void) {
   start_watchdog(getppid(), 40);
   run_for(200);
@@ -1181,6 +1206,7 @@ int main(void) {
       TEST(a_reload_that_ends_in_a_shutdown_does_not_tell_ready),
       TEST(the_loop_pings_the_watchdog),
       TEST(a_loop_that_is_stuck_does_not_ping),
+      TEST(a_child_that_has_not_called_uvsig_fork_does_not_ping),
       TEST(the_watchdog_of_another_process_is_left_alone),
       TEST(without_a_watchdog_there_are_no_pings),
       TEST(a_watchdog_that_is_none_gets_no_pings),
