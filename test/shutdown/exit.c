@@ -555,6 +555,7 @@ static void write_to_a_reader_who_does_not_read(void) {
 }
 
 static void skip_where_the_limit_flushes(void) {
+  skip_under_valgrind("its _exit() has libc write the buffers of stdio");
   if (under_thread_sanitizer())
     skip_test("ThreadSanitizer has _exit() write the buffers of stdio");
 }
