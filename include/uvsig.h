@@ -37,6 +37,7 @@
 #define UVSIG_H
 
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -940,6 +941,27 @@ UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
 UVSIG_EXTERN int uvsig_threadpool_prime(uv_loop_t* loop);
 
 /* --- Sending -------------------------------------------------------------- */
+/* Give the program that follows clean signals: call it between fork(2), or
+ * vfork(2), and exec(3). No signal is blocked, all have their default actions,
+ * and those stay ignored that were so when this process was started, and still
+ * are: nohup(1) counts for what it starts, too. exec(3) alone keeps the mask,
+ * which blocks everything in a thread of uvsig_thread_create(), and what is
+ * ignored, SIGPIPE as a rule.
+ * uv_spawn() unblocks signals and sets their default actions by itself. For
+ * posix_spawn(3) there is uvsig_spawnattr(). For popen(3) and system(3) there
+ * is nothing: see uvsig_mask(3).
+ * Returns: nothing. errno is untouched.
+ * Context: a child process; async-signal-safe. Since: 0.2. */
+UVSIG_EXTERN void uvsig_before_exec(void);
+
+/* The same for posix_spawn(3): add POSIX_SPAWN_SETSIGMASK and
+ * POSIX_SPAWN_SETSIGDEF, with their sets, to initialised attributes.
+ * Returns: 0
+ *   UV_EINVAL  `attr` is NULL
+ *   what posix_spawnattr_setflags() and its like refuse
+ * Context: any thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_spawnattr(posix_spawnattr_t* attr);
+
 
 /* Send a signal to the calling thread (raise(3)).
  * Unless the thread blocks it, its handler has run at return.

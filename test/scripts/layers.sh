@@ -17,7 +17,7 @@ ground    signum names clock info output line closing lock version
 catch     previous handler
 process   grace wakeup hub disposition libuv mask
 loop      senders source deliver watcher warning wakeup-fd dispatch drain pause
-posix     action itimer sigwait-poll sigwait send thread
+posix     action itimer sigwait-poll sigwait send thread exec
 top       wait fork uvsig run
 shutdown  coordinator escalate notify hold work child listener connection linger report watchdog reload exit phases
 END
