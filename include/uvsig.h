@@ -80,6 +80,7 @@ typedef struct uvsig_shutdown_report_s uvsig_shutdown_report_t;
 typedef struct uvsig_shutdown_listener_s uvsig_shutdown_listener_t;
 typedef struct uvsig_shutdown_connection_s uvsig_shutdown_connection_t;
 typedef struct uvsig_shutdown_child_s uvsig_shutdown_child_t;
+typedef struct uvsig_shutdown_closer_s uvsig_shutdown_closer_t;
 typedef struct uvsig_shutdown_hold_s uvsig_shutdown_hold_t;
 typedef struct uvsig_shutdown_work_s uvsig_shutdown_work_t;
 typedef struct uvsig_reload_s uvsig_reload_t;
@@ -940,7 +941,6 @@ UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
  * Context: the thread that runs the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_threadpool_prime(uv_loop_t* loop);
 
-/* --- Sending -------------------------------------------------------------- */
 /* Give the program that follows clean signals: call it between fork(2), or
  * vfork(2), and exec(3). No signal is blocked, all have their default actions,
  * and those stay ignored that were so when this process was started, and still
@@ -962,6 +962,7 @@ UVSIG_EXTERN void uvsig_before_exec(void);
  * Context: any thread. Since: 0.2. */
 UVSIG_EXTERN int uvsig_spawnattr(posix_spawnattr_t* attr);
 
+/* --- Sending -------------------------------------------------------------- */
 
 /* Send a signal to the calling thread (raise(3)).
  * Unless the thread blocks it, its handler has run at return.
@@ -1032,10 +1033,12 @@ typedef enum {
   UVSIG_SHUTDOWN_NOT_READY, /* still accepts, but reports "not ready" */
   UVSIG_SHUTDOWN_DRAINING,  /* accepts no more, finishes */
   UVSIG_SHUTDOWN_FORCING,   /* closes what has not finished */
+  UVSIG_SHUTDOWN_CLOSING,   /* calls closers; without one there is no such
+                             * phase. Since 0.2 */
   UVSIG_SHUTDOWN_DONE
 } uvsig_shutdown_phase_t;
 
-#define UVSIG_SHUTDOWN_PHASES 5
+#define UVSIG_SHUTDOWN_PHASES 6
 
 /* What happens to idle connections when draining begins. One that becomes idle
  * later is closed then. One that never had a request is idle once `fresh_ms` is
@@ -1098,7 +1101,7 @@ struct uvsig_shutdown_options_s {
   int watch_ignored;     /* 0; 1: take also signals that are ignored now */
   unsigned delay_ms;     /* 0: how long UVSIG_SHUTDOWN_NOT_READY is */
   unsigned grace_ms;     /* 8,000: how long _DRAINING may be */
-  unsigned hard_ms;      /* 1,000: how long _FORCING may be */
+  unsigned hard_ms;      /* 1,000: how long _FORCING and _CLOSING may be */
   unsigned total_ms;     /* 0: the sum of these three; else the whole, and
                           * `grace_ms` is what the other two leave of it */
   unsigned linger_ms;    /* 500: see uvsig_shutdown_linger() */
@@ -1109,7 +1112,10 @@ struct uvsig_shutdown_options_s {
   uvsig_shutdown_idle_t idle; /* UVSIG_SHUTDOWN_IDLE_CLOSE */
   uvsig_shutdown_exit_t exit; /* UVSIG_SHUTDOWN_EXIT_SIGNAL */
   int log;                    /* 0; 1: one line on standard error at the end */
-  int notify;                 /* 1: tell the service manager; 0: do not */
+  int notify;                 /* 1: tell the service manager; 0: do not; 2: as
+                               * 1, and take NOTIFY_SOCKET and WATCHDOG_* out of
+                               * the environment, so that no program which this
+                               * one starts speaks for it */
   int keep_sig;               /* 0; 1: do not close the `uvsig_t` after
                                * UVSIG_SHUTDOWN_DONE */
   uvsig_shutdown_phase_cb phase_cb; /* NULL */
@@ -1136,6 +1142,7 @@ struct uvsig_shutdown_report_s {
   unsigned open;     /* connections that were open at the end all the same */
   unsigned killed;   /* child processes that got SIGKILL */
   unsigned children; /* child processes that were there at the end */
+  unsigned closers;  /* closers that had not ended at the end */
   unsigned holds;    /* work that was under way at the end ... */
   char held[256];    /* ... and its names, separated by ", "; cut with "..." */
   unsigned handles;  /* of the loop that are left, active or not ... */
@@ -1448,6 +1455,18 @@ UVSIG_EXTERN int uvsig_shutdown_linger(uvsig_shutdown_connection_t* c,
                                        uv_stream_t* stream,
                                        uv_close_cb close_cb);
 
+/* Flags of a child process. */
+enum {
+  /* It leads a process group (uv_spawn()'s UV_PROCESS_DETACHED): signals go to
+   * the group, and the shutdown waits for all of it, also when the child itself
+   * has been removed. What this process inherits of it, as PID 1 or a
+   * subreaper, the shutdown collects (waitpid(2)). Since 0.2. */
+  UVSIG_SHUTDOWN_CHILD_GROUP = 1,
+  /* The last connections need its work: it is told to end when listeners and
+   * connections are closed. Since 0.2. */
+  UVSIG_SHUTDOWN_CHILD_LATE = 2
+};
+
 /* A child process. */
 struct uvsig_shutdown_child_s {
   /* public */
@@ -1456,20 +1475,29 @@ struct uvsig_shutdown_child_s {
   uvsig_shutdown_t* shutdown; /* NULL: not registered */
   uv_pid_t pid;
   /* private */
+  int signum;
+  unsigned flags;
+  int is_told;
+  int is_killed;
+  int is_rest;
+  uvsig_shutdown_child_t* rest;
   uvsig_shutdown_child_t* prev;
   uvsig_shutdown_child_t* next;
   void* reserved[2];
 };
 
-/* Register a child process: it gets SIGTERM when draining begins and SIGKILL
- * when forcing does.
+/* Register a child process. When draining begins it gets SIGTERM, and SIGCONT,
+ * so that one which is stopped can end; when forcing begins, SIGKILL.
+ * One that is in this process's own group gets no signal from the library
+ * before forcing where a terminal's SIGINT or SIGQUIT has begun the shutdown:
+ * the terminal has sent it one.
  * Remove it as soon as it has been waited for, in uv_spawn()'s exit callback:
  * from then on the number may be another's. Registered while draining or later,
- * it gets what it has missed at once.
+ * it gets what it has missed on the next turn of the loop.
  * Returns: 0
  *   UV_EINVAL     `sd` or `child` is NULL, `sd` is not initialised or given up,
  *                 or `pid` is not above 0
- *   UV_ECANCELED  done already
+ *   UV_ECANCELED  too late, past forcing
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*child` is untouched.
@@ -1478,8 +1506,31 @@ UVSIG_EXTERN int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
                                           uvsig_shutdown_child_t* child,
                                           uv_pid_t pid);
 
-/* Forget a child process. Harmless for one that is not registered, if its
- * memory is zero or was registered before.
+/* Which signal asks a registered child process to end: SIGQUIT, say. SIGTERM by
+ * default.
+ * Returns: 0
+ *   UV_EINVAL    `child` is NULL or not registered, or `signum` is no signal
+ *   UV_EALREADY  it has been asked to already
+ *   UV_EPERM     not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_child_set_signal(uvsig_shutdown_child_t* child,
+                                                 int signum);
+
+/* Set the flags of a registered child process: UVSIG_SHUTDOWN_CHILD_*, or 0.
+ * Returns: 0
+ *   UV_EINVAL    `child` is NULL or not registered, a flag is unknown, or with
+ *                UVSIG_SHUTDOWN_CHILD_GROUP: it leads no process group
+ *   UV_EALREADY  it has been asked to end already
+ *   UV_ENOMEM    no memory
+ *   UV_EPERM     not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_child_set_flags(uvsig_shutdown_child_t* child,
+                                                unsigned flags);
+
+/* Forget a child process, which has been waited for. With
+ * UVSIG_SHUTDOWN_CHILD_GROUP, a shutdown that has begun waits for the rest of
+ * its group; before one, the group is forgotten, too. Harmless for one that is
+ * not registered, if its memory is zero or was registered before.
  * Returns: 0
  *   UV_EINVAL  `child` is NULL
  *   UV_EPERM   not the loop thread
@@ -1564,6 +1615,51 @@ UVSIG_EXTERN int uvsig_shutdown_queue_work(
     const char* name,
     uvsig_shutdown_work_cb work_cb,
     uvsig_shutdown_after_work_cb after_work_cb);
+
+/* Called once, in UVSIG_SHUTDOWN_CLOSING: begin to close.
+ * uvsig_shutdown_closed() says that it has ended, here or later. */
+typedef void (*uvsig_shutdown_closer_cb)(uvsig_shutdown_closer_t* closer);
+
+/* What has handles of its own and takes turns of the loop to close: a library
+ * that serves connections by itself, a client of a database. */
+struct uvsig_shutdown_closer_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown; /* NULL: not registered */
+  /* private */
+  uvsig_shutdown_closer_cb cb;
+  int is_called;
+  uvsig_shutdown_closer_t* prev;
+  uvsig_shutdown_closer_t* next;
+  void* reserved[2];
+};
+
+/* Register something that is to be closed when listeners, connections, children
+ * and work have ended, or have been forced to. Closers are called one after the
+ * other, the last registered first, each when the one before has ended. All of
+ * them have `hard_ms`, or what forcing has left of it. When that is over, those
+ * that are left are called, and not waited for.
+ * Returns: 0
+ *   UV_EINVAL     `sd`, `closer` or `cb` is NULL, or `sd` is not initialised or
+ *                 given up
+ *   UV_ECANCELED  too late, past forcing: close it yourself
+ *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
+ * After an error: `*closer` is untouched.
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_add_closer(uvsig_shutdown_t* sd,
+                                           uvsig_shutdown_closer_t* closer,
+                                           uvsig_shutdown_closer_cb cb);
+
+/* It is closed, or the shutdown is not to close it any more: forget it. Its
+ * memory is yours. Harmless when repeated, and for one that is not registered,
+ * if its memory is zero or was registered before.
+ * Returns: 0
+ *   UV_EINVAL  `closer` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_closed(uvsig_shutdown_closer_t* closer);
 
 /* --- Reload --------------------------------------------------------------- */
 

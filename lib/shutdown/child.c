@@ -1,19 +1,75 @@
 /* SPDX-License-Identifier: MIT
  *
- * Child processes that a shutdown signals and waits for. Runs in the loop
- * thread.
+ * Child processes that a shutdown signals and waits for, alone or with their
+ * process groups. Runs in the loop thread.
  */
 
 #include "coordinator.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+/* How often groups are looked at whose leaders have been waited for: the system
+ * tells nobody when such a group has ended. */
+#define TICK (20 * UVSIG__MS)
+
+enum { KNOWN_FLAGS = UVSIG_SHUTDOWN_CHILD_GROUP | UVSIG_SHUTDOWN_CHILD_LATE };
+
+/* --- Signals -------------------------------------------------------------- */
+
 /* The number is not another process's: the child is removed when the program
  * has waited for it. */
-static void kill_child(struct uvsig__coordinator* c,
-                       const uvsig_shutdown_child_t* child,
-                       int signum) {
-  if (kill(child->pid, signum) == 0 && signum == SIGKILL)
-    c->sd->report.killed++;
+static int send_signal(const uvsig_shutdown_child_t* child, int signum) {
+  bool is_group = (child->flags & UVSIG_SHUTDOWN_CHILD_GROUP) != 0;
+
+  return kill(is_group ? -child->pid : child->pid, signum);
 }
+
+/* A terminal's SIGINT or SIGQUIT goes to all of its foreground group. */
+static bool has_terminal_told(const struct uvsig__coordinator* c,
+                              const uvsig_shutdown_child_t* child) {
+  const struct uvsig__escalation* e = &c->escalation;
+
+  return (e->signum == SIGINT || e->signum == SIGQUIT) &&
+         uvsig__is_from_kernel(e) && getpgid(child->pid) == getpgrp();
+}
+
+/* Send a child what it has not had yet. SIGCONT: a process that is stopped
+ * handles no signal but SIGKILL. */
+static void notify(struct uvsig__coordinator* c,
+                   uvsig_shutdown_child_t* child) {
+  enum uvsig__child_due due = c->children_due;
+
+  if (due == UVSIG__CHILD_STOP_EARLY &&
+      (child->flags & UVSIG_SHUTDOWN_CHILD_LATE) != 0)
+    return;
+  if (due == UVSIG__CHILD_KILL && !child->is_killed) {
+    child->is_killed = true;
+    if (send_signal(child, SIGKILL) == 0)
+      c->sd->report.killed++;
+  } else if (due != UVSIG__CHILD_KILL && !child->is_told) {
+    child->is_told = true;
+    if (!has_terminal_told(c, child))
+      send_signal(child, child->signum);
+    send_signal(child, SIGCONT);
+  }
+}
+
+/* `due` never falls. */
+void uvsig__children_notify(struct uvsig__coordinator* c,
+                            enum uvsig__child_due due) {
+  uvsig_shutdown_child_t* child;
+
+  if (due == c->children_due && !c->has_new_child)
+    return;
+  c->children_due = due;
+  c->has_new_child = false;
+  for (child = c->children; child != NULL; child = child->next)
+    notify(c, child);
+}
+
+/* --- Children ------------------------------------------------------------- */
 
 int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
                              uvsig_shutdown_child_t* child,
@@ -26,23 +82,91 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
     return err;
-  if (atomic_load(&c->phase) == UVSIG_SHUTDOWN_DONE)
+  if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_CLOSING)
     return UV_ECANCELED;
   UVSIG__RESET(child);
   child->shutdown = sd;
   child->pid = pid;
+  child->signum = SIGTERM;
   UVSIG__PUSH(c->children, child);
   c->child_count++;
-  if (c->child_signal != 0)
-    kill_child(c, child, c->child_signal);
+  c->has_new_child = true;
+  if (uvsig__has_begun(c))
+    uvsig__look_again(c);
+  return 0;
+}
+
+/* Of a child that is registered, and has not been told to end. */
+static int find_coordinator(const uvsig_shutdown_child_t* child,
+                            struct uvsig__coordinator** c) {
+  int err;
+
+  if (child == NULL || child->shutdown == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(child->shutdown, c);
+  if (err == 0 && (child->is_told || child->is_killed))
+    err = UV_EALREADY;
+  return err;
+}
+
+int uvsig_shutdown_child_set_signal(uvsig_shutdown_child_t* child, int signum) {
+  struct uvsig__coordinator* c;
+  int err = find_coordinator(child, &c);
+
+  if (err != 0)
+    return err;
+  if (!uvsig__is_valid(signum))
+    return UV_EINVAL;
+  child->signum = signum;
+  return 0;
+}
+
+/* The memory for what is left of a group is taken here: to remove a child
+ * cannot fail. */
+int uvsig_shutdown_child_set_flags(uvsig_shutdown_child_t* child,
+                                   unsigned flags) {
+  struct uvsig__coordinator* c;
+  bool has_group = (flags & UVSIG_SHUTDOWN_CHILD_GROUP) != 0;
+  int err = find_coordinator(child, &c);
+
+  if (err != 0)
+    return err;
+  if ((flags & ~(unsigned) KNOWN_FLAGS) != 0 ||
+      (has_group && getpgid(child->pid) != child->pid))
+    return UV_EINVAL;
+  if (has_group && child->rest == NULL) {
+    child->rest = calloc(1, sizeof(*child->rest));
+    if (child->rest == NULL)
+      return UV_ENOMEM;
+  }
+  child->flags = flags;
   return 0;
 }
 
 static void unregister(struct uvsig__coordinator* c,
                        uvsig_shutdown_child_t* child) {
   UVSIG__CUT(c->children, child);
+  free(child->rest);
+  child->rest = NULL;
   child->shutdown = NULL;
   c->child_count--;
+}
+
+/* The child has been waited for. What is left of its group takes its place: the
+ * group's number is no other's until its last process has ended (POSIX, 3.282,
+ * process group lifetime). */
+static void leave_group(struct uvsig__coordinator* c,
+                        uvsig_shutdown_child_t* child) {
+  uvsig_shutdown_child_t* rest = child->rest;
+
+  if ((child->flags & UVSIG_SHUTDOWN_CHILD_GROUP) == 0)
+    return;
+  *rest = *child;
+  rest->rest = NULL;
+  rest->is_rest = 1;
+  UVSIG__PUSH(c->children, rest);
+  c->child_count++;
+  child->rest = NULL;
 }
 
 int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
@@ -56,21 +180,53 @@ int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
   err = uvsig__coordinator_of(child->shutdown, &c);
   if (err != 0)
     return err;
-  unregister(c, child);
-  if (uvsig__has_begun(c))
+  if (uvsig__has_begun(c)) {
+    leave_group(c, child);
     uvsig__look_again(c);
+  }
+  unregister(c, child);
   return 0;
 }
 
-void uvsig__children_signal(struct uvsig__coordinator* c, int signum) {
-  uvsig_shutdown_child_t* child;
+/* --- All of them ---------------------------------------------------------- */
 
-  c->child_signal = signum;
-  for (child = c->children; child != NULL; child = child->next)
-    kill_child(c, child, signum);
+/* The rest of a group is the library's memory. */
+static void forget(struct uvsig__coordinator* c,
+                   uvsig_shutdown_child_t* child) {
+  bool is_rest = child->is_rest != 0;
+
+  unregister(c, child);
+  if (is_rest)
+    free(child);
+}
+
+/* Has the last process of a group ended? Those that this process has inherited,
+ * as PID 1 or a subreaper (prctl(2)), count until it has waited for them. */
+static bool has_ended(const uvsig_shutdown_child_t* rest) {
+  while (waitpid(-rest->pid, NULL, WNOHANG) > 0)
+    ;
+  return kill(-rest->pid, 0) != 0 && errno == ESRCH;
+}
+
+/* Forget the groups that have ended. Returns when to call this again. */
+uint64_t uvsig__children_check(struct uvsig__coordinator* c) {
+  uvsig_shutdown_child_t* child;
+  uvsig_shutdown_child_t* next;
+  uint64_t at = UVSIG__NEVER;
+
+  for (child = c->children; child != NULL; child = next) {
+    next = child->next;
+    if (!child->is_rest)
+      continue;
+    if (has_ended(child))
+      forget(c, child);
+    else
+      at = uvsig__now() + TICK;
+  }
+  return at;
 }
 
 void uvsig__children_forget(struct uvsig__coordinator* c) {
   while (c->children != NULL)
-    unregister(c, c->children);
+    forget(c, c->children);
 }

@@ -54,7 +54,7 @@ bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options) {
     return false;
   return (unsigned) options->watch_ignored <= 1 &&
          (unsigned) options->keep_sig <= 1 && (unsigned) options->log <= 1 &&
-         (unsigned) options->notify <= 1 &&
+         (unsigned) options->notify <= 2 &&
          (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
          (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
 }

@@ -35,6 +35,15 @@ struct uvsig__holds {
   unsigned count;
 };
 
+/* What is due to children: a signal to end, but not to those that are late
+ * (UVSIG_SHUTDOWN_CHILD_LATE); the same to all; SIGKILL. */
+enum uvsig__child_due {
+  UVSIG__CHILD_NOTHING,
+  UVSIG__CHILD_STOP_EARLY,
+  UVSIG__CHILD_STOP,
+  UVSIG__CHILD_KILL
+};
+
 /* The private half of a uvsig_shutdown_t. It is allocated, because the handler
  * and closing handles may outlive the public struct. Fields are the loop
  * thread's, but for atomics and where it says otherwise. */
@@ -76,7 +85,10 @@ struct uvsig__coordinator {
   struct uvsig__connections connections;
   uvsig_shutdown_child_t* children;
   unsigned child_count;
-  int child_signal; /* the last one that all children got, or 0 */
+  enum uvsig__child_due children_due;
+  bool has_new_child; /* to be sent what is due */
+
+  uvsig_shutdown_closer_t* closers; /* the first is the next, or is closing */
 
   uvsig_reload_t* reloads;
   unsigned reloading;           /* how many run, stopped or not */
@@ -115,7 +127,9 @@ void uvsig__holds_report(struct uvsig__coordinator* c,
                          uvsig_shutdown_report_t* report);
 void uvsig__holds_forget(struct uvsig__coordinator* c);
 /* child.c */
-void uvsig__children_signal(struct uvsig__coordinator* c, int signum);
+void uvsig__children_notify(struct uvsig__coordinator* c,
+                            enum uvsig__child_due due);
+uint64_t uvsig__children_check(struct uvsig__coordinator* c);
 void uvsig__children_forget(struct uvsig__coordinator* c);
 /* listener.c */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);
@@ -125,6 +139,9 @@ void uvsig__listeners_forget(struct uvsig__coordinator* c);
 void uvsig__linger_force(struct uvsig__coordinator* c);
 uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close_all(struct uvsig__coordinator* c);
+/* closer.c */
+bool uvsig__closers_run(struct uvsig__coordinator* c, bool is_late);
+void uvsig__closers_forget(struct uvsig__coordinator* c);
 /* exit.c */
 void uvsig__mute_until_end(struct uvsig__coordinator* c, int signum);
 void uvsig__mute_late_signals(struct uvsig__coordinator* c);

@@ -97,8 +97,8 @@ static bool is_from_kernel_timer(const struct uvsig__escalation* e,
          info->si_value.sival_ptr == (const void*) e;
 }
 
-/* The timer runs on while the process is stopped (SIGSTOP), and its signal waits
- * for SIGCONT. The difference survives the wrap of 32 bits. */
+/* The timer runs on while the process is stopped (SIGSTOP), and its signal
+ * waits for SIGCONT. The difference survives the wrap of 32 bits. */
 static bool was_stopped(const struct uvsig__escalation* e) {
   unsigned long now = (unsigned long) (uvsig__now() / UVSIG__MS);
 

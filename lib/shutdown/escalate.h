@@ -49,6 +49,11 @@ struct uvsig__escalation {
   atomic_uint handled;    /* the level that the watchdog's thread enforces */
 };
 
+/* Of the signal that began the shutdown: a terminal's, say. */
+static inline bool uvsig__is_from_kernel(const struct uvsig__escalation* e) {
+  return e->signum != 0 && e->pid == 0 && e->code > 0;
+}
+
 /* Signal context: a watcher's handler. */
 void uvsig__escalate(uvsig_watcher_t* w, int signum, const siginfo_t* info);
 void uvsig__set_handled(struct uvsig__escalation* e, unsigned level);

@@ -214,6 +214,13 @@ static uint64_t read_watchdog(void) {
   return us;
 }
 
+/* As sd_notify(3) with `unset_environment`. */
+static void clear_environment(void) {
+  unsetenv("NOTIFY_SOCKET");
+  unsetenv("WATCHDOG_USEC");
+  unsetenv("WATCHDOG_PID");
+}
+
 /* --- For the coordinator -------------------------------------------------- */
 
 /* The environment is read once: the program may change it later, on any
@@ -231,6 +238,8 @@ void uvsig__notify_open(struct uvsig__coordinator* c) {
   if (c->options.notify)
     read_address(n);
   us = n->size != 0 ? read_watchdog() : 0;
+  if (c->options.notify == 2)
+    clear_environment();
   if (us == 0)
     return;
   /* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)

@@ -34,7 +34,7 @@ static void set_limit(struct uvsig__coordinator* c) {
   limit = c->until + ms * UVSIG__MS;
   uvsig__watchdog_set(c,
                       limit,
-                      phase == UVSIG_SHUTDOWN_FORCING
+                      phase >= UVSIG_SHUTDOWN_FORCING
                           ? UVSIG_SHUTDOWN_FORCED
                           : UVSIG_SHUTDOWN_GRACEFUL);
   uvsig__notify_extend(c, limit);
@@ -46,23 +46,39 @@ static void set_phase(struct uvsig__coordinator* c, int phase) {
   c->phase_at[phase] = uvsig__now();
 }
 
+/* The phase has been set: it ends at `until`, at the latest. */
+static void begin_phase(struct uvsig__coordinator* c, uint64_t until) {
+  c->until = until;
+  set_limit(c);
+  if (c->options.phase_cb != NULL)
+    c->options.phase_cb(c->sd, (uvsig_shutdown_phase_t) atomic_load(&c->phase));
+}
+
 static void enter_phase(struct uvsig__coordinator* c,
                         uvsig_shutdown_phase_t phase,
                         unsigned ms) {
   uvsig__lock();
   set_phase(c, phase);
   uvsig__unlock();
-  c->until = c->phase_at[phase] + ms * UVSIG__MS;
-  set_limit(c);
-  if (c->options.phase_cb != NULL)
-    c->options.phase_cb(c->sd, phase);
+  begin_phase(c, c->phase_at[phase] + ms * UVSIG__MS);
+}
+
+/* Late ones are told when the connections are over. */
+static void notify_children(struct uvsig__coordinator* c) {
+  if (is_in(c, UVSIG_SHUTDOWN_FORCING))
+    uvsig__children_notify(c, UVSIG__CHILD_KILL);
+  else if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
+    uvsig__children_notify(c,
+                           c->listeners_closed && c->connections.open == 0
+                               ? UVSIG__CHILD_STOP
+                               : UVSIG__CHILD_STOP_EARLY);
 }
 
 static void begin_forcing(struct uvsig__coordinator* c) {
   enter_phase(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
     return; /* the callback has called uvsig_shutdown_close() */
-  uvsig__children_signal(c, SIGKILL);
+  notify_children(c);
   uvsig__listeners_close(c);
   if (!is_in(c, UVSIG_SHUTDOWN_FORCING))
     return;
@@ -74,7 +90,7 @@ static void begin_draining(struct uvsig__coordinator* c) {
   enter_phase(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return; /* the callback has called uvsig_shutdown_close() */
-  uvsig__children_signal(c, SIGTERM);
+  notify_children(c);
   if (!uvsig__listeners_need_turn(c))
     uvsig__listeners_close(c);
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
@@ -148,6 +164,7 @@ static void close_everything(struct uvsig__coordinator* c) {
   uvsig__children_forget(c);
   uvsig__holds_forget(c);
   uvsig__listeners_forget(c);
+  uvsig__closers_forget(c);
   /* A request that came before the phase changed may still use the async. */
   while (atomic_load(&c->callers) != 0)
     sched_yield();
@@ -162,29 +179,62 @@ static void close_everything(struct uvsig__coordinator* c) {
   uvsig__notify_close(c);
 }
 
-/* Returns whether the shutdown is done. The lock decides between the last look
- * at the holds and a new hold: either the new one is seen here, or it is
- * refused. */
-static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
-  bool is_clean = is_in(c, UVSIG_SHUTDOWN_DRAINING);
-  bool is_done;
+static void finish(struct uvsig__coordinator* c) {
+  c->sd->report.clean = c->phase_at[UVSIG_SHUTDOWN_FORCING] == 0 &&
+                        c->sd->report.forced == 0 && c->sd->report.cut == 0 &&
+                        c->sd->report.closers == 0;
+  uvsig__report_end(c);
+  uvsig__mute_late_signals(c);
+  close_everything(c);
+}
+
+/* Returns whether all has ended, or, where it is late, is left as it is; then
+ * the next phase is set. The lock decides between the last look at the holds
+ * and a new hold: either the new one is seen here, or it is refused. */
+static bool is_complete(struct uvsig__coordinator* c, bool is_late) {
+  bool is_so;
 
   if (!is_late &&
       (!c->listeners_closed || c->connections.open > 0 || c->children != NULL))
     return false;
   uvsig__lock();
-  is_done = is_late || c->holds.count == 0;
-  if (is_done)
-    set_phase(c, UVSIG_SHUTDOWN_DONE);
+  is_so = is_late || c->holds.count == 0;
+  if (is_so)
+    set_phase(
+        c, c->closers != NULL ? UVSIG_SHUTDOWN_CLOSING : UVSIG_SHUTDOWN_DONE);
   uvsig__unlock();
-  if (!is_done)
+  return is_so;
+}
+
+/* Closers have `hard_ms`, or what forcing has left of it. */
+static void begin_closing(struct uvsig__coordinator* c) {
+  uint64_t until = c->until;
+
+  if (c->phase_at[UVSIG_SHUTDOWN_FORCING] == 0)
+    until =
+        c->phase_at[UVSIG_SHUTDOWN_CLOSING] + c->options.hard_ms * UVSIG__MS;
+  begin_phase(c, until);
+}
+
+/* The end of draining or forcing. Returns whether another phase has begun. */
+static bool finish_if_complete(struct uvsig__coordinator* c, bool is_late) {
+  if (!is_complete(c, is_late))
     return false;
-  c->sd->report.clean =
-      is_clean && c->sd->report.forced == 0 && c->sd->report.cut == 0;
-  uvsig__report_end(c);
-  uvsig__mute_late_signals(c);
-  close_everything(c);
-  return true;
+  if (is_in(c, UVSIG_SHUTDOWN_CLOSING))
+    begin_closing(c);
+  else
+    finish(c);
+  return is_in(c, UVSIG_SHUTDOWN_CLOSING);
+}
+
+static void run_closers(struct uvsig__coordinator* c) {
+  if (!uvsig__closers_run(c, uvsig__now() >= c->until) ||
+      !is_in(c, UVSIG_SHUTDOWN_CLOSING))
+    return;
+  uvsig__lock();
+  set_phase(c, UVSIG_SHUTDOWN_DONE);
+  uvsig__unlock();
+  finish(c);
 }
 
 /* --- Looking at everything ------------------------------------------------ */
@@ -196,7 +246,7 @@ static void make_up_for_stop(struct uvsig__coordinator* c) {
   uint64_t until = uvsig__watchdog_resumed_at(c);
 
   if (until == 0 || phase < UVSIG_SHUTDOWN_DRAINING ||
-      phase > UVSIG_SHUTDOWN_FORCING)
+      phase > UVSIG_SHUTDOWN_CLOSING)
     return;
   until += c->options.hard_ms * UVSIG__MS;
   if (c->until >= until)
@@ -236,13 +286,17 @@ static bool advance_phase(struct uvsig__coordinator* c) {
     return true;
   case UVSIG_SHUTDOWN_DRAINING:
     if (finish_if_complete(c, false))
+      return true;
+    if (is_in(c, UVSIG_SHUTDOWN_DONE))
       return false;
     if (!is_forced && now < c->until)
       return false;
     begin_forcing(c);
     return true;
   case UVSIG_SHUTDOWN_FORCING:
-    finish_if_complete(c, now >= c->until);
+    return finish_if_complete(c, now >= c->until);
+  case UVSIG_SHUTDOWN_CLOSING:
+    run_closers(c);
     return false;
   default:
     return false;
@@ -276,7 +330,7 @@ static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
   uint64_t now = uvsig__now();
   uint64_t ms;
 
-  if (phase > UVSIG_SHUTDOWN_FORCING)
+  if (phase > UVSIG_SHUTDOWN_CLOSING)
     return;
   if (phase != UVSIG_SHUTDOWN_RUNNING && c->until < at)
     at = c->until;
@@ -301,6 +355,7 @@ static void renew_limit(struct uvsig__coordinator* c) {
 static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t next = UVSIG__NEVER;
   uint64_t linger = c->connections.linger_at;
+  uint64_t children;
 
   /* A callback has called uvsig_flush(), and so comes here again. */
   if (c->is_looking) {
@@ -322,10 +377,13 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   }
   if (is_in(c, UVSIG_SHUTDOWN_DRAINING))
     next = uvsig__connections_check(c, has_polled);
+  notify_children(c);
+  children = uvsig__children_check(c);
   make_up_for_stop(c);
   while (advance_phase(c))
     ;
-  set_next_look(c, next < linger ? next : linger);
+  next = next < linger ? next : linger;
+  set_next_look(c, next < children ? next : children);
   c->is_looking = false;
 }
 

@@ -7,8 +7,8 @@
 #include "coordinator.h"
 #include "report.h"
 
-#include <sched.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 
 void uvsig__report_begin(struct uvsig__coordinator* c) {
@@ -30,7 +30,7 @@ void uvsig__report_end(struct uvsig__coordinator* c) {
   uint64_t end = c->phase_at[UVSIG_SHUTDOWN_DONE];
   int phase;
 
-  for (phase = UVSIG_SHUTDOWN_FORCING; phase >= 0; phase--)
+  for (phase = UVSIG_SHUTDOWN_CLOSING; phase >= 0; phase--)
     if (c->phase_at[phase] != 0) {
       report->phase_ms[phase] = (end - c->phase_at[phase]) / UVSIG__MS;
       end = c->phase_at[phase];
@@ -106,7 +106,7 @@ static void add_cause(struct uvsig__line* line,
                     report->reason,
                     (long) report->pid,
                     (long) report->uid);
-  else if (c->escalation.code <= 0)
+  else if (!uvsig__is_from_kernel(&c->escalation))
     uvsig__line_add(line, "%s from an unknown process", report->reason);
   else
     uvsig__line_add(line,
@@ -147,13 +147,14 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
   add_cause(&line, c);
   uvsig__line_add(&line,
                   ": %s after %" PRIu64 " ms (%" PRIu64 " not ready, %" PRIu64
-                  " draining, %" PRIu64 " forcing)",
+                  " draining, %" PRIu64 " forcing, %" PRIu64 " closing)",
                   report->clean ? "clean" : "forced",
                   ms[UVSIG_SHUTDOWN_NOT_READY] + ms[UVSIG_SHUTDOWN_DRAINING] +
-                      ms[UVSIG_SHUTDOWN_FORCING],
+                      ms[UVSIG_SHUTDOWN_FORCING] + ms[UVSIG_SHUTDOWN_CLOSING],
                   ms[UVSIG_SHUTDOWN_NOT_READY],
                   ms[UVSIG_SHUTDOWN_DRAINING],
-                  ms[UVSIG_SHUTDOWN_FORCING]);
+                  ms[UVSIG_SHUTDOWN_FORCING],
+                  ms[UVSIG_SHUTDOWN_CLOSING]);
   uvsig__line_add(&line,
                   "; connections: %u closed, %u forced, %u cut, %u open",
                   report->closed,
@@ -161,9 +162,10 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
                   report->cut,
                   report->open);
   uvsig__line_add(&line,
-                  "; children: %u killed, %u left; held: %s",
+                  "; children: %u killed, %u left; closers: %u left; held: %s",
                   report->killed,
                   report->children,
+                  report->closers,
                   report->holds > 0 ? report->held : "nothing");
   uvsig__line_add(&line, "; left in the loop: ");
   add_left(&line, report);

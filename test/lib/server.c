@@ -20,7 +20,7 @@
 
 enum { WAKE = 0x7f, MOST_CUTS = 100, VALGRIND_ERROR = 99 };
 
-static const char letters[UVSIG_SHUTDOWN_PHASES + 1] = "?ndfD";
+static const char letters[UVSIG_SHUTDOWN_PHASES + 1] = "?ndfcD";
 
 struct server server;
 struct server_end ended;

@@ -138,8 +138,8 @@ void server_ask_until(int question, long answer);
 void server_tell(int question);
 /* End server_sleep(). */
 void server_wake(void);
-/* Wait for these letters: r (it runs), n, d, f and D (its phases; n only with
- * the option delay_ms). */
+/* Wait for these letters: r (it runs), n, d, f, c and D (its phases; n only with
+ * the option delay_ms, c with a closer). */
 void server_expect(const char* letters);
 char server_hear(void);
 /* Wait for a letter, past others. */

@@ -130,7 +130,7 @@ static void an_option_out_of_range_is_refused(void) {
   refuse(&options);
   options.log = 2;
   refuse(&options);
-  options.notify = 2;
+  options.notify = 3;
   refuse(&options);
   options.idle = (uvsig_shutdown_idle_t) 3;
   refuse(&options);

@@ -401,6 +401,22 @@ static void nothing_is_told_without_the_option(void) {
   stop_listening();
 }
 
+static void with_2_it_is_told_and_the_environment_is_cleared(void) {
+  listen_at_path();
+  CHECK_EQ(setenv("WATCHDOG_USEC", "10000000", 1), 0);
+  CHECK_EQ(setenv("WATCHDOG_PID", "1", 1), 0);
+  prepare();
+  options.notify = 2;
+  open_shutdown();
+  CHECK(getenv("NOTIFY_SOCKET") == NULL);
+  CHECK(getenv("WATCHDOG_USEC") == NULL);
+  CHECK(getenv("WATCHDOG_PID") == NULL);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  close_shutdown();
+}
+
 static void without_a_service_manager_nothing_fails(void) {
   CHECK_EQ(unsetenv("NOTIFY_SOCKET"), 0);
   prepare();
@@ -1188,6 +1204,7 @@ int main(void) {
       TEST(ready_is_told_at_once_and_not_before),
       TEST(stopping_is_told_once_whatever_follows),
       TEST(nothing_is_told_without_the_option),
+      TEST(with_2_it_is_told_and_the_environment_is_cleared),
       TEST(without_a_service_manager_nothing_fails),
       TEST(with_a_service_manager_that_is_gone_nothing_fails),
       TEST(the_time_that_is_left_is_told_while_draining),

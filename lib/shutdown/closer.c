@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Closers: what is torn down once connections are over, and takes turns of the
+ * loop for it. One after the other, the last registered first, since it may use
+ * what was there before it. Runs in the loop thread.
+ */
+
+#include "coordinator.h"
+
+int uvsig_shutdown_add_closer(uvsig_shutdown_t* sd,
+                              uvsig_shutdown_closer_t* closer,
+                              uvsig_shutdown_closer_cb cb) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (closer == NULL || cb == NULL)
+    return UV_EINVAL;
+  err = uvsig__coordinator_in_use(sd, &c);
+  if (err != 0)
+    return err;
+  if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_CLOSING)
+    return UV_ECANCELED;
+  UVSIG__RESET(closer);
+  closer->shutdown = sd;
+  closer->cb = cb;
+  UVSIG__PUSH(c->closers, closer);
+  return 0;
+}
+
+static void unregister(struct uvsig__coordinator* c,
+                       uvsig_shutdown_closer_t* closer) {
+  UVSIG__CUT(c->closers, closer);
+  closer->shutdown = NULL;
+}
+
+int uvsig_shutdown_closed(uvsig_shutdown_closer_t* closer) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (closer == NULL)
+    return UV_EINVAL;
+  if (closer->shutdown == NULL)
+    return 0;
+  err = uvsig__coordinator_of(closer->shutdown, &c);
+  if (err != 0)
+    return err;
+  unregister(c, closer);
+  if (uvsig__has_begun(c))
+    uvsig__look_again(c);
+  return 0;
+}
+
+/* Call the next one, if the one before has ended. Where it is late nobody is
+ * waited for, but each is called. Returns whether none is left. A callback may
+ * end its closer at once, and may call uvsig_shutdown_close(). */
+bool uvsig__closers_run(struct uvsig__coordinator* c, bool is_late) {
+  uvsig_shutdown_closer_t* closer;
+
+  while ((closer = c->closers) != NULL && (is_late || !closer->is_called)) {
+    if (!closer->is_called) {
+      closer->is_called = 1;
+      closer->cb(closer);
+    } else {
+      unregister(c, closer);
+      c->sd->report.closers++;
+    }
+  }
+  return c->closers == NULL;
+}
+
+void uvsig__closers_forget(struct uvsig__coordinator* c) {
+  while (c->closers != NULL)
+    unregister(c, c->closers);
+}
