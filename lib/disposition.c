@@ -24,24 +24,27 @@ static struct uvsig__saved* saved_at(int signum, int level) {
   return atomic_load(&uvsig__shared.saved[signum][level]);
 }
 
+static int get_newest(int signum) {
+  return atomic_load(&uvsig__shared.newest[signum]);
+}
+
 static struct uvsig__saved* find_free_slot(int signum) {
   struct uvsig__saved* slot = slots[signum];
+  int level = 0;
 
-  while (slot == saved_at(signum, UVSIG__BASE) ||
-         slot == saved_at(signum, UVSIG__TOP))
-    slot++;
+  while (level < UVSIG__LEVELS)
+    if (slot == saved_at(signum, level++)) {
+      slot++;
+      level = 0;
+    }
   return slot;
 }
 
-/* `action` may be NULL: none. */
 static void save(int signum, int level, const struct sigaction* action) {
-  struct uvsig__saved* slot = NULL;
+  struct uvsig__saved* slot = find_free_slot(signum);
 
-  if (action != NULL) {
-    slot = find_free_slot(signum);
-    slot->action = *action;
-    atomic_store(&slot->spent, false);
-  }
+  slot->action = *action;
+  atomic_store(&slot->spent, false);
   atomic_store(&uvsig__shared.saved[signum][level], slot);
   /* A grace period: a handler may be reading the one before, whose slot is free
    * after it. */
@@ -51,7 +54,7 @@ static void save(int signum, int level, const struct sigaction* action) {
 /* Set the action that the handler forwards signals to, and that the last stop
  * restores: the newest. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  save(signum, (int) uvsig__newest_level(signum), action);
+  save(signum, get_newest(signum), action);
 }
 
 /* The same for each saved action that is `from`. */
@@ -70,7 +73,7 @@ void uvsig__replace_previous(int signum,
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__action_of(saved_at(signum, (int) uvsig__newest_level(signum)));
+  return uvsig__action_of(saved_at(signum, get_newest(signum)));
 }
 
 /* --- The handler ---------------------------------------------------------- */
@@ -109,36 +112,49 @@ static int set_handler(int signum) {
 }
 
 /* May `current` be a foreign handler that has saved ours, and chains to it?
- * Only if it was installed over ours. libuv saves nothing. And what the library
- * has restored was there before ours. */
+ * Only if it was installed over ours. libuv saves nothing. */
 static bool may_hold_ours(int signum,
                           const struct sigaction* current,
                           bool was_watched) {
-  const struct uvsig__saved* base = saved_at(signum, UVSIG__BASE);
+  return uvsig__is_handler(current) && !uvsig__is_libuvs(current) &&
+         (was_watched || atomic_load(&uvsig__shared.covered[signum]));
+}
 
-  if (!uvsig__is_handler(current) || uvsig__is_libuvs(current))
-    return false;
-  if (saved_at(signum, UVSIG__TOP) != NULL)
-    return true;
-  return (was_watched || atomic_load(&uvsig__shared.covered[signum])) &&
-         !(atomic_load(&uvsig__shared.restored[signum]) && base != NULL &&
-           uvsig__is_same(&base->action, current));
+/* Forget the saved action at `level`: those above come down. A handler that is
+ * in the middle of them may call one twice, or miss one. */
+static void forget_level(int signum, int level) {
+  for (; level < get_newest(signum); level++)
+    atomic_store(&uvsig__shared.saved[signum][level],
+                 saved_at(signum, level + 1));
+  atomic_store(&uvsig__shared.saved[signum][level], NULL);
+  atomic_store(&uvsig__shared.newest[signum], level - 1);
+  uvsig__synchronize_locked();
+}
+
+/* Save what covers ours above what was there before. One that is saved above
+ * the first already is the newest now. Of too many, the oldest of those goes. */
+static void save_cover(int signum, const struct sigaction* current) {
+  int level = uvsig__find_saved(signum, current, get_newest(signum));
+
+  if (level <= 0 && get_newest(signum) == UVSIG__LEVELS - 1)
+    level = 1;
+  if (level > 0)
+    forget_level(signum, level);
+  level = get_newest(signum) + 1;
+  save(signum, level, current);
+  atomic_store(&uvsig__shared.newest[signum], level);
 }
 
 /* Save what is there, before our handler can run: the handler reads it. */
 static void save_current(int signum,
                          const struct sigaction* current,
                          bool was_watched) {
-  bool is_covered = may_hold_ours(signum, current, was_watched);
-
-  if (is_covered) {
-    save(signum, UVSIG__TOP, current);
+  if (may_hold_ours(signum, current, was_watched)) {
+    save_cover(signum, current);
   } else {
-    save(signum, UVSIG__BASE, current);
-    save(signum, UVSIG__TOP, NULL);
+    save(signum, 0, current);
+    atomic_store(&uvsig__shared.newest[signum], 0);
   }
-  atomic_store(&uvsig__shared.covered[signum], is_covered);
-  atomic_store(&uvsig__shared.restored[signum], false);
 }
 
 /* Install the handler, and save what was there. Not if ours is installed
@@ -149,12 +165,8 @@ static int install(int signum, bool was_watched) {
   atomic_store(&uvsig__shared.forgets[signum], false);
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
-  if (uvsig__is_ours(&current)) {
-    /* The foreign handler that was restored has gone, and reinstalled ours. */
-    if (atomic_exchange(&uvsig__shared.restored[signum], false))
-      save(signum, UVSIG__TOP, NULL);
-    return 0;
-  }
+  if (uvsig__is_ours(&current))
+    return 0; /* a foreign handler has gone, and put it back */
   save_current(signum, &current, was_watched);
   return set_handler(signum);
 }
@@ -171,15 +183,19 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
 static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
+  int level;
 
   if (sigaction(signum, NULL, &current) != 0 || !uvsig__is_ours(&current)) {
     atomic_store(&uvsig__shared.covered[signum], true);
     return false;
   }
-  previous = uvsig__get_previous(signum);
+  level = get_newest(signum);
+  previous = uvsig__action_of(saved_at(signum, level));
+  /* First: a signal in between misses it, and afterwards it would be called
+   * twice, by the kernel and by ours. */
+  uvsig__note_restored(signum, level);
   /* Refused, where ours was not: a stop cannot be undone for that. */
   sigaction(signum, &previous, NULL);
-  atomic_store(&uvsig__shared.restored[signum], true);
   return true;
 }
 

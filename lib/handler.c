@@ -240,7 +240,7 @@ static unsigned guess_called(int signum) {
 
   return sigaction(signum, NULL, &current) == 0 &&
                  current.sa_sigaction == uvsig__handle
-             ? UVSIG__BIT(uvsig__newest_level(signum))
+             ? UVSIG__BIT(atomic_load(&uvsig__shared.newest[signum]))
              : 0;
 }
 

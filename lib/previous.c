@@ -5,9 +5,10 @@
  * also under the library's lock.
  *
  * Ours may be installed over a foreign handler that has saved ours and chains
- * to it: ours -> foreign -> ours. So two actions are saved for each signal, and
- * the siginfo_t that the foreign handler gets says which of them have been
- * called for this very signal. Each is called once, so the chain ends.
+ * to it: ours -> foreign -> ours. So several actions are saved for each signal,
+ * and the siginfo_t that the foreign handler gets says which of them have been
+ * called for this very signal: the newest first, and each once, so the chain
+ * ends.
  */
 
 #include "previous.h"
@@ -18,17 +19,18 @@ struct uvsig__shared uvsig__shared;
 
 /* --- The saved actions ---------------------------------------------------- */
 
-static struct uvsig__saved* saved_at(int signum, unsigned level) {
+static struct uvsig__saved* saved_at(int signum, int level) {
   return atomic_load(&uvsig__shared.saved[signum][level]);
 }
 
-/* Which saved action is the newest that has not been put back: what a stop
- * restores. */
-unsigned uvsig__newest_level(int signum) {
-  return saved_at(signum, UVSIG__TOP) != NULL &&
-                 !atomic_load(&uvsig__shared.restored[signum])
-             ? UVSIG__TOP
-             : UVSIG__BASE;
+/* Where an action is saved, at `level` or below; -1: it is not. */
+int uvsig__find_saved(int signum, const struct sigaction* action, int level) {
+  const struct uvsig__saved* saved;
+
+  while (level >= 0 && ((saved = saved_at(signum, level)) == NULL ||
+                        !uvsig__is_same(&saved->action, action)))
+    level--;
+  return level;
 }
 
 /* What the kernel would have now: the default action after the one call of a
@@ -143,26 +145,13 @@ ON_STACK static void call(const struct sigaction* action,
   memcpy(end, &before, sizeof(before));
 }
 
-/* Is it the handler that the kernel calls? */
-static bool is_installed(int signum, const struct uvsig__saved* saved) {
-  struct sigaction current;
+/* Which saved action is due, or -1: from the newest to the oldest, each once. */
+static int find_due(int signum, unsigned called) {
+  int level = atomic_load(&uvsig__shared.newest[signum]);
 
-  return sigaction(signum, NULL, &current) == 0 &&
-         uvsig__is_same(&current, &saved->action);
-}
-
-/* Which saved action is due: from the newest to the oldest, each once. Where
- * the newest is back in its place, the kernel has called it, and it has called
- * ours. The flag says so also where another foreign handler has been installed
- * over it since; the look, while a stop puts it back. */
-static unsigned find_due(int signum, unsigned called) {
-  const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
-
-  return called == 0 && top != NULL &&
-                 !atomic_load(&uvsig__shared.restored[signum]) &&
-                 !is_installed(signum, top)
-             ? UVSIG__TOP
-             : UVSIG__BASE;
+  while (level >= 0 && (called & (2 * UVSIG__BIT(level) - 1)) != 0)
+    level--; /* it has been called, or one below it */
+  return level;
 }
 
 /* --- Chaining ------------------------------------------------------------- */
@@ -170,10 +159,9 @@ static unsigned find_due(int signum, unsigned called) {
 /* Call the saved handler that is due. Returns whether there is one. */
 bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context) {
   struct uvsig__reader reader = uvsig__reader_enter();
-  unsigned level = find_due(signum, called);
+  int level = find_due(signum, called);
   struct sigaction action;
-  bool is_due = (called & UVSIG__BIT(level)) == 0 &&
-                claim(saved_at(signum, level), &action);
+  bool is_due = level >= 0 && claim(saved_at(signum, level), &action);
 
   uvsig__reader_leave(reader);
   if (is_due)
@@ -183,12 +171,12 @@ bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context) {
 
 /* --- Forwarding ----------------------------------------------------------- */
 
-/* Which saved action it is that has been put back. */
-static unsigned find_level(int signum, const struct sigaction* action) {
-  const struct uvsig__saved* top = saved_at(signum, UVSIG__TOP);
-
-  return top != NULL && uvsig__is_same(&top->action, action) ? UVSIG__TOP
-                                                             : UVSIG__BASE;
+/* The saved action at `level` is back. Of level 0 nothing below is known, and
+ * nothing that chains to ours is left. */
+void uvsig__note_restored(int signum, int level) {
+  atomic_store(&uvsig__shared.covered[signum], level > 0);
+  if (level > 0)
+    atomic_store(&uvsig__shared.newest[signum], level - 1);
 }
 
 /* Ours is installed and nothing watches: a foreign library has put back what it
@@ -196,14 +184,14 @@ static unsigned find_level(int signum, const struct sigaction* action) {
  * signal is. The one call of a handler with SA_RESETHAND is made here. The
  * first start waits for handlers that are counted in before it looks what is
  * installed, so this cannot take its handler away. */
-static struct sigaction restore_previous(int signum, unsigned level) {
+static struct sigaction restore_previous(int signum, int level) {
   struct uvsig__saved* saved = saved_at(signum, level);
   struct sigaction action;
   bool is_due = claim(saved, &action);
   struct sigaction left = uvsig__action_of(saved);
 
   sigaction(signum, &left, NULL);
-  atomic_store(&uvsig__shared.restored[signum], true);
+  uvsig__note_restored(signum, level);
   return is_due ? action : left;
 }
 
@@ -212,13 +200,13 @@ static struct sigaction restore_previous(int signum, unsigned level) {
  * `*level`: which saved action it is. */
 static struct sigaction find_action(int signum,
                                     void (*ours)(int, siginfo_t*, void*),
-                                    unsigned* level) {
+                                    int* level) {
   struct sigaction current;
   struct sigaction action;
 
   /* Before the look, and stored after the change: where another thread restores
    * it at the same time, both restore the same. */
-  *level = uvsig__newest_level(signum);
+  *level = atomic_load(&uvsig__shared.newest[signum]);
   if (sigaction(signum, NULL, &current) != 0)
     return uvsig__simple_action(SIG_IGN);
   if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours)
@@ -235,7 +223,7 @@ static struct sigaction find_action(int signum,
     return uvsig__simple_action(SIG_IGN); /* the last of an interval timer */
   /* The last stop was faster than this handler. The one call of what is
    * installed now is the kernel's to make. */
-  *level = find_level(signum, &current);
+  *level = uvsig__find_saved(signum, &current, UVSIG__LEVELS - 1);
   return is_once(&current) ? uvsig__simple_action(SIG_DFL) : current;
 }
 
@@ -249,13 +237,13 @@ bool uvsig__forward(int signum,
   struct uvsig__reader reader = uvsig__reader_enter();
   bool is_watched = uvsig__is_watched(signum);
   struct sigaction action = uvsig__simple_action(SIG_IGN);
-  unsigned level = UVSIG__BASE;
+  int level = 0;
 
   if (!is_watched)
     action = find_action(signum, ours, &level);
   uvsig__reader_leave(reader);
   if (uvsig__is_handler(&action))
-    call(&action, UVSIG__BIT(level), signum, info, context);
+    call(&action, level < 0 ? 0 : UVSIG__BIT(level), signum, info, context);
   else if (action.sa_handler == SIG_DFL)
     raise(signum); /* blocked until the return */
   return !is_watched;

@@ -73,9 +73,10 @@ struct uvsig__saved {
   atomic_bool spent; /* it had SA_RESETHAND, and its one call has been made */
 };
 
-/* Which saved action: what was there before ours first came, and what ours was
- * installed over again. The second may have saved ours, and chain to it. */
-enum { UVSIG__BASE, UVSIG__TOP, UVSIG__LEVELS };
+/* Which saved action: level 0 is what was there before ours first came, and
+ * each other is what ours was installed over again later. That may have saved
+ * ours, and chain to it. */
+enum { UVSIG__LEVELS = 4 };
 #define UVSIG__BIT(level) (1u << (level))
 
 typedef void (*uvsig__handler_fn)(int);
@@ -87,7 +88,7 @@ struct uvsig__shared {
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
   atomic_uint chained[UVSIG_NSIG];             /* how many want a chain */
   _Atomic(struct uvsig__saved*) saved[UVSIG_NSIG][UVSIG__LEVELS]; /* or NULL */
-  atomic_bool restored[UVSIG_NSIG];  /* the newest saved action is back */
+  atomic_int newest[UVSIG_NSIG];     /* the level that is not restored yet */
   atomic_bool covered[UVSIG_NSIG];   /* a foreign handler may chain to ours */
   atomic_bool forgets[UVSIG_NSIG];   /* drops what meets the last stop */
   _Atomic(uvsig__handler_fn) libuvs; /* NULL: not seen yet */

@@ -27,9 +27,8 @@
  * And the sequences leave out, since somebody may be called twice then:
  * - A foreign library that installs its handler while it is already below.
  * - One that is covered and puts the other library's handler back, over ours,
- * if
- *   that has stopped, or has saved ours, which was installed again since. Nor does
- *   one put anything back over the other.
+ *   if that has stopped, or has saved ours, which was installed again since. Nor
+ *   does one put anything back over the other.
  *
  * TEST_SEED, which is printed on a failure, makes that one sequence again, and
  * prints its steps.

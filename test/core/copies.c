@@ -150,10 +150,45 @@ static void in_turn_over_each_other_they_do_not_go_round(void) {
   close_copies();
 }
 
+/* Now one is covered, now the other, in any order. Each that is started is told
+ * once, and who was there first is called once. */
+static void however_they_come_and_go_each_is_called_once(void) {
+  struct copy* copies[2] = {&x, &y};
+  bool is_started[2] = {false, false};
+  unsigned state = (unsigned) getpid();
+  unsigned turns = scaled(3000);
+  unsigned long before[2];
+  int calls;
+  unsigned i;
+
+  open_copies();
+  printf("# seed %u\n", state);
+  while (turns-- > 0) {
+    state = state * 1103515245 + 12345;
+    i = state >> 16 & 1;
+    if (is_started[i])
+      CHECK_EQ(copies[i]->stop(&copies[i]->w), 0);
+    else
+      start(copies[i]);
+    is_started[i] = !is_started[i];
+    run_idle(&loop);
+    before[0] = x.signals;
+    before[1] = y.signals;
+    calls = foreign_calls;
+    raise(SIGUSR1);
+    run_idle(&loop);
+    CHECK_EQ(foreign_calls, calls + 1);
+    CHECK_EQ(x.signals, before[0] + is_started[0]);
+    CHECK_EQ(y.signals, before[1] + is_started[1]);
+  }
+  close_copies();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(one_over_the_other_each_has_a_signal_once),
       TEST(in_turn_over_each_other_they_do_not_go_round),
+      TEST(however_they_come_and_go_each_is_called_once),
   };
 
   harness_init();

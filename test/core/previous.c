@@ -382,10 +382,57 @@ static void who_is_below_the_other_is_called_when_it_has_gone_again(void) {
   fixture_close(&f);
 }
 
-/* Each saves our handler, and ours comes again on top of each. Two actions are
- * saved: the newest and the oldest, which are called once. */
+/* The other has covered ours, and has been covered, and both are gone. */
+static void come_over_each_other_and_go(void) {
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  stop_other();
+}
+
+/* Then the program installs a handler, and another library covers ours. */
+static void check_what_came_later(void) {
+  install_handler(SIGUSR1, count_foreign);
+  start_chained(&a, SIGUSR1);
+  start_one_of(1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(calls_of[1], 1);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &saved[1], NULL), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls, 2);
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+  CHECK_EQ(calls_of[0], 0);
+  fixture_close(&f);
+}
+
+static void once_all_are_gone_the_first_is_no_more_below(void) {
+  install(SIGUSR1, 0);
+  come_over_each_other_and_go();
+  raise(SIGUSR1);
+  CHECK_EQ(calls, 1);
+  check_what_came_later();
+  CHECK_EQ(calls, 1);
+}
+
+/* Ours is still there, without a watcher, when the program replaces it. */
+static void nor_is_the_default_action_which_was_the_first(void) {
+  come_over_each_other_and_go();
+  check_what_came_later();
+}
+
+/* Each saves our handler, and ours comes again on top of each. Four actions are
+ * saved: the oldest and the three newest, which are called once. */
 static void coming_back_again_and_again_does_not_go_round(void) {
   int i;
+  int j;
 
   install(SIGUSR1, 0);
   fixture_open(&f, NULL);
@@ -398,7 +445,8 @@ static void coming_back_again_and_again_does_not_go_round(void) {
     calls = 0;
     raise(SIGUSR1);
     run_until(&f.loop, &a.calls, 1);
-    CHECK_EQ(calls_of[i], 1);
+    for (j = 0; j <= i; j++)
+      CHECK_EQ(calls_of[j], j > i - 3);
     CHECK_EQ(calls, 1);
     CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   }
@@ -752,6 +800,8 @@ int main(void) {
       TEST(who_is_below_the_other_is_called_when_it_has_gone_again),
       TEST(who_is_below_the_other_is_called_though_the_stop_is_faster),
       TEST(who_is_below_the_other_is_called_when_a_third_has_gone),
+      TEST(once_all_are_gone_the_first_is_no_more_below),
+      TEST(nor_is_the_default_action_which_was_the_first),
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
