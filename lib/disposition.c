@@ -20,10 +20,6 @@ static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
 /* --- What was there before ------------------------------------------------ */
 
-static struct uvsig__saved* saved_at(int signum, int level) {
-  return atomic_load(&uvsig__shared.saved[signum][level]);
-}
-
 static int get_newest(int signum) {
   return atomic_load(&uvsig__shared.newest[signum]);
 }
@@ -33,7 +29,7 @@ static struct uvsig__saved* find_free_slot(int signum) {
   int level = 0;
 
   while (level < UVSIG__LEVELS)
-    if (slot == saved_at(signum, level++)) {
+    if (slot == uvsig__saved_at(signum, level++)) {
       slot++;
       level = 0;
     }
@@ -65,7 +61,7 @@ void uvsig__replace_previous(int signum,
   int level;
 
   for (level = 0; level < UVSIG__LEVELS; level++) {
-    saved = saved_at(signum, level);
+    saved = uvsig__saved_at(signum, level);
     if (saved != NULL && uvsig__is_same(&saved->action, from))
       save(signum, level, to);
   }
@@ -73,7 +69,7 @@ void uvsig__replace_previous(int signum,
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__action_of(saved_at(signum, get_newest(signum)));
+  return uvsig__action_of(uvsig__saved_at(signum, get_newest(signum)));
 }
 
 /* --- The handler ---------------------------------------------------------- */
@@ -125,7 +121,7 @@ static bool may_hold_ours(int signum,
 static void forget_level(int signum, int level) {
   for (; level < get_newest(signum); level++)
     atomic_store(&uvsig__shared.saved[signum][level],
-                 saved_at(signum, level + 1));
+                 uvsig__saved_at(signum, level + 1));
   atomic_store(&uvsig__shared.saved[signum][level], NULL);
   atomic_store(&uvsig__shared.newest[signum], level - 1);
   uvsig__synchronize_locked();
@@ -190,7 +186,7 @@ static bool uninstall(int signum) {
     return false;
   }
   level = get_newest(signum);
-  previous = uvsig__action_of(saved_at(signum, level));
+  previous = uvsig__action_of(uvsig__saved_at(signum, level));
   /* First: a signal in between misses it, and afterwards it would be called
    * twice, by the kernel and by ours. */
   uvsig__note_restored(signum, level);
@@ -305,7 +301,7 @@ static void forget_mute(int signum) {
   int level;
 
   for (level = 0; level < UVSIG__LEVELS; level++) {
-    saved = saved_at(signum, level);
+    saved = uvsig__saved_at(signum, level);
     if (saved != NULL && uvsig__is_mute(&saved->action))
       saved->action = action;
   }

@@ -19,6 +19,7 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   struct uvsig__component* component;
 
   hub->inherited = true;
+  hub->is_renewed = false;
   for (component = hub->components; component != NULL;
        component = component->next)
     component->on_fork(component);
@@ -98,7 +99,9 @@ int uvsig_fork(uvsig_t* sig) {
   /* The poll handle keeps its number. Stopped meanwhile: the system's poller
    * may know the parent's file by it. */
   uv_poll_stop(&hub->poll);
-  err = uvsig__wakeup_renew(&hub->wakeup);
+  /* Once: where this is tried again, they may hold what was caught meanwhile. */
+  err = hub->is_renewed ? 0 : uvsig__wakeup_renew(&hub->wakeup);
+  hub->is_renewed = err == 0;
   if (err == 0)
     err = subscribe_all(hub);
   if (err != 0)

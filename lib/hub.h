@@ -36,7 +36,8 @@ struct uvsig__hub {
   unsigned refs;         /* started watchers that keep the loop alive */
   struct uvsig__closing ending;
   bool closing;
-  bool inherited; /* by the child of a fork, which shares the fds */
+  bool inherited;  /* by the child of a fork, which shares the fds ... */
+  bool is_renewed; /* ... until it has its own */
   uvsig_close_cb close_cb;
 
   bool warn_on_full_buffer;

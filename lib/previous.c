@@ -14,20 +14,17 @@
 #include "previous.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
 struct uvsig__shared uvsig__shared;
 
 /* --- The saved actions ---------------------------------------------------- */
 
-static struct uvsig__saved* saved_at(int signum, int level) {
-  return atomic_load(&uvsig__shared.saved[signum][level]);
-}
-
 /* Where an action is saved, at `level` or below; -1: it is not. */
 int uvsig__find_saved(int signum, const struct sigaction* action, int level) {
   const struct uvsig__saved* saved;
 
-  while (level >= 0 && ((saved = saved_at(signum, level)) == NULL ||
+  while (level >= 0 && ((saved = uvsig__saved_at(signum, level)) == NULL ||
                         !uvsig__is_same(&saved->action, action)))
     level--;
   return level;
@@ -88,23 +85,31 @@ _Static_assert(offsetof(siginfo_t, si_value) + sizeof(union sigval) <=
 # define ON_STACK
 #endif
 
+/* Is it in the frame of a caller? Those are above, or on another stack: a foreign
+ * handler may have changed it, to a higher one too. */
+static bool is_callers(const struct call* at, const void* frame) {
+  const uintptr_t far = 1 << 20;
+
 #ifdef __hppa__ /* its stack grows up */
-# define IS_CALLER(at, frame) ((uintptr_t) (at) < (uintptr_t) (frame))
+  return (uintptr_t) at < (uintptr_t) frame ||
+         (uintptr_t) at - (uintptr_t) frame > far;
 #else
-# define IS_CALLER(at, frame) ((uintptr_t) (at) > (uintptr_t) (frame))
+  return (uintptr_t) at > (uintptr_t) frame ||
+         (uintptr_t) frame - (uintptr_t) at > far;
 #endif
+}
 
 /* The innermost call for this signal, or NULL. Linux writes zeros to the unused
  * end (since 4.20); where the system does not, the end may hold what an earlier
- * signal left in the same place. Such a call is in a frame that is gone: it
- * would be below the handler's, while that of a caller is above. */
+ * signal left in the same place. Such a call is in a frame that is gone, not far
+ * below the handler's: one that has returned has no magic any more. */
 ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
   const struct call* call;
   struct tail tail;
 
   memcpy(&tail, (const char*) (info + 1) - sizeof(tail), sizeof(tail));
   call = tail.innermost;
-  if (tail.magic != MAGIC || !IS_CALLER(call, __builtin_frame_address(0)) ||
+  if (tail.magic != MAGIC || !is_callers(call, __builtin_frame_address(0)) ||
       call->magic != (MAGIC ^ (uintptr_t) call))
     return NULL;
   return call;
@@ -142,6 +147,7 @@ ON_STACK static void call(const struct sigaction* action,
     action->sa_sigaction(signum, info, context);
   else
     action->sa_handler(signum);
+  *(volatile uintptr_t*) &this.magic = 0;
   memcpy(end, &before, sizeof(before));
 }
 
@@ -161,7 +167,7 @@ bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context) {
   struct uvsig__reader reader = uvsig__reader_enter();
   int level = find_due(signum, called);
   struct sigaction action;
-  bool is_due = level >= 0 && claim(saved_at(signum, level), &action);
+  bool is_due = level >= 0 && claim(uvsig__saved_at(signum, level), &action);
 
   uvsig__reader_leave(reader);
   if (is_due)
@@ -185,12 +191,17 @@ void uvsig__note_restored(int signum, int level) {
  * first start waits for handlers that are counted in before it looks what is
  * installed, so this cannot take its handler away. */
 static struct sigaction restore_previous(int signum, int level) {
-  struct uvsig__saved* saved = saved_at(signum, level);
+  struct uvsig__saved* saved = uvsig__saved_at(signum, level);
   struct sigaction action;
   bool is_due = claim(saved, &action);
   struct sigaction left = uvsig__action_of(saved);
 
-  sigaction(signum, &left, NULL);
+  /* Refused: raised once more it would come here again, and so on. */
+  if (sigaction(signum, &left, NULL) != 0 && left.sa_handler == SIG_DFL) {
+    if (uvsig__is_deadly(signum))
+      _exit(128 + signum);
+    left.sa_handler = SIG_IGN;
+  }
   uvsig__note_restored(signum, level);
   return is_due ? action : left;
 }
@@ -215,7 +226,7 @@ static struct sigaction find_action(int signum,
       atomic_load(&uvsig__shared.covered[signum])) {
     /* The foreign handler on top chains to ours: chain on. */
     *level = find_due(signum, 0);
-    return claim(saved_at(signum, *level), &action)
+    return claim(uvsig__saved_at(signum, *level), &action)
                ? action
                : uvsig__simple_action(SIG_IGN);
   }
@@ -265,6 +276,7 @@ void uvsig__pass_fault(unsigned called,
 
   if (uvsig__chain(called, signum, info, context))
     return;
-  sigaction(signum, &action, NULL);
+  if (sigaction(signum, &action, NULL) != 0)
+    _exit(128 + signum); /* refused: the fault would come again */
   raise(signum);
 }

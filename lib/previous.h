@@ -9,6 +9,11 @@
 
 #include "subscription.h"
 
+/* NULL: nothing has been saved there. */
+static inline struct uvsig__saved* uvsig__saved_at(int signum, int level) {
+  return atomic_load(&uvsig__shared.saved[signum][level]);
+}
+
 void uvsig__note_restored(int signum, int level);
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);

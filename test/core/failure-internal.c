@@ -35,6 +35,7 @@ static unsigned allocations_left = -1u; /* before one is refused */
 static bool no_poll;
 static bool no_async;
 static bool no_action;
+static bool raise_when_refused;
 static unsigned actions_left = -1u; /* that are set before one is refused */
 static bool no_thread;
 static bool no_pidfd;
@@ -77,6 +78,9 @@ EARLY int __wrap_sigaction(int signum,
                            const struct sigaction* action,
                            struct sigaction* previous) {
   if (action != NULL && (no_action || actions_left-- == 0)) {
+    if (raise_when_refused)
+      raise_times(SIGUSR1, 2);
+    raise_when_refused = false;
     errno = EACCES;
     return -1;
   }
@@ -460,6 +464,75 @@ static void fork_that_sigaction_refuses_says_why_and_takes_all_back(void) {
   CHECK_EQ(run_forked(join_in_vain), 0);
   uv_close((uv_handle_t*) &uv, NULL);
   fixture_close(&f);
+}
+
+/* The first action is refused after the first signal is watched. */
+static void be_refused_once_and_raise(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  actions_left = 1;
+  raise_when_refused = true;
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EACCES);
+  actions_left = -1u;
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  run_until(&f.loop, &a.signals, 2);
+}
+
+static void what_comes_while_a_fork_is_refused_is_delivered_later(void) {
+  struct recorder b;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  CHECK_EQ(run_forked(be_refused_once_and_raise), 0);
+  fixture_close(&f);
+}
+
+/* Ours is left where it was: nothing watches, and it cannot be taken away. */
+static void stop_in_vain(int signum) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, signum);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(signum);
+}
+
+static void be_terminated(void) {
+  stop_in_vain(SIGTERM);
+}
+
+static void be_told_of_a_child(void) {
+  stop_in_vain(SIGURG);
+  no_action = false;
+  fixture_close(&f);
+}
+
+static void a_handler_that_stays_does_not_call_itself_for_ever(void) {
+  int status = run_child(be_terminated);
+
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  CHECK(child_passed(run_child(be_told_of_a_child)));
+}
+
+static void fault_in_vain(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGSEGV);
+  no_action = true;
+  *(volatile int*) NULL = 0;
+}
+
+static void nor_does_a_fault_come_again_for_ever(void) {
+  int status;
+
+  if (has_sanitizer())
+    skip_test("the sanitizer takes the fault");
+  status = run_child(fault_in_vain);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 128 + SIGSEGV);
 }
 
 /* A started watcher that is to be re-targeted goes on as it was. */
@@ -974,6 +1047,9 @@ int main(void) {
       TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
       TEST(a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it),
       TEST(fork_that_sigaction_refuses_says_why_and_takes_all_back),
+      TEST(what_comes_while_a_fork_is_refused_is_delivered_later),
+      TEST(a_handler_that_stays_does_not_call_itself_for_ever),
+      TEST(nor_does_a_fault_come_again_for_ever),
       TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
       TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),
       TEST(siginterrupt_that_sigaction_refuses_says_why_and_forgets),

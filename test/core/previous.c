@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static struct fixture f, g;
@@ -783,6 +784,61 @@ static void libuvs_handler_is_no_reason_to_leave_the_alternate_stack(void) {
   fixture_close(&f);
 }
 
+/* A foreign handler that changes to a stack of its own before it chains. */
+static ucontext_t here;
+static ucontext_t there;
+static struct {
+  int signum;
+  siginfo_t* info;
+  void* where;
+} passed;
+
+static void chain_there(void) {
+  call_on(0, passed.signum, passed.info, passed.where);
+}
+
+static void change_stack_and_chain(int signum, siginfo_t* info, void* where) {
+  static char* memory;
+
+  passed.signum = signum;
+  passed.info = info;
+  passed.where = where;
+  if (memory == NULL)
+    memory = mmap(
+        NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  CHECK_EQ(getcontext(&there), 0);
+  there.uc_stack.ss_sp = memory;
+  there.uc_stack.ss_size = MUCH;
+  there.uc_link = &here;
+  makecontext(&there, chain_there, 0);
+  CHECK_EQ(swapcontext(&here, &there), 0);
+}
+
+/* The handlers' own stack is in the program, and so below what is mapped. */
+static void a_handler_that_changes_to_a_higher_stack_does_not_go_round(void) {
+  static char low[MUCH];
+  struct sigaction action;
+  stack_t stack = {.ss_sp = low, .ss_size = sizeof(low)};
+
+  skip_under_valgrind("valgrind does not follow such a change of stacks");
+  if (has_sanitizer())
+    skip_test("the sanitizers do not follow such a change of stacks");
+  CHECK_EQ(sigaltstack(&stack, NULL), 0);
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = change_stack_and_chain;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  CHECK_EQ(sigaction(SIGUSR1, &action, &saved[0]), 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+  raise_and_check(1, 1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(chain_calls_the_previous_handler_first_and_like_the_kernel),
@@ -815,6 +871,7 @@ int main(void) {
       TEST(two_uvsig_share_the_previous_action),
       TEST(a_handler_without_onstack_has_the_threads_own_stack),
       TEST(a_handler_with_onstack_has_the_alternate_stack),
+      TEST(a_handler_that_changes_to_a_higher_stack_does_not_go_round),
       TEST(libuvs_handler_is_no_reason_to_leave_the_alternate_stack),
   };
 

@@ -173,10 +173,14 @@ void skip_under_valgrind(const char* reason) {
     skip_test(reason);
 }
 
-bool under_thread_sanitizer(void) {
+bool has_sanitizer(void) {
   const char* sanitizer = getenv("SANITIZER");
 
-  return sanitizer != NULL && strstr(sanitizer, "thread") != NULL;
+  return sanitizer != NULL && *sanitizer != 0;
+}
+
+bool under_thread_sanitizer(void) {
+  return has_sanitizer() && strstr(getenv("SANITIZER"), "thread") != NULL;
 }
 
 int run_forked(void (*fn)(void)) {

@@ -49,6 +49,8 @@ void skip_test(const char* reason);
 /* The same, if the tests run under valgrind (TEST_TOOL). */
 void skip_under_valgrind(const char* reason);
 
+/* Is this a build with a sanitizer (SANITIZER)? */
+bool has_sanitizer(void);
 /* Is this a build with ThreadSanitizer (SANITIZER)? It holds signals back until
  * a call that it knows of, and of several of a number it keeps one. */
 bool under_thread_sanitizer(void);
