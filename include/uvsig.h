@@ -81,6 +81,9 @@ typedef struct uvsig_shutdown_listener_s uvsig_shutdown_listener_t;
 typedef struct uvsig_shutdown_connection_s uvsig_shutdown_connection_t;
 typedef struct uvsig_shutdown_child_s uvsig_shutdown_child_t;
 typedef struct uvsig_shutdown_closer_s uvsig_shutdown_closer_t;
+typedef struct uvsig_listen_fd_s uvsig_listen_fd_t;
+typedef struct uvsig_upgrade_s uvsig_upgrade_t;
+typedef struct uvsig_upgrade_options_s uvsig_upgrade_options_t;
 typedef struct uvsig_shutdown_hold_s uvsig_shutdown_hold_t;
 typedef struct uvsig_shutdown_work_s uvsig_shutdown_work_t;
 typedef struct uvsig_reload_s uvsig_reload_t;
@@ -1149,6 +1152,7 @@ struct uvsig_shutdown_report_s {
   unsigned left[UV_HANDLE_TYPE_MAX]; /* ... and not the library's; by type.
                                       * Counted again after the callback */
   unsigned requests; /* requests that keep it alive, such as uv_queue_work() */
+  uv_pid_t successor; /* the process that serves on after an upgrade, or 0 */
   /* private */
   uint64_t reserved[8];
 };
@@ -1309,6 +1313,9 @@ struct uvsig_shutdown_listener_s {
   uvsig_shutdown_listener_cb cb;
   uvsig_shutdown_listener_t* prev;
   uvsig_shutdown_listener_t* next;
+  int fd;
+  const char* name;
+  const char* path; /* libuv's, of a uv_pipe_t that has been handed over */
   void* reserved[2];
 };
 
@@ -1331,6 +1338,18 @@ UVSIG_EXTERN int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
                                              uvsig_shutdown_listener_t* l,
                                              uv_stream_t* stream,
                                              uvsig_shutdown_listener_cb cb);
+
+/* Set what an upgrade hands over of a registered listener.
+ * `fd`: the socket of one that is no uv_stream_t, or has several; -1: the
+ * stream's. `name`: for LISTEN_FDNAMES, or NULL; not copied.
+ * Returns: 0
+ *   UV_EINVAL  `l` is NULL or not registered, `fd` is below -1, or `name` has a
+ *              ':', a control character, or more than 255 characters
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_shutdown_listener_set_fd(uvsig_shutdown_listener_t* l,
+                                                int fd,
+                                                const char* name);
 
 /* Forget a listener. Harmless for one that is not registered, if its memory is
  * zero or was registered before.
@@ -1747,6 +1766,133 @@ UVSIG_EXTERN int uvsig_reload_fail(uvsig_reload_t* r, int error);
  *   UV_EPERM   not the loop thread
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_reload_stop(uvsig_reload_t* r);
+
+/* --- A successor ----------------------------------------------------------- */
+
+/* A listening socket that was handed over. */
+struct uvsig_listen_fd_s {
+  int fd;           /* for uv_tcp_open() or uv_pipe_open() */
+  const char* name; /* "unknown" where it has none; static */
+};
+
+/* Take the listening sockets that the service manager or a predecessor has
+ * handed over: the protocol of sd_listen_fds(3), LISTEN_PID, LISTEN_FDS and
+ * LISTEN_FDNAMES. They are set close-on-exec, and the variables are removed
+ * from the environment.
+ * Returns: how many there are, 0 where none are or they are another process's.
+ *   If that is more than `size`, nothing has been taken
+ *   UV_EINVAL    one does not listen, or `fds` is NULL and `size` is not 0
+ *   UV_ENOTSOCK  one is no socket
+ *   UV_EBADF     one is not open
+ *   UV_ENOMEM    no memory
+ * After an error: nothing has been taken or changed.
+ * Context: any thread, while no other uses the environment. Since: 0.2. */
+UVSIG_EXTERN int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size);
+
+/* Called on the loop thread when an upgrade is over.
+ * `status`: 0: the successor is ready, and a graceful shutdown has begun here.
+ * Or why not; this process serves on:
+ *   UV_ETIMEDOUT  it was not ready in `ready_ms`, and has been killed
+ *   UV_ESRCH      it has ended: see `wait_status`
+ *   UV_ECANCELED  a shutdown has begun meanwhile
+ *   UV_ENOENT, UV_EACCES, UV_ENOMEM and so on: it could not be started */
+typedef void (*uvsig_upgrade_cb)(uvsig_upgrade_t* u, int status);
+
+/* Set by uvsig_upgrade_options_init(), then changed field by field. `file` and
+ * what `args` points to are not copied, and must stay. */
+struct uvsig_upgrade_options_s {
+  const char* file;        /* NULL: this program's own, as it was started; else a
+                            * path. PATH is not searched */
+  char** args;             /* NULL: this program's own (/proc/self/cmdline when
+                            * uvsig_upgrade_init() is called); else the
+                            * successor's arguments, its name first and NULL
+                            * last */
+  unsigned ready_ms;       /* 30,000: how long it may take until it is ready */
+  unsigned settle_ms;      /* 1,000: how long it must live from then on */
+  /* private */
+  unsigned mark; /* that uvsig_upgrade_options_init() has set them */
+  uintptr_t reserved[4]; /* 0 */
+};
+
+/* Starts a successor, which serves on when this process shuts down: a new
+ * release without a lost connection. One for a uvsig_shutdown_t. */
+struct uvsig_upgrade_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_shutdown_t* shutdown; /* NULL: not initialised, or over */
+  uv_pid_t pid;    /* the successor's, or 0 */
+  int wait_status; /* as waitpid(2) has it, in the callback with UV_ESRCH */
+  /* private */
+  uvsig_upgrade_cb cb;
+  unsigned state;
+  uvsig_watcher_t watcher;
+  void* reserved[4];
+};
+
+/* Set the defaults.
+ * Returns: nothing. NULL is ignored.
+ * Context: any thread. Since: 0.2. */
+UVSIG_EXTERN void uvsig_upgrade_options_init(uvsig_upgrade_options_t* options);
+
+/* Prepare an upgrade. `options` may be NULL for the defaults. `data` is left
+ * alone.
+ * Returns: 0
+ *   UV_EINVAL     `sd` or `u` is NULL, `sd` is not initialised or given up, or
+ *                 `options` has not been initialised
+ *   UV_EBUSY      `sd` has one already
+ *   UV_ECANCELED  a shutdown has begun
+ *   UV_ENOTSUP    `args` is NULL, and there is no /proc
+ *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
+ *   UV_ENOMEM     no memory
+ *   what uv_exepath() returns
+ * Context: loop thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_upgrade_init(uvsig_shutdown_t* sd,
+                                    uvsig_upgrade_t* u,
+                                    const uvsig_upgrade_options_t* options);
+
+/* Have a signal, SIGUSR2 say, begin an upgrade.
+ * A successor is started with the descriptors of all registered listeners, as 3
+ * and so on (uvsig_listen_fds()), with clean signals, and with no other
+ * descriptor but 0, 1 and 2. When it has called uvsig_shutdown_ready(), or
+ * sd_notify(3) with READY=1, and has lived for `settle_ms` more, the service
+ * manager is told (MAINPID=), and a graceful shutdown begins here. Until then
+ * both accept. Whatever goes wrong before, this process serves on.
+ * One is under way at a time; a signal meanwhile is passed over. Reloads wait
+ * for its end. A shutdown that begins meanwhile ends a successor that is not
+ * ready, and leaves one that is.
+ * Returns: 0
+ *   UV_EINVAL     `u` is NULL or not initialised, `cb` is NULL, or `signum` is
+ *                 none that can be caught
+ *   UV_EBUSY      started already
+ *   UV_ECANCELED  a shutdown has begun
+ *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
+ *   what uvsig_watcher_start() returns
+ * Context: loop thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_upgrade_start(uvsig_upgrade_t* u,
+                                     uvsig_upgrade_cb cb,
+                                     int signum);
+
+/* Begin an upgrade, as the signal would.
+ * Returns: 0
+ *   UV_EINVAL     `u` is NULL or not started
+ *   UV_EBUSY      one is under way
+ *   UV_ECANCELED  a shutdown has begun
+ *   UV_EPERM      not the loop thread
+ *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_upgrade_request(uvsig_upgrade_t* u);
+
+/* Begin none any more. A successor that is not ready, or has not settled, is
+ * killed; the callback is not called. Harmless when repeated.
+ * Returns: 0
+ *   UV_EINVAL  `u` is NULL
+ *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ * Context: loop thread, also in a callback. Since: 0.2. */
+UVSIG_EXTERN int uvsig_upgrade_stop(uvsig_upgrade_t* u);
 
 /* --- Numbers and names ---------------------------------------------------- */
 

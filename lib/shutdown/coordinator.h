@@ -90,6 +90,10 @@ struct uvsig__coordinator {
 
   uvsig_shutdown_closer_t* closers; /* the first is the next, or is closing */
 
+  uvsig_upgrade_t* upgrade; /* or NULL */
+  uvsig_upgrade_options_t upgrade_options;
+  struct uvsig__successor* successor; /* of an upgrade under way, or NULL */
+
   uvsig_reload_t* reloads;
   unsigned reloading;           /* how many run, stopped or not */
   bool is_reloading;            /* the service manager has got RELOADING=1 */
@@ -134,6 +138,8 @@ void uvsig__children_forget(struct uvsig__coordinator* c);
 /* listener.c */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);
 void uvsig__listeners_close(struct uvsig__coordinator* c);
+int uvsig__listener_fd(const uvsig_shutdown_listener_t* l);
+void uvsig__listeners_hand_over(struct uvsig__coordinator* c);
 void uvsig__listeners_forget(struct uvsig__coordinator* c);
 /* linger.c */
 void uvsig__linger_force(struct uvsig__coordinator* c);

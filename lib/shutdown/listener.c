@@ -30,6 +30,7 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
   l->shutdown = sd;
   l->stream = stream;
   l->cb = cb;
+  l->fd = -1;
   UVSIG__PUSH(c->listeners, l);
   return 0;
 }
@@ -38,6 +39,58 @@ static void unregister(struct uvsig__coordinator* c,
                        uvsig_shutdown_listener_t* l) {
   UVSIG__CUT(c->listeners, l);
   l->shutdown = NULL;
+}
+
+/* As sd_listen_fds_with_names(3) reads it. */
+static bool is_name(const char* name) {
+  size_t length = 0;
+
+  for (; name[length] != 0; length++)
+    if (name[length] == ':' || (unsigned char) name[length] < ' ' ||
+        name[length] == 0x7f)
+      return false;
+  return length <= 255;
+}
+
+int uvsig_shutdown_listener_set_fd(uvsig_shutdown_listener_t* l,
+                                   int fd,
+                                   const char* name) {
+  struct uvsig__coordinator* c;
+  int err;
+
+  if (l == NULL || fd < -1 || (name != NULL && !is_name(name)))
+    return UV_EINVAL;
+  err = uvsig__coordinator_of(l->shutdown, &c);
+  if (err != 0)
+    return err;
+  l->fd = fd;
+  l->name = name;
+  return 0;
+}
+
+/* The descriptor that an upgrade hands over, or -1. */
+int uvsig__listener_fd(const uvsig_shutdown_listener_t* l) {
+  uv_os_fd_t fd;
+
+  if (l->fd >= 0)
+    return l->fd;
+  if (l->stream == NULL || uv_fileno((const uv_handle_t*) l->stream, &fd) != 0)
+    return -1;
+  return fd;
+}
+
+/* They are a successor's: libuv unlinks the path of a uv_pipe_t when it closes
+ * it, by what it has noted at uv_pipe_bind(). It must forget that. */
+void uvsig__listeners_hand_over(struct uvsig__coordinator* c) {
+  uvsig_shutdown_listener_t* l;
+  uv_pipe_t* pipe;
+
+  for (l = c->listeners; l != NULL; l = l->next)
+    if (l->stream != NULL && l->stream->type == UV_NAMED_PIPE) {
+      pipe = (uv_pipe_t*) l->stream;
+      l->path = pipe->pipe_fname;
+      pipe->pipe_fname = NULL;
+    }
 }
 
 int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {

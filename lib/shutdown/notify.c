@@ -33,27 +33,52 @@ enum { RETRY_MS = 100 };
 /* What may be owed, a bit each. They are sent in this order, which is a legal
  * one whatever is missing: a service starts before it reloads or stops, and the
  * extension belongs to the stop. */
-enum { READY = 1, RELOADING = 2, RELOADED = 4, STOPPING = 8, EXTEND = 16 };
+enum {
+  SUCCEEDED = 1, /* READY=1, for the predecessor */
+  READY = 2,
+  RELOADING = 4,
+  RELOADED = 8,
+  SUCCESSOR = 16, /* MAINPID= */
+  STOPPING = 32,
+  EXTEND = 64
+};
 
 /* --- One datagram --------------------------------------------------------- */
 
 /* A path, with its null byte, or '@' and an abstract name, without. The size
  * stays 0 for what is neither. */
-static void read_address(struct uvsig__notifier* n) {
-  const char* name = getenv("NOTIFY_SOCKET");
+static void parse_address(struct uvsig__address* address, const char* name) {
   size_t size = name != NULL ? strlen(name) : 0;
 
   if (size < 2 || (name[0] != '/' && name[0] != '@'))
     return;
   if (name[0] == '/')
     size++;
-  if (size > sizeof(n->address.sun_path))
+  if (size > sizeof(address->name.sun_path))
     return;
-  n->address.sun_family = AF_UNIX;
-  memcpy(n->address.sun_path, name, size);
+  address->name.sun_family = AF_UNIX;
+  memcpy(address->name.sun_path, name, size);
   if (name[0] == '@')
-    n->address.sun_path[0] = 0;
-  n->size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size);
+    address->name.sun_path[0] = 0;
+  address->size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size);
+}
+
+/* A successor is started with the address of its predecessor, and the service
+ * manager's beside it. From here on the environment is as the service manager
+ * has made it, for whatever else reads it. */
+static void read_addresses(struct uvsig__notifier* n, bool is_wanted) {
+  const char* service = getenv("UVSIG_NOTIFY_SOCKET");
+
+  if (service != NULL) {
+    parse_address(&n->predecessor, getenv("NOTIFY_SOCKET"));
+    if (service[0] != 0)
+      setenv("NOTIFY_SOCKET", service, 1);
+    else
+      unsetenv("NOTIFY_SOCKET");
+    unsetenv("UVSIG_NOTIFY_SOCKET");
+  }
+  if (is_wanted)
+    parse_address(&n->service, getenv("NOTIFY_SOCKET"));
 }
 
 /* Lack of room, at the reader's or here, passes. Anything else stays. */
@@ -65,7 +90,7 @@ static bool is_lack_of_room(int error) {
 /* Returns false where there is no room now. What cannot be sent at all counts
  * as sent. The socket is a new one each time: the service manager's may be
  * another one by then, and a child of fork(2) shares none. */
-static bool send_text(const struct uvsig__notifier* n, const char* text) {
+static bool send_to(const struct uvsig__address* to, const char* text) {
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ssize_t sent;
   int error;
@@ -77,12 +102,16 @@ static bool send_text(const struct uvsig__notifier* n, const char* text) {
                   text,
                   strlen(text),
                   MSG_DONTWAIT | MSG_NOSIGNAL,
-                  (const struct sockaddr*) &n->address,
-                  n->size);
+                  (const struct sockaddr*) &to->name,
+                  to->size);
   while (sent < 0 && errno == EINTR);
   error = sent < 0 ? errno : 0;
   close(fd);
   return !is_lack_of_room(error);
+}
+
+static bool send_text(const struct uvsig__notifier* n, const char* text) {
+  return send_to(&n->service, text);
 }
 
 /* --- What is owed --------------------------------------------------------- */
@@ -128,6 +157,12 @@ static bool send_message(struct uvsig__notifier* n, unsigned message) {
   char text[80];
 
   switch (message) {
+  case SUCCEEDED:
+    return send_to(&n->predecessor, "READY=1");
+  case SUCCESSOR:
+    /* It has been ready for a while, as this process has. */
+    snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1", (long) n->successor);
+    return send_text(n, text);
   case RELOADING:
     snprintf(text,
              sizeof(text),
@@ -169,8 +204,10 @@ static void on_retry_timer(uv_timer_t* timer) {
     uv_timer_stop(timer);
 }
 
+/* Once there is a successor, it alone speaks for the service. */
 static void notify(struct uvsig__notifier* n, unsigned message) {
-  if (n->size == 0)
+  if (message != SUCCEEDED &&
+      (n->service.size == 0 || (n->successor != 0 && message != SUCCESSOR)))
     return;
   n->owed |= message;
   if (!send_owed(n))
@@ -235,17 +272,18 @@ void uvsig__notify_open(struct uvsig__coordinator* c) {
   uv_timer_init(c->loop, &n->retry_timer);
   n->ping_timer.data = c;
   n->retry_timer.data = n;
-  if (c->options.notify)
-    read_address(n);
-  us = n->size != 0 ? read_watchdog() : 0;
+  read_addresses(n, c->options.notify != 0);
+  us = n->service.size != 0 ? read_watchdog() : 0;
   if (c->options.notify == 2)
     clear_environment();
   if (us == 0)
     return;
   /* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)
-   * asks for half the interval. */
+   * asks for half the interval. A successor is not the main process yet. */
   ms = us / 2 / 1000;
-  uv_timer_start(&n->ping_timer, on_ping_timer, 0, ms > 0 ? ms : 1);
+  n->ping_ms = ms > 0 ? ms : 1;
+  if (n->predecessor.size == 0)
+    uv_timer_start(&n->ping_timer, on_ping_timer, 0, n->ping_ms);
 }
 
 /* What is owed is tried once more, and then it is too late. */
@@ -263,9 +301,17 @@ void uvsig__notify_forget(struct uvsig__coordinator* c) {
 
 /* An end of a reload whose beginning is owed comes after that. */
 void uvsig__notify_ready(struct uvsig__coordinator* c) {
-  bool is_reloaded = (c->notifier.owed & RELOADING) != 0;
+  struct uvsig__notifier* n = &c->notifier;
 
-  notify(&c->notifier, is_reloaded ? RELOADED : READY);
+  /* Only the predecessor hears of the first, and tells the service manager. */
+  if (n->predecessor.size != 0 && !n->has_succeeded) {
+    n->has_succeeded = true;
+    notify(n, SUCCEEDED);
+    if (n->ping_ms != 0)
+      uv_timer_start(&n->ping_timer, on_ping_timer, 0, n->ping_ms);
+    return;
+  }
+  notify(n, (n->owed & RELOADING) != 0 ? RELOADED : READY);
 }
 
 /* `error`: 0, or why a reload failed. */
@@ -293,4 +339,42 @@ void uvsig__notify_stopping(struct uvsig__coordinator* c) {
 void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t limit) {
   c->notifier.limit = limit;
   notify(&c->notifier, EXTEND);
+}
+
+/* The successor is the main process from now on. */
+void uvsig__notify_successor(struct uvsig__coordinator* c, uv_pid_t pid) {
+  struct uvsig__notifier* n = &c->notifier;
+
+  uv_timer_stop(&n->ping_timer);
+  n->successor = pid;
+  notify(n, SUCCESSOR);
+}
+
+/* Lost where there is no room. */
+void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c, int error) {
+  char text[256];
+  char reason[128];
+
+  if (c->notifier.service.size == 0)
+    return;
+  snprintf(text,
+           sizeof(text),
+           "STATUS=Upgrade failed: %s",
+           uv_strerror_r(error, reason, sizeof(reason)));
+  send_text(&c->notifier, text);
+}
+
+/* The service manager's address, as NOTIFY_SOCKET has it; "" for none. `name`
+ * has room for a whole sockaddr_un. */
+void uvsig__notify_name(const struct uvsig__coordinator* c, char* name) {
+  const struct uvsig__address* service = &c->notifier.service;
+  size_t size = 0;
+
+  if (service->size != 0) {
+    size = service->size - offsetof(struct sockaddr_un, sun_path);
+    memcpy(name, service->name.sun_path, size);
+    if (name[0] == 0)
+      name[0] = '@';
+  }
+  name[size] = 0;
 }

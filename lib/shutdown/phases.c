@@ -9,6 +9,7 @@
 #include "../source.h"
 #include "coordinator.h"
 #include "report.h"
+#include "upgrade.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -158,6 +159,7 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
 /* Calls are refused already: the phase is DONE or CLOSED. */
 static void close_everything(struct uvsig__coordinator* c) {
   stop_watchers(c);
+  uvsig__upgrade_forget(c);
   uvsig__reloads_forget(c);
   uvsig__linger_close_all(c);
   uvsig__connections_forget(c);
@@ -270,6 +272,7 @@ static bool advance_phase(struct uvsig__coordinator* c) {
     /* The reader of standard output may go with the signal, as in a terminal's
      * "server | tee". */
     uvsig__mute_until_end(c, SIGPIPE);
+    uvsig__upgrade_end(c); /* before the service manager hears of the end */
     uvsig__notify_stopping(c);
     if (is_forced)
       begin_forcing(c);
@@ -309,6 +312,7 @@ static void run_after_poll(struct uvsig__coordinator* c) {
   uv_idle_stop(&c->idle);
   uv_check_stop(&c->check);
   c->will_poll = false;
+  uvsig__upgrade_run(c);
   uvsig__reloads_run(c);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
     return;

@@ -207,6 +207,8 @@ int uvsig_reload_stop(uvsig_reload_t* r) {
 void uvsig__reloads_run(struct uvsig__coordinator* c) {
   uvsig_reload_t* r;
 
+  if (c->successor != NULL)
+    return; /* an upgrade looks again at its end */
   for (r = c->reloads; r != NULL; r = r->next)
     if ((r->state & (RUNNING | PENDING)) == PENDING)
       r->state |= DUE;

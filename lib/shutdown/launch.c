@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Starts a program as this process's successor: with the listening sockets, by
+ * the protocol of sd_listen_fds(3), clean signals, and no other descriptor but
+ * the standard ones. Runs in the loop thread, and between fork() and exec().
+ */
+
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef __linux__
+# include <sys/syscall.h>
+#endif
+
+extern char** environ;
+
+enum { FIRST = 3 };
+
+/* --- The environment ------------------------------------------------------ */
+
+/* What the successor has of its own, or not at all. WATCHDOG_PID is this
+ * process's. */
+static const char* const own_names[] = {"LISTEN_PID",
+                                        "LISTEN_FDS",
+                                        "LISTEN_FDNAMES",
+                                        "NOTIFY_SOCKET",
+                                        "UVSIG_NOTIFY_SOCKET",
+                                        "WATCHDOG_PID"};
+enum { OWN = sizeof(own_names) / sizeof(*own_names) };
+
+static bool is_own(const char* variable) {
+  size_t length = strcspn(variable, "=");
+  int i;
+
+  for (i = 0; i < OWN; i++)
+    if (strlen(own_names[i]) == length &&
+        memcmp(own_names[i], variable, length) == 0)
+      return true;
+  return false;
+}
+
+/* Written behind the pointers: one piece of memory. */
+struct environment {
+  char** variables;
+  char* pid; /* of LISTEN_PID: for the child to write */
+};
+
+enum { PID_DIGITS = 20 };
+
+static size_t names_size(const struct uvsig__program* program) {
+  size_t size = 0;
+  size_t i;
+
+  for (i = 0; i < program->count; i++)
+    size += strlen(program->names[i]) + 1;
+  return size;
+}
+
+static char* add_names(char* at, const struct uvsig__program* program) {
+  size_t i;
+
+  at += sprintf(at, "LISTEN_FDNAMES=");
+  for (i = 0; i < program->count; i++)
+    at += sprintf(at, "%s%s", i > 0 ? ":" : "", program->names[i]);
+  return at + 1;
+}
+
+static bool make_environment(const struct uvsig__program* program,
+                             struct environment* environment) {
+  size_t count = 0;
+  size_t text_size = 128 + names_size(program) +
+                     strlen(program->notify_socket) +
+                     strlen(program->service_socket);
+  char** variables;
+  char** from;
+  char* at;
+
+  for (from = environ; from != NULL && *from != NULL; from++)
+    count++;
+  variables = malloc((count + OWN + 1) * sizeof(*variables) + text_size);
+  if (variables == NULL)
+    return false;
+  environment->variables = variables;
+  at = (char*) (variables + count + OWN + 1);
+  for (from = environ; from != NULL && *from != NULL; from++)
+    if (!is_own(*from))
+      *variables++ = *from;
+  *variables++ = at;
+  at += sprintf(at, "LISTEN_PID=");
+  environment->pid = at;
+  at += PID_DIGITS + 1;
+  *variables++ = at;
+  at += sprintf(at, "LISTEN_FDS=%zu", program->count) + 1;
+  *variables++ = at;
+  at = add_names(at, program);
+  *variables++ = at;
+  at += sprintf(at, "NOTIFY_SOCKET=%s", program->notify_socket) + 1;
+  *variables++ = at;
+  sprintf(at, "UVSIG_NOTIFY_SOCKET=%s", program->service_socket);
+  *variables = NULL;
+  return true;
+}
+
+/* --- Between fork() and exec(): only what is async-signal-safe ------------- */
+
+static void write_pid(char* at) {
+  char digits[PID_DIGITS];
+  int n = 0;
+  pid_t pid = getpid();
+
+  for (; pid > 0; pid /= 10)
+    digits[n++] = (char) ('0' + pid % 10);
+  while (n > 0)
+    *at++ = digits[--n];
+  *at = 0;
+}
+
+/* Every descriptor from this one on. */
+static void set_close_on_exec(int first) {
+  int fd;
+  long end;
+
+#if defined(__linux__) && defined(SYS_close_range)
+  const unsigned close_on_exec = 4; /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */
+
+  if (syscall(SYS_close_range, first, ~0u, close_on_exec) == 0)
+    return;
+#endif
+  end = sysconf(_SC_OPEN_MAX);
+  for (fd = first; fd < end; fd++)
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* Have the sockets as 3 and so on, and move `*report` out of their way. `moved`
+ * is room for them: some may be in the place of others. */
+static bool place_fds(const struct uvsig__program* program,
+                      int* moved,
+                      int* report) {
+  int end = FIRST + (int) program->count;
+  size_t i;
+
+  *report = fcntl(*report, F_DUPFD_CLOEXEC, end);
+  if (*report < 0)
+    return false;
+  for (i = 0; i < program->count; i++) {
+    moved[i] = fcntl(program->fds[i], F_DUPFD_CLOEXEC, end);
+    if (moved[i] < 0)
+      return false;
+  }
+  for (i = 0; i < program->count; i++)
+    if (dup2(moved[i], FIRST + (int) i) < 0)
+      return false;
+  set_close_on_exec(end);
+  return true;
+}
+
+static _Noreturn void run_child(const struct uvsig__program* program,
+                                const struct environment* environment,
+                                int* moved,
+                                int report) {
+  int error;
+
+  write_pid(environment->pid);
+  if (place_fds(program, moved, &report)) {
+    uvsig_before_exec();
+    execve(program->file, program->args, environment->variables);
+  }
+  error = errno;
+  (void) !write(report, &error, sizeof(error));
+  _exit(127);
+}
+
+/* --- In this process ------------------------------------------------------ */
+
+/* Why the child has not come to exec(), or 0: its end is closed by then. */
+static int read_report(int fd) {
+  int error = 0;
+  ssize_t n;
+
+  do
+    n = read(fd, &error, sizeof(error));
+  while (n < 0 && errno == EINTR);
+  return n == (ssize_t) sizeof(error) ? UVSIG__ERR(error) : 0;
+}
+
+static int fork_child(const struct uvsig__program* program,
+                      const struct environment* environment,
+                      int* moved,
+                      uv_pid_t* pid) {
+  int report[2];
+  int err;
+
+  if (pipe2(report, O_CLOEXEC) != 0)
+    return UVSIG__ERR(errno);
+  *pid = fork();
+  err = *pid < 0 ? UVSIG__ERR(errno) : 0;
+  if (*pid == 0)
+    run_child(program, environment, moved, report[1]);
+  close(report[1]);
+  if (err == 0)
+    err = read_report(report[0]);
+  close(report[0]);
+  if (err != 0 && *pid > 0)
+    while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+      ;
+  return err;
+}
+
+/* Start it. An error says why it was not executed. */
+int uvsig__launch(const struct uvsig__program* program, uv_pid_t* pid) {
+  struct environment environment = {NULL, NULL};
+  int* moved = malloc((program->count + 1) * sizeof(*moved));
+  int err = UV_ENOMEM;
+
+  if (moved != NULL && make_environment(program, &environment))
+    err = fork_child(program, &environment, moved, pid);
+  free(environment.variables);
+  free(moved);
+  return err;
+}
+
+/* --- This program itself -------------------------------------------------- */
+
+/* All that a file has, and a null byte behind it; NULL: no memory. */
+static char* read_all(FILE* file, size_t* size) {
+  char* text = NULL;
+  char* larger;
+  size_t room = 0;
+  size_t n;
+
+  *size = 0;
+  do {
+    room = room * 2 + 4096;
+    larger = realloc(text, room);
+    if (larger == NULL) {
+      free(text);
+      return NULL;
+    }
+    text = larger;
+    n = fread(text + *size, 1, room - *size - 1, file);
+    *size += n;
+  } while (n > 0 && *size == room - 1);
+  text[*size] = 0;
+  return text;
+}
+
+/* The arguments, each with a null byte behind it. */
+static char** cut(char* text, size_t size) {
+  char** args;
+  size_t count = 0;
+  size_t i;
+
+  for (i = 0; i < size; i++)
+    count += text[i] == 0;
+  args = malloc((count + 1) * sizeof(*args));
+  if (args == NULL)
+    return NULL;
+  for (i = 0; i < count; i++) {
+    args[i] = text;
+    text += strlen(text) + 1;
+  }
+  args[count] = NULL;
+  return args;
+}
+
+static int read_args(char*** args) {
+  FILE* file = fopen("/proc/self/cmdline", "re");
+  char* text;
+  size_t size;
+
+  if (file == NULL)
+    return UV_ENOTSUP;
+  text = read_all(file, &size);
+  fclose(file);
+  if (text == NULL)
+    return UV_ENOMEM;
+  *args = size > 0 ? cut(text, size) : NULL;
+  if (*args != NULL)
+    return 0;
+  free(text);
+  return size > 0 ? UV_ENOMEM : UV_ENOTSUP;
+}
+
+static int read_path(const char** path) {
+  char text[4096];
+  size_t size = sizeof(text);
+  int err = uv_exepath(text, &size);
+
+  if (err != 0)
+    return err;
+  *path = strdup(text);
+  return *path != NULL ? 0 : UV_ENOMEM;
+}
+
+/* How this program was started: its file, and its arguments. Read once, and
+ * kept: a new release may take the file's place later, under the same name. */
+int uvsig__own_program(const char** file, char*** args) {
+  static const char* own_file;
+  static char** own_args;
+  int err = 0;
+
+  uvsig__lock();
+  if (*file == NULL && own_file == NULL)
+    err = read_path(&own_file);
+  if (err == 0 && *args == NULL && own_args == NULL)
+    err = read_args(&own_args);
+  if (*file == NULL)
+    *file = own_file;
+  if (*args == NULL)
+    *args = own_args;
+  uvsig__unlock();
+  return err;
+}

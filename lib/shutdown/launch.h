@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+
+#ifndef UVSIG_SHUTDOWN_LAUNCH_H
+#define UVSIG_SHUTDOWN_LAUNCH_H
+
+#include "../base.h"
+
+/* How a successor is started. */
+struct uvsig__program {
+  const char* file;
+  char** args;
+  const int* fds;           /* that it gets as 3 and so on ... */
+  const char* const* names; /* ... and their names */
+  size_t count;
+  const char* notify_socket;  /* where it says that it is ready */
+  const char* service_socket; /* the service manager's, or "" */
+};
+
+int uvsig__launch(const struct uvsig__program* program, uv_pid_t* pid);
+int uvsig__own_program(const char** file, char*** args);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listening sockets that the service manager or a predecessor has handed over:
+ * the protocol of sd_listen_fds(3). Runs in any thread, but for the environment
+ * it changes.
+ */
+
+#include "../base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FIRST = 3 }; /* SD_LISTEN_FDS_START */
+
+/* A variable's decimal number, 0 to INT_MAX, or -1: it is not set, or none. */
+static long read_number(const char* name) {
+  const char* text = getenv(name);
+  char* end;
+  long number;
+
+  if (text == NULL || text[0] < '0' || text[0] > '9')
+    return -1;
+  errno = 0;
+  number = strtol(text, &end, 10);
+  return *end == 0 && errno == 0 && number <= INT_MAX ? number : -1;
+}
+
+/* 0, or why it is no socket that listens. */
+static int check_fd(int fd) {
+  socklen_t size = sizeof(int);
+  int listens = 0;
+
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0)
+    return UVSIG__ERR(errno);
+  return listens ? 0 : UV_EINVAL;
+}
+
+/* The names, a copy that stays, cut in its place; NULL where there are none. */
+static int copy_names(char** names) {
+  const char* text = getenv("LISTEN_FDNAMES");
+
+  *names = NULL;
+  if (text == NULL)
+    return 0;
+  *names = strdup(text);
+  return *names != NULL ? 0 : UV_ENOMEM;
+}
+
+static const char* next_name(char** names) {
+  char* name = *names;
+  char* end;
+
+  if (name == NULL)
+    return "unknown"; /* as sd_listen_fds_with_names(3) */
+  end = strchr(name, ':');
+  *names = end != NULL ? end + 1 : NULL;
+  if (end != NULL)
+    *end = 0;
+  return name;
+}
+
+static int take(uvsig_listen_fd_t* fds, int count) {
+  char* names;
+  int err;
+  int i;
+
+  for (i = 0; i < count; i++) {
+    err = check_fd(FIRST + i);
+    if (err != 0)
+      return err;
+  }
+  err = copy_names(&names);
+  if (err != 0)
+    return err;
+  for (i = 0; i < count; i++) {
+    fcntl(FIRST + i, F_SETFD, FD_CLOEXEC);
+    fds[i].fd = FIRST + i;
+    fds[i].name = next_name(&names);
+  }
+  return 0;
+}
+
+int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size) {
+  long count = read_number("LISTEN_FDS");
+  int err;
+
+  /* For this process, and not for its parent. */
+  if (count <= 0 || read_number("LISTEN_PID") != (long) getpid())
+    return 0;
+  if (count > INT_MAX - FIRST)
+    return UV_EINVAL;
+  if ((size_t) count > size)
+    return (int) count;
+  if (fds == NULL)
+    return UV_EINVAL;
+  err = take(fds, (int) count);
+  if (err != 0)
+    return err;
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+  return (int) count;
+}

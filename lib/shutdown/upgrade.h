@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+
+#ifndef UVSIG_SHUTDOWN_UPGRADE_H
+#define UVSIG_SHUTDOWN_UPGRADE_H
+
+#include "../base.h"
+
+struct uvsig__coordinator;
+
+void uvsig__upgrade_run(struct uvsig__coordinator* c);
+void uvsig__upgrade_end(struct uvsig__coordinator* c);
+void uvsig__upgrade_forget(struct uvsig__coordinator* c);
+
+#endif

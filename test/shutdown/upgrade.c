@@ -1,0 +1,826 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Upgrades, from the predecessor's side and from the successor's. This program
+ * is the successor, too: see roles. What a successor does with its sockets in a
+ * server under load is in test/examples.
+ */
+
+#include "../lib/harness.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 120 * 1000, FDS = 4 };
+
+static char self[4096];
+
+/* --- Roles: the successor -------------------------------------------------- */
+
+static void wait_for_ever(void) {
+  poll(NULL, 0, PATIENCE_MS);
+}
+
+/* As a program without this library. */
+static void say_ready(void) {
+  const char* name = getenv("NOTIFY_SOCKET");
+  struct sockaddr_un address;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  size_t length;
+
+  CHECK(name != NULL && name[0] == '@');
+  length = strlen(name);
+  memset(&address, 0, sizeof(address));
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path + 1, name + 1, length - 1);
+  CHECK_EQ(
+      sendto(fd,
+             "STATUS=here\nREADY=1",
+             19,
+             0,
+             (struct sockaddr*) &address,
+             (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)),
+      19);
+  close(fd);
+}
+
+/* A letter on standard output: what has happened. */
+static void tell(const char* text) {
+  CHECK_EQ(write(STDOUT_FILENO, text, strlen(text)), (ssize_t) strlen(text));
+}
+
+static void be_ready(void) {
+  say_ready();
+  tell("r");
+  wait_for_ever();
+}
+
+static void be_ready_and_end(void) {
+  say_ready();
+  _exit(4);
+}
+
+static void end_at_once(void) {
+  _exit(3);
+}
+
+static void die(void) {
+  raise(SIGKILL);
+}
+
+static void hang(void) {
+  tell("h");
+  wait_for_ever();
+}
+
+/* It is not the successor that is ready. */
+static void have_another_say_it(void) {
+  pid_t pid = fork();
+
+  if (pid == 0) {
+    say_ready();
+    _exit(0);
+  }
+  (void) UNINTERRUPTED(waitpid(pid, NULL, 0));
+  wait_for_ever();
+}
+
+static void on_accept(uv_stream_t* stream, int status) {
+  static uv_tcp_t client;
+  uv_buf_t text = uv_buf_init((char[]){"successor"}, 9);
+
+  CHECK_EQ(status, 0);
+  CHECK_EQ(uv_tcp_init(stream->loop, &client), 0);
+  CHECK_EQ(uv_accept(stream, (uv_stream_t*) &client), 0);
+  CHECK_EQ(uv_try_write((uv_stream_t*) &client, &text, 1), 9);
+  uv_close((uv_handle_t*) &client, NULL);
+}
+
+/* A server with this library, as its users write it. */
+static void serve(void) {
+  static uvsig_shutdown_listener_t listener;
+  static uvsig_shutdown_t sd;
+  static uvsig_t sig;
+  static uv_tcp_t tcp;
+  uv_loop_t* loop = uv_default_loop();
+  uvsig_listen_fd_t fds[FDS];
+
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 1);
+  CHECK_EQ(uvsig_init(loop, &sig, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_init(&sig, &sd, NULL), 0);
+  CHECK_EQ(uv_tcp_init(loop, &tcp), 0);
+  CHECK_EQ(uv_tcp_open(&tcp, fds[0].fd), 0);
+  CHECK_EQ(uv_listen((uv_stream_t*) &tcp, 16, on_accept), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL),
+      0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  uv_run(loop, UV_RUN_DEFAULT);
+  exit(uvsig_shutdown_exit(&sd));
+}
+
+static unsigned port_of(int fd) {
+  struct sockaddr_in address;
+  socklen_t size = sizeof(address);
+
+  CHECK_EQ(getsockname(fd, (struct sockaddr*) &address, &size), 0);
+  return ntohs(address.sin_port);
+}
+
+/* What it was started with, in one line. */
+static void tell_all(void) {
+  uvsig_listen_fd_t fds[FDS];
+  uvsig_shutdown_t sd;
+  struct sigaction action;
+  uvsig_t sig;
+  sigset_t mask;
+  int signum;
+  int fd;
+  int n = uvsig_listen_fds(fds, FDS);
+
+  printf("%d sockets: ", n);
+  for (fd = 0; fd < n; fd++)
+    printf("%s=%d%s ",
+           fds[fd].name,
+           (int) port_of(fds[fd].fd),
+           fcntl(fds[fd].fd, F_GETFD) == FD_CLOEXEC ? "" : " not closed");
+  for (fd = 3 + n; fd < 1024; fd++)
+    if (fcntl(fd, F_GETFD) >= 0)
+      printf("descriptor %d ", fd);
+  CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (sigismember(&mask, signum) == 1 ||
+        (sigaction(signum, NULL, &action) == 0 && action.sa_handler == SIG_IGN))
+      printf("%s ", uvsig_signal_name(signum));
+  memset(&sd, 0, sizeof(sd));
+  CHECK_EQ(uvsig_init(uv_default_loop(), &sig, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_init(&sig, &sd, NULL), 0);
+  printf("%s %s %s %s.",
+         getenv("LISTEN_PID") == NULL ? "-" : "pid",
+         getenv("LISTEN_FDNAMES") == NULL ? "-" : "names",
+         getenv("UVSIG_NOTIFY_SOCKET") == NULL ? "-" : "notify",
+         getenv("NOTIFY_SOCKET") == NULL ? "-" : getenv("NOTIFY_SOCKET"));
+  fflush(stdout);
+  wait_for_ever();
+}
+
+static const struct {
+  const char* name;
+  void (*run)(void);
+} roles[] = {
+    {"be_ready", be_ready},
+    {"be_ready_and_end", be_ready_and_end},
+    {"end_at_once", end_at_once},
+    {"die", die},
+    {"hang", hang},
+    {"have_another_say_it", have_another_say_it},
+    {"serve", serve},
+    {"tell_all", tell_all},
+};
+
+static int run_role(const char* name) {
+  size_t i;
+
+  for (i = 0; i < sizeof(roles) / sizeof(*roles); i++)
+    if (strcmp(roles[i].name, name) == 0)
+      roles[i].run();
+  return 1;
+}
+
+/* --- The predecessor -------------------------------------------------------- */
+
+static struct fixture f;
+static uvsig_shutdown_t sd;
+static uvsig_shutdown_options_t options;
+static uvsig_upgrade_t upgrade;
+static uvsig_upgrade_options_t upgrade_options;
+static uvsig_shutdown_listener_t listener;
+static uv_tcp_t tcp;
+static int told[2]; /* standard output, which the successor has, too */
+static unsigned long calls;
+static int result;
+
+static void on_upgrade(uvsig_upgrade_t* u, int status) {
+  CHECK(u == &upgrade);
+  calls++;
+  result = status;
+}
+
+static void on_connection(uv_stream_t* stream, int status) {
+  (void) stream;
+  (void) status;
+}
+
+/* A server with one listener. Its successor is to run `role`. */
+static void open_server(const char* role) {
+  static char* args[3];
+  struct sockaddr_in address;
+
+  args[0] = self;
+  args[1] = strdup(role);
+  CHECK_EQ(pipe2(told, O_CLOEXEC), 0);
+  CHECK_EQ(dup2(told[1], STDOUT_FILENO), STDOUT_FILENO);
+  close(told[1]);
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
+  options.keep_sig = 1;
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  uvsig_upgrade_options_init(&upgrade_options);
+  upgrade_options.file = self;
+  upgrade_options.args = args;
+  upgrade_options.ready_ms = LONG_MS;
+  upgrade_options.settle_ms = 0;
+  CHECK_EQ(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+  CHECK_EQ(uv_tcp_init(&f.loop, &tcp), 0);
+  CHECK_EQ(uv_tcp_bind(&tcp, (struct sockaddr*) &address, 0), 0);
+  CHECK_EQ(uv_listen((uv_stream_t*) &tcp, 16, on_connection), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL),
+      0);
+}
+
+static void start_upgrade(void) {
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  while (calls == 0 && upgrade.pid == 0)
+    uv_run(&f.loop, UV_RUN_ONCE);
+}
+
+/* Run the loop until the successor has told this, the rest of a line. */
+static void await_told(const char* text) {
+  char heard[1024] = "";
+  size_t length = 0;
+  struct pollfd fd = {told[0], POLLIN, 0};
+
+  while (strstr(heard, text) == NULL) {
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    if (poll(&fd, 1, 1) != 1)
+      continue;
+    CHECK(length < sizeof(heard) - 1);
+    CHECK_EQ(UNINTERRUPTED(read(told[0], heard + length, 1)), 1);
+    length++;
+  }
+}
+
+static void close_server(void) {
+  close(told[0]);
+  free(upgrade_options.args[1]);
+  if (uvsig_shutdown_phase(&sd) >= 0)
+    CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  if (!uv_is_closing((uv_handle_t*) &tcp))
+    uv_close((uv_handle_t*) &tcp, NULL);
+  fixture_close(&f);
+}
+
+static void end_successor(uv_pid_t pid, int signum) {
+  int status;
+
+  CHECK_EQ(kill(pid, signum), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), signum);
+}
+
+/* --- It is ready ------------------------------------------------------------- */
+
+static unsigned own_port(void) {
+  uv_os_fd_t fd;
+
+  CHECK_EQ(uv_fileno((uv_handle_t*) &tcp, &fd), 0);
+  return port_of(fd);
+}
+
+static void expect_served(unsigned port) {
+  struct sockaddr_in address;
+  char text[16] = "";
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  CHECK_EQ(uv_ip4_addr("127.0.0.1", (int) port, &address), 0);
+  CHECK_EQ(connect_fully(fd, &address, sizeof(address)), 0);
+  CHECK_EQ(UNINTERRUPTED(recv(fd, text, 9, MSG_WAITALL)), 9);
+  CHECK_STR(text, "successor");
+  close(fd);
+}
+
+static void run_to_the_end(void) {
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(sd.report.clean, 1);
+}
+
+static void a_successor_that_is_ready_serves_on(void) {
+  unsigned port;
+
+  open_server("serve");
+  port = own_port();
+  start_upgrade();
+  run_to_the_end();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, 0);
+  CHECK_STR(sd.report.reason, "upgrade");
+  CHECK_EQ(sd.report.signum, 0);
+  CHECK(sd.report.successor == upgrade.pid);
+  expect_served(port);
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
+}
+
+static void one_without_this_library_does_too(void) {
+  open_server("be_ready");
+  start_upgrade();
+  run_to_the_end();
+  CHECK_EQ(result, 0);
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
+}
+
+static void a_signal_begins_it(void) {
+  open_server("be_ready");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  raise(SIGUSR2);
+  run_to_the_end();
+  CHECK_EQ(result, 0);
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
+}
+
+/* --- It is not --------------------------------------------------------------- */
+
+/* Whatever has gone wrong, this process serves on, and may try again. */
+static void check_failure(const char* role, int expected) {
+  open_server(role);
+  if (expected == UV_ETIMEDOUT)
+    upgrade_options.ready_ms = 300;
+  upgrade_options.settle_ms = LONG_MS;
+  start_upgrade();
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(result, expected);
+  CHECK_EQ(upgrade.pid, 0);
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1); /* it has been waited for */
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  run_until(&f.loop, &calls, 2);
+  CHECK_EQ(result, expected);
+}
+
+static void one_that_ends_at_once_is_none(void) {
+  check_failure("end_at_once", UV_ESRCH);
+  CHECK(WIFEXITED(upgrade.wait_status));
+  CHECK_EQ(WEXITSTATUS(upgrade.wait_status), 3);
+  close_server();
+}
+
+static void one_that_is_killed_is_none(void) {
+  check_failure("die", UV_ESRCH);
+  CHECK(WIFSIGNALED(upgrade.wait_status));
+  CHECK_EQ(WTERMSIG(upgrade.wait_status), SIGKILL);
+  close_server();
+}
+
+static void one_that_hangs_is_killed(void) {
+  check_failure("hang", UV_ETIMEDOUT);
+  close_server();
+}
+
+static void one_that_ends_after_it_was_ready_is_none(void) {
+  check_failure("be_ready_and_end", UV_ESRCH);
+  CHECK_EQ(WEXITSTATUS(upgrade.wait_status), 4);
+  close_server();
+}
+
+static void another_process_is_not_believed(void) {
+  check_failure("have_another_say_it", UV_ETIMEDOUT);
+  close_server();
+}
+
+static void a_file_that_does_not_exist_is_said_so(void) {
+  open_server("serve");
+  upgrade_options.file = "/nonexistent/server";
+  start_upgrade();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_ENOENT);
+  close_server();
+}
+
+static void a_file_that_is_no_program_is_said_so(void) {
+  open_server("serve");
+  upgrade_options.file = "/etc/passwd";
+  start_upgrade();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_EACCES);
+  close_server();
+}
+
+/* --- Meanwhile --------------------------------------------------------------- */
+
+static void a_second_one_is_refused_and_a_signal_passed_over(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EBUSY);
+  raise(SIGUSR2);
+  run_idle(&f.loop);
+  CHECK_EQ(kill(upgrade.pid, SIGKILL), 0);
+  run_until(&f.loop, &calls, 1);
+  run_idle(&f.loop);
+  CHECK_EQ(result, UV_ESRCH);
+  CHECK_EQ(upgrade.pid, 0); /* none has begun since */
+  CHECK_EQ(calls, 1);
+  close_server();
+}
+
+static uvsig_reload_t reload;
+static unsigned long reloads;
+
+static void on_reload(uvsig_reload_t* r) {
+  reloads++;
+  CHECK_EQ(uvsig_reload_finish(r), 0);
+}
+
+static void a_reload_waits_for_its_end(void) {
+  open_server("hang");
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, on_reload, SIGHUP), 0);
+  start_upgrade();
+  await_told("h");
+  raise(SIGHUP);
+  run_idle(&f.loop);
+  CHECK_EQ(reloads, 0);
+  CHECK_EQ(kill(upgrade.pid, SIGKILL), 0);
+  run_until(&f.loop, &reloads, 1);
+  CHECK_EQ(calls, 1);
+  close_server();
+}
+
+static void sigterm_ends_one_that_is_not_ready(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_ECANCELED);
+  CHECK_EQ(sd.report.successor, 0);
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  CHECK_EQ(errno, ECHILD);
+  close_server();
+}
+
+static void sigterm_leaves_one_that_is_ready(void) {
+  open_server("be_ready");
+  upgrade_options.settle_ms = LONG_MS;
+  start_upgrade();
+  await_told("r");
+  run_idle(&f.loop);
+  CHECK_EQ(calls, 0);
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, 0);
+  CHECK_EQ(sd.report.signum, SIGTERM);
+  end_successor(sd.report.successor, SIGUSR1);
+  close_server();
+}
+
+static void stop_ends_it_without_a_call(void) {
+  uv_pid_t pid;
+
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  pid = upgrade.pid;
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  while (kill(pid, 0) == 0)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  run_idle(&f.loop);
+  CHECK_EQ(calls, 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EINVAL);
+  close_server();
+}
+
+static void to_give_up_the_shutdown_ends_it_too(void) {
+  uv_pid_t pid;
+  int status;
+
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  pid = upgrade.pid;
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK(upgrade.shutdown == NULL);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  CHECK(WIFSIGNALED(status));
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(calls, 0);
+  close_server();
+}
+
+/* --- What it is given --------------------------------------------------------- */
+
+static void the_successor_has_the_sockets_and_nothing_else(void) {
+  uvsig_shutdown_listener_t second;
+  struct sockaddr_in address;
+  sigset_t set = set_of(SIGUSR1);
+  char expected[256];
+  uv_tcp_t other;
+  uv_os_fd_t fd;
+  int not_closed;
+
+  open_server("tell_all");
+  not_closed = fcntl(told[0], F_DUPFD, 100); /* by exec(), as it is here */
+  CHECK_EQ(uvsig_ignore(SIGPIPE), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "/nobody", 1), 0);
+  CHECK_EQ(setenv("LISTEN_FDNAMES", "from:before", 1), 0);
+  CHECK_EQ(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+  CHECK_EQ(uv_tcp_init(&f.loop, &other), 0);
+  CHECK_EQ(uv_tcp_bind(&other, (struct sockaddr*) &address, 0), 0);
+  CHECK_EQ(uv_listen((uv_stream_t*) &other, 16, on_connection), 0);
+  CHECK_EQ(uv_fileno((uv_handle_t*) &other, &fd), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &second, (uv_stream_t*) &other, NULL),
+      0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&second, -1, "second"), 0);
+  start_upgrade();
+  snprintf(expected,
+           sizeof(expected),
+           "2 sockets: unknown=%u second=%u - - - -.",
+           own_port(),
+           port_of(fd));
+  await_told(expected);
+  close(not_closed);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  uv_close((uv_handle_t*) &other, NULL);
+  CHECK_EQ(UNINTERRUPTED(waitpid(-1, NULL, 0)) > 0, 1);
+  close_server();
+}
+
+/* --- The service manager ------------------------------------------------------- */
+
+static int manager;
+
+static void listen_as_manager(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char name[64];
+  int n = snprintf(name, sizeof(name), "@uvsig-upgrade-%d", (int) getpid());
+
+  manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  memcpy(address.sun_path + 1, name + 1, (size_t) n - 1);
+  CHECK_EQ(
+      bind(manager,
+           (struct sockaddr*) &address,
+           (socklen_t) (offsetof(struct sockaddr_un, sun_path) + (size_t) n)),
+      0);
+  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
+}
+
+static void check_message(const char* expected) {
+  char text[256] = "";
+  ssize_t n = recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+  CHECK(n >= 0 || *expected == 0);
+  CHECK_STR(text, expected);
+}
+
+static void the_service_manager_hears_of_the_successor_alone(void) {
+  char expected[64];
+
+  listen_as_manager();
+  open_server("serve");
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  check_message("READY=1");
+  start_upgrade();
+  run_to_the_end();
+  snprintf(expected,
+           sizeof(expected),
+           "MAINPID=%d\nREADY=1",
+           (int) sd.report.successor);
+  check_message(expected);
+  check_message(""); /* no STOPPING=1 */
+  end_successor(sd.report.successor, SIGTERM);
+  check_message("STOPPING=1"); /* the successor's */
+  close(manager);
+  close_server();
+}
+
+static void and_why_an_upgrade_has_failed(void) {
+  listen_as_manager();
+  open_server("end_at_once");
+  start_upgrade();
+  run_until(&f.loop, &calls, 1);
+  check_message("STATUS=Upgrade failed: no such process");
+  check_message("");
+  close(manager);
+  close_server();
+}
+
+/* --- UNIX sockets -------------------------------------------------------------- */
+
+static void the_path_of_a_unix_socket_stays(void) {
+  uvsig_shutdown_listener_t second;
+  char path[] = "/tmp/uvsig-upgrade-XXXXXX";
+  char name[64];
+  struct stat status;
+  uv_pipe_t pipe;
+
+  CHECK(mkdtemp(path) != NULL);
+  snprintf(name, sizeof(name), "%s/socket", path);
+  open_server("be_ready");
+  CHECK_EQ(uv_pipe_init(&f.loop, &pipe, 0), 0);
+  CHECK_EQ(uv_pipe_bind(&pipe, name), 0);
+  CHECK_EQ(uv_listen((uv_stream_t*) &pipe, 16, on_connection), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &second, (uv_stream_t*) &pipe, NULL), 0);
+  start_upgrade();
+  run_to_the_end();
+  CHECK_EQ(stat(name, &status), 0);
+  end_successor(sd.report.successor, SIGTERM);
+  CHECK_EQ(unlink(name), 0);
+  CHECK_EQ(rmdir(path), 0);
+  close_server();
+}
+
+/* --- uvsig_listen_fds() ---------------------------------------------------------- */
+
+static uvsig_listen_fd_t fds[FDS];
+
+/* As a service manager sets it for this process. */
+static void set_variables(const char* count, const char* names) {
+  char pid[32];
+
+  snprintf(pid, sizeof(pid), "%d", (int) getpid());
+  CHECK_EQ(setenv("LISTEN_PID", pid, 1), 0);
+  CHECK_EQ(setenv("LISTEN_FDS", count, 1), 0);
+  if (names != NULL)
+    CHECK_EQ(setenv("LISTEN_FDNAMES", names, 1), 0);
+}
+
+/* A socket that listens, or not, as 3 and then as 4. */
+static void place_socket(int fd, bool listens) {
+  int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  if (listens)
+    CHECK_EQ(listen(made, 16), 0);
+  CHECK_EQ(dup2(made, fd), fd);
+  if (made != fd)
+    close(made);
+}
+
+static void run_placed(void (*check)(void)) {
+  /* The harness's descriptors are above these. */
+  CHECK_EQ(run_forked(check), 0);
+}
+
+static void take_two(void) {
+  place_socket(3, true);
+  place_socket(4, true);
+  set_variables("2", "http:control");
+  CHECK_EQ(uvsig_listen_fds(NULL, 0), 2);
+  CHECK_EQ(uvsig_listen_fds(fds, 1), 2); /* there is more: nothing is taken */
+  CHECK(getenv("LISTEN_FDS") != NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 2);
+  CHECK_EQ(fds[0].fd, 3);
+  CHECK_EQ(fds[1].fd, 4);
+  CHECK_STR(fds[0].name, "http");
+  CHECK_STR(fds[1].name, "control");
+  CHECK_EQ(fcntl(3, F_GETFD), FD_CLOEXEC);
+  CHECK_EQ(fcntl(4, F_GETFD), FD_CLOEXEC);
+  CHECK(getenv("LISTEN_PID") == NULL);
+  CHECK(getenv("LISTEN_FDS") == NULL);
+  CHECK(getenv("LISTEN_FDNAMES") == NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+}
+
+static void sockets_of_the_service_manager_are_taken_once(void) {
+  run_placed(take_two);
+}
+
+static void take_none(void) {
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  place_socket(3, true);
+  set_variables("1", NULL);
+  CHECK_EQ(setenv("LISTEN_PID", "1", 1), 0);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("0", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("one", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("-1", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+}
+
+static void those_of_another_process_are_not(void) {
+  run_placed(take_none);
+}
+
+static void take_bad(void) {
+  place_socket(3, true);
+  place_socket(4, false);
+  set_variables("2", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
+  CHECK_EQ(uvsig_listen_fds(NULL, FDS), UV_EINVAL);
+  CHECK_EQ(dup2(STDERR_FILENO, 4), 4);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_ENOTSOCK);
+  close(4);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EBADF);
+  CHECK(getenv("LISTEN_FDS") != NULL);
+  set_variables("1", "a:b:c"); /* more names than sockets */
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 1);
+  CHECK_STR(fds[0].name, "a");
+  set_variables("1", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 1);
+  CHECK_STR(fds[0].name, "unknown");
+}
+
+static void what_is_no_listening_socket_is_refused(void) {
+  run_placed(take_bad);
+}
+
+/* --- Errors --------------------------------------------------------------------- */
+
+static void what_makes_no_sense_is_refused(void) {
+  uvsig_upgrade_options_t zeroed;
+  uvsig_upgrade_t other;
+
+  memset(&other, 0, sizeof(other));
+  memset(&zeroed, 0, sizeof(zeroed));
+  open_server("serve");
+  CHECK_EQ(uvsig_upgrade_init(NULL, &other, NULL), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_init(&sd, NULL, NULL), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &other, &zeroed), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_start(&other, on_upgrade, SIGUSR2), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_request(&other), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_request(NULL), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_stop(NULL), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_stop(&other), 0);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, NULL), 0);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &other, NULL), UV_EBUSY);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, NULL, SIGUSR2), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGKILL), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), UV_EBUSY);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(NULL, 1, "a"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -2, "a"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "a:b"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "a\n"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, NULL), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_ECANCELED);
+  run_to_the_end();
+  CHECK(upgrade.shutdown == NULL);
+  CHECK_EQ(calls, 0);
+  close_server();
+}
+
+int main(int argc, char** argv) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_successor_that_is_ready_serves_on),
+      TEST(one_without_this_library_does_too),
+      TEST(a_signal_begins_it),
+      TEST(one_that_ends_at_once_is_none),
+      TEST(one_that_is_killed_is_none),
+      TEST(one_that_hangs_is_killed),
+      TEST(one_that_ends_after_it_was_ready_is_none),
+      TEST(another_process_is_not_believed),
+      TEST(a_file_that_does_not_exist_is_said_so),
+      TEST(a_file_that_is_no_program_is_said_so),
+      TEST(a_second_one_is_refused_and_a_signal_passed_over),
+      TEST(a_reload_waits_for_its_end),
+      TEST(sigterm_ends_one_that_is_not_ready),
+      TEST(sigterm_leaves_one_that_is_ready),
+      TEST(stop_ends_it_without_a_call),
+      TEST(to_give_up_the_shutdown_ends_it_too),
+      TEST(the_successor_has_the_sockets_and_nothing_else),
+      TEST(the_service_manager_hears_of_the_successor_alone),
+      TEST(and_why_an_upgrade_has_failed),
+      TEST(the_path_of_a_unix_socket_stays),
+      TEST(sockets_of_the_service_manager_are_taken_once),
+      TEST(those_of_another_process_are_not),
+      TEST(what_is_no_listening_socket_is_refused),
+      TEST(what_makes_no_sense_is_refused),
+  };
+
+  if (realpath(argv[0], self) == NULL)
+    return 1;
+  if (argc > 1)
+    return run_role(argv[1]);
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
