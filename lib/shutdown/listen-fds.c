@@ -41,13 +41,16 @@ static int check_fd(int fd) {
 
 /* The names, a copy that stays, cut in its place; NULL where there are none. */
 static int copy_names(char** names) {
+  static char* kept;
   const char* text = getenv("LISTEN_FDNAMES");
 
-  *names = NULL;
-  if (text == NULL)
-    return 0;
-  *names = strdup(text);
-  return *names != NULL ? 0 : UV_ENOMEM;
+  if (text != NULL) {
+    kept = strdup(text);
+    if (kept == NULL)
+      return UV_ENOMEM;
+  }
+  *names = text != NULL ? kept : NULL;
+  return 0;
 }
 
 static const char* next_name(char** names) {

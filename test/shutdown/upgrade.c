@@ -633,7 +633,7 @@ static void and_why_an_upgrade_has_failed(void) {
 /* --- UNIX sockets -------------------------------------------------------------- */
 
 static void the_path_of_a_unix_socket_stays(void) {
-  uvsig_shutdown_listener_t second;
+  static uvsig_shutdown_listener_t second; /* has what libuv has allocated */
   char path[] = "/tmp/uvsig-upgrade-XXXXXX";
   char name[64];
   struct stat status;
@@ -740,12 +740,27 @@ static void take_bad(void) {
   close(4);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EBADF);
   CHECK(getenv("LISTEN_FDS") != NULL);
-  set_variables("1", "a:b:c"); /* more names than sockets */
+}
+
+static void take_one_of_three_names(void) {
+  place_socket(3, true);
+  set_variables("1", "a:b:c");
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 1);
   CHECK_STR(fds[0].name, "a");
-  set_variables("1", NULL);
-  CHECK_EQ(uvsig_listen_fds(fds, FDS), 1);
-  CHECK_STR(fds[0].name, "unknown");
+}
+
+static void take_two_of_one_name(void) {
+  place_socket(3, true);
+  place_socket(4, true);
+  set_variables("2", "a");
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 2);
+  CHECK_STR(fds[0].name, "a");
+  CHECK_STR(fds[1].name, "unknown");
+}
+
+static void names_may_be_more_or_fewer_than_sockets(void) {
+  run_placed(take_one_of_three_names);
+  run_placed(take_two_of_one_name);
 }
 
 static void what_is_no_listening_socket_is_refused(void) {
@@ -814,6 +829,7 @@ int main(int argc, char** argv) {
       TEST(sockets_of_the_service_manager_are_taken_once),
       TEST(those_of_another_process_are_not),
       TEST(what_is_no_listening_socket_is_refused),
+      TEST(names_may_be_more_or_fewer_than_sockets),
       TEST(what_makes_no_sense_is_refused),
   };
 
