@@ -30,7 +30,7 @@ static void wait_for_ever(void) {
 }
 
 /* As a program without this library. */
-static void say_ready(void) {
+static void notify(const char* text) {
   const char* name = getenv("NOTIFY_SOCKET");
   struct sockaddr_un address;
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -43,18 +43,29 @@ static void say_ready(void) {
   memcpy(address.sun_path + 1, name + 1, length - 1);
   CHECK_EQ(
       sendto(fd,
-             "STATUS=here\nREADY=1",
-             19,
+             text,
+             strlen(text),
              0,
              (struct sockaddr*) &address,
              (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length)),
-      19);
+      (ssize_t) strlen(text));
   close(fd);
+}
+
+static void say_ready(void) {
+  notify("STATUS=here\nREADY=1");
 }
 
 /* A letter on standard output: what has happened. */
 static void tell(const char* text) {
   CHECK_EQ(write(STDOUT_FILENO, text, strlen(text)), (ssize_t) strlen(text));
+}
+
+static void say_something_else(void) {
+  notify("READY=10\nSTATUS=READY=1\nX_READY=1");
+  notify("READY=0");
+  notify("READY=");
+  wait_for_ever();
 }
 
 static void be_ready(void) {
@@ -182,6 +193,7 @@ static const struct {
     {"die", die},
     {"hang", hang},
     {"have_another_say_it", have_another_say_it},
+    {"say_something_else", say_something_else},
     {"serve", serve},
     {"tell_all", tell_all},
 };
@@ -398,6 +410,11 @@ static void one_that_hangs_is_killed(void) {
 static void one_that_ends_after_it_was_ready_is_none(void) {
   check_failure("be_ready_and_end", UV_ESRCH);
   CHECK_EQ(WEXITSTATUS(upgrade.wait_status), 4);
+  close_server();
+}
+
+static void one_that_says_something_else_is_not_ready(void) {
+  check_failure("say_something_else", UV_ETIMEDOUT);
   close_server();
 }
 
@@ -813,6 +830,7 @@ int main(int argc, char** argv) {
       TEST(one_that_is_killed_is_none),
       TEST(one_that_hangs_is_killed),
       TEST(one_that_ends_after_it_was_ready_is_none),
+      TEST(one_that_says_something_else_is_not_ready),
       TEST(another_process_is_not_believed),
       TEST(a_file_that_does_not_exist_is_said_so),
       TEST(a_file_that_is_no_program_is_said_so),
