@@ -73,7 +73,7 @@ int uvsig__deadline_after(double seconds, uint64_t* deadline);
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 
 /* output.c */
-void uvsig__discard_sigpipe(void);
+void uvsig__discard(int signum);
 void uvsig__print(const char* text);
 
 /* line.c: cut where it does not fit. */

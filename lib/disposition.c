@@ -128,7 +128,8 @@ static void forget_level(int signum, int level) {
 }
 
 /* Save what covers ours above what was there before. One that is saved above
- * the first already is the newest now. Of too many, the oldest of those goes. */
+ * the first already is the newest now. Of too many, the oldest of those
+ * goes. */
 static void save_cover(int signum, const struct sigaction* current) {
   int level = uvsig__find_saved(signum, current, get_newest(signum));
 

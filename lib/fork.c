@@ -99,7 +99,8 @@ int uvsig_fork(uvsig_t* sig) {
   /* The poll handle keeps its number. Stopped meanwhile: the system's poller
    * may know the parent's file by it. */
   uv_poll_stop(&hub->poll);
-  /* Once: where this is tried again, they may hold what was caught meanwhile. */
+  /* Once: where this is tried again, they may hold what was caught
+   * meanwhile. */
   err = hub->is_renewed ? 0 : uvsig__wakeup_renew(&hub->wakeup);
   hub->is_renewed = err == 0;
   if (err == 0)

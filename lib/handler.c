@@ -48,7 +48,7 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
   if (err == EAGAIN || err == EWOULDBLOCK)
     return UV_EAGAIN;
   if (err == EPIPE && !is_socket)
-    uvsig__discard_sigpipe();
+    uvsig__discard(SIGPIPE);
   return UVSIG__ERR(err);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -21,7 +22,13 @@ void uvsig__line_add(struct uvsig__line* line, const char* format, ...) {
     line->length += (size_t) n < room ? (size_t) n : room - 1;
 }
 
+/* Whatever the program's own texts have in them, it is one line. */
 void uvsig__line_print(struct uvsig__line* line) {
+  size_t i;
+
+  for (i = 0; i < line->length; i++)
+    if (iscntrl((unsigned char) line->text[i]))
+      line->text[i] = '?';
   line->text[line->length++] = '\n';
   line->text[line->length] = 0;
   uvsig__print(line->text);

@@ -24,26 +24,25 @@
 # define O_CLOEXEC 0
 #endif
 
-/* Take back the SIGPIPE of a write whose reader has gone. It is this thread's
- * (POSIX, write()), and pending, for the caller has blocked it; on some systems
- * it is not, if it is ignored. So the wait does not sleep, and no other thread
- * can be faster. sigwait() is not in POSIX's list of what a handler may call,
- * but it is a system call and nothing else. The disposition is not changed:
- * another thread may be changing it. */
-void uvsig__discard_sigpipe(void) {
+/* Take back a signal that a write has raised, as SIGPIPE where the reader has
+ * gone. It is this thread's (POSIX, write()), and pending, for the caller has
+ * blocked it; on some systems it is not, if it is ignored. So the wait does not
+ * sleep, and no other thread can be faster. sigwait() is not in POSIX's list of
+ * what a handler may call, but it is a system call and nothing else. The
+ * disposition is not changed: another thread may be changing it. */
+void uvsig__discard(int signum) {
   sigset_t set;
-  int signum;
 
-  if (sigpending(&set) != 0 || sigismember(&set, SIGPIPE) != 1)
+  if (sigpending(&set) != 0 || sigismember(&set, signum) != 1)
     return;
   sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
+  sigaddset(&set, signum);
   sigwait(&set, &signum);
 }
 
 /* Not O_NONBLOCK on standard error itself: other processes share that flag. A
- * pipe is opened again, which gives a flag of one's own. That needs /proc, and
- * a reader. */
+ * pipe or a terminal is opened again, which gives a flag of one's own. That
+ * needs /proc, and for a pipe a reader. */
 static int open_again(void) {
 #ifdef __linux__
   return open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -62,13 +61,18 @@ static ssize_t write_now(const char* text, size_t size) {
     return -1;
   if (S_ISSOCK(status.st_mode))
     return send(STDERR_FILENO, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (S_ISFIFO(status.st_mode))
+  if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
     again = open_again();
   if (again >= 0) {
     n = write(again, text, size);
     close(again);
     return n;
   }
+#ifdef __linux__
+  /* Where a terminal has room for a part, to write waits for the rest. */
+  if (S_ISCHR(status.st_mode))
+    return -1;
+#endif
   /* Another process may fill it between the two calls. */
   if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0)
     return -1;
@@ -76,24 +80,31 @@ static ssize_t write_now(const char* text, size_t size) {
 }
 
 /* `text` has its newline, and is not longer than a pipe takes at once: 512
- * bytes everywhere, 4,096 on Linux (POSIX, PIPE_BUF). */
+ * bytes everywhere, 4,096 on Linux (POSIX, PIPE_BUF). SIGXFSZ comes where a
+ * file is at its size limit; SIGTTOU from a terminal where another job is in
+ * front, and where it is blocked, the write proceeds (POSIX, 11.1.4). */
 void uvsig__print(const char* text) {
   int saved_errno = errno;
   sigset_t set;
   sigset_t pending;
   sigset_t mask;
-  bool was_pending;
+  bool knows; /* which are pending */
   int state;
 
   /* open(), write() and close() are cancellation points. */
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
   sigemptyset(&set);
   sigaddset(&set, SIGPIPE);
+  sigaddset(&set, SIGXFSZ);
+  sigaddset(&set, SIGTTOU);
   pthread_sigmask(SIG_BLOCK, &set, &mask);
-  was_pending =
-      sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-  if (write_now(text, strlen(text)) < 0 && errno == EPIPE && !was_pending)
-    uvsig__discard_sigpipe();
+  knows = sigpending(&pending) == 0;
+  if (write_now(text, strlen(text)) < 0 && knows) {
+    if (errno == EPIPE && sigismember(&pending, SIGPIPE) != 1)
+      uvsig__discard(SIGPIPE);
+    else if (errno == EFBIG && sigismember(&pending, SIGXFSZ) != 1)
+      uvsig__discard(SIGXFSZ);
+  }
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
   pthread_setcancelstate(state, NULL);
   errno = saved_errno;

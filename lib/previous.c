@@ -85,8 +85,8 @@ _Static_assert(offsetof(siginfo_t, si_value) + sizeof(union sigval) <=
 # define ON_STACK
 #endif
 
-/* Is it in the frame of a caller? Those are above, or on another stack: a foreign
- * handler may have changed it, to a higher one too. */
+/* Is it in the frame of a caller? Those are above, or on another stack: a
+ * foreign handler may have changed it, to a higher one too. */
 static bool is_callers(const struct call* at, const void* frame) {
   const uintptr_t far = 1 << 20;
 
@@ -101,8 +101,8 @@ static bool is_callers(const struct call* at, const void* frame) {
 
 /* The innermost call for this signal, or NULL. Linux writes zeros to the unused
  * end (since 4.20); where the system does not, the end may hold what an earlier
- * signal left in the same place. Such a call is in a frame that is gone, not far
- * below the handler's: one that has returned has no magic any more. */
+ * signal left in the same place. Such a call is in a frame that is gone, not
+ * far below the handler's: one that has returned has no magic any more. */
 ON_STACK static const struct call* innermost_call(const siginfo_t* info) {
   const struct call* call;
   struct tail tail;
@@ -151,7 +151,8 @@ ON_STACK static void call(const struct sigaction* action,
   memcpy(end, &before, sizeof(before));
 }
 
-/* Which saved action is due, or -1: from the newest to the oldest, each once. */
+/* Which saved action is due, or -1: from the newest to the oldest, each
+ * once. */
 static int find_due(int signum, unsigned called) {
   int level = atomic_load(&uvsig__shared.newest[signum]);
 

@@ -61,6 +61,13 @@ void uvsig__connection_move(struct uvsig__coordinator* c,
   append(&c->connections.lists[list], connection);
 }
 
+/* How long a fresh one has: there is to be time left for it to close in. */
+static uint64_t fresh_ns(const struct uvsig__coordinator* c) {
+  unsigned most = c->options.grace_ms / 2;
+
+  return (c->options.fresh_ms < most ? c->options.fresh_ms : most) * UVSIG__MS;
+}
+
 /* --- One connection ------------------------------------------------------- */
 
 int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
@@ -84,7 +91,7 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   connection->cb = cb;
   c->connections.open++;
   if (phase == UVSIG_SHUTDOWN_DRAINING) {
-    connection->deadline = uvsig__now() + c->options.fresh_ms * UVSIG__MS;
+    connection->deadline = uvsig__now() + fresh_ns(c);
     append(&c->connections.lists[UVSIG__CONN_NEW], connection);
     uvsig__look_again(c);
   } else {
@@ -203,16 +210,15 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
 static int find_list(const struct uvsig__coordinator* c,
                      uvsig_shutdown_connection_t* connection) {
   uint64_t begin = c->phase_at[UVSIG_SHUTDOWN_DRAINING];
-  uint64_t fresh_ns = c->options.fresh_ms * UVSIG__MS;
 
   if ((connection->state & UVSIG__CONN_BUSY) != 0)
     return UVSIG__CONN_ACTIVE;
-  if ((connection->state & UVSIG__CONN_USED) != 0 || fresh_ns == 0) {
+  if ((connection->state & UVSIG__CONN_USED) != 0 || fresh_ns(c) == 0) {
     connection->deadline = uvsig__now();
     return UVSIG__CONN_IDLE_NOTIFIED;
   }
   if (connection->deadline == 0) /* registered before draining began */
-    connection->deadline = begin + fresh_ns;
+    connection->deadline = begin + fresh_ns(c);
   return UVSIG__CONN_FRESH;
 }
 

@@ -72,12 +72,14 @@ struct uvsig__coordinator {
   sigset_t muted;    /* have no default action until the end */
   bool* is_given_up; /* set by uvsig_shutdown_close() in the DONE callback */
   bool has_forked;   /* the watchdog's thread is still the parent's */
+  bool is_concluded; /* the report is complete, and logged */
   bool is_over;      /* the DONE callback has been called, or is next */
   bool has_closed_sig;
   bool is_looking; /* phases.c is at work, perhaps in a callback */
 
   uint64_t phase_at[UVSIG_SHUTDOWN_PHASES]; /* when each began; 0: it did not */
   uint64_t until;                           /* when this one ends, at most */
+  uint64_t limit;                           /* when the process does */
 
   uvsig_shutdown_listener_t* listeners;
   unsigned backlog_turns; /* turns that the loop has had to accept */

@@ -7,8 +7,10 @@
 
 #include "../disposition.h"
 #include "coordinator.h"
+#include "report.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* --- Late signals --------------------------------------------------------- */
 
@@ -41,6 +43,14 @@ void uvsig__unmute_all(struct uvsig__coordinator* c) {
 
 /* --- The exit ------------------------------------------------------------- */
 
+/* Whether the thread that flushes is done. On the heap: it may outlive the
+ * call. */
+struct flush {
+  uv_mutex_t mutex;
+  uv_cond_t cond;
+  bool is_over;
+};
+
 static bool is_locked(FILE* stream) {
   if (ftrylockfile(stream) != 0)
     return true;
@@ -48,16 +58,75 @@ static bool is_locked(FILE* stream) {
   return false;
 }
 
-/* As exit() does. The limit ends the process where a reader does not read. But
- * a thread that waits for input has its stream's lock, and fflush(NULL) would
- * wait for it: then standard output alone is flushed, if no thread has that. */
-static void flush_buffers(void) {
-  if (!is_locked(stdin) && !is_locked(stdout) && !is_locked(stderr)) {
-    fflush(NULL);
-  } else if (ftrylockfile(stdout) == 0) {
-    fflush(stdout);
-    funlockfile(stdout);
+static void flush_if_free(FILE* stream) {
+  if (ftrylockfile(stream) != 0)
+    return;
+  fflush(stream);
+  funlockfile(stream);
+}
+
+/* In a thread of its own. It waits for the lock of each stream, and a thread
+ * that waits for input has its stream's. So what is most likely wanted
+ * first. */
+static void flush_all(void* arg) {
+  struct flush* flush = arg;
+
+  flush_if_free(stdout);
+  flush_if_free(stderr);
+  fflush(NULL);
+  uv_mutex_lock(&flush->mutex);
+  flush->is_over = true;
+  uv_cond_signal(&flush->cond);
+  uv_mutex_unlock(&flush->mutex);
+}
+
+static bool start_flush(struct flush* flush) {
+  uv_thread_t thread;
+
+  if (uv_mutex_init(&flush->mutex) != 0)
+    return false;
+  if (uv_cond_init(&flush->cond) == 0) {
+    /* All signals are blocked there: SIGPIPE ends nobody. */
+    if (uvsig_thread_create(&thread, flush_all, flush) == 0)
+      return true;
+    uv_cond_destroy(&flush->cond);
   }
+  uv_mutex_destroy(&flush->mutex);
+  return false;
+}
+
+static void wait_for_flush(struct flush* flush, uint64_t end) {
+  uint64_t now = uvsig__now();
+
+  uv_mutex_lock(&flush->mutex);
+  for (; !flush->is_over && now < end; now = uvsig__now())
+    uv_cond_timedwait(&flush->cond, &flush->mutex, end - now);
+  uv_mutex_unlock(&flush->mutex);
+}
+
+/* Write all buffers, as exit() does, before `end`: neither a reader who does not
+ * read nor a thread that has a stream's lock is to keep the process. */
+static void flush_buffers(uint64_t end) {
+  struct flush* flush = calloc(1, sizeof(*flush));
+
+  if (flush != NULL && start_flush(flush)) {
+    wait_for_flush(flush, end);
+    return;
+  }
+  free(flush);
+  flush_if_free(stdout);
+  flush_if_free(stderr);
+}
+
+/* How long it may take: a second; less where a thread waits for standard input,
+ * whose lock will not be free; and half of what the limit leaves. */
+static uint64_t end_of_flush(const struct uvsig__coordinator* c) {
+  uint64_t now = uvsig__now();
+  uint64_t most = (is_locked(stdin) ? 100 : 1000) * UVSIG__MS;
+
+  if (c != NULL && c->limit < now + 2 * most)
+    most = c->limit > now ? (c->limit - now) / 2 : 0;
+  return now + most;
 }
 
 int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd, int status) {
@@ -70,16 +139,20 @@ int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd, int status) {
 
 int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   struct uvsig__coordinator* c;
+  uint64_t end;
   int signum;
 
   if (sd == NULL || sd->sig == NULL)
     return UV_EINVAL;
   c = sd->coordinator;
+  if (c != NULL && !c->is_over)
+    return UV_EBUSY;
+  end = end_of_flush(c);
   if (c != NULL) {
-    if (!c->is_over)
-      return UV_EBUSY;
-    /* Otherwise the watchdog's thread limits the exit, and reads it. */
-    if (!uvsig__watchdog_is_running(c))
+    uvsig__report_conclude(c); /* where the DONE callback calls this */
+    /* The watchdog's thread limits the exit, and reads it; phases.c goes on when
+     * that callback returns. */
+    if (!uvsig__watchdog_is_running(c) && c->is_given_up == NULL)
       uvsig__coordinator_free(c);
   }
   signum = sd->report.signum;
@@ -88,7 +161,7 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
     return 0;
   if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
-    flush_buffers();
+    flush_buffers(end);
     uvsig_reraise(signum); /* returns where the process lives on */
   }
   return 128 + signum;

@@ -33,6 +33,7 @@ static void set_limit(struct uvsig__coordinator* c) {
   if (phase < UVSIG_SHUTDOWN_FORCING)
     ms += c->options.hard_ms;
   limit = c->until + ms * UVSIG__MS;
+  c->limit = limit;
   uvsig__watchdog_set(c,
                       limit,
                       phase >= UVSIG_SHUTDOWN_FORCING
@@ -108,16 +109,6 @@ static void stop_watchers(struct uvsig__coordinator* c) {
     uvsig_watcher_stop(&c->watchers[i]);
 }
 
-/* Once the DONE callback has returned, or gives up in the middle: what it
- * closes is not left. */
-static void conclude(struct uvsig__coordinator* c) {
-  uvsig_shutdown_t* sd = c->sd;
-
-  uvsig__report_count_left(c->loop, sd->sig, &sd->report);
-  if (c->options.log)
-    uvsig__report_log(c);
-}
-
 static void on_handles_closed(void* owner) {
   struct uvsig__coordinator* c = owner;
   uvsig_shutdown_t* sd = c->sd;
@@ -133,20 +124,20 @@ static void on_handles_closed(void* owner) {
   c->is_over = true;
   uvsig__watchdog_set_over(c);
   if (c->options.phase_cb != NULL) {
-    uvsig__report_count_left(c->loop, sd->sig, &sd->report);
+    uvsig__report_count_left(c);
     c->is_given_up = &is_given_up;
     c->options.phase_cb(sd, UVSIG_SHUTDOWN_DONE);
     if (is_given_up)
       return;
     c->is_given_up = NULL;
   }
-  conclude(c);
+  uvsig__report_conclude(c);
   if (!c->options.keep_sig) {
     uvsig_close(sd->sig, NULL); /* fails where the callback has closed it */
     c->has_closed_sig = true;
   }
   /* Handles and requests that are left would keep uv_run() from returning. */
-  if (uvsig__report_is_alive(c->loop, sd->sig))
+  if (uvsig__report_is_alive(c))
     uv_stop(c->loop);
 }
 
@@ -171,6 +162,8 @@ static void close_everything(struct uvsig__coordinator* c) {
   while (atomic_load(&c->callers) != 0)
     sched_yield();
   uvsig__kernel_timer_delete(c);
+  if (is_in(c, UVSIG_SHUTDOWN_DONE) && !uvsig__watchdog_is_running(c))
+    uvsig__kernel_timer_kill(c);
   uvsig__detach(c->sd->sig, &c->component);
   /* Two turns: streams that were closed just now are then closed, too. */
   uvsig__closing_start(&c->closing, c->loop, 2);
@@ -270,8 +263,9 @@ static bool advance_phase(struct uvsig__coordinator* c) {
     atomic_store(&c->is_ready, 0);
     uvsig__report_begin(c);
     /* The reader of standard output may go with the signal, as in a terminal's
-     * "server | tee". */
+     * "server | tee". Or it is a file that is full. */
     uvsig__mute_until_end(c, SIGPIPE);
+    uvsig__mute_until_end(c, SIGXFSZ);
     uvsig__upgrade_end(c); /* before the service manager hears of the end */
     uvsig__notify_stopping(c);
     if (is_forced)
@@ -624,9 +618,10 @@ int uvsig_shutdown_close(uvsig_shutdown_t* sd, uvsig_shutdown_close_cb cb) {
   if (c->is_over) {
     if (c->is_given_up != NULL) {
       *c->is_given_up = true;
-      conclude(c);
+      uvsig__report_conclude(c);
     }
     uvsig__watchdog_stop(c);
+    uvsig__kernel_timer_delete(c);
     uvsig__unmute_all(c);
     uvsig__coordinator_free(c);
     return 0;

@@ -60,29 +60,27 @@ static void count_handle(uv_handle_t* handle, void* arg) {
     walk->report->left[type]++;
 }
 
-static bool count_left(uv_loop_t* loop,
-                       const uvsig_t* sig,
+/* Returns whether something keeps the loop alive. */
+static bool count_left(const struct uvsig__coordinator* c,
                        uvsig_shutdown_report_t* report) {
-  struct walk walk = {sig, report, false};
+  struct walk walk = {c->sd->sig, report, false};
 
   report->handles = 0;
   memset(report->left, 0, sizeof(report->left));
-  uv_walk(loop, count_handle, &walk);
-  report->requests = loop->active_reqs.count;
+  uv_walk(c->loop, count_handle, &walk);
+  report->requests = c->loop->active_reqs.count;
   return walk.is_alive || report->requests > 0;
 }
 
-void uvsig__report_count_left(uv_loop_t* loop,
-                              const uvsig_t* sig,
-                              uvsig_shutdown_report_t* report) {
-  count_left(loop, sig, report);
+void uvsig__report_count_left(struct uvsig__coordinator* c) {
+  count_left(c, &c->sd->report);
 }
 
 /* Does something that is left keep the loop alive? */
-bool uvsig__report_is_alive(uv_loop_t* loop, const uvsig_t* sig) {
+bool uvsig__report_is_alive(const struct uvsig__coordinator* c) {
   uvsig_shutdown_report_t scratch;
 
-  return count_left(loop, sig, &scratch);
+  return count_left(c, &scratch);
 }
 
 /* --- The line ------------------------------------------------------------- */
@@ -138,7 +136,7 @@ static void add_left(struct uvsig__line* line,
     uvsig__line_add(line, "nothing");
 }
 
-void uvsig__report_log(const struct uvsig__coordinator* c) {
+static void write_log(const struct uvsig__coordinator* c) {
   const uvsig_shutdown_report_t* report = &c->sd->report;
   const uint64_t* ms = report->phase_ms;
   struct uvsig__line line = {.length = 0};
@@ -170,4 +168,15 @@ void uvsig__report_log(const struct uvsig__coordinator* c) {
   uvsig__line_add(&line, "; left in the loop: ");
   add_left(&line, report);
   uvsig__line_print(&line);
+}
+
+/* Once the DONE callback has returned, or ends the shutdown in the middle: what
+ * it closes is not left. */
+void uvsig__report_conclude(struct uvsig__coordinator* c) {
+  if (c->is_concluded)
+    return;
+  c->is_concluded = true;
+  uvsig__report_count_left(c);
+  if (c->options.log)
+    write_log(c);
 }

@@ -7,10 +7,8 @@
 
 void uvsig__report_begin(struct uvsig__coordinator* c);
 void uvsig__report_end(struct uvsig__coordinator* c);
-void uvsig__report_count_left(uv_loop_t* loop,
-                              const uvsig_t* sig,
-                              uvsig_shutdown_report_t* report);
-bool uvsig__report_is_alive(uv_loop_t* loop, const uvsig_t* sig);
-void uvsig__report_log(const struct uvsig__coordinator* c);
+void uvsig__report_count_left(struct uvsig__coordinator* c);
+bool uvsig__report_is_alive(const struct uvsig__coordinator* c);
+void uvsig__report_conclude(struct uvsig__coordinator* c);
 
 #endif

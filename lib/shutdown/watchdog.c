@@ -159,6 +159,24 @@ void uvsig__kernel_timer_create(struct uvsig__coordinator* c, int signum) {
 #endif
 }
 
+/* What is left is the exit, and no thread could be created: the kernel ends the
+ * process at the limit. By SIGKILL, and so without a word, for nothing of ours
+ * handles a signal any more. */
+void uvsig__kernel_timer_kill(struct uvsig__coordinator* c) {
+#ifdef HAVE_TIMER_CREATE
+  struct uvsig__escalation* e = &c->escalation;
+  struct itimerspec spec = {{0, 0}, {0, 0}};
+
+  uvsig__kernel_timer_create(c, SIGKILL);
+  spec.it_value.tv_sec = (time_t) (c->limit / UVSIG__SECOND);
+  spec.it_value.tv_nsec = (long) (c->limit % UVSIG__SECOND);
+  if (e->has_timer)
+    timer_settime(e->timer, TIMER_ABSTIME, &spec, NULL);
+#else
+  (void) c;
+#endif
+}
+
 /* Only where no handler and no request may still set it. */
 void uvsig__kernel_timer_delete(struct uvsig__coordinator* c) {
 #ifdef HAVE_TIMER_CREATE

@@ -31,6 +31,7 @@ bool uvsig__watchdog_is_running(const struct uvsig__coordinator* c);
 void uvsig__watchdog_stop(struct uvsig__coordinator* c);
 
 void uvsig__kernel_timer_create(struct uvsig__coordinator* c, int signum);
+void uvsig__kernel_timer_kill(struct uvsig__coordinator* c);
 void uvsig__kernel_timer_delete(struct uvsig__coordinator* c);
 
 #endif

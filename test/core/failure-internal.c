@@ -535,6 +535,70 @@ static void nor_does_a_fault_come_again_for_ever(void) {
   CHECK_EQ(WEXITSTATUS(status), 128 + SIGSEGV);
 }
 
+static void wait_in_the_last_callback(uvsig_shutdown_t* sd,
+                                      uvsig_shutdown_phase_t phase) {
+  (void) sd;
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    for (;;)
+      pause();
+}
+
+static void end_without_a_thread(void) {
+  uvsig_shutdown_options_t options;
+  uvsig_shutdown_t sd;
+
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = 100;
+  options.hard_ms = 100;
+  options.phase_cb = wait_in_the_last_callback;
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  no_thread = true;
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
+/* The kernel ends it then, after the loop's part as well. Or the kernel's timer
+ * is the first, where the machine has stood still. */
+static void without_a_thread_the_limit_of_a_shutdown_holds(void) {
+  int status = run_child(end_without_a_thread);
+
+  if (WIFSIGNALED(status))
+    CHECK_EQ(WTERMSIG(status), SIGKILL);
+  else
+    CHECK_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
+static void exit_in_the_last_callback(uvsig_shutdown_t* sd,
+                                      uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    CHECK_EQ(uvsig_shutdown_exit(sd), 128 + SIGTERM);
+}
+
+/* No thread of the watchdog's keeps what the callback's caller goes on with. */
+static void exit_without_a_thread(void) {
+  uvsig_shutdown_options_t options;
+  uvsig_shutdown_t sd;
+
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = LONG_MS;
+  options.exit = UVSIG_SHUTDOWN_EXIT_CODE;
+  options.phase_cb = exit_in_the_last_callback;
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  no_thread = true;
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.clean, 1);
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 128 + SIGTERM);
+  CHECK(sd.coordinator == NULL);
+  close_loop(&f.loop);
+}
+
+static void without_a_thread_the_last_callback_may_exit(void) {
+  CHECK(child_passed(run_child(exit_without_a_thread)));
+}
+
 /* A started watcher that is to be re-targeted goes on as it was. */
 static void check_failing_start(bool* failure, int expected) {
   struct recorder fresh;
@@ -1049,6 +1113,8 @@ int main(void) {
       TEST(fork_that_sigaction_refuses_says_why_and_takes_all_back),
       TEST(what_comes_while_a_fork_is_refused_is_delivered_later),
       TEST(a_handler_that_stays_does_not_call_itself_for_ever),
+      TEST(without_a_thread_the_limit_of_a_shutdown_holds),
+      TEST(without_a_thread_the_last_callback_may_exit),
       TEST(nor_does_a_fault_come_again_for_ever),
       TEST(start_without_memory_says_enomem_and_keeps_the_old_watch),
       TEST(start_that_sigaction_refuses_says_why_and_keeps_the_old_watch),

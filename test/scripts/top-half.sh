@@ -21,8 +21,8 @@ others="pthread_setcancelstate pthread_setcanceltype sigwait syscall uv_async_se
 # errno is async-signal-safe by the same text; each libc calls it something else.
 errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
-ours="uvsig__shared uvsig__info_set uvsig__called uvsig__newest_level
-uvsig__chain uvsig__forward uvsig__pass_fault uvsig__discard_sigpipe
+ours="uvsig__shared uvsig__info_set uvsig__called uvsig__is_deadly
+uvsig__chain uvsig__forward uvsig__pass_fault uvsig__discard
 uvsig__print"
 
 find lib -name '*handler.o' -o -name '*-previous.o' -o -name '*escalate.o' -o \

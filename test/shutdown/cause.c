@@ -71,7 +71,9 @@ static void init_logged(void) {
 
 static long request(int question) {
   return uvsig_shutdown_request(&server.sd,
-                                question == 'l' ? "low memory" : NULL,
+                                question == 'l'   ? "low memory"
+                                : question == 't' ? "two\nlines\033[m"
+                                                  : NULL,
                                 UVSIG_SHUTDOWN_GRACEFUL);
 }
 
@@ -85,6 +87,10 @@ static void check_request(int question, const char* cause) {
 
 static void a_request_is_logged_with_its_reason(void) {
   check_request('l', "request: low memory");
+}
+
+static void a_reason_of_two_lines_is_one(void) {
+  check_request('t', "request: two?lines?[m");
 }
 
 static void a_request_without_a_reason_is_logged_as_such(void) {
@@ -617,6 +623,7 @@ static void a_request_before_fork_does_not_hold_the_childs_back(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_request_is_logged_with_its_reason),
+      TEST(a_reason_of_two_lines_is_one),
       TEST(a_request_without_a_reason_is_logged_as_such),
       TEST(a_signal_is_logged_with_its_sender),
       TEST(a_sender_that_is_not_visible_is_unknown),

@@ -13,8 +13,11 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 static struct fixture f;
@@ -455,6 +458,7 @@ static void the_buffer_of_any_file_is_written_before_death_by_the_signal(void) {
 
 /* With this option. */
 static uvsig_shutdown_exit_t policy;
+static int policy_status;
 
 static void end_with_buffered_output(void) {
   write_to_ends_by(STDOUT_FILENO);
@@ -560,10 +564,15 @@ static void skip_where_the_limit_flushes(void) {
     skip_test("ThreadSanitizer has _exit() write the buffers of stdio");
 }
 
+static void end_without_a_limit(void) {
+  set_options();
+  write_to_a_reader_who_does_not_read();
+}
+
+/* To write the buffers takes a second at most. */
 static void output_that_nobody_reads_does_not_keep_death_by_the_signal(void) {
-  skip_where_the_limit_flushes();
   policy = UVSIG_SHUTDOWN_EXIT_SIGNAL;
-  check_limit_ends(write_to_a_reader_who_does_not_read);
+  check_dies(run_forked(end_without_a_limit), SIGTERM);
 }
 
 static void output_that_nobody_reads_does_not_keep_exit(void) {
@@ -766,6 +775,227 @@ static void the_limits_line_is_dropped_where_it_would_wait(void) {
   check_exits(run_with_full(open_socketpair, be_overdue), 128 + SIGTERM);
 }
 
+/* --- Streams that other threads use --------------------------------------- */
+
+static FILE* used; /* by another thread, whose lock it has */
+static bool lets_go;
+
+static void use_stream(void* unused) {
+  (void) unused;
+  flockfile(used);
+  uv_sem_post(&is_locked);
+  if (!lets_go)
+    wait_for_ever();
+  let_pass(50); /* that is the case: it is in use, and then free */
+  funlockfile(used);
+}
+
+/* Another file has something to write, standard output too. */
+static void end_beside_a_stream_in_use(void) {
+  uv_thread_t thread;
+  FILE* file = fdopen(dup(ends[1]), "w");
+
+  CHECK_EQ(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+  close(ends[0]);
+  close(ends[1]);
+  set_options();
+  open_shutdown(NULL);
+  CHECK_EQ(uv_sem_init(&is_locked, 0), 0);
+  CHECK_EQ(uvsig_thread_create(&thread, use_stream, NULL), 0);
+  uv_sem_wait(&is_locked);
+  if (lets_go)
+    fputs("file", file);
+  else
+    fputs("output", stdout);
+  run_to_the_end(SIGTERM);
+  uvsig_shutdown_exit(&sd);
+}
+
+static void check_written_beside(FILE* stream, const char* expected) {
+  used = stream;
+  lets_go = strcmp(expected, "file") == 0;
+  open_pipe();
+  check_dies(run_forked(end_beside_a_stream_in_use), SIGTERM);
+  close(ends[1]);
+  CHECK_STR(read_to_the_end(ends[0]), expected);
+}
+
+static void a_file_is_written_though_output_is_in_use(void) {
+  check_written_beside(stdout, "file");
+  check_written_beside(stderr, "file");
+}
+
+static void output_is_written_though_a_file_is_in_use_for_ever(void) {
+  FILE* pipe = popen("cat >/dev/null", "w");
+
+  CHECK(pipe != NULL);
+  check_written_beside(pipe, "output");
+  pclose(pipe);
+}
+
+/* --- Files at their size limit --------------------------------------------- */
+
+static void limit_size(int fd) {
+  const struct rlimit none = {0, RLIM_INFINITY};
+  char name[] = "/tmp/uvsig-exit-XXXXXX";
+  int file = mkstemp(name);
+
+  CHECK(file >= 0);
+  CHECK_EQ(unlink(name), 0);
+  CHECK_EQ(dup2(file, fd), fd);
+  close(file);
+  CHECK_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);
+}
+
+static void log_to_a_full_file(void) {
+  limit_size(STDERR_FILENO);
+  set_options();
+  options.log = 1;
+  reach_done();
+  uvsig_shutdown_exit(&sd);
+}
+
+static void write_to_a_full_file(void) {
+  limit_size(STDOUT_FILENO);
+  printf("last words");
+  set_options();
+  options.exit = policy;
+  reach_done();
+  exit(uvsig_shutdown_exit(&sd));
+}
+
+static void warn_on_a_full_file(void) {
+  limit_size(STDERR_FILENO);
+  open_with_small_buffer();
+  overflow();
+  run_to_the_end(SIGTERM);
+  uvsig_shutdown_exit(&sd);
+}
+
+static void a_file_at_its_size_limit_does_not_change_the_end(void) {
+  check_dies(run_forked(log_to_a_full_file), SIGTERM);
+  policy = UVSIG_SHUTDOWN_EXIT_SIGNAL;
+  check_dies(run_forked(write_to_a_full_file), SIGTERM);
+  policy = UVSIG_SHUTDOWN_EXIT_ZERO;
+  check_exits(run_forked(write_to_a_full_file), 0);
+}
+
+static void a_warning_to_a_file_at_its_size_limit_ends_nothing(void) {
+  skip_where_signals_are_merged();
+  check_dies(run_forked(warn_on_a_full_file), SIGTERM);
+}
+
+/* --- Terminals -------------------------------------------------------------- */
+
+static int terminal;
+static int tty;
+
+/* With room for a few bytes: then a write() would take them, and wait. */
+static void open_almost_full_terminal(void) {
+  enum { ROOM = 16 };
+  size_t most;
+
+  open_terminal(&terminal, &tty);
+  most = fill(tty);
+  close(terminal);
+  close(tty);
+  CHECK(most > ROOM);
+  open_terminal(&terminal, &tty);
+  for (most -= ROOM; most > 0; most--)
+    CHECK_EQ(write(tty, ".", 1), 1);
+}
+
+static void log_to_terminal(void) {
+  CHECK_EQ(dup2(tty, STDERR_FILENO), STDERR_FILENO);
+  set_options();
+  options.log = 1;
+  reach_done();
+  uvsig_shutdown_exit(&sd);
+}
+
+static void a_terminal_that_is_almost_full_keeps_nobody(void) {
+  open_almost_full_terminal();
+  check_dies(run_forked(log_to_terminal), SIGTERM);
+  close(terminal);
+  close(tty);
+}
+
+static void log_in_the_background(void) {
+  if (getpid() != getpgrp())
+    CHECK_EQ(setpgid(0, 0), 0);
+  log_to_terminal();
+}
+
+/* A session with a terminal, where background jobs may not write. */
+static void be_in_front(void) {
+  struct termios settings;
+  pid_t pid;
+  int status;
+
+  CHECK(setsid() >= 0);
+  CHECK_EQ(ioctl(tty, TIOCSCTTY, 0), 0);
+  CHECK_EQ(tcgetattr(tty, &settings), 0);
+  settings.c_lflag |= TOSTOP;
+  CHECK_EQ(tcsetattr(tty, TCSANOW, &settings), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0)
+    log_in_the_background();
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, WUNTRACED)), pid);
+  if (WIFSTOPPED(status))
+    kill(pid, SIGKILL);
+  check_dies(status, SIGTERM);
+}
+
+static void a_terminal_where_another_job_is_in_front_does_not_stop_it(void) {
+  open_terminal(&terminal, &tty);
+  CHECK_EQ(run_forked(be_in_front), 0);
+  close(terminal);
+  close(tty);
+}
+
+/* --- The exit in the last callback ------------------------------------------ */
+
+static void exit_when_done(uvsig_shutdown_t* shutdown,
+                           uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    CHECK_EQ(uvsig_shutdown_exit(shutdown), policy_status);
+}
+
+static void end_in_the_last_callback(void) {
+  CHECK_EQ(dup2(said[1], STDERR_FILENO), STDERR_FILENO);
+  set_options();
+  options.log = 1;
+  options.exit = policy;
+  options.phase_cb = exit_when_done;
+  reach_done();
+  exit(uvsig_shutdown_exit(&sd));
+}
+
+static void check_one_line(int signum, int code) {
+  const char* text;
+  int status;
+
+  policy_status = code;
+  CHECK_EQ(pipe2(said, O_CLOEXEC), 0);
+  status = run_forked(end_in_the_last_callback);
+  close(said[1]);
+  text = read_to_the_end(said[0]);
+  CHECK(strncmp(text, "libuvsig: shutdown: SIGTERM", 27) == 0);
+  CHECK(strchr(text, '\n') == text + strlen(text) - 1);
+  if (signum != 0)
+    check_dies(status, signum);
+  else
+    check_exits(status, code);
+}
+
+static void an_exit_in_the_last_callback_is_logged_once(void) {
+  policy = UVSIG_SHUTDOWN_EXIT_SIGNAL;
+  check_one_line(SIGTERM, 0);
+  policy = UVSIG_SHUTDOWN_EXIT_CODE;
+  check_one_line(0, 128 + SIGTERM);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_program_that_is_executed_has_the_default_actions),
@@ -784,6 +1014,13 @@ int main(void) {
       TEST(without_a_reader_of_output_it_dies_by_the_signal_all_the_same),
       TEST(without_a_reader_of_output_it_exits_with_its_status_all_the_same),
       TEST(a_thread_that_is_stuck_in_output_does_not_keep_exit),
+      TEST(a_file_is_written_though_output_is_in_use),
+      TEST(output_is_written_though_a_file_is_in_use_for_ever),
+      TEST(a_file_at_its_size_limit_does_not_change_the_end),
+      TEST(a_warning_to_a_file_at_its_size_limit_ends_nothing),
+      TEST(a_terminal_that_is_almost_full_keeps_nobody),
+      TEST(a_terminal_where_another_job_is_in_front_does_not_stop_it),
+      TEST(an_exit_in_the_last_callback_is_logged_once),
       TEST(output_that_nobody_reads_does_not_keep_death_by_the_signal),
       TEST(output_that_nobody_reads_does_not_keep_exit),
       TEST(an_exit_handler_that_never_returns_does_not_keep_exit),

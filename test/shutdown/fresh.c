@@ -108,6 +108,28 @@ static void with_a_spread_they_are_idle_after_fresh_ms(void) {
   check_closed_after_fresh_ms();
 }
 
+/* However long fresh_ms is, half of draining is left to close in. */
+static void they_are_not_forced_where_draining_is_shorter(void) {
+  unsigned grace_ms = 0;
+
+  do {
+    grace_ms += 400;
+    CHECK(grace_ms <= 4000);
+    server_init();
+    server.options.fresh_ms = LONG_MS;
+    server.options.grace_ms = grace_ms;
+    server_start(serve_connections);
+    server_expect("r");
+    clients[0] = client_connect();
+    server_ask_until(SERVER_ACCEPTED, 1);
+    server_signal(SIGTERM);
+    server_expect("d");
+    client_expect_end(clients[0]);
+    server_dies(SIGTERM);
+  } while (ended.report.forced != 0); /* the machine has stood still */
+  CHECK_EQ(ended.report.clean, 1);
+}
+
 static void after_a_response_they_are_closed_like_any_other(void) {
   start_with_clients(UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE, 1);
   begin_draining();
@@ -330,6 +352,7 @@ int main(void) {
       TEST(a_request_that_takes_longer_than_fresh_ms_is_answered),
       TEST(when_all_have_gone_fresh_ms_is_not_waited_for),
       TEST(with_a_spread_they_are_idle_after_fresh_ms),
+      TEST(they_are_not_forced_where_draining_is_shorter),
       TEST(after_a_response_they_are_closed_like_any_other),
       TEST(one_that_comes_while_draining_has_fresh_ms_from_then_on),
       TEST(a_late_loop_reads_the_first_request_before_it_closes),
