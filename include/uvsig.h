@@ -1068,9 +1068,9 @@ typedef enum {
  * uv_run() returns.
  * From UVSIG_SHUTDOWN_DONE on, every signal that the `uvsig_t` has watched does
  * nothing where it would have its default action and that would end the
- * process: a late one is to change nothing about the exit. So does SIGPIPE from
- * the first phase on. By a handler: a program that is started meanwhile by
- * exec(3), with or without fork(2), has the default actions. */
+ * process: a late one is to change nothing about the exit. So do SIGPIPE and
+ * SIGXFSZ from the first phase on. By a handler: a program that is started
+ * meanwhile by exec(3), with or without fork(2), has the default actions. */
 typedef void (*uvsig_shutdown_phase_cb)(uvsig_shutdown_t* sd,
                                         uvsig_shutdown_phase_t phase);
 
@@ -1110,8 +1110,8 @@ struct uvsig_shutdown_options_s {
   unsigned linger_ms;    /* 500: see uvsig_shutdown_linger() */
   unsigned spread_ms;    /* 5,000: at most grace_ms is used */
   unsigned fresh_ms;     /* 500: how long a connection that never had a request
-                          * has to send its first one; 0: it is idle at once.
-                          * Since 0.2 */
+                          * has to send its first one, at most half of
+                          * grace_ms; 0: it is idle at once. Since 0.2 */
   uvsig_shutdown_idle_t idle; /* UVSIG_SHUTDOWN_IDLE_CLOSE */
   uvsig_shutdown_exit_t exit; /* UVSIG_SHUTDOWN_EXIT_SIGNAL */
   int log;                    /* 0; 1: one line on standard error at the end */
@@ -1233,11 +1233,12 @@ UVSIG_EXTERN int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd,
 /* End as the option `exit` says.
  * By the signal that began it, this does not return, unless nothing was begun
  * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Before that
- * all stdio buffers are written, by fflush(NULL), which does not wait for a
- * thread that reads standard input. A death by a signal runs no exit handlers,
- * no destructors, and writes no coverage: UVSIG_SHUTDOWN_EXIT_CODE is the way
- * to run them, main() returning what this returns. The limit holds all the
- * while, also if main() goes on to something else.
+ * all stdio buffers are written, by fflush(NULL) in a thread of its own, for a
+ * second at most: neither a reader who does not read nor a lock keeps it. A
+ * death by a signal runs no exit handlers, no destructors, and writes no
+ * coverage: UVSIG_SHUTDOWN_EXIT_CODE is the way to run them, main() returning
+ * what this returns. The limit holds all the while, also if main() goes on to
+ * something else.
  * Returns: the exit status: that of uvsig_shutdown_set_exit_status(), 0, or
  *   128 + n
  *   UV_EINVAL  `sd` is NULL or was never initialised
