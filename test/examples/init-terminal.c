@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Job control of the init example, from outside, at a terminal made by
+ * posix_openpt(3). This program is the shell, too, and the command that init
+ * runs: see roles.
+ */
+
+#include "../lib/program.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define INIT   "examples/init"
+#define SELF   "test/examples/init-terminal"
+#define CTRL_C "\003"
+#define CTRL_Z "\032"
+
+/* Above what the keeper of a program closes, there is none of the test's. */
+enum { MOST_ARGS = 24, REPORT = 9 };
+
+/* --- Roles: the commands -------------------------------------------------- */
+
+/* To the test, and not to the terminal. */
+__attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
+  va_list args;
+
+  va_start(args, format);
+  vdprintf(REPORT, format, args);
+  va_end(args);
+}
+
+static const char* in_front(void) {
+  return tcgetpgrp(STDIN_FILENO) == getpgrp() ? "yes" : "no";
+}
+
+static int be_quick(void) {
+  say("in front: %s\n", in_front());
+  return 0;
+}
+
+static void read_line(const char* who) {
+  char line[64];
+  ssize_t n = read(STDIN_FILENO, line, sizeof(line) - 1);
+
+  if (n < 0)
+    say("%s: %s\n", who, strerror(errno));
+  line[n > 0 ? n : 0] = '\0';
+  line[strcspn(line, "\n")] = '\0';
+  say("%s has read \"%s\", in front: %s\n", who, line, in_front());
+}
+
+static int be_reader(void) {
+  say("in front: %s\n", in_front());
+  read_line("the command");
+  return 0;
+}
+
+/* Once the shell has put another group in front. */
+static int be_late_reader(void) {
+  say("ready\n");
+  while (tcgetpgrp(STDIN_FILENO) == getsid(0))
+    uv_sleep(1);
+  read_line("the command");
+  return 0;
+}
+
+/* Say when it is continued. SIGCONT waits until it is asked for. */
+static int be_continued(bool stop) {
+  sigset_t set = set_of(SIGCONT);
+  int signum;
+
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  say("ready\n");
+  if (stop)
+    raise(SIGSTOP);
+  for (;;) {
+    if (sigwait(&set, &signum) != 0)
+      return 1;
+    say("goes on, in front: %s\n", in_front());
+  }
+}
+
+/* --- Roles: what runs init ------------------------------------------------ */
+
+/* Lead the session at this terminal. */
+static int be_leader(char** argv) {
+  int fd = open(argv[0], O_RDWR);
+
+  if (fd < 0 || dup2(STDOUT_FILENO, REPORT) < 0 || dup2(fd, STDIN_FILENO) < 0 ||
+      dup2(fd, STDOUT_FILENO) < 0)
+    return 126;
+  close(fd);
+  execvp(argv[1], argv + 1);
+  return 126;
+}
+
+/* A script: the arguments are a process of its own group. */
+static int be_script(char** argv) {
+  pid_t pid = fork();
+
+  if (pid == 0) {
+    execvp(argv[0], argv);
+    _exit(126);
+  }
+  (void) UNINTERRUPTED(waitpid(pid, NULL, 0));
+  read_line("the script");
+  return 0;
+}
+
+static pid_t job;
+
+static void start_job(char** argv, bool front, bool piped) {
+  int fd;
+
+  job = fork();
+  if (job == 0) {
+    setpgid(0, 0);
+    if (front)
+      tcsetpgrp(STDIN_FILENO, getpid());
+    signal(SIGTTOU, SIG_DFL);
+    fd = piped ? open("/dev/null", O_WRONLY) : -1;
+    if (fd >= 0)
+      dup2(fd, STDOUT_FILENO);
+    execvp(argv[0], argv);
+    _exit(126);
+  }
+  setpgid(job, job);
+}
+
+/* As a shell does, with the terminal for itself then. */
+static void wait_for_job(void) {
+  int status;
+  pid_t front;
+
+  if (UNINTERRUPTED(waitpid(job, &status, WUNTRACED)) != job)
+    _exit(126);
+  front = tcgetpgrp(STDIN_FILENO);
+  if (WIFSTOPPED(status))
+    say("the job has stopped: %s\n", uvsig_signal_name(WSTOPSIG(status)));
+  else
+    say("the job has ended: %d, in front: %s\n",
+        WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
+        front == getpgrp() ? "the shell"
+        : front == job     ? "the job"
+                           : "another");
+  tcsetpgrp(STDIN_FILENO, getpgrp());
+}
+
+/* A shell: what it does, word by word, and the job after "--". */
+static int be_shell(char** argv) {
+  char** command = argv;
+
+  while (strcmp(*command++, "--") != 0)
+    ;
+  signal(SIGTTOU, SIG_IGN);
+  for (; strcmp(*argv, "--") != 0; argv++) {
+    if (strcmp(*argv, "start") == 0)
+      start_job(command, true, false);
+    else if (strcmp(*argv, "start&") == 0)
+      start_job(command, false, false);
+    else if (strcmp(*argv, "start|") == 0)
+      start_job(command, true, true);
+    else if (strcmp(*argv, "wait") == 0)
+      wait_for_job();
+    if (strcmp(*argv, "front") == 0 || strcmp(*argv, "fg") == 0)
+      tcsetpgrp(STDIN_FILENO, job);
+    if (strcmp(*argv, "bg") == 0 || strcmp(*argv, "fg") == 0)
+      kill(-job, SIGCONT);
+    else if (strcmp(*argv, "leave") == 0)
+      return UNINTERRUPTED(waitpid(job, NULL, 0)) != job;
+    if (strcmp(*argv, "tell") == 0) {
+      read_line("the shell");
+      kill(job, SIGTERM);
+    }
+  }
+  return 0;
+}
+
+static int play(const char* role, char** argv) {
+  if (strcmp(role, "quick") == 0)
+    return be_quick();
+  if (strcmp(role, "reader") == 0)
+    return be_reader();
+  if (strcmp(role, "late-reader") == 0)
+    return be_late_reader();
+  if (strcmp(role, "continued") == 0)
+    return be_continued(false);
+  if (strcmp(role, "suspended") == 0)
+    return be_continued(true);
+  if (strcmp(role, "leader") == 0)
+    return be_leader(argv);
+  if (strcmp(role, "script") == 0)
+    return be_script(argv);
+  if (strcmp(role, "shell") == 0)
+    return be_shell(argv);
+  fprintf(stderr, "no role \"%s\"\n", role);
+  return 126;
+}
+
+/* --- A terminal ----------------------------------------------------------- */
+
+static struct program p;
+static int terminal;
+
+/* Start the arguments at a new terminal, as the leader of its session. */
+static void start(const char* const arguments[]) {
+  const char* argv[MOST_ARGS] = {SELF, "leader"};
+  size_t n = 3;
+
+  terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0)
+    skip_test("no terminal can be made here (posix_openpt(3))");
+  CHECK_EQ(grantpt(terminal), 0);
+  CHECK_EQ(unlockpt(terminal), 0);
+  argv[2] = ptsname(terminal);
+  for (; *arguments != NULL; arguments++) {
+    CHECK(n + 1 < MOST_ARGS);
+    argv[n++] = *arguments;
+  }
+  argv[n] = NULL;
+  program_start(&p, argv, NULL);
+}
+
+static void type(const char* keys) {
+  CHECK_EQ(write(terminal, keys, strlen(keys)), strlen(keys));
+}
+
+static void finish(int status) {
+  int ended;
+
+  program_output_ends(&p);
+  ended = program_finish(&p);
+  CHECK(WIFEXITED(ended));
+  CHECK_EQ(WEXITSTATUS(ended), status);
+  close(terminal);
+}
+
+#define SHELL(...) start(LIST(SELF, "shell", __VA_ARGS__))
+#define RUN(role)  "--", INIT, "--", SELF, role
+
+/* --- Tests ---------------------------------------------------------------- */
+
+static void ctrl_z_stops_the_job_and_fg_continues_it(void) {
+  SHELL("start", "wait", "fg", "wait", RUN("continued"));
+  program_line(&p, "ready");
+  type(CTRL_Z);
+  program_line(&p, "the job has stopped: SIGTSTP");
+  CHECK_STR(program_line(&p, ""), "goes on, in front: yes");
+  type(CTRL_C);
+  program_line(&p, "the job has ended: 130, in front: the job");
+  finish(0);
+}
+
+static void ctrl_z_stops_it_again_and_again(void) {
+  SHELL("start", "wait", "fg", "wait", "fg", "wait", RUN("continued"));
+  program_line(&p, "ready");
+  type(CTRL_Z);
+  program_line(&p, "goes on, in front: yes");
+  type(CTRL_Z);
+  program_line(&p, "the job has stopped: SIGTSTP");
+  program_line(&p, "goes on, in front: yes");
+  type(CTRL_C);
+  program_line(&p, "the job has ended: 130, in front: the job");
+  finish(0);
+}
+
+static void bg_continues_it_in_the_background(void) {
+  SHELL("start", "wait", "bg", "tell", "wait", RUN("continued"));
+  program_line(&p, "ready");
+  type(CTRL_Z);
+  program_line(&p, "the job has stopped: SIGTSTP");
+  CHECK_STR(program_line(&p, ""), "goes on, in front: no");
+  type("end\n");
+  CHECK_STR(program_line(&p, ""), "the shell has read \"end\", in front: yes");
+  program_line(&p, "the job has ended: 143, in front: the shell");
+  finish(0);
+}
+
+static void a_command_that_suspends_itself_stops_the_job(void) {
+  SHELL("start", "wait", "fg", "wait", RUN("suspended"));
+  program_line(&p, "the job has stopped: SIGTSTP");
+  CHECK_STR(program_line(&p, ""), "goes on, in front: yes");
+  type(CTRL_C);
+  program_line(&p, "the job has ended: 130, in front: the job");
+  finish(0);
+}
+
+/* The shell has started the script, and knows nothing of init. */
+static void ctrl_z_stops_a_script_that_runs_it(void) {
+  SHELL("start",
+        "wait",
+        "fg",
+        "wait",
+        "--",
+        SELF,
+        "script",
+        INIT,
+        "--",
+        SELF,
+        "continued");
+  program_line(&p, "ready");
+  type(CTRL_Z);
+  program_line(&p, "the job has stopped: SIGTSTP");
+  CHECK_STR(program_line(&p, ""), "goes on, in front: yes");
+  type(CTRL_C);
+  type("after\n");
+  CHECK_STR(program_line(&p, ""),
+            "the script has read \"after\", in front: yes");
+  program_line(&p, "the job has ended: 0, in front: the job");
+  finish(0);
+}
+
+static void a_script_reads_on_after_it(void) {
+  start(LIST(SELF, "script", INIT, "--", SELF, "quick"));
+  program_line(&p, "in front: yes");
+  type("hello\n");
+  CHECK_STR(program_line(&p, ""),
+            "the script has read \"hello\", in front: yes");
+  finish(0);
+}
+
+/* What the command has put in front may be left there, and is no more. */
+static void it_takes_the_terminal_back_from_a_group_that_has_gone(void) {
+  SHELL("start",
+        "wait",
+        "--",
+        INIT,
+        "--",
+        SELF,
+        "shell",
+        "start",
+        "leave",
+        "--",
+        SELF,
+        "quick");
+  program_line(&p, "the job has ended: 0, in front: the job");
+  finish(0);
+}
+
+static void in_the_background_it_leaves_the_terminal_alone(void) {
+  SHELL("start&", "wait", RUN("quick"));
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  program_line(&p, "the job has ended: 0, in front: the shell");
+  finish(0);
+}
+
+static void in_the_background_it_stops_when_the_command_reads(void) {
+  SHELL("start&", "wait", "fg", "wait", RUN("reader"));
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  CHECK_STR(program_line(&p, ""), "the job has stopped: SIGTTIN");
+  type("hello\n");
+  CHECK_STR(program_line(&p, ""),
+            "the command has read \"hello\", in front: yes");
+  program_line(&p, "the job has ended: 0, in front: the job");
+  finish(0);
+}
+
+/* A shell does not continue a job that runs. */
+static void brought_to_the_front_it_passes_the_terminal_on(void) {
+  SHELL("start&", "front", "wait", RUN("late-reader"));
+  type("hello\n");
+  program_line(&p, "the command has read \"hello\", in front: yes");
+  program_line(&p, "the job has ended: 0, in front: the job");
+  finish(0);
+}
+
+/* The others of the pipeline may be the ones that read. */
+static void in_a_pipeline_the_command_has_the_terminal_when_it_reads(void) {
+  SHELL("start|", "wait", RUN("reader"));
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  type("hello\n");
+  CHECK_STR(program_line(&p, ""),
+            "the command has read \"hello\", in front: yes");
+  program_line(&p, "the job has ended: 0, in front: the job");
+  finish(0);
+}
+
+/* Nothing could continue init, nor the command. */
+static void without_a_shell_ctrl_z_does_not_stop_the_command(void) {
+  start(LIST(INIT, "--", SELF, "continued"));
+  program_line(&p, "ready");
+  type(CTRL_Z);
+  program_line(&p, "goes on, in front: yes");
+  type(CTRL_C);
+  finish(130);
+}
+
+static void ctrl_z_does_not_stop_the_command_of_pid_1(void) {
+  program_start(
+      &p, LIST("unshare", "--pid", "--fork", "--mount-proc", "true"), NULL);
+  if (program_finish(&p) != 0)
+    skip_test("no PID namespace can be made here (unshare(1))");
+  start(LIST("unshare",
+             "--pid",
+             "--fork",
+             "--mount-proc",
+             INIT,
+             "--",
+             SELF,
+             "continued"));
+  program_line(&p, "ready");
+  type(CTRL_Z);
+  program_line(&p, "goes on, in front: yes");
+  type(CTRL_C);
+  finish(130);
+}
+
+int main(int argc, char** argv) {
+  const struct CMUnitTest tests[] = {
+      TEST(ctrl_z_stops_the_job_and_fg_continues_it),
+      TEST(ctrl_z_stops_it_again_and_again),
+      TEST(bg_continues_it_in_the_background),
+      TEST(a_command_that_suspends_itself_stops_the_job),
+      TEST(ctrl_z_stops_a_script_that_runs_it),
+      TEST(a_script_reads_on_after_it),
+      TEST(it_takes_the_terminal_back_from_a_group_that_has_gone),
+      TEST(in_the_background_it_leaves_the_terminal_alone),
+      TEST(in_the_background_it_stops_when_the_command_reads),
+      TEST(brought_to_the_front_it_passes_the_terminal_on),
+      TEST(in_a_pipeline_the_command_has_the_terminal_when_it_reads),
+      TEST(without_a_shell_ctrl_z_does_not_stop_the_command),
+      TEST(ctrl_z_does_not_stop_the_command_of_pid_1),
+  };
+
+  if (argc > 1)
+    return play(argv[1], argv + 2);
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
