@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The init example from outside, as PID 1 of a namespace made by unshare(1) and
- * without: signals reach the command's whole group, orphans are collected, the
- * status is the command's. This program is the command, too: see roles.
+ * without: signals reach the command's whole group, orphans are collected, what
+ * the command leaves is ended, the status is the command's. This program is the
+ * command, too: see roles. Job control is in init-terminal.c.
  */
 
 #include "../lib/program.h"
@@ -12,9 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
-# include <sys/prctl.h>
-#endif
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,6 +65,45 @@ static int be_group(void) {
   return 3;
 }
 
+/* The same, but the command ends first, with 4. */
+static int be_pair(void) {
+  sigset_t set;
+
+  sigfillset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  if (fork() == 0) {
+    name_signals("grandchild");
+    _exit(0);
+  }
+  say("ready\n");
+  name_signals("child");
+  return 4;
+}
+
+static int be_alone(void) {
+  sigset_t set;
+
+  sigfillset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  say("ready\n");
+  name_signals("child");
+  return 4;
+}
+
+/* Say when it is continued. SIGCONT waits until it is asked for. */
+static int be_continued(bool stop) {
+  sigset_t set = set_of(SIGCONT);
+  int signum;
+
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  say("ready\n");
+  if (stop)
+    raise(SIGSTOP);
+  while (sigwait(&set, &signum) == 0)
+    say("goes on\n");
+  return 1;
+}
+
 /* SIGTERM alone, and with the mask that there is. */
 static int be_child(void) {
   say("ready\n");
@@ -74,25 +111,108 @@ static int be_child(void) {
   return 4;
 }
 
-/* Neither the command nor its child end by SIGTERM. */
-static int be_stubborn(void) {
+static void ignore_all(void) {
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
+  signal(SIGQUIT, SIG_IGN);
   signal(SIGTERM, SIG_IGN);
-  if (fork() != 0)
+}
+
+/* Neither the command nor its children end by what asks for it. One of them is
+ * in a session of its own. */
+static int be_stubborn(void) {
+  pid_t pid;
+
+  ignore_all();
+  pid = fork();
+  if (pid != 0 && (pid = fork()) == 0)
+    setsid();
+  if (pid != 0)
     say("ready\n");
   while (pause() < 0)
     ;
   return 1;
 }
 
+enum left { IN_THE_GROUP, IN_A_SESSION, STOPPED, STUBBORN };
+
+/* What the command leaves. `fd` is open until it is ready. */
+static void be_left(enum left how, int fd) {
+  sigset_t set;
+
+  if (how != IN_THE_GROUP)
+    setsid();
+  sigfillset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  if (how == STUBBORN)
+    ignore_all();
+  close(fd);
+  if (how == STOPPED)
+    raise(SIGSTOP);
+  if (how != STUBBORN)
+    name_signals("what is left");
+  while (how == STUBBORN)
+    pause();
+  _exit(0);
+}
+
+/* End with 6 when it is ready, or has stopped. */
+static int be_leaving(enum left how) {
+  int fds[2];
+  pid_t pid;
+  char byte;
+
+  CHECK_EQ(pipe(fds), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    close(fds[0]);
+    be_left(how, fds[1]);
+  }
+  close(fds[1]);
+  CHECK_EQ(UNINTERRUPTED(read(fds[0], &byte, 1)), 0);
+  close(fds[0]);
+  if (how == STOPPED)
+    CHECK_EQ(UNINTERRUPTED(waitpid(pid, NULL, WUNTRACED)), pid);
+  say("ends\n");
+  return 6;
+}
+
+/* SIGTERM ends a wrapper at once, and its child cleans up: until SIGUSR1. */
+static int be_wrapper(void) {
+  pid_t wrapper = getpid();
+  sigset_t set;
+  int signum;
+
+  sigfillset(&set);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  if (fork() != 0) {
+    set = set_of(SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    while (pause() < 0)
+      ;
+  }
+  say("ready\n");
+  CHECK_EQ(sigwait(&set, &signum), 0);
+  while (getppid() == wrapper)
+    uv_sleep(1);
+  say("cleans up\n");
+  set = set_of(SIGUSR1);
+  CHECK_EQ(sigwait(&set, &signum), 0);
+  say("is clean\n");
+  return 0;
+}
+
 static bool has_gone(void* pid) {
   return kill(*(pid_t*) pid, 0) != 0 && errno == ESRCH;
 }
 
-/* A child of a child loses its parent, and ends. It has gone when somebody has
- * waited for it, which is not to be here. */
+/* A child of a child loses its parent, has init for one, and ends. It has gone
+ * when somebody has waited for it, which is not to be here. */
 static int be_orphans(void) {
   int fds[2];
   pid_t orphan = 0;
+  pid_t init = getppid();
   pid_t middle;
   pid_t parent;
   int i;
@@ -107,13 +227,14 @@ static int be_orphans(void) {
       if (orphan == 0) {
         while (getppid() == parent)
           uv_sleep(1);
-        orphan = getpid();
+        orphan = getppid() == init ? getpid() : 0;
         _exit(write(fds[1], &orphan, sizeof(orphan)) != sizeof(orphan));
       }
       _exit(orphan < 0);
     }
     CHECK_EQ(UNINTERRUPTED(waitpid(middle, NULL, 0)), middle);
     CHECK_EQ(read(fds[0], &orphan, sizeof(orphan)), sizeof(orphan));
+    CHECK(orphan != 0);
     close(fds[0]);
     close(fds[1]);
     wait_until(has_gone, &orphan, "init collects an orphan");
@@ -137,14 +258,30 @@ static int be_in_front(void) {
   return front == getpgrp() ? 0 : 1;
 }
 
-/* Run the arguments with orphans as their children, outside of a namespace. */
-static int be_subreaper(char** argv) {
-#ifdef __linux__
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) == 0)
+/* Run the arguments, and end with 9 on SIGUSR1. */
+static int be_parent(char** argv) {
+  sigset_t set = set_of(SIGUSR1);
+  int signum;
+
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  if (fork() == 0) {
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
     execvp(argv[0], argv);
-#else
-  (void) argv;
-#endif
+    _exit(126);
+  }
+  CHECK_EQ(sigwait(&set, &signum), 0);
+  return 9;
+}
+
+/* Run the arguments with a standard error that nobody reads. */
+static int be_unheard(char** argv) {
+  int fds[2];
+
+  if (pipe(fds) != 0 || dup2(fds[1], STDERR_FILENO) < 0)
+    return 126;
+  close(fds[0]);
+  close(fds[1]);
+  execvp(argv[0], argv);
   return 126;
 }
 
@@ -181,8 +318,28 @@ static int play(const char* role, char** argv) {
     return be_curious();
   if (strcmp(role, "in-front") == 0)
     return be_in_front();
-  if (strcmp(role, "subreaper") == 0)
-    return be_subreaper(argv);
+  if (strcmp(role, "pair") == 0)
+    return be_pair();
+  if (strcmp(role, "alone") == 0)
+    return be_alone();
+  if (strcmp(role, "continued") == 0)
+    return be_continued(false);
+  if (strcmp(role, "suspended") == 0)
+    return be_continued(true);
+  if (strcmp(role, "leaving") == 0)
+    return be_leaving(IN_THE_GROUP);
+  if (strcmp(role, "leaving-session") == 0)
+    return be_leaving(IN_A_SESSION);
+  if (strcmp(role, "leaving-stopped") == 0)
+    return be_leaving(STOPPED);
+  if (strcmp(role, "leaving-stubborn") == 0)
+    return be_leaving(STUBBORN);
+  if (strcmp(role, "wrapper") == 0)
+    return be_wrapper();
+  if (strcmp(role, "parent") == 0)
+    return be_parent(argv);
+  if (strcmp(role, "unheard") == 0)
+    return be_unheard(argv);
   if (strcmp(role, "early") == 0)
     return be_early(argv);
   if (strcmp(role, "at-terminal") == 0)
@@ -228,15 +385,16 @@ static void check_exit(int status) {
   CHECK_EQ(WEXITSTATUS(ended), status);
 }
 
-/* The only child of unshare(1), or else the program itself. */
-static pid_t pid_of_init(void) {
+static pid_t only_child_of(pid_t parent) {
   char path[64];
   int pid = 0;
   FILE* file;
 
-  if (!as_pid_1)
-    return p.pid;
-  snprintf(path, sizeof(path), "/proc/%d/task/%d/children", p.pid, p.pid);
+  snprintf(path,
+           sizeof(path),
+           "/proc/%d/task/%d/children",
+           (int) parent,
+           (int) parent);
   file = fopen(path, "re");
   if (file == NULL)
     skip_test("no /proc/PID/task/TID/children here");
@@ -244,6 +402,29 @@ static pid_t pid_of_init(void) {
   fclose(file);
   CHECK(pid > 1);
   return pid;
+}
+
+/* The only child of unshare(1), or else the program itself. */
+static pid_t pid_of_init(void) {
+  return as_pid_1 ? only_child_of(p.pid) : p.pid;
+}
+
+static bool is_stopped(void* pid) {
+  char path[64];
+  char text[512];
+  const char* end;
+  size_t n;
+  FILE* file;
+
+  snprintf(path, sizeof(path), "/proc/%d/stat", (int) *(pid_t*) pid);
+  file = fopen(path, "re");
+  CHECK(file != NULL);
+  n = fread(text, 1, sizeof(text) - 1, file);
+  fclose(file);
+  text[n] = '\0';
+  end = strrchr(text, ')');
+  CHECK(end != NULL);
+  return strncmp(end, ") T", 3) == 0;
 }
 
 /* --- Tests ---------------------------------------------------------------- */
@@ -277,19 +458,41 @@ static void it_refuses_what_it_does_not_understand(void) {
   check_exit(2);
   start(LIST(INIT, "--grace=", "true"));
   check_exit(2);
-  start(LIST(INIT, "--grace=0", "true"));
-  check_exit(2);
   start(LIST(INIT, "--grace=1s", "true"));
+  check_exit(2);
+  start(LIST(INIT, "--grace=-1", "true"));
+  check_exit(2);
+  start(LIST(INIT, "--rewrite=TERM", "true"));
+  check_exit(2);
+  start(LIST(INIT, "--rewrite=TERM:NONE", "true"));
+  check_exit(2);
+  start(LIST(INIT, "--rewrite=CHLD:TERM", "true"));
+  check_exit(2);
+  start(LIST(INIT, "-p", "0", "true"));
+  check_exit(2);
+  start(LIST(INIT, "--stop-signal=NONE", "true"));
   check_exit(2);
   start(LIST(INIT, "--unknown", "true"));
   check_exit(2);
 }
 
+static void usage_goes_where_it_is_expected(void) {
+  start(LIST(INIT, "--help"));
+  program_line(&p, "Usage: init");
+  check_exit(0);
+  start(LIST(INIT, "--unknown", "true"));
+  program_output_ends(&p);
+  check_exit(2);
+  program_start_2to1(&p, LIST(INIT, "--unknown", "true"), NULL);
+  program_line(&p, "Usage: init");
+  check_exit(2);
+}
+
 static bool is_its_own(int signum) {
   return signum == SIGKILL || signum == SIGSTOP || signum == SIGCHLD ||
-         signum == SIGTTIN || signum == SIGTTOU || signum == SIGSEGV ||
-         signum == SIGBUS || signum == SIGFPE || signum == SIGILL ||
-         signum == SIGTRAP || signum == SIGSYS || signum == SIGABRT;
+         signum == SIGSEGV || signum == SIGBUS || signum == SIGFPE ||
+         signum == SIGILL || signum == SIGTRAP || signum == SIGSYS ||
+         signum == SIGABRT;
 }
 
 /* Both lines, whichever comes first. */
@@ -361,7 +564,7 @@ static void a_signal_from_before_the_command_is_forwarded_by_pid_1(void) {
 
 static void it_collects_orphans(void) {
 #ifdef __linux__
-  start(LIST(SELF, "subreaper", INIT, "--", SELF, "orphans"));
+  start(LIST(INIT, "--", SELF, "orphans"));
   program_line(&p, "20 orphans have gone");
   check_exit(5);
 #else
@@ -433,24 +636,256 @@ static void the_command_is_in_front_of_its_terminal(void) {
   close(terminal);
 }
 
-static void check_grace(void) {
+/* SIGTSTP and its like stop both. Another process has sent them, and will
+ * continue init. */
+static void init_and_the_command_stop_and_go_on(void) {
+  static const int signals[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+  pid_t init;
+  pid_t command;
+  size_t i;
+
+  start(LIST(INIT, "--", SELF, "continued"));
+  program_line(&p, "ready");
+  init = pid_of_init();
+  command = only_child_of(init);
+  for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+    CHECK_EQ(kill(init, signals[i]), 0);
+    wait_until(is_stopped, &command, "the command stops");
+    wait_until(is_stopped, &init, "init stops");
+    CHECK_EQ(kill(init, SIGCONT), 0);
+    CHECK_STR(program_line(&p, ""), "goes on");
+  }
+  CHECK_EQ(kill(init, SIGTERM), 0);
+  check_exit(128 + SIGTERM);
+}
+
+/* It does not stop: it goes on handing signals on. */
+static void the_command_of_pid_1_stops_alone(void) {
+  static const int signals[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+  pid_t init;
+  pid_t command;
+  size_t i;
+
+  enter_namespace();
+  start(LIST(INIT, "--", SELF, "continued"));
+  program_line(&p, "ready");
+  init = pid_of_init();
+  command = only_child_of(init);
+  for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+    CHECK_EQ(kill(init, signals[i]), 0);
+    wait_until(is_stopped, &command, "the command stops");
+    CHECK_EQ(kill(init, SIGCONT), 0);
+    CHECK_STR(program_line(&p, ""), "goes on");
+  }
+  CHECK_EQ(kill(init, SIGTERM), 0);
+  check_exit(128 + SIGTERM);
+}
+
+static void check_suspended(void) {
+  pid_t command;
+
+  start(LIST(INIT, "--", SELF, "suspended"));
+  program_line(&p, "ready");
+  command = only_child_of(pid_of_init());
+  wait_until(is_stopped, &command, "the command stops");
+  CHECK_EQ(kill(pid_of_init(), SIGTERM), 0);
+  check_exit(128 + SIGTERM);
+}
+
+static void a_stopped_command_can_end(void) {
+  check_suspended();
+}
+
+static void a_stopped_command_of_pid_1_can_end(void) {
+  enter_namespace();
+  check_suspended();
+}
+
+static void check_left(const char* role) {
+  start(LIST(INIT, "--", SELF, role));
+  program_line(&p, "ends");
+  program_line(&p, "what is left got SIGTERM");
+  check_exit(6);
+}
+
+static void check_all_left(void) {
+  check_left("leaving");
+  check_left("leaving-session");
+  check_left("leaving-stopped");
+}
+
+static void what_the_command_leaves_is_told(void) {
+  check_all_left();
+}
+
+static void what_the_command_of_pid_1_leaves_is_told(void) {
+  enter_namespace();
+  check_all_left();
+}
+
+/* And the others get what comes. */
+static void check_wrapper(void) {
+  pid_t init;
+
+  start(LIST(INIT, "--", SELF, "wrapper"));
+  program_line(&p, "ready");
+  init = pid_of_init();
+  CHECK_EQ(kill(init, SIGTERM), 0);
+  program_line(&p, "cleans up");
+  CHECK_EQ(kill(init, SIGUSR1), 0);
+  program_line(&p, "is clean");
+  check_exit(128 + SIGTERM);
+}
+
+static void it_waits_for_more_than_the_command(void) {
+  check_wrapper();
+}
+
+static void pid_1_waits_for_more_than_the_command(void) {
+  enter_namespace();
+  check_wrapper();
+}
+
+/* All that is stubborn has the output, which ends with the last of them. */
+static void check_grace(const char* option, const char* value, int signum) {
   uint64_t since;
 
-  start(LIST(INIT, "--grace=1", "--", SELF, "stubborn"));
+  start(LIST(INIT, "--grace=1", option, value, "--", SELF, "stubborn"));
   program_line(&p, "ready");
   since = uv_hrtime();
-  CHECK_EQ(kill(pid_of_init(), SIGTERM), 0);
-  check_exit(128 + SIGKILL); /* and none is left */
+  CHECK_EQ(kill(pid_of_init(), signum), 0);
+  check_exit(128 + SIGKILL);
   CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
 }
 
-static void the_group_is_killed_after_the_grace(void) {
-  check_grace();
+static void check_graces(void) {
+  check_grace("-S", "TERM", SIGTERM);
+  check_grace("-S", "INT", SIGINT);
+  check_grace("-S", "QUIT", SIGQUIT);
+  check_grace("-S", "HUP", SIGHUP);
+  check_grace("-r", "HUP:QUIT", SIGHUP);
 }
 
-static void the_group_of_pid_1_is_killed_after_the_grace(void) {
+static void all_is_killed_after_the_grace(void) {
+  check_graces();
+}
+
+static void all_of_pid_1_is_killed_after_the_grace(void) {
   enter_namespace();
-  check_grace();
+  check_graces();
+}
+
+/* It begins when the command ends, where nothing has asked for that. */
+static void check_grace_of_what_is_left(void) {
+  uint64_t since = uv_hrtime();
+
+  start(LIST(INIT, "--grace=1", "--", SELF, "leaving-stubborn"));
+  program_line(&p, "ends");
+  check_exit(6);
+  CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
+}
+
+static void what_is_left_is_killed_after_the_grace(void) {
+  check_grace_of_what_is_left();
+}
+
+static void what_pid_1_has_left_is_killed_after_the_grace(void) {
+  enter_namespace();
+  check_grace_of_what_is_left();
+}
+
+static void without_grace_it_does_not_wait_for_ever(void) {
+  start(LIST(INIT, "--", SELF, "leaving-stubborn"));
+  program_line(&p, "ends");
+  check_exit(6);
+}
+
+static void a_grace_of_0_ends_with_the_command(void) {
+  int ended;
+
+  start(LIST(INIT, "--grace=0", "--", SELF, "leaving-session"));
+  ended = program_wait(&p);
+  CHECK(WIFEXITED(ended));
+  CHECK_EQ(WEXITSTATUS(ended), 6);
+  CHECK_EQ(program_end(&p), 1); /* it was told nothing */
+}
+
+static void signals_are_rewritten(void) {
+  start(LIST(INIT,
+             "--rewrite=TERM:INT",
+             "--rewrite=SIGUSR1:0",
+             "-r",
+             "usr2:15",
+             "--",
+             SELF,
+             "alone"));
+  program_line(&p, "ready");
+  program_signal(&p, SIGTERM);
+  CHECK_STR(program_line(&p, ""), "child got SIGINT");
+  program_signal(&p, SIGUSR1);
+  program_signal(&p, SIGHUP);
+  CHECK_STR(program_line(&p, ""), "child got SIGHUP");
+  program_signal(&p, SIGUSR2);
+  CHECK_STR(program_line(&p, ""), "child got SIGTERM");
+  check_exit(4);
+}
+
+/* Until it has ended: then the others are to end as well. */
+static void check_single_child(const char* option) {
+  start(LIST(INIT, option, "--", SELF, "pair"));
+  program_line(&p, "ready");
+  program_signal(&p, SIGUSR1);
+  CHECK_STR(program_line(&p, ""), "child got SIGUSR1");
+  program_signal(&p, SIGTERM);
+  CHECK_STR(program_line(&p, ""), "child got SIGTERM");
+  CHECK_STR(program_line(&p, ""), "grandchild got SIGTERM");
+  check_exit(4);
+}
+
+static void a_single_child_gets_the_signals_alone(void) {
+  check_single_child("-c");
+  check_single_child("--single-child");
+}
+
+static void check_parent(const char* signal) {
+  start(LIST(SELF, "parent", INIT, "-p", signal, "--", SELF, "alone"));
+  program_line(&p, "ready");
+  program_signal(&p, SIGUSR1);
+  program_line(&p, "child got SIGTERM");
+  check_exit(9);
+}
+
+static void the_death_of_the_parent_is_a_signal(void) {
+#ifdef __linux__
+  check_parent("TERM");
+  check_parent("SIGTERM");
+#else
+  skip_test("no PR_SET_PDEATHSIG here");
+#endif
+}
+
+static void it_says_what_it_does(void) {
+  program_start_2to1(
+      &p, LIST(INIT, "--verbose", "-r", "HUP:0", "--", SELF, "pair"), NULL);
+  program_line(&p, "init: the command is ");
+  program_line(&p, "ready");
+  program_signal(&p, SIGHUP);
+  program_line(&p, "init: SIGHUP: not handed on");
+  program_signal(&p, SIGTERM);
+  program_line(&p, "init: SIGTERM: SIGTERM");
+  program_line(&p, "init: the command, ");
+  check_exit(4);
+}
+
+/* The SIGPIPE would be handed on. */
+static void it_needs_nobody_to_hear_it(void) {
+  start(LIST(SELF, "unheard", INIT, "-v", "--", SELF, "alone"));
+  program_line(&p, "ready");
+  program_signal(&p, SIGUSR1);
+  CHECK_STR(program_line(&p, ""), "child got SIGUSR1");
+  program_signal(&p, SIGTERM);
+  CHECK_STR(program_line(&p, ""), "child got SIGTERM");
+  check_exit(4);
 }
 
 int main(int argc, char** argv) {
@@ -458,6 +893,7 @@ int main(int argc, char** argv) {
       TEST(it_ends_with_the_commands_status),
       TEST(pid_1_ends_with_the_commands_status),
       TEST(it_refuses_what_it_does_not_understand),
+      TEST(usage_goes_where_it_is_expected),
       TEST(it_forwards_each_signal_to_the_whole_group),
       TEST(pid_1_forwards_each_signal_to_the_whole_group),
       TEST(a_signal_from_before_the_command_is_forwarded),
@@ -468,8 +904,25 @@ int main(int argc, char** argv) {
       TEST(the_command_has_a_group_of_its_own),
       TEST(the_command_of_pid_1_has_it_for_its_parent),
       TEST(the_command_is_in_front_of_its_terminal),
-      TEST(the_group_is_killed_after_the_grace),
-      TEST(the_group_of_pid_1_is_killed_after_the_grace),
+      TEST(init_and_the_command_stop_and_go_on),
+      TEST(the_command_of_pid_1_stops_alone),
+      TEST(a_stopped_command_can_end),
+      TEST(a_stopped_command_of_pid_1_can_end),
+      TEST(what_the_command_leaves_is_told),
+      TEST(what_the_command_of_pid_1_leaves_is_told),
+      TEST(it_waits_for_more_than_the_command),
+      TEST(pid_1_waits_for_more_than_the_command),
+      TEST(all_is_killed_after_the_grace),
+      TEST(all_of_pid_1_is_killed_after_the_grace),
+      TEST(what_is_left_is_killed_after_the_grace),
+      TEST(what_pid_1_has_left_is_killed_after_the_grace),
+      TEST(without_grace_it_does_not_wait_for_ever),
+      TEST(a_grace_of_0_ends_with_the_command),
+      TEST(signals_are_rewritten),
+      TEST(a_single_child_gets_the_signals_alone),
+      TEST(the_death_of_the_parent_is_a_signal),
+      TEST(it_says_what_it_does),
+      TEST(it_needs_nobody_to_hear_it),
   };
 
   if (argc > 1)
