@@ -59,9 +59,9 @@ static int be_reader(void) {
   return 0;
 }
 
-/* Once the shell has put another group in front. */
+/* Once the shell, which hears that it is ready, has put the job in front. */
 static int be_late_reader(void) {
-  say("ready\n");
+  kill(getsid(0), SIGUSR1);
   while (tcgetpgrp(STDIN_FILENO) == getsid(0))
     uv_sleep(1);
   read_line("the command");
@@ -153,10 +153,13 @@ static void wait_for_job(void) {
 /* A shell: what it does, word by word, and the job after "--". */
 static int be_shell(char** argv) {
   char** command = argv;
+  sigset_t ready = set_of(SIGUSR1);
+  int signum;
 
   while (strcmp(*command++, "--") != 0)
     ;
   signal(SIGTTOU, SIG_IGN);
+  sigprocmask(SIG_BLOCK, &ready, NULL);
   for (; strcmp(*argv, "--") != 0; argv++) {
     if (strcmp(*argv, "start") == 0)
       start_job(command, true, false);
@@ -166,6 +169,8 @@ static int be_shell(char** argv) {
       start_job(command, true, true);
     else if (strcmp(*argv, "wait") == 0)
       wait_for_job();
+    else if (strcmp(*argv, "ready") == 0)
+      sigwait(&ready, &signum);
     if (strcmp(*argv, "front") == 0 || strcmp(*argv, "fg") == 0)
       tcsetpgrp(STDIN_FILENO, job);
     if (strcmp(*argv, "bg") == 0 || strcmp(*argv, "fg") == 0)
@@ -361,7 +366,7 @@ static void in_the_background_it_stops_when_the_command_reads(void) {
 
 /* A shell does not continue a job that runs. */
 static void brought_to_the_front_it_passes_the_terminal_on(void) {
-  SHELL("start&", "front", "wait", RUN("late-reader"));
+  SHELL("start&", "ready", "front", "wait", RUN("late-reader"));
   type("hello\n");
   program_line(&p, "the command has read \"hello\", in front: yes");
   program_line(&p, "the job has ended: 0, in front: the job");
