@@ -26,8 +26,9 @@ static int wanted;        /* by the command */
 static int taken;         /* from our group */
 static int told;          /* how to stop with the command; 0: not told to */
 
+/* A group from outside of the PID namespace is 0, which may be any. */
 static int in_front(void) {
-  return terminal >= 0 && tcgetpgrp(terminal) == getpgrp();
+  return terminal >= 0 && getpgrp() != 0 && tcgetpgrp(terminal) == getpgrp();
 }
 
 /* A process in the background would be stopped for it (tcsetpgrp(3)). */

@@ -88,8 +88,10 @@ static int be_continued(bool stop) {
 
 /* Lead the session at this terminal. */
 static int be_leader(char** argv) {
-  int fd = open(argv[0], O_RDWR);
+  int fd;
 
+  setsid(); /* PID 1 does not lead one yet */
+  fd = open(argv[0], O_RDWR);
   if (fd < 0 || dup2(STDOUT_FILENO, REPORT) < 0 || dup2(fd, STDIN_FILENO) < 0 ||
       dup2(fd, STDOUT_FILENO) < 0)
     return 126;
@@ -211,23 +213,43 @@ static int play(const char* role, char** argv) {
 static struct program p;
 static int terminal;
 
-/* Start the arguments at a new terminal, as the leader of its session. */
-static void start(const char* const arguments[]) {
-  const char* argv[MOST_ARGS] = {SELF, "leader"};
-  size_t n = 3;
+#define UNSHARE "unshare", "--pid", "--fork", "--mount-proc"
+
+static void need_namespace(void) {
+  program_start(&p, LIST(UNSHARE, "true"), NULL);
+  if (program_finish(&p) != 0)
+    skip_test("no PID namespace can be made here (unshare(1))");
+}
+
+/* Start the arguments at a new terminal, as the leader of its session, with
+ * what is before that. */
+static void start_by(const char* const before[],
+                     const char* const arguments[]) {
+  const char* argv[MOST_ARGS];
+  size_t n = 0;
 
   terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (terminal < 0)
     skip_test("no terminal can be made here (posix_openpt(3))");
   CHECK_EQ(grantpt(terminal), 0);
   CHECK_EQ(unlockpt(terminal), 0);
-  argv[2] = ptsname(terminal);
+  while (*before != NULL)
+    argv[n++] = *before++;
+  argv[n++] = SELF;
+  argv[n++] = "leader";
+  argv[n++] = ptsname(terminal);
   for (; *arguments != NULL; arguments++) {
     CHECK(n + 1 < MOST_ARGS);
     argv[n++] = *arguments;
   }
   argv[n] = NULL;
   program_start(&p, argv, NULL);
+}
+
+static void start(const char* const arguments[]) {
+  const char* nothing = NULL;
+
+  start_by(&nothing, arguments);
 }
 
 static void type(const char* keys) {
@@ -394,24 +416,41 @@ static void without_a_shell_ctrl_z_does_not_stop_the_command(void) {
   finish(130);
 }
 
+/* A container at a terminal. */
 static void ctrl_z_does_not_stop_the_command_of_pid_1(void) {
-  program_start(
-      &p, LIST("unshare", "--pid", "--fork", "--mount-proc", "true"), NULL);
-  if (program_finish(&p) != 0)
-    skip_test("no PID namespace can be made here (unshare(1))");
-  start(LIST("unshare",
-             "--pid",
-             "--fork",
-             "--mount-proc",
-             INIT,
-             "--",
-             SELF,
-             "continued"));
+  need_namespace();
+  start_by(LIST(UNSHARE), LIST(INIT, "--", SELF, "continued"));
   program_line(&p, "ready");
   type(CTRL_Z);
   program_line(&p, "goes on, in front: yes");
   type(CTRL_C);
   finish(130);
+}
+
+/* Its process group is another's, which it can not name: it can neither see
+ * that it is in front, nor give the terminal back. */
+static void pid_1_of_another_group_leaves_the_terminal_alone(void) {
+  need_namespace();
+  SHELL("start&", "wait", "--", UNSHARE, INIT, "--", SELF, "quick");
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  program_line(&p, "the job has ended: 0, in front: the shell");
+  finish(0);
+  start(LIST(SELF, "script", UNSHARE, INIT, "--", SELF, "quick"));
+  program_line(&p, "in front: no");
+  type("hello\n");
+  CHECK_STR(program_line(&p, ""),
+            "the script has read \"hello\", in front: yes");
+  finish(0);
+}
+
+static void pid_1_of_another_group_has_it_for_a_command_that_reads(void) {
+  need_namespace();
+  start(LIST(UNSHARE, INIT, "--", SELF, "reader"));
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  type("hello\n");
+  CHECK_STR(program_line(&p, ""),
+            "the command has read \"hello\", in front: yes");
+  finish(0);
 }
 
 int main(int argc, char** argv) {
@@ -429,6 +468,8 @@ int main(int argc, char** argv) {
       TEST(in_a_pipeline_the_command_has_the_terminal_when_it_reads),
       TEST(without_a_shell_ctrl_z_does_not_stop_the_command),
       TEST(ctrl_z_does_not_stop_the_command_of_pid_1),
+      TEST(pid_1_of_another_group_leaves_the_terminal_alone),
+      TEST(pid_1_of_another_group_has_it_for_a_command_that_reads),
   };
 
   if (argc > 1)

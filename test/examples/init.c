@@ -659,6 +659,27 @@ static void init_and_the_command_stop_and_go_on(void) {
   check_exit(128 + SIGTERM);
 }
 
+/* The command stops while init is stopped, and init hears of that, and then
+ * that it is to go on. */
+static void init_goes_on_although_the_command_has_stopped(void) {
+  pid_t command;
+
+  start(LIST(INIT, "--", SELF, "alone"));
+  program_line(&p, "ready");
+  command = only_child_of(p.pid);
+  program_signal(&p, SIGTSTP); /* the command does not stop for it */
+  CHECK_STR(program_line(&p, ""), "child got SIGTSTP");
+  program_signal(&p, SIGSTOP);
+  wait_until(is_stopped, &p.pid, "init stops");
+  CHECK_EQ(kill(command, SIGSTOP), 0);
+  wait_until(is_stopped, &command, "the command stops");
+  program_signal(&p, SIGCONT);
+  CHECK_STR(program_line(&p, ""), "child got SIGCONT");
+  program_signal(&p, SIGTERM);
+  CHECK_STR(program_line(&p, ""), "child got SIGTERM");
+  check_exit(4);
+}
+
 /* It does not stop: it goes on handing signals on. */
 static void the_command_of_pid_1_stops_alone(void) {
   static const int signals[] = {SIGTSTP, SIGTTIN, SIGTTOU};
@@ -905,6 +926,7 @@ int main(int argc, char** argv) {
       TEST(the_command_of_pid_1_has_it_for_its_parent),
       TEST(the_command_is_in_front_of_its_terminal),
       TEST(init_and_the_command_stop_and_go_on),
+      TEST(init_goes_on_although_the_command_has_stopped),
       TEST(the_command_of_pid_1_stops_alone),
       TEST(a_stopped_command_can_end),
       TEST(a_stopped_command_of_pid_1_can_end),
