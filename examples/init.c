@@ -62,7 +62,7 @@ static int failed(int err, const char* what) {
   return err < 0;
 }
 
-/* Until nobody reads it. In the background it would be stopped (stty tostop). */
+/* Until nobody reads it. From the background, too (stty tostop). */
 __attribute__((format(printf, 1, 2))) static void note(const char* format,
                                                        ...) {
   va_list args;

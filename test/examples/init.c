@@ -785,6 +785,7 @@ static void check_graces(void) {
   check_grace("--grace=2", SIGQUIT);
   check_grace("--stop-signal=HUP", SIGHUP);
   check_grace("--rewrite=HUP:QUIT", SIGHUP);
+  check_grace("--rewrite=TERM:HUP", SIGTERM);
 }
 
 static void all_is_killed_after_the_grace(void) {
