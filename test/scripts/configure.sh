@@ -52,6 +52,9 @@ cmocka_message="cmocka 1.1.5 or later is missing: install libcmocka-dev \
 microhttpd_message="libmicrohttpd 0.9.64 or later is missing: install \
 libmicrohttpd-dev (Debian, Ubuntu) or libmicrohttpd-devel (Fedora), or do \
 without the http-server example: --without-microhttpd. pkg-config says: "
+libwebsockets_message="libwebsockets 4.1 or later with libuv is missing: install \
+libwebsockets-dev (Debian, Ubuntu) or libwebsockets-devel (Fedora), or do \
+without the websocket-server example: --without-libwebsockets. pkg-config says: "
 
 cp "$($PKG_CONFIG --variable=pcfiledir libuv)/libuv.pc" "$tmp/pc" ||
   fail "pkg-config names libuv's directory"
@@ -65,6 +68,9 @@ fi
 says "without libmicrohttpd it says that the http-server is left out" \
   "the http-server example is left out: it needs libmicrohttpd \
 (libmicrohttpd-dev)"
+says "without libwebsockets it says that the websocket-server is left out" \
+  "the websocket-server example is left out: it needs libwebsockets with libuv \
+(libwebsockets-dev)"
 says "with --disable-tests it says that the tests are left out" \
   "the tests are left out: --disable-tests"
 grep '^CFLAGS *=' "$tmp/build/Makefile" >"$tmp/cflags"
@@ -76,6 +82,8 @@ fails "no static library" "the tests need the static library: do without \
 --disable-static, or without the tests: --disable-tests" --disable-static
 fails "no libmicrohttpd, and it is asked for" "$microhttpd_message" \
   --disable-tests --with-microhttpd
+fails "no libwebsockets, and it is asked for" "$libwebsockets_message" \
+  --disable-tests --with-libwebsockets
 fails "--with-sanitizer without a list" \
   "--with-sanitizer needs a list, such as address,undefined" \
   --disable-tests --with-sanitizer

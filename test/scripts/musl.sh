@@ -33,8 +33,8 @@ mkdir "$tmp/build"
 cd "$tmp/build" || exit 1
 # Each function by itself, for the linker to take those alone that are called.
 check "$configured" "$tmp/src/configure" -q --enable-werror --disable-shared \
-  --disable-tests --without-microhttpd CC="$MUSL_GCC" \
-  CFLAGS="-g -O2 -ffunction-sections -fdata-sections" \
+  --disable-tests --without-microhttpd --without-libwebsockets \
+  CC="$MUSL_GCC" CFLAGS="-g -O2 -ffunction-sections -fdata-sections" \
   UV_CFLAGS="-isystem $tmp/uv" UV_LIBS=" "
 check "$compiled" "$MAKE" -s libuvsig.la
 check "$linked" "$MUSL_GCC" -std=gnu11 -static -Wl,--gc-sections \
