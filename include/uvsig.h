@@ -1325,7 +1325,8 @@ struct uvsig_shutdown_listener_s {
  * closing the socket would reset it. Then `cb` is called, to close `stream`, or
  * what else it is; it may accept first. The listener is forgotten before.
  * `stream`: a uv_tcp_t or uv_pipe_t that listens or is about to; NULL where the
- * listener is none of libuv's. `cb` may be NULL: then the library closes
+ * listener is none of libuv's: the loop polls once before `cb`, so that another
+ * library accepts what waits. `cb` may be NULL: then this library closes
  * `stream`, by uv_close() with no callback.
  * Returns: 0
  *   UV_EINVAL     `sd` or `l` is NULL, `cb` and `stream` are, or `sd` is not

@@ -115,7 +115,7 @@ static bool has_backlog(const uvsig_shutdown_listener_t* l) {
   struct pollfd fd;
   uv_os_fd_t number;
 
-  if (l->stream == NULL || uv_is_closing((uv_handle_t*) l->stream) ||
+  if (uv_is_closing((uv_handle_t*) l->stream) ||
       uv_fileno((uv_handle_t*) l->stream, &number) != 0)
     return false;
   fd.fd = number;
@@ -124,14 +124,15 @@ static bool has_backlog(const uvsig_shutdown_listener_t* l) {
   return poll(&fd, 1, 0) == 1 && (fd.revents & POLLIN) != 0;
 }
 
-/* Returns whether the loop should have one more turn to accept. */
+/* Returns whether the loop should have one more turn to accept. What is none of
+ * libuv's cannot be looked at, and has one turn. */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c) {
   uvsig_shutdown_listener_t* l;
 
   if (c->backlog_turns++ >= BACKLOG_TURNS)
     return false;
   for (l = c->listeners; l != NULL; l = l->next)
-    if (has_backlog(l))
+    if (l->stream == NULL ? c->backlog_turns == 1 : has_backlog(l))
       return true;
   return false;
 }

@@ -720,6 +720,41 @@ static void a_listeners_callback_may_remove_the_others(void) {
   CHECK_EQ(stopped, 1);
 }
 
+static unsigned polled;
+
+static void on_foreign(uv_poll_t* poll, int status, int events) {
+  CHECK_EQ(status, 0);
+  CHECK_EQ(events, UV_READABLE);
+  CHECK_EQ(uv_poll_stop(poll), 0);
+  polled++;
+}
+
+static void stop_foreign(uvsig_shutdown_listener_t* l) {
+  CHECK_EQ(polled, 1);
+  stopped++;
+  uv_close(l->data, NULL);
+}
+
+/* The request comes first: the loop hears of both in one poll. */
+static void a_foreign_listener_has_a_turn_to_accept(void) {
+  uvsig_shutdown_listener_t l;
+  uv_poll_t poll;
+  int fds[2];
+
+  open_shutdown(LONG_MS);
+  CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
+  CHECK_EQ(uv_poll_init(&f.loop, &poll, fds[0]), 0);
+  CHECK_EQ(uv_poll_start(&poll, UV_READABLE, on_foreign), 0);
+  l.data = &poll;
+  CHECK_EQ(uvsig_shutdown_add_listener(&sd, &l, NULL, stop_foreign), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  CHECK_EQ(write(fds[1], "x", 1), 1);
+  shut_down();
+  CHECK_EQ(stopped, 1);
+  close(fds[0]);
+  close(fds[1]);
+}
+
 /* It never listens: uv_listen() was still to come. */
 static void stop_stream(uvsig_shutdown_listener_t* l) {
   stopped++;
@@ -767,6 +802,7 @@ int main(void) {
       TEST(every_listener_is_told_once),
       TEST(a_listener_that_was_removed_is_not_told),
       TEST(a_listeners_callback_may_remove_the_others),
+      TEST(a_foreign_listener_has_a_turn_to_accept),
       TEST(a_listener_that_does_not_listen_yet_holds_nothing_up),
   };
 
