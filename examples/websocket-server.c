@@ -19,7 +19,8 @@ struct peer {
   enum { HTTP, OPEN, LEAVING, LEFT } state; /* LEFT: it gets a close frame */
   int has_piece, flags;                     /* of a message, to be sent back */
   size_t size;
-  unsigned char bytes[LWS_PRE + 4096];
+  unsigned char room[LWS_PRE]; /* libwebsockets writes a header here */
+  unsigned char bytes[4096];
 };
 
 static uvsig_shutdown_t sd;
@@ -78,18 +79,16 @@ static int take_piece(struct peer* peer, const void* bytes, size_t size) {
   int type = lws_frame_is_binary(wsi) ? LWS_WRITE_BINARY : LWS_WRITE_TEXT;
 
   uvsig_shutdown_connection_busy(&peer->connection);
-  memcpy(peer->bytes + LWS_PRE, bytes, size);
+  memcpy(peer->bytes, bytes, size);
   peer->size = size;
   peer->has_piece = 1;
   peer->flags = lws_write_ws_flags(
       type, lws_is_first_fragment(wsi), lws_is_final_fragment(wsi));
   lws_rx_flow_control(wsi, 0);
-  return lws_callback_on_writable(wsi) < 0 ? -1 : 0;
+  return lws_callback_on_writable(wsi) < 0;
 }
 
 static int send_piece(struct peer* peer) {
-  unsigned char* bytes = peer->bytes + LWS_PRE;
-
   if (peer->state == LEFT) /* the limit is the shutdown's, and not 5 s */
     lws_set_timeout(peer->wsi, NO_PENDING_TIMEOUT, 0);
   if (peer->state == LEAVING)
@@ -100,13 +99,13 @@ static int send_piece(struct peer* peer) {
   lws_rx_flow_control(peer->wsi, 1);
   if ((peer->flags & LWS_WRITE_NO_FIN) == 0)
     uvsig_shutdown_connection_idle(&peer->connection);
-  return lws_write(peer->wsi, bytes, peer->size, peer->flags) < 0 ? -1 : 0;
+  return lws_write(peer->wsi, peer->bytes, peer->size, peer->flags) < 0;
 }
 
 /* From a timer: a reason that is given when it may write is not sent. */
 static int say_goodbye(struct peer* peer) {
   if (peer->has_piece || lws_partial_buffered(peer->wsi))
-    return lws_callback_on_writable(peer->wsi) < 0 ? -1 : 0; /* later */
+    return lws_callback_on_writable(peer->wsi) < 0; /* later */
   peer->state = LEFT;
   lws_close_reason(peer->wsi, LWS_CLOSE_STATUS_GOINGAWAY, NULL, 0);
   return -1;
@@ -181,9 +180,10 @@ int main(int argc, char** argv) {
   options.log = 1; /* the line at the end */
   while (argc-- > 1)
     if (sscanf(argv[argc], "--port=%d", &port) != 1 &&
-        sscanf(argv[argc], "--grace=%u", &options.grace_ms) != 1)
-      return puts("Usage: websocket-server [--port=NUMBER] [--grace=MS]") < 0 ||
-             strcmp(argv[argc], "--help") != 0;
+        sscanf(argv[argc], "--grace=%u", &options.grace_ms) != 1) {
+      puts("Usage: websocket-server [--port=NUMBER] [--grace=MS]");
+      return strcmp(argv[argc], "--help") == 0 ? 0 : 2;
+    }
   if (uvsig_init(loop, &sig, NULL) != 0 ||
       uvsig_shutdown_init(&sig, &sd, &options) != 0)
     return 1;
