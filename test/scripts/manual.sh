@@ -271,13 +271,19 @@ silent "every page of the library that is referred to exists"
 
 uv_cflags=$($PKG_CONFIG --cflags libuv)
 
-# compiles FILE: complaints are in $tmp/out.
+# compiles FILE [OPTION...]: complaints are in $tmp/out.
 compiles() {
   # Words, not one argument, in both.
   # shellcheck disable=SC2086
   $CC -std=gnu11 -Wall -Wextra -Werror -fsyntax-only \
-    -I"$srcdir/include" $uv_cflags "$1" > "$tmp/out" 2>&1 ||
+    -I"$srcdir/include" $uv_cflags "$@" > "$tmp/out" 2>&1 ||
     echo "$CC failed" >> "$tmp/out"
+}
+
+# needed FILE: the package of pkg-config, and its version, that it needs.
+needed() {
+  sed -n -e 's/^#include <libwebsockets.h>$/libwebsockets >= 4.1/p' \
+    -e 's/^#include <microhttpd.h>$/libmicrohttpd >= 0.9.71/p' "$1"
 }
 
 for page in "$srcdir"/man/*.3; do
@@ -300,8 +306,16 @@ for page do
   for program in "$tmp/program-$(basename "$page")"-*.c; do
     [ -f "$program" ] || continue
     found=$((found + 1))
-    compiles "$program"
-    silent "$(basename "$page") has a program that compiles"
+    sentence="$(basename "$page") has a program that compiles"
+    package=$(needed "$program")
+    if [ -n "$package" ] && ! $PKG_CONFIG --exists "$package"; then
+      skip "$sentence" "no $package"
+      continue
+    fi
+    # Words.
+    # shellcheck disable=SC2046
+    compiles "$program" ${package:+$($PKG_CONFIG --cflags "$package")}
+    silent "$sentence"
   done
 done
 # All but the comment that comes first, which says how to run it.
