@@ -52,9 +52,10 @@ cmocka_message="cmocka 1.1.5 or later is missing: install libcmocka-dev \
 microhttpd_message="libmicrohttpd 0.9.64 or later is missing: install \
 libmicrohttpd-dev (Debian, Ubuntu) or libmicrohttpd-devel (Fedora), or do \
 without the http-server example: --without-microhttpd. pkg-config says: "
-libwebsockets_message="libwebsockets 4.1 or later with libuv is missing: install \
-libwebsockets-dev (Debian, Ubuntu) or libwebsockets-devel (Fedora), or do \
-without the websocket-server example: --without-libwebsockets. pkg-config says: "
+libwebsockets_message="libwebsockets 4.1 or later with libuv is missing: \
+install libwebsockets-dev (Debian, Ubuntu) or libwebsockets-devel (Fedora), or \
+do without the websocket-server example: --without-libwebsockets. pkg-config \
+says: "
 
 cp "$($PKG_CONFIG --variable=pcfiledir libuv)/libuv.pc" "$tmp/pc" ||
   fail "pkg-config names libuv's directory"
