@@ -1483,7 +1483,7 @@ enum {
    * has been removed. What this process inherits of it, as PID 1 or a
    * subreaper, the shutdown collects (waitpid(2)). Since 0.2. */
   UVSIG_SHUTDOWN_CHILD_GROUP = 1,
-  /* The last connections need its work: it is told to end when listeners and
+  /* The last connections need its work: it is asked to end when listeners and
    * connections are closed. Since 0.2. */
   UVSIG_SHUTDOWN_CHILD_LATE = 2
 };
@@ -1498,7 +1498,7 @@ struct uvsig_shutdown_child_s {
   /* private */
   int signum;
   unsigned flags;
-  int is_told;
+  int is_asked;
   int is_killed;
   int is_rest;
   uvsig_shutdown_child_t* rest;
@@ -1751,7 +1751,7 @@ UVSIG_EXTERN int uvsig_reload_finish(uvsig_reload_t* r);
  * With READY=1 after the last reload come STATUS= with the text of `error`, and
  * ERRNO=, unless `error` is libuv's own and no errno. If several failed, it is
  * the last one's. The next reload that succeeds clears both.
- * Before uvsig_shutdown_ready() nothing is told.
+ * Before uvsig_shutdown_ready() nothing is sent.
  * `error`: a UV_E* code.
  * Returns: 0
  *   UV_EINVAL  `r` is NULL or none is running, or `error` is not below 0
@@ -1859,8 +1859,8 @@ UVSIG_EXTERN int uvsig_upgrade_init(uvsig_shutdown_t* sd,
  * and so on (uvsig_listen_fds()), with clean signals, and with no other
  * descriptor but 0, 1 and 2. When it has called uvsig_shutdown_ready(), or
  * sd_notify(3) with READY=1, and has lived for `settle_ms` more, the service
- * manager is told (MAINPID=), and a graceful shutdown begins here. Until then
- * both accept. Whatever goes wrong before, this process serves on.
+ * manager is notified (MAINPID=), and a graceful shutdown begins here. Until
+ * then both accept. Whatever goes wrong before, this process serves on.
  * One is under way at a time; a signal meanwhile is passed over. Reloads wait
  * for its end. A shutdown that begins meanwhile ends a successor that is not
  * ready, and leaves one that is.

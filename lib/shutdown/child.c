@@ -27,7 +27,7 @@ static int send_signal(const uvsig_shutdown_child_t* child, int signum) {
 }
 
 /* A terminal's SIGINT or SIGQUIT goes to all of its foreground group. */
-static bool has_terminal_told(const struct uvsig__coordinator* c,
+static bool has_terminal_sent(const struct uvsig__coordinator* c,
                               const uvsig_shutdown_child_t* child) {
   const struct uvsig__escalation* e = &c->escalation;
 
@@ -48,9 +48,9 @@ static void notify(struct uvsig__coordinator* c,
     child->is_killed = true;
     if (send_signal(child, SIGKILL) == 0)
       c->sd->report.killed++;
-  } else if (due != UVSIG__CHILD_KILL && !child->is_told) {
-    child->is_told = true;
-    if (!has_terminal_told(c, child))
+  } else if (due != UVSIG__CHILD_KILL && !child->is_asked) {
+    child->is_asked = true;
+    if (!has_terminal_sent(c, child))
       send_signal(child, child->signum);
     send_signal(child, SIGCONT);
   }
@@ -96,7 +96,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   return 0;
 }
 
-/* Of a child that is registered, and has not been told to end. */
+/* Of a child that is registered, and has not been asked to end. */
 static int find_coordinator(const uvsig_shutdown_child_t* child,
                             struct uvsig__coordinator** c) {
   int err;
@@ -104,7 +104,7 @@ static int find_coordinator(const uvsig_shutdown_child_t* child,
   if (child == NULL || child->shutdown == NULL)
     return UV_EINVAL;
   err = uvsig__coordinator_of(child->shutdown, c);
-  if (err == 0 && (child->is_told || child->is_killed))
+  if (err == 0 && (child->is_asked || child->is_killed))
     err = UV_EALREADY;
   return err;
 }

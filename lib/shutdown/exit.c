@@ -104,8 +104,8 @@ static void wait_for_flush(struct flush* flush, uint64_t end) {
   uv_mutex_unlock(&flush->mutex);
 }
 
-/* Write all buffers, as exit() does, before `end`: neither a reader who does not
- * read nor a thread that has a stream's lock is to keep the process. */
+/* Write all buffers, as exit() does, before `end`: neither a reader who does
+ * not read nor a thread that has a stream's lock is to keep the process. */
 static void flush_buffers(uint64_t end) {
   struct flush* flush = calloc(1, sizeof(*flush));
 
@@ -150,8 +150,8 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
   end = end_of_flush(c);
   if (c != NULL) {
     uvsig__report_conclude(c); /* where the DONE callback calls this */
-    /* The watchdog's thread limits the exit, and reads it; phases.c goes on when
-     * that callback returns. */
+    /* The watchdog's thread limits the exit, and reads it; phases.c goes on
+     * when that callback returns. */
     if (!uvsig__watchdog_is_running(c) && c->is_given_up == NULL)
       uvsig__coordinator_free(c);
   }

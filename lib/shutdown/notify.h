@@ -27,7 +27,7 @@ struct uvsig__notifier {
   bool has_status;       /* the service manager has got a failure */
   uint64_t limit;        /* ns: the shutdown is over by then */
   uint64_t ping_ms;      /* 0: no pings */
-  bool has_succeeded;    /* the predecessor has been told, or is to be */
+  bool has_succeeded;    /* the predecessor has been notified, or will be */
   uv_timer_t ping_timer; /* WATCHDOG=1 */
   uv_timer_t retry_timer; /* started while something is owed */
 };

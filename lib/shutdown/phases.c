@@ -65,7 +65,7 @@ static void enter_phase(struct uvsig__coordinator* c,
   begin_phase(c, c->phase_at[phase] + ms * UVSIG__MS);
 }
 
-/* Late ones are told when the connections are over. */
+/* Late ones have their signal when the connections are over. */
 static void notify_children(struct uvsig__coordinator* c) {
   if (is_in(c, UVSIG_SHUTDOWN_FORCING))
     uvsig__children_notify(c, UVSIG__CHILD_KILL);

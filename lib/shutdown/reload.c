@@ -139,8 +139,8 @@ static void notify_if_none_left(struct uvsig__coordinator* c) {
     uvsig__notify_reloaded(c, c->reload_error);
 }
 
-/* The last failure is told. It is made good by the same reload alone: another
- * one that the same signal has begun may have succeeded. */
+/* The last failure is reported. It is made good by the same reload alone:
+ * another one that the same signal has begun may have succeeded. */
 static void note_result(struct uvsig__coordinator* c,
                         const uvsig_reload_t* r,
                         int error) {
