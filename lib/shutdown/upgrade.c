@@ -7,12 +7,11 @@
 
 #include "coordinator.h"
 #include "launch.h"
+#include "ready.h"
 #include "upgrade.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,96 +39,6 @@ struct uvsig__successor {
   struct uvsig__component component;
   struct uvsig__closing closing;
 };
-
-/* --- The socket ------------------------------------------------------------ */
-
-/* An abstract name that the kernel chooses (unix(7), "Autobind feature"). Who
- * sends is looked at: any process may. `name` is as NOTIFY_SOCKET has it. */
-static int open_socket(int* fd, char name[sizeof(struct sockaddr_un)]) {
-#ifdef __linux__
-  struct sockaddr_un address;
-  socklen_t size = sizeof(address);
-  const int on = 1;
-  int err;
-
-  memset(&address, 0, sizeof(address));
-  address.sun_family = AF_UNIX;
-  *fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (*fd < 0)
-    return UVSIG__ERR(errno);
-  if (setsockopt(*fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0 &&
-      bind(*fd, (struct sockaddr*) &address, sizeof(sa_family_t)) == 0 &&
-      getsockname(*fd, (struct sockaddr*) &address, &size) == 0) {
-    size -= offsetof(struct sockaddr_un, sun_path);
-    memcpy(name, address.sun_path, size);
-    name[0] = '@';
-    name[size] = 0;
-    return 0;
-  }
-  err = UVSIG__ERR(errno);
-  close(*fd);
-  return err;
-#else
-  (void) fd;
-  (void) name;
-  return UV_ENOTSUP;
-#endif
-}
-
-/* Does a message have this line? */
-static bool has_line(const char* text, const char* line) {
-  size_t length = strlen(line);
-
-  while (text != NULL) {
-    if (strncmp(text, line, length) == 0 &&
-        (text[length] == '\n' || text[length] == 0))
-      return true;
-    text = strchr(text, '\n');
-    if (text != NULL)
-      text++;
-  }
-  return false;
-}
-
-/* Receive one message. Returns whether there was one; `*is_ready`: the
- * successor itself says so. Descriptors that come with it find no room, and are
- * closed. */
-static bool receive(const struct uvsig__successor* s, bool* is_ready) {
-#ifdef __linux__
-  char text[4096];
-  union {
-    char bytes[CMSG_SPACE(sizeof(struct ucred))];
-    struct cmsghdr align;
-  } control;
-  struct iovec iov = {text, sizeof(text) - 1};
-  struct msghdr message = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof(control.bytes)};
-  const struct cmsghdr* at;
-  struct ucred sender = {0, 0, 0};
-  ssize_t n;
-
-  *is_ready = false;
-  do
-    n = recvmsg(s->fd, &message, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
-  if (n < 0)
-    return false;
-  text[n] = 0;
-  at = CMSG_FIRSTHDR(&message);
-  if (at != NULL && at->cmsg_level == SOL_SOCKET &&
-      at->cmsg_type == SCM_CREDENTIALS)
-    memcpy(&sender, CMSG_DATA(at), sizeof(sender));
-  *is_ready = sender.pid == s->pid && has_line(text, "READY=1");
-  return true;
-#else
-  (void) s;
-  (void) has_line;
-  *is_ready = false;
-  return false;
-#endif
-}
 
 /* --- Its end ---------------------------------------------------------------- */
 
@@ -246,7 +155,7 @@ static void on_readable(uv_poll_t* poll, int status, int events) {
   (void) events;
   if (is_inherited(s) || status != 0)
     return;
-  while (receive(s, &is_ready))
+  while (uvsig__ready_receive(s->fd, s->pid, &is_ready))
     if (is_ready && s->stage == STARTING) {
       s->stage = SETTLING;
       uv_update_time(s->c->loop);
@@ -363,7 +272,7 @@ static int start(struct uvsig__successor* s) {
     return err;
   s->sigchld.data = s;
   uvsig_watcher_unref(&s->sigchld);
-  err = open_socket(&s->fd, name);
+  err = uvsig__ready_open(&s->fd, name);
   if (err != 0)
     goto stop_watcher;
   err = launch(s, name);
