@@ -7,44 +7,32 @@
  *
  * Write `message = hello` into a file, and run it with --config=FILE. You
  * should see "work begins" and "work done: hello" each second; "reload: ..."
- * after `kill -HUP`, statistics after `kill -USR2`, "SIGTERM: clean" after
- * `kill`, and then `echo $?` should print 143. As a service: Type=notify and
- * ExecReload=kill -HUP $MAINPID; WatchdogSec= as you like. */
-#include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
+ * after `kill -HUP`, statistics after `kill -USR2`, and after `kill` "SIGTERM:
+ * clean", and 143 from `echo $?`. As a service it is Type=notify, with
+ * ExecReload=kill -HUP $MAINPID and WatchdogSec= as you like. */
+#include "daemon-config.h"
+#include "log-file.h"
+#include "pid-file.h"
+
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <uvsig.h>
 
-typedef struct {
-  unsigned interval_ms; /* how often there is work */
-  unsigned work_ms;     /* how long it takes */
-  char message[64];
-} config_t;
-
-static uv_loop_t* loop;
 static uvsig_t sig;
 static uvsig_shutdown_t sd;
-static uvsig_shutdown_hold_t hold;
+static uvsig_shutdown_work_t work;
 static uvsig_reload_t reload;
 static uvsig_watcher_t watchers[2];
 static uv_timer_t timer;
-static uv_work_t work, reading;
-static config_t config;
+static uv_work_t reading;
+static daemon_config_t config;
 static struct { /* the thread pool's while it works */
   unsigned work_ms;
-  config_t config;
+  daemon_config_t config;
   int err;
 } aside;
-static const char *config_path, *log_path, *pid_path;
-static FILE* log_file;
-static int pid_fd = -1;
+static daemon_options_t options = {.grace_s = 8};
+static pid_file_t pid_file;
 
 static int failed(int err, const char* what) {
   if (err < 0)
@@ -52,117 +40,65 @@ static int failed(int err, const char* what) {
   return err < 0;
 }
 
-/* --- The log -------------------------------------------------------------- */
+static int refused(const char* why) {
+  if (why != NULL)
+    fprintf(stderr, "daemon: %s: %s\n", options.pid_file, why);
+  return why != NULL;
+}
 
-/* A full disk is no reason to end, and before there is a log nothing is
- * said. */
-__attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
-  va_list arguments;
+/* --- The work ------------------------------------------------------------- */
 
-  if (log_file == NULL)
+static void work_aside(uvsig_shutdown_work_t* w) {
+  (void) w;
+  uv_sleep(aside.work_ms); /* yours is more useful */
+}
+
+static void on_work_done(uvsig_shutdown_work_t* w, int status) {
+  w->data = NULL;
+  say("work done: %s", status == 0 ? config.message : uv_strerror(status));
+}
+
+/* A shutdown waits for the work that has begun. */
+static void on_tick(uv_timer_t* t) {
+  if (work.data != NULL) /* still at it */
     return;
-  va_start(arguments, format);
-  vfprintf(log_file, format, arguments);
-  va_end(arguments);
-  fputc('\n', log_file);
-  fflush(log_file);
+  aside.work_ms = config.work_ms;
+  if (failed(uvsig_shutdown_queue_work(
+                 &sd, &work, "work", work_aside, on_work_done),
+             "work"))
+    return;
+  work.data = t;
+  say("work begins");
 }
 
-/* Open it, or open it again: the old one goes when there is a new one. */
-static int open_log(void) {
-  FILE* file = log_path != NULL ? fopen(log_path, "ae") : stderr;
+/* --- The configuration, read in the thread pool: a file may be slow ------- */
 
-  if (file == NULL)
-    return uv_translate_sys_error(errno);
-  if (log_file != NULL && log_file != stderr)
-    fclose(log_file);
-  log_file = file;
-  return 0;
-}
-
-/* --- The configuration ---------------------------------------------------- */
-
-static int read_config(config_t* to) {
-  FILE* file = fopen(config_path, "re");
-  char line[128], key[16], value[64];
-  int err = 0;
-
-  if (file == NULL)
-    return uv_translate_sys_error(errno);
-  *to = (config_t){.interval_ms = 1000, .work_ms = 100};
-  while (err == 0 && fgets(line, sizeof(line), file) != NULL)
-    if (sscanf(line, "%15[a-z_] = %63[^\n]", key, value) != 2)
-      err = line[0] == '#' || line[0] == '\n' ? 0 : UV_EINVAL;
-    else if (strcmp(key, "interval_ms") == 0)
-      to->interval_ms = (unsigned) strtoul(value, NULL, 10);
-    else if (strcmp(key, "work_ms") == 0)
-      to->work_ms = (unsigned) strtoul(value, NULL, 10);
-    else if (strcmp(key, "message") == 0)
-      strcpy(to->message, value);
-    else
-      err = UV_EINVAL;
-  if (ferror(file))
-    err = UV_EIO;
-  fclose(file);
-  return err == 0 && to->interval_ms == 0 ? UV_EINVAL : err;
-}
-
-/* In the thread pool: a file may be slow, and the loop has other things to
- * do. */
 static void read_aside(uv_work_t* req) {
   (void) req;
-  aside.err = read_config(&aside.config);
+  aside.err = daemon_config_read(&aside.config, options.config);
 }
-
-static void on_tick(uv_timer_t* t);
 
 static void on_config_read(uv_work_t* req, int status) {
   int err = status < 0 ? status : aside.err;
 
   (void) req;
   if (err < 0) {
-    say("no reload: %s: %s", config_path, uv_strerror(err));
+    say("no reload: %s: %s", options.config, uv_strerror(err));
     failed(uvsig_reload_fail(&reload, err), "uvsig_reload_fail");
-  } else {
-    config = aside.config;
-    say("reload: %s", config.message);
-    if (!uv_is_closing((uv_handle_t*) &timer))
-      uv_timer_start(&timer, on_tick, config.interval_ms, config.interval_ms);
-    failed(uvsig_reload_finish(&reload), "uvsig_reload_finish");
+    return;
   }
+  config = aside.config;
+  say("reload: %s", config.message);
+  if (!uv_is_closing((uv_handle_t*) &timer))
+    uv_timer_start(&timer, on_tick, config.interval_ms, config.interval_ms);
+  failed(uvsig_reload_finish(&reload), "uvsig_reload_finish");
 }
 
 static void on_reload(uvsig_reload_t* r) {
-  int err = uv_queue_work(loop, &reading, read_aside, on_config_read);
+  int err = uv_queue_work(sig.loop, &reading, read_aside, on_config_read);
 
   if (failed(err, "uv_queue_work"))
     failed(uvsig_reload_fail(r, err), "uvsig_reload_fail");
-}
-
-/* --- The work ------------------------------------------------------------- */
-
-static void work_aside(uv_work_t* req) {
-  (void) req;
-  uv_sleep(aside.work_ms); /* yours is more useful */
-}
-
-static void on_work_done(uv_work_t* req, int status) {
-  (void) req;
-  say("work done: %s", status == 0 ? config.message : uv_strerror(status));
-  failed(uvsig_shutdown_release(&hold), "uvsig_shutdown_release");
-}
-
-/* A shutdown waits for the work that has begun. */
-static void on_tick(uv_timer_t* t) {
-  (void) t;
-  if (hold.shutdown != NULL) /* still at it */
-    return;
-  if (failed(uvsig_shutdown_hold(&sd, &hold, "work"), "uvsig_shutdown_hold"))
-    return;
-  say("work begins");
-  aside.work_ms = config.work_ms;
-  if (failed(uv_queue_work(loop, &work, work_aside, on_work_done), "work"))
-    failed(uvsig_shutdown_release(&hold), "uvsig_shutdown_release");
 }
 
 /* --- Signals -------------------------------------------------------------- */
@@ -175,7 +111,7 @@ static void on_signal(uvsig_watcher_t* w,
 
   (void) w, (void) info;
   if (signum == SIGUSR1) {
-    err = open_log();
+    err = log_file_reopen();
     say("log opened again: %s", err == 0 ? "yes" : uv_strerror(err));
     return;
   }
@@ -198,73 +134,34 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
     say("%s: finishing", report->reason);
   if (phase != UVSIG_SHUTDOWN_DONE)
     return;
+  /* A SIGUSR1 that is still to come is ignored. The last line goes to the file
+   * that has the name by now. */
+  log_file_reopen();
   say("%s: %s%s",
       report->reason,
       report->clean ? "clean" : "not finished: ",
       report->held);
-  failed(uvsig_reload_stop(&reload), "uvsig_reload_stop");
 }
 
-static int start_signals(const uvsig_shutdown_options_t* options) {
-  return failed(uvsig_init(loop, &sig, NULL), "uvsig_init") ||
-         failed(uvsig_shutdown_init(&sig, &sd, options),
-                "uvsig_shutdown_init") ||
-         failed(uvsig_reload_init(&sd, &reload), "uvsig_reload_init") ||
-         failed(uvsig_reload_start(&reload, on_reload, SIGHUP), "SIGHUP") ||
-         failed(uvsig_watcher_init(&sig, &watchers[0]), "uvsig_watcher_init") ||
-         failed(uvsig_watcher_init(&sig, &watchers[1]), "uvsig_watcher_init") ||
-         failed(uvsig_watcher_start(&watchers[0], on_signal, SIGUSR1),
-                "SIGUSR1") ||
-         failed(uvsig_watcher_start(&watchers[1], on_signal, SIGUSR2),
-                "SIGUSR2");
-}
-
-/* --- The PID file --------------------------------------------------------- */
-
-/* That a daemon runs is said by the lock, not by the file: the lock goes with
- * the process, however that ends. */
-static int lock_pid_file(void) {
-  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  struct stat ours, there;
-  int fd = open(pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-
-  if (fd < 0)
-    return uv_translate_sys_error(errno);
-  if (fcntl(fd, F_SETLK, &lock) != 0 || fstat(fd, &ours) != 0) {
-    int err = errno;
-    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
-      fprintf(stderr, "daemon: runs already: process %ld\n", (long) lock.l_pid);
-    close(fd);
-    return uv_translate_sys_error(err);
-  }
-  /* Removed since it was opened, by another one's end: that locks nothing. */
-  if (stat(pid_path, &there) != 0 || there.st_dev != ours.st_dev ||
-      there.st_ino != ours.st_ino) {
-    close(fd);
-    return lock_pid_file();
-  }
-  pid_fd = fd;
-  return ftruncate(fd, 0) == 0 && dprintf(fd, "%ld\n", (long) getpid()) > 0
-             ? 0
-             : uv_translate_sys_error(errno);
-}
-
-/* Before the lock goes: after that it may be another's. */
-static void remove_pid_file(void) {
-  if (pid_fd >= 0 && (unlink(pid_path) != 0 || close(pid_fd) != 0))
-    failed(uv_translate_sys_error(errno), pid_path);
+static int watch(uvsig_watcher_t* w, int signum) {
+  return failed(uvsig_watcher_init(&sig, w), "uvsig_watcher_init") ||
+         failed(uvsig_watcher_start(w, on_signal, signum),
+                uvsig_signal_name(signum));
 }
 
 /* --- The daemon ----------------------------------------------------------- */
 
-/* The PID file first: what follows may belong to another one. */
+/* Signals before the PID file, which says where to send them; and that before
+ * the rest, which may belong to another daemon. */
 static int start(void) {
-  if ((pid_path != NULL && failed(lock_pid_file(), pid_path)) ||
-      failed(open_log(), log_path) ||
-      failed(read_config(&config), config_path) ||
+  if (watch(&watchers[0], SIGUSR1) || watch(&watchers[1], SIGUSR2) ||
+      (options.pid_file != NULL &&
+       refused(pid_file_open(&pid_file, options.pid_file))) ||
+      failed(log_file_open(options.log), options.log) ||
+      failed(daemon_config_read(&config, options.config), options.config) ||
       failed(uv_timer_start(
                  &timer, on_tick, config.interval_ms, config.interval_ms),
-             "uv_timer_start"))
+             "timer"))
     return 1;
   say("ready: %s", config.message);
   uvsig_shutdown_ready(&sd); /* a shutdown may have begun; that is no error */
@@ -272,52 +169,32 @@ static int start(void) {
 }
 
 int main(int argc, char** argv) {
-  static const struct option longopts[] = {
-      {"config", required_argument, NULL, 'c'},
-      {"grace", required_argument, NULL, 'g'},    /* seconds, 8 */
-      {"log", required_argument, NULL, 'l'},      /* standard error */
-      {"pid-file", required_argument, NULL, 'p'}, /* none */
-      {NULL, 0, NULL, 0}};
-  uvsig_shutdown_options_t options;
-  int status = 0, c;
+  uvsig_shutdown_options_t shutdown;
+  int status = 0, err = daemon_options_read(&options, argc, argv);
 
-  uvsig_shutdown_options_init(&options);
-  options.phase_cb = on_phase;
-  while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1)
-    if (c == 'c')
-      config_path = optarg;
-    else if (c == 'g')
-      options.grace_ms = 1000 * (unsigned) strtoul(optarg, NULL, 10);
-    else if (c == 'l')
-      log_path = optarg;
-    else if (c == 'p')
-      pid_path = optarg;
-    else
-      return 2;
-  if (config_path == NULL || optind < argc) {
-    fputs("Usage: daemon --config=FILE [--grace=SECONDS] [--log=FILE] "
-          "[--pid-file=FILE]\n",
-          stderr);
-    return 2;
-  }
-
-  loop = uv_default_loop();
-  if (failed(uv_timer_init(loop, &timer), "uv_timer_init") ||
-      start_signals(&options))
+  if (err >= 0)
+    return err;
+  uvsig_shutdown_options_init(&shutdown);
+  shutdown.grace_ms = 1000 * options.grace_s;
+  shutdown.phase_cb = on_phase;
+  if (failed(uvsig_ignore(SIGPIPE), "SIGPIPE") ||
+      failed(uv_timer_init(uv_default_loop(), &timer), "uv_timer_init") ||
+      failed(uvsig_init(timer.loop, &sig, NULL), "uvsig_init") ||
+      failed(uvsig_shutdown_init(&sig, &sd, &shutdown), "shutdown_init") ||
+      failed(uvsig_reload_init(&sd, &reload), "uvsig_reload_init") ||
+      failed(uvsig_reload_start(&reload, on_reload, SIGHUP), "SIGHUP"))
     return 1;
   if (start()) {
     status = 1;
     uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
   }
 
-  uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */
-  remove_pid_file();
-  if (log_file != NULL && log_file != stderr)
-    fclose(log_file);
+  uv_run(timer.loop, UV_RUN_DEFAULT); /* until everything is closed */
+  refused(pid_file_remove(&pid_file));
   /* Time may be up before the thread pool is done. */
-  failed(uvsig_shutdown_release(&hold), "uvsig_shutdown_release");
-  if (sd.report.requests == 0 && failed(uv_loop_close(loop), "uv_loop_close"))
+  if (sd.report.requests == 0 &&
+      failed(uv_loop_close(timer.loop), "uv_loop_close"))
     status = 1;
-  c = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
-  return status != 0 ? status : c;
+  err = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
+  return status != 0 ? status : err;
 }

@@ -392,7 +392,7 @@ static void the_pid_file_is_written_and_locked_and_removed(void) {
 
 static void a_second_daemon_is_refused(void) {
   struct program second;
-  char line[64];
+  char line[128];
   int status;
 
   start("interval_ms = 3600000\nmessage = first\n");
@@ -400,7 +400,8 @@ static void a_second_daemon_is_refused(void) {
       &second, LIST("examples/daemon", config_option, pid_option), NULL);
   snprintf(line,
            sizeof(line),
-           "daemon: runs already: process %ld",
+           "daemon: %s: runs already: process %ld",
+           pid_path,
            (long) daemon_.pid);
   CHECK_STR(program_line(&second, ""), line);
   CHECK(program_line_or_end(&second, "ready") == NULL);
