@@ -6,12 +6,16 @@
 
 #include "../lib/program.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -211,6 +215,11 @@ static void a_wrong_configuration_is_not_taken(void) {
   terminate();
 }
 
+static void make_fifo(void) {
+  unlink(config_path);
+  CHECK_EQ(mkfifo(config_path, 0600), 0);
+}
+
 /* A FIFO as the configuration: the daemon reads until we have written it. */
 static bool fifo_is_read(void* data) {
   int* fd = data;
@@ -235,8 +244,7 @@ static void feed(int fd, const char* text) {
 }
 
 static void start_with_fifo(void) {
-  unlink(config_path);
-  CHECK_EQ(mkfifo(config_path, 0600), 0);
+  make_fifo();
   launch(NULL);
   feed(await_reader(), "interval_ms = 3600000\nmessage = start\n");
   CHECK_STR(program_line(&daemon_, ""), "ready: start");
@@ -348,6 +356,102 @@ static void a_log_that_cannot_be_opened_again_goes_on(void) {
   CHECK(strstr(read_file(old), "\nSIGTERM: clean\n") != NULL);
   CHECK_EQ(rmdir(log_path), 0);
   unlink(old);
+}
+
+/* The last line is written where a SIGUSR1 may be too late for it. */
+static void the_last_line_is_in_the_file_that_has_the_name(void) {
+  char old[80];
+
+  start_with_log("interval_ms = 3600000\nmessage = hello\n");
+  snprintf(old, sizeof(old), "%s.1", log_path);
+  CHECK_EQ(rename(log_path, old), 0);
+  program_signal(&daemon_, SIGTERM);
+  CHECK_EQ(WTERMSIG(program_finish(&daemon_)), SIGTERM);
+  CHECK_STR(read_file(log_path), "SIGTERM: clean\n");
+  CHECK(strstr(read_file(old), "\nSIGTERM: finishing\n") != NULL);
+  unlink(log_path);
+  unlink(old);
+}
+
+/* From the PID file on, when the daemon still waits for its configuration. */
+static void sigusr1_does_not_end_it_at_any_time(void) {
+  unsigned round;
+  unsigned i;
+  int fd;
+
+  for (round = 0; round < scaled(10); round++) {
+    unlink(log_path);
+    make_fifo();
+    program_start(
+        &daemon_,
+        LIST("examples/daemon", config_option, log_option, pid_option, GRACE),
+        NULL);
+    fd = await_reader();
+    CHECK(exists(pid_path));
+    program_signal(&daemon_, SIGUSR1);
+    feed(fd, "interval_ms = 3600000\nmessage = hello\n");
+    wait_for_text(log_path, "ready: hello\nlog opened again: yes\n");
+    program_signal(&daemon_, SIGTERM);
+    for (i = 0; i < 100000 && !program_has_ended(&daemon_); i++)
+      program_signal(&daemon_, SIGUSR1);
+    check_status(program_finish(&daemon_));
+    CHECK(strstr(read_file(log_path), "\nSIGTERM: clean\n") != NULL);
+  }
+  unlink(config_path);
+  unlink(log_path);
+}
+
+/* That the configuration is read twice shows that the line between has not
+ * ended it. A new FIFO is not mistaken for the old one. */
+static void check_lives(void) {
+  unsigned i;
+  int fd;
+
+  for (i = 0; i < 2; i++) {
+    make_fifo();
+    program_signal(&daemon_, SIGHUP);
+    fd = await_reader();
+    make_fifo();
+    feed(fd, "interval_ms = 3600000\nmessage = nobody reads this\n");
+  }
+}
+
+static void a_reader_of_its_output_that_has_gone_does_not_end_it(void) {
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+  CHECK(null >= 0);
+  start_with_fifo();
+  CHECK_EQ(dup2(null, daemon_.output), daemon_.output);
+  close(null);
+  check_lives();
+  program_signal(&daemon_, SIGTERM);
+  check_status(program_finish(&daemon_));
+  unlink(config_path);
+}
+
+static void nor_does_a_reader_of_its_log(void) {
+  int reader;
+  int fd;
+
+  unlink(log_path);
+  CHECK_EQ(mkfifo(log_path, 0600), 0);
+  reader = open(log_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  CHECK(reader >= 0);
+  make_fifo();
+  program_start(&daemon_,
+                LIST("examples/daemon", config_option, log_option, GRACE),
+                NULL);
+  fd = await_reader();
+  feed(fd, "interval_ms = 3600000\nmessage = start\n");
+  wait_readable(reader);
+  close(reader);
+  check_lives();
+  program_signal(&daemon_, SIGUSR1); /* which must not wait for a reader */
+  check_lives();
+  program_signal(&daemon_, SIGTERM);
+  CHECK_EQ(WTERMSIG(program_finish(&daemon_)), SIGTERM);
+  unlink(config_path);
+  unlink(log_path);
 }
 
 static void sigusr2_writes_statistics(void) {
@@ -466,9 +570,12 @@ static bool has_foreign_call(void* data) {
 }
 
 /* A lease holds the daemon up in open(), with the file already found; then the
- * file is removed, as by another daemon that ends, and replaced. */
-static void a_file_that_was_removed_is_not_locked_in_vain(void) {
+ * file is removed, as by another daemon that ends, and replaced by one that has
+ * a lock, or not. Returns the new one. */
+static int replace_while_it_opens(bool with_lock) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   int fd = open(pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int next;
 
   CHECK(fd >= 0);
   install_handler(SIGIO, count_foreign);
@@ -481,10 +588,36 @@ static void a_file_that_was_removed_is_not_locked_in_vain(void) {
   wait_until(has_foreign_call, NULL, "the daemon to open the PID file");
   CHECK_EQ(unlink(pid_path), 0);
   write_file(pid_path, "a new one\n");
-  close(fd);
+  next = open(pid_path, O_RDWR | O_CLOEXEC);
+  CHECK(next >= 0);
+  CHECK(!with_lock || fcntl(next, F_SETLK, &lock) == 0);
+  close(fd); /* the daemon goes on */
+  return next;
+}
+
+static void a_file_that_was_removed_is_not_locked_in_vain(void) {
+  int next = replace_while_it_opens(false);
+
   program_line(&daemon_, "ready: ");
   check_pid_file(daemon_.pid);
   terminate();
+  close(next);
+}
+
+static void nor_is_the_next_one_taken_from_another_daemon(void) {
+  int next = replace_while_it_opens(true);
+  char line[128];
+
+  snprintf(line,
+           sizeof(line),
+           "daemon: %s: runs already: process %ld",
+           pid_path,
+           (long) getpid());
+  CHECK_STR(program_line(&daemon_, ""), line);
+  CHECK_EQ(WEXITSTATUS(program_finish(&daemon_)), 1);
+  CHECK_STR(read_file(pid_path), "a new one\n");
+  CHECK_EQ(unlink(pid_path), 0);
+  close(next);
 }
 
 static void fails_with(int expected, const char* option, const char* message) {
@@ -499,6 +632,167 @@ static void fails_with(int expected, const char* option, const char* message) {
   CHECK(!exists(pid_path));
 }
 
+/* Read the PID file for as long as the test runs. */
+static atomic_bool is_watched, is_torn;
+
+static void watch_pid_file(void* data) {
+  char text[64];
+  char* end;
+  ssize_t n;
+  int fd;
+
+  (void) data;
+  while (is_watched) {
+    fd = open(pid_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+      continue;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    strtol(text, &end, 10);
+    if (end == text || strcmp(end, "\n") != 0)
+      is_torn = true;
+  }
+}
+
+static void the_pid_file_is_a_whole_number_at_any_time(void) {
+  uv_thread_t thread;
+  unsigned round;
+
+  is_watched = true;
+  CHECK_EQ(uv_thread_create(&thread, watch_pid_file, NULL), 0);
+  for (round = 0; round < scaled(40) && !is_torn; round++) {
+    start("interval_ms = 3600000\n");
+    if (round % 2 == 0) {
+      terminate();
+    } else {
+      program_signal(&daemon_, SIGKILL); /* and the next one finds the file */
+      program_finish(&daemon_);
+    }
+  }
+  is_watched = false;
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK(!is_torn);
+  unlink(pid_path);
+}
+
+/* As on a full disk: it may not write a byte. */
+static void a_pid_file_that_cannot_be_written_stays_as_it_was(void) {
+  struct rlimit limit;
+  struct rlimit none;
+
+  configure("interval_ms = 3600000\n");
+  write_file(pid_path, "a stale one\n");
+  CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+  CHECK_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  none = limit;
+  none.rlim_cur = 0;
+  CHECK_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);
+  launch(NULL);
+  CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  CHECK(program_line_or_end(&daemon_, "ready") == NULL);
+  CHECK_EQ(WEXITSTATUS(program_finish(&daemon_)), 1);
+  CHECK_STR(read_file(pid_path), "a stale one\n");
+  unlink(pid_path);
+}
+
+/* It exits with 1, and says this of the PID file. */
+static void check_refused(void) {
+  char line[128];
+  int status;
+
+  configure("interval_ms = 3600000\n");
+  launch(NULL);
+  snprintf(line, sizeof(line), "daemon: %s: not a regular file", pid_path);
+  CHECK_STR(program_line(&daemon_, ""), line);
+  program_output_ends(&daemon_);
+  status = program_finish(&daemon_);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 1);
+}
+
+static void a_pid_file_that_is_a_symbolic_link_is_refused(void) {
+  struct stat st;
+
+  unlink(pid_path); /* of a test that failed */
+  write_file(log_path, "not to be touched\n");
+  CHECK_EQ(symlink(log_path, pid_path), 0);
+  check_refused();
+  CHECK_STR(read_file(log_path), "not to be touched\n");
+  CHECK_EQ(lstat(pid_path, &st), 0);
+  CHECK(S_ISLNK(st.st_mode));
+  CHECK_EQ(unlink(log_path), 0); /* and one that leads nowhere */
+  check_refused();
+  CHECK(!exists(log_path));
+  CHECK_EQ(unlink(pid_path), 0);
+}
+
+/* Nobody's /dev/null is at stake: this one is the test's own. */
+static void what_is_no_regular_file_is_refused_and_left_alone(void) {
+  const mode_t kinds[] = {S_IFIFO, S_IFSOCK, S_IFCHR};
+  struct stat st;
+  unsigned i;
+
+  unlink(pid_path); /* of a test that failed */
+  for (i = 0; i < 3; i++) {
+    if (mknod(pid_path, kinds[i] | 0600, makedev(1, 3)) != 0) {
+      CHECK_EQ(errno, EPERM); /* devices are for root */
+      CHECK_EQ(kinds[i], S_IFCHR);
+      return;
+    }
+    check_refused();
+    CHECK_EQ(lstat(pid_path, &st), 0);
+    CHECK_EQ(st.st_mode, kinds[i] | 0600);
+    CHECK_EQ(unlink(pid_path), 0);
+  }
+}
+
+static void it_removes_no_file_but_its_own(void) {
+  start("interval_ms = 3600000\n");
+  CHECK_EQ(unlink(pid_path), 0);
+  write_file(pid_path, "another one's\n");
+  program_signal(&daemon_, SIGTERM);
+  program_line(&daemon_, "SIGTERM: clean");
+  program_output_ends(&daemon_);
+  CHECK_EQ(WTERMSIG(program_finish(&daemon_)), SIGTERM);
+  CHECK_STR(read_file(pid_path), "another one's\n");
+  CHECK_EQ(unlink(pid_path), 0);
+}
+
+static unsigned count_pid_files(void) {
+  DIR* dir = opendir(folder);
+  struct dirent* entry;
+  unsigned count = 0;
+
+  CHECK(dir != NULL);
+  while ((entry = readdir(dir)) != NULL)
+    count += strncmp(entry->d_name, "pid", 3) == 0;
+  closedir(dir);
+  return count;
+}
+
+/* Whatever name a PID file has before its own. */
+static void no_other_file_is_left_beside_it(void) {
+  struct program second;
+
+  start("interval_ms = 3600000\n");
+  CHECK_EQ(count_pid_files(), 1);
+  program_start_2to1(
+      &second, LIST("examples/daemon", config_option, pid_option), NULL);
+  CHECK_EQ(WEXITSTATUS(program_finish(&second)), 1);
+  CHECK_EQ(count_pid_files(), 1);
+  terminate();
+  CHECK_EQ(count_pid_files(), 0);
+}
+
+static void help_is_printed(void) {
+  program_start(&daemon_, LIST("examples/daemon", "--help"), NULL);
+  program_line(&daemon_, "Usage: daemon ");
+  program_line(&daemon_, "  --help");
+  program_output_ends(&daemon_);
+  CHECK_EQ(program_finish(&daemon_), 0);
+}
+
 static void it_says_why_it_cannot_start(void) {
   unlink(config_path);
   fails_with(1, config_option, "no such file");
@@ -506,6 +800,7 @@ static void it_says_why_it_cannot_start(void) {
   fails_with(1, config_option, "invalid");
   fails_with(2, "argument", "Usage: ");
   fails_with(2, "--what", "unrecognized");
+  fails_with(2, "--grace=1s", "'1s'");
 }
 
 /* --- The service manager -------------------------------------------------- */
@@ -727,12 +1022,24 @@ int main(void) {
       TEST(a_shutdown_waits_for_a_reload_and_begins_none),
       TEST(sigusr1_opens_a_log_that_was_renamed_again),
       TEST(a_log_that_cannot_be_opened_again_goes_on),
+      TEST(the_last_line_is_in_the_file_that_has_the_name),
+      TEST(sigusr1_does_not_end_it_at_any_time),
+      TEST(a_reader_of_its_output_that_has_gone_does_not_end_it),
+      TEST(nor_does_a_reader_of_its_log),
       TEST(sigusr2_writes_statistics),
       TEST(the_pid_file_is_written_and_locked_and_removed),
       TEST(a_second_daemon_is_refused),
       TEST(what_was_killed_keeps_no_other_out),
       TEST(of_several_at_once_one_runs),
       TEST(a_file_that_was_removed_is_not_locked_in_vain),
+      TEST(nor_is_the_next_one_taken_from_another_daemon),
+      TEST(the_pid_file_is_a_whole_number_at_any_time),
+      TEST(a_pid_file_that_cannot_be_written_stays_as_it_was),
+      TEST(a_pid_file_that_is_a_symbolic_link_is_refused),
+      TEST(what_is_no_regular_file_is_refused_and_left_alone),
+      TEST(it_removes_no_file_but_its_own),
+      TEST(no_other_file_is_left_beside_it),
+      TEST(help_is_printed),
       TEST(it_says_why_it_cannot_start),
       TEST(a_service_manager_is_told),
       TEST(a_service_manager_with_an_abstract_socket_is_told),
