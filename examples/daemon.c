@@ -10,6 +10,7 @@
  * after `kill -HUP`, statistics after `kill -USR2`, and after `kill` "SIGTERM:
  * clean", and 143 from `echo $?`. As a service it is Type=notify, with
  * ExecReload=kill -HUP $MAINPID and WatchdogSec= as you like. */
+#include "common.h"
 #include "daemon-config.h"
 #include "log-file.h"
 #include "pid-file.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <uvsig.h>
 
+const char* const program = "daemon";
 static uvsig_t sig;
 static uvsig_shutdown_t sd;
 static uvsig_shutdown_work_t work;
@@ -31,20 +33,8 @@ static struct { /* the thread pool's while it works */
   daemon_config_t config;
   int err;
 } aside;
-static daemon_options_t options = {.grace_s = 8};
+static const char *config_path, *log_path, *pid_path;
 static pid_file_t pid_file;
-
-static int failed(int err, const char* what) {
-  if (err < 0)
-    fprintf(stderr, "daemon: %s: %s\n", what, uv_strerror(err));
-  return err < 0;
-}
-
-static int refused(const char* why) {
-  if (why != NULL)
-    fprintf(stderr, "daemon: %s: %s\n", options.pid_file, why);
-  return why != NULL;
-}
 
 /* --- The work ------------------------------------------------------------- */
 
@@ -75,7 +65,7 @@ static void on_tick(uv_timer_t* t) {
 
 static void read_aside(uv_work_t* req) {
   (void) req;
-  aside.err = daemon_config_read(&aside.config, options.config);
+  aside.err = daemon_config_read(&aside.config, config_path);
 }
 
 static void on_config_read(uv_work_t* req, int status) {
@@ -83,7 +73,7 @@ static void on_config_read(uv_work_t* req, int status) {
 
   (void) req;
   if (err < 0) {
-    say("no reload: %s: %s", options.config, uv_strerror(err));
+    say("no reload: %s: %s", config_path, uv_strerror(err));
     failed(uvsig_reload_fail(&reload, err), "uvsig_reload_fail");
     return;
   }
@@ -155,10 +145,10 @@ static int watch(uvsig_watcher_t* w, int signum) {
  * the rest, which may belong to another daemon. */
 static int start(void) {
   if (watch(&watchers[0], SIGUSR1) || watch(&watchers[1], SIGUSR2) ||
-      (options.pid_file != NULL &&
-       refused(pid_file_open(&pid_file, options.pid_file))) ||
-      failed(log_file_open(options.log), options.log) ||
-      failed(daemon_config_read(&config, options.config), options.config) ||
+      (pid_path != NULL &&
+       refused(pid_file_open(&pid_file, pid_path), pid_path)) ||
+      failed(log_file_open(log_path), log_path) ||
+      failed(daemon_config_read(&config, config_path), config_path) ||
       failed(uv_timer_start(
                  &timer, on_tick, config.interval_ms, config.interval_ms),
              "timer"))
@@ -169,32 +159,42 @@ static int start(void) {
 }
 
 int main(int argc, char** argv) {
-  uvsig_shutdown_options_t shutdown;
-  int status = 0, err = daemon_options_read(&options, argc, argv);
+  static const char about[] =
+      "Work until SIGTERM or SIGINT. SIGHUP reads the configuration again,\n"
+      "SIGUSR1 opens the log again, SIGUSR2 writes statistics into it.\n";
+  unsigned grace = 8;
+  const option_t table[] = {
+      {"config", "FILE", "lines such as message = hello", &config_path, NULL},
+      {"grace", "SECONDS", "wait so long for work (8)", NULL, &grace},
+      {"log", "FILE", "append to it (standard error)", &log_path, NULL},
+      {"pid-file", "FILE", "keep a second one out (none)", &pid_path, NULL},
+      {NULL, NULL, NULL, NULL, NULL}};
+  uvsig_shutdown_options_t options;
+  int status, err = read_options(argc, argv, about, table);
 
   if (err >= 0)
     return err;
-  uvsig_shutdown_options_init(&shutdown);
-  shutdown.grace_ms = 1000 * options.grace_s;
-  shutdown.phase_cb = on_phase;
+  if (refused(config_path == NULL ? "missing" : NULL, "--config"))
+    return 2;
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = 1000 * grace;
+  options.phase_cb = on_phase;
   if (failed(uvsig_ignore(SIGPIPE), "SIGPIPE") ||
       failed(uv_timer_init(uv_default_loop(), &timer), "uv_timer_init") ||
       failed(uvsig_init(timer.loop, &sig, NULL), "uvsig_init") ||
-      failed(uvsig_shutdown_init(&sig, &sd, &shutdown), "shutdown_init") ||
+      failed(uvsig_shutdown_init(&sig, &sd, &options), "shutdown_init") ||
       failed(uvsig_reload_init(&sd, &reload), "uvsig_reload_init") ||
       failed(uvsig_reload_start(&reload, on_reload, SIGHUP), "SIGHUP"))
     return 1;
-  if (start()) {
-    status = 1;
+  status = start();
+  if (status != 0)
     uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
-  }
 
   uv_run(timer.loop, UV_RUN_DEFAULT); /* until everything is closed */
-  refused(pid_file_remove(&pid_file));
+  refused(pid_file_remove(&pid_file), pid_path);
   /* Time may be up before the thread pool is done. */
-  if (sd.report.requests == 0 &&
-      failed(uv_loop_close(timer.loop), "uv_loop_close"))
-    status = 1;
+  if (sd.report.requests == 0)
+    status |= failed(uv_loop_close(timer.loop), "uv_loop_close");
   err = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
   return status != 0 ? status : err;
 }

@@ -7,39 +7,58 @@
 #include "../lib/program.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEBOUNCE_MS = 200, SEVERAL = 20, MUCH = 100000, MOST_TRIES = 50 };
+enum {
+  DEBOUNCE_MS = 200,
+  SEVERAL = 20,
+  MUCH = 100000,
+  MOST_TRIES = 50,
+  MOST_QUEUED = 64,
+  AT_ONCE = 4
+};
+
+#define NO_FOLDER "/there/is/no/such/folder"
+#define TWENTY    "twenty characters..."
+#define TOO_LONG  "/" TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY
 
 static struct program server;
 static unsigned port;
 static char folder[] = "/tmp/uvsig-echo-XXXXXX";
-static char path[64];
+static char path[64], pipe_option[80];
 
 /* --- Server and clients --------------------------------------------------- */
 
-static void start_with(const char* grace, const char* hard) {
-  char pipe_option[80];
-
-  unlink(path); /* of a test that failed */
-  snprintf(pipe_option, sizeof(pipe_option), "--pipe=%s", path);
+static void launch(struct program* p, const char* grace, const char* hard) {
   program_start_2to1(
-      &server,
+      p,
       LIST("examples/echo-server", "--port=0", pipe_option, grace, hard),
       NULL);
+}
+
+static void await(void) {
   port = program_port(&server, "Serving on ");
   program_line(&server, "Serving on /");
 }
 
+static void start_with(const char* grace, const char* hard) {
+  unlink(path); /* of a test that failed */
+  launch(&server, grace, hard);
+  await();
+}
+
 /* The longest times, for what must not take that long. */
+#define LONGEST "--grace=65535", "--hard=65535"
+
 static void start(void) {
-  start_with("--grace=65535", "--hard=65535");
+  start_with(LONGEST);
 }
 
 static int over_tcp(void) {
@@ -391,7 +410,197 @@ static void a_second_signal_forces(void) {
   ends_by(SIGTERM, "0 closed, 1 forced, 0 cut");
 }
 
+/* --- The socket file ------------------------------------------------------ */
+
+static int listen_at(const char* name, int backlog) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  CHECK(fd >= 0);
+  CHECK(strlen(name) < sizeof(address.sun_path));
+  strcpy(address.sun_path, name);
+  CHECK_EQ(bind(fd, (struct sockaddr*) &address, sizeof(address)), 0);
+  CHECK_EQ(listen(fd, backlog), 0);
+  return fd;
+}
+
+/* As a server that was killed leaves it. */
+static void leave_stale_file(void) {
+  unlink(path); /* of a test that failed */
+  close(listen_at(path, 0));
+  CHECK_EQ(try_connect_path(path), UV_ECONNREFUSED);
+}
+
+static void a_stale_socket_file_is_taken_over(void) {
+  int fd;
+
+  start();
+  program_signal(&server, SIGKILL);
+  program_finish(&server);
+  CHECK_EQ(try_connect_path(path), UV_ECONNREFUSED);
+  launch(&server, LONGEST);
+  await();
+  fd = through_pipe();
+  exchange(fd, "hello\n");
+  close(fd);
+  drain(SIGTERM);
+  ends_by(SIGTERM, ", 0 forced, 0 cut");
+}
+
+/* It exits with 1, and says why of the socket's path. */
+static void check_refused(int err) {
+  struct program p;
+  char line[128];
+  int status;
+
+  launch(&p, LONGEST);
+  snprintf(line, sizeof(line), "echo-server: %s: %s", path, uv_strerror(err));
+  CHECK_STR(program_line(&p, "echo-server: "), line);
+  status = program_finish(&p);
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), 1);
+}
+
+static void a_server_that_listens_is_left_alone(void) {
+  int fd;
+
+  start();
+  fd = through_pipe();
+  exchange(fd, "before\n");
+  check_refused(UV_EADDRINUSE);
+  exchange(fd, "after\n");
+  close(fd);
+  fd = through_pipe();
+  exchange(fd, "and others\n");
+  close(fd);
+  drain(SIGTERM);
+  ends_by(SIGTERM, ", 0 forced, 0 cut");
+}
+
+/* Nobody accepts, and the queue is full: connect() would wait. */
+static void nor_is_one_disturbed_that_does_not_accept(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int clients[MOST_QUEUED];
+  unsigned count = 0;
+  int listener;
+  int result;
+
+  unlink(path); /* of a test that failed */
+  listener = listen_at(path, 0);
+  strcpy(address.sun_path, path);
+  do {
+    CHECK(count < MOST_QUEUED);
+    clients[count] =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CHECK(clients[count] >= 0);
+    result =
+        connect(clients[count++], (struct sockaddr*) &address, sizeof(address));
+  } while (result == 0);
+  CHECK_EQ(errno, EAGAIN);
+  check_refused(UV_EADDRINUSE);
+  CHECK_EQ(access(path, F_OK), 0);
+  while (count > 0)
+    close(clients[--count]);
+  close(listener);
+  CHECK_EQ(unlink(path), 0);
+}
+
+static void of_several_at_a_stale_file_one_serves(void) {
+  struct program all[AT_ONCE];
+  const char* line;
+  unsigned serving;
+  unsigned round;
+  unsigned i;
+  int fd;
+
+  for (round = 0; round < scaled(20); round++) {
+    leave_stale_file();
+    for (i = 0; i < AT_ONCE; i++)
+      launch(&all[i], LONGEST);
+    for (i = 0, serving = 0; i < AT_ONCE; i++) {
+      do
+        line = program_line_or_end(&all[i], "");
+      while (line != NULL && strncmp(line, "Serving on /", 12) != 0);
+      if (line == NULL) {
+        CHECK_EQ(WEXITSTATUS(program_finish(&all[i])), 1);
+      } else {
+        serving++;
+        server = all[i];
+      }
+    }
+    CHECK_EQ(serving, 1);
+    fd = through_pipe();
+    exchange(fd, "hello\n");
+    close(fd);
+    drain(SIGTERM);
+    ends_by(SIGTERM, ", 0 forced, 0 cut");
+  }
+}
+
+static void what_is_no_socket_is_left_alone(void) {
+  char other[80];
+  struct stat st;
+
+  snprintf(other, sizeof(other), "%s.other", path);
+  unlink(path); /* of a test that failed */
+  CHECK_EQ(mknod(path, S_IFREG | 0600, 0), 0);
+  check_refused(UV_ENOTSOCK);
+  CHECK_EQ(lstat(path, &st), 0);
+  CHECK(S_ISREG(st.st_mode));
+  CHECK_EQ(unlink(path), 0);
+
+  CHECK_EQ(mkfifo(path, 0600), 0);
+  check_refused(UV_ENOTSOCK);
+  CHECK_EQ(lstat(path, &st), 0);
+  CHECK(S_ISFIFO(st.st_mode));
+  CHECK_EQ(unlink(path), 0);
+
+  /* A link to a stale socket, which is not followed. */
+  leave_stale_file();
+  CHECK_EQ(rename(path, other), 0);
+  CHECK_EQ(symlink(other, path), 0);
+  check_refused(UV_ENOTSOCK);
+  CHECK_EQ(lstat(path, &st), 0);
+  CHECK(S_ISLNK(st.st_mode));
+  CHECK_EQ(access(other, F_OK), 0);
+  CHECK_EQ(unlink(path), 0);
+  CHECK_EQ(unlink(other), 0);
+}
+
+/* A successor that has put its own socket there while this one still serves. */
+static void a_successors_socket_file_is_not_removed(void) {
+  char next[80];
+  int successor;
+  int busy;
+
+  start();
+  busy = through_pipe();
+  exchange(busy, "wait ");
+  snprintf(next, sizeof(next), "%s.other", path);
+  successor = listen_at(next, 8);
+  CHECK_EQ(rename(next, path), 0);
+  drain(SIGTERM);
+  wait_until(refused, NULL, "a client to be refused");
+  close(connect_to_path(path));
+  exchange(busy, "for me\n");
+  expect_end(busy);
+  CHECK_STR(program_line(&server, ""), "1 closed, 0 forced, 0 cut");
+  program_output_ends(&server);
+  CHECK_EQ(WTERMSIG(program_finish(&server)), SIGTERM);
+  close(connect_to_path(path));
+  close(successor);
+  CHECK_EQ(unlink(path), 0);
+}
+
 /* --- Starting ------------------------------------------------------------- */
+
+static void help_is_printed(void) {
+  program_start(&server, LIST("examples/echo-server", "--help"), NULL);
+  program_line(&server, "Usage: echo-server ");
+  program_line(&server, "  --help");
+  program_output_ends(&server);
+  CHECK_EQ(program_finish(&server), 0);
+}
 
 static void fails_with(int status, const char* option, const char* message) {
   int actual;
@@ -409,7 +618,6 @@ static void it_says_why_it_cannot_start(void) {
   socklen_t size = sizeof(address);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   char option[80];
-  int file;
 
   CHECK(fd >= 0);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -420,17 +628,11 @@ static void it_says_why_it_cannot_start(void) {
   fails_with(1, option, "already in use");
   close(fd);
 
-  /* It does not remove a file that is not its own. */
-  file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  CHECK(file >= 0);
-  close(file);
-  snprintf(option, sizeof(option), "--pipe=%s", path);
-  fails_with(1, option, path);
-  CHECK_EQ(unlink(path), 0);
-
   fails_with(2, "--port=65536", "'65536'");
   fails_with(2, "--grace=-1", "'-1'");
   fails_with(2, "--hard=1s", "'1s'");
+  fails_with(1, "--pipe=" NO_FOLDER, NO_FOLDER);
+  fails_with(1, "--pipe=" TOO_LONG, "name too long");
 }
 
 int main(void) {
@@ -448,6 +650,13 @@ int main(void) {
       TEST(nor_does_one_of_the_unix_socket),
       TEST(a_client_that_never_ends_its_line_sees_the_end),
       TEST(a_second_signal_forces),
+      TEST(a_stale_socket_file_is_taken_over),
+      TEST(a_server_that_listens_is_left_alone),
+      TEST(nor_is_one_disturbed_that_does_not_accept),
+      TEST(of_several_at_a_stale_file_one_serves),
+      TEST(what_is_no_socket_is_left_alone),
+      TEST(a_successors_socket_file_is_not_removed),
+      TEST(help_is_printed),
       TEST(it_says_why_it_cannot_start),
   };
   int failures;
@@ -458,6 +667,7 @@ int main(void) {
     return 1;
   }
   snprintf(path, sizeof(path), "%s/socket", folder);
+  snprintf(pipe_option, sizeof(pipe_option), "--pipe=%s", path);
   failures = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path); /* of a test that failed */
   rmdir(folder);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See unix-socket.h. Between the question whether a file is stale and the new
+ * file in its place is the lock of the folder, so that of several servers that
+ * start at once none removes another one's file. */
+#define _GNU_SOURCE 1 /* SOCK_CLOEXEC, SOCK_NONBLOCK */
+
+#include "unix-socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int error(void) {
+  return uv_translate_sys_error(errno);
+}
+
+/* Returns a descriptor, whose close unlocks, or UV_E*. */
+static int lock_folder(const char* path) {
+  char folder[sizeof(((struct sockaddr_un*) 0)->sun_path)];
+  char* slash;
+  int fd, err;
+
+  strcpy(folder, path); /* which is no longer */
+  slash = strrchr(folder, '/');
+  if (slash == NULL)
+    strcpy(folder, ".");
+  else
+    slash[slash == folder] = '\0';
+  fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return error();
+  if (flock(fd, LOCK_EX) == 0)
+    return fd;
+  err = error();
+  close(fd);
+  return err;
+}
+
+/* Nobody listens there: of a server that was killed. Not waited for: a queue
+ * that is full has somebody, too. */
+static int check_stale(const struct sockaddr_un* address) {
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int err = UV_EADDRINUSE;
+
+  if (fd < 0)
+    return error();
+  if (connect(fd, (const void*) address, sizeof(*address)) != 0 &&
+      errno == ECONNREFUSED)
+    err = 0;
+  close(fd);
+  return err;
+}
+
+static int remove_stale(const struct sockaddr_un* address) {
+  struct stat there;
+  int err;
+
+  if (lstat(address->sun_path, &there) != 0)
+    return errno == ENOENT ? 0 : error();
+  if (!S_ISSOCK(there.st_mode))
+    return UV_ENOTSOCK;
+  err = check_stale(address);
+  return err == 0 && unlink(address->sun_path) != 0 ? error() : err;
+}
+
+static int bind_and_listen(int fd,
+                           const struct sockaddr_un* address,
+                           struct stat* own) {
+  int err;
+
+  if (bind(fd, (const void*) address, sizeof(*address)) != 0)
+    return error();
+  if (listen(fd, SOMAXCONN) == 0 && lstat(address->sun_path, own) == 0)
+    return 0;
+  err = error();
+  unlink(address->sun_path);
+  return err;
+}
+
+/* Returns a descriptor, or UV_E*. */
+static int listen_at(const char* path, struct stat* own) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int folder, fd, err;
+
+  if (strlen(path) >= sizeof(address.sun_path))
+    return UV_ENAMETOOLONG;
+  strcpy(address.sun_path, path);
+  folder = lock_folder(path);
+  if (folder < 0)
+    return folder;
+  fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  err = fd < 0 ? error() : remove_stale(&address);
+  if (err == 0)
+    err = bind_and_listen(fd, &address, own);
+  close(folder);
+  if (err == 0)
+    return fd;
+  if (fd >= 0)
+    close(fd);
+  return err;
+}
+
+int unix_socket_bind(unix_socket_t* s, uv_pipe_t* pipe, const char* path) {
+  struct stat own;
+  int fd = listen_at(path, &own);
+  int err;
+
+  if (fd < 0)
+    return fd;
+  *s = (unix_socket_t){path, own.st_dev, own.st_ino};
+  err = uv_pipe_open(pipe, fd); /* its close removes nothing */
+  if (err < 0)
+    close(fd);
+  return err;
+}
+
+int unix_socket_close(unix_socket_t* s, uv_stream_t* stream) {
+  const char* path = s->path;
+  struct stat there;
+  int err = 0;
+
+  if (path != NULL && lstat(path, &there) == 0 && there.st_dev == s->dev &&
+      there.st_ino == s->ino && unlink(path) != 0)
+    err = error();
+  s->path = NULL;
+  uv_close((uv_handle_t*) stream, NULL);
+  return err;
+}
