@@ -7,9 +7,11 @@
 #include "../lib/program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -537,6 +539,50 @@ static void of_several_at_a_stale_file_one_serves(void) {
   }
 }
 
+static bool waits_for_lock(void* data) {
+  FILE* file = fopen("/proc/locks", "re");
+  char waiter[32];
+  char line[256];
+  bool waits = false;
+
+  (void) data;
+  CHECK(file != NULL);
+  snprintf(waiter, sizeof(waiter), " %ld ", (long) server.pid);
+  while (fgets(line, sizeof(line), file) != NULL)
+    waits = waits ||
+            (strstr(line, "-> FLOCK") != NULL && strstr(line, waiter) != NULL);
+  fclose(file);
+  return waits;
+}
+
+/* Another server is about to take the file over: it has the folder's lock. */
+static void it_looks_when_no_other_server_is_at_it(void) {
+  char line[128];
+  int listener;
+  int fd;
+
+  if (access("/proc/locks", R_OK) != 0)
+    skip_test("who waits for a lock is not to be seen here");
+  leave_stale_file();
+  fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  CHECK(fd >= 0);
+  CHECK_EQ(flock(fd, LOCK_EX), 0);
+  launch(&server, LONGEST);
+  wait_until(waits_for_lock, NULL, "the server to wait");
+  CHECK_EQ(unlink(path), 0);
+  listener = listen_at(path, 0);
+  close(fd); /* it goes on */
+  snprintf(line,
+           sizeof(line),
+           "echo-server: %s: %s",
+           path,
+           uv_strerror(UV_EADDRINUSE));
+  CHECK_STR(program_line(&server, "echo-server: "), line);
+  CHECK_EQ(WEXITSTATUS(program_finish(&server)), 1);
+  CHECK_EQ(unlink(path), 0);
+  close(listener);
+}
+
 static void what_is_no_socket_is_left_alone(void) {
   char other[80];
   struct stat st;
@@ -584,7 +630,7 @@ static void a_successors_socket_file_is_not_removed(void) {
   close(connect_to_path(path));
   exchange(busy, "for me\n");
   expect_end(busy);
-  CHECK_STR(program_line(&server, ""), "1 closed, 0 forced, 0 cut");
+  CHECK(strstr(program_line(&server, ""), " closed, 0 forced, 0 cut") != NULL);
   program_output_ends(&server);
   CHECK_EQ(WTERMSIG(program_finish(&server)), SIGTERM);
   close(connect_to_path(path));
@@ -654,6 +700,7 @@ int main(void) {
       TEST(a_server_that_listens_is_left_alone),
       TEST(nor_is_one_disturbed_that_does_not_accept),
       TEST(of_several_at_a_stale_file_one_serves),
+      TEST(it_looks_when_no_other_server_is_at_it),
       TEST(what_is_no_socket_is_left_alone),
       TEST(a_successors_socket_file_is_not_removed),
       TEST(help_is_printed),
