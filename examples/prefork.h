@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parent (prefork.c) and the workers (prefork-worker.c) share. They
- * are one program, and each process is one of the two: there is one loop, one
- * uvsig_t and one uvsig_shutdown_t in either. */
+ * What the parent (prefork.c, prefork-pool.c) and the workers
+ * (prefork-worker.c) share. They are one program, and each process is one of
+ * the two. There is one loop, one uvsig_t and one uvsig_shutdown_t in either.
+ */
 
 #ifndef PREFORK_H
 #define PREFORK_H
@@ -19,7 +20,7 @@ enum {
 extern struct settings { unsigned port, workers, grace; } settings;
 extern uv_loop_t* loop;
 extern uvsig_t sig;
-extern uvsig_shutdown_t shutdown_;
+extern uvsig_shutdown_t sd;
 
 /* Tell whether a call failed, and say so. */
 int failed(int err, const char* what);
@@ -31,5 +32,12 @@ void on_alloc(uv_handle_t* handle, size_t size, uv_buf_t* buf);
 int run_and_exit(void);
 
 int be_worker(void);
+
+/* Of the parent: prepare the pool; a shutdown of it may begin from then on. */
+int pool_init(void);
+void pool_on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase);
+/* Start workers that accept from `listener`; `on_serving` is called when all of
+ * them do, now and after each replacement. */
+int pool_start(uv_os_fd_t listener, void (*on_serving)(void));
 
 #endif

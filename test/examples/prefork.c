@@ -8,7 +8,6 @@
 
 #include "../lib/program.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,8 +15,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,7 +82,7 @@ static void start_with(const char* const argv[],
                        const char* const environment[]) {
   const char* line;
 
-  program_start(&p, argv, environment);
+  program_start_2to1(&p, argv, environment);
   count = gone = 0;
   line = hear("Serving on 127.0.0.1:");
   CHECK(line != NULL);
@@ -120,8 +121,11 @@ static void stop_worker(pid_t pid) {
 
 /* The end of the program, of all that has its output, and of the workers. */
 static void check_death_by(int signum) {
+  const char* line = hear("libuvsig: shutdown: ");
   int status;
 
+  CHECK(line != NULL);
+  CHECK(strstr(line, ": clean after ") != NULL);
   CHECK(hear(NEVER) == NULL);
   CHECK_EQ(count, 0);
   status = program_finish(&p);
@@ -133,15 +137,17 @@ static void check_death_by(int signum) {
  * the machine is too slow, its hard deadline ends it, or it gives up a worker
  * that has been killed and is about to go: then the test is done again, though
  * not for ever. */
-static bool is_too_slow_to_die_by(int signum) {
+static bool is_too_slow_to_die_by(int signum, const char* report) {
   static unsigned tries;
+  const char* line = hear("libuvsig: shutdown: ");
+  bool is_as_reported = line != NULL && strstr(line, report) != NULL;
   unsigned left;
   int status;
 
   CHECK(hear(NEVER) == NULL);
   status = program_wait(&p);
   left = program_end(&p);
-  if (count > 0 || left > 0 || !WIFSIGNALED(status)) {
+  if (count > 0 || left > 0 || !WIFSIGNALED(status) || !is_as_reported) {
     CHECK(++tries < MOST_TRIES);
     return true;
   }
@@ -270,6 +276,65 @@ static void start_load(void) {
   }
 }
 
+/* Clients that ask on one connection until an answer says that it is the last.
+ * A request that comes later after the one before than this is not promised an
+ * answer: half of QUIET_MS in examples/prefork-worker.c, for clocks that tick
+ * slowly. Each thinks now and then, for a shorter time. */
+enum { LOYALS = 24, PROMPT_NS = 500 * 1000 * 1000 };
+
+static pthread_t loyals[LOYALS];
+static atomic_uint late;
+
+static void* be_loyal(void* arg) {
+  unsigned think_ms = *(unsigned*) arg;
+  uint64_t before;
+  uint64_t since;
+  unsigned asked = 0;
+  bool last = false;
+  int fd = connect_to(port);
+  bool is_prompt;
+
+  for (since = uv_hrtime(); !last; since = before) {
+    if (asked++ % 8 == 7)
+      uv_sleep(think_ms);
+    before = uv_hrtime();
+    if (!send_fully(fd, REQUEST, strlen(REQUEST)))
+      last = true;
+    is_prompt = uv_hrtime() - since < PROMPT_NS;
+    if (ask_rest(fd, "", &last) > 0)
+      atomic_fetch_add(&answers, 1);
+    else if (is_prompt)
+      complain("request", 0);
+    else
+      atomic_fetch_add(&late, 1);
+  }
+  expect_end(fd);
+  return NULL;
+}
+
+static void start_loyal_load(void) {
+  static unsigned think_ms[LOYALS];
+  unsigned i;
+
+  for (i = 0; i < LOYALS; i++) {
+    think_ms[i] = i % 2 * 5 * i;
+    CHECK_EQ(pthread_create(&loyals[i], NULL, be_loyal, &think_ms[i]), 0);
+  }
+}
+
+static void stop_loyal_load(void) {
+  unsigned i;
+
+  for (i = 0; i < LOYALS; i++)
+    CHECK_EQ(pthread_join(loyals[i], NULL), 0);
+  fprintf(stderr,
+          "%u answers, %u late requests, %u failures\n",
+          atomic_load(&answers),
+          atomic_load(&late),
+          atomic_load(&failures));
+  CHECK_EQ(atomic_load(&failures), 0);
+}
+
 /* Wait until the load has had `n` more answers. */
 static unsigned goal;
 
@@ -374,10 +439,27 @@ static int be_early(char** argv) {
   return 126;
 }
 
+/* Run the arguments after the first in front on that terminal. */
+static int be_in_terminal(char** argv) {
+  int tty = open(argv[0], O_RDWR); /* of a session's leader: its own */
+
+  if (tty < 0 || dup2(tty, STDIN_FILENO) < 0 || tcsetpgrp(tty, getpgrp()) != 0)
+    return 126;
+  close(tty);
+  execvp(argv[1], argv + 1);
+  return 126;
+}
+
 static void sigterm_before_there_is_a_listener_ends_it_as_ever(void) {
+  const char* line;
+
   program_start_2to1(&p, LIST("test/examples/prefork", "early", PREFORK), NULL);
-  CHECK(hear("") == NULL); /* it neither serves nor complains */
-  check_death_by(SIGTERM);
+  line = hear(""); /* it neither serves nor complains */
+  CHECK(line != NULL);
+  CHECK(strncmp(line, "libuvsig: shutdown: SIGTERM", 27) == 0);
+  CHECK(strstr(line, ": clean after ") != NULL);
+  program_output_ends(&p);
+  CHECK_EQ(WTERMSIG(program_finish(&p)), SIGTERM);
 }
 
 static bool is_refused(void* data) {
@@ -413,6 +495,202 @@ static void sigterm_answers_what_is_under_way_and_ends_all(void) {
   CHECK(last);
   expect_end(busy);
   check_death_by(SIGTERM);
+}
+
+static void ask_to_know(int fd) {
+  bool last;
+
+  CHECK(is_worker(ask(fd, &last)));
+  CHECK(!last);
+}
+
+/* The worker says what it has done, and nobody reads that. */
+static bool is_output_full(void* pid) {
+  int filled = 0;
+
+  CHECK_EQ(kill(*(pid_t*) pid, SIGUSR1), 0);
+  CHECK_EQ(ioctl(p.output, FIONREAD, &filled), 0);
+  return filled > 4096 - 30;
+}
+
+static bool has_no_signal(void* pid) {
+  unsigned long pending = 1;
+  char path[64];
+  char line[256];
+  FILE* file;
+
+  snprintf(path, sizeof(path), "/proc/%d/status", *(pid_t*) pid);
+  file = fopen(path, "re");
+  CHECK(file != NULL);
+  while (fgets(line, sizeof(line), file) != NULL)
+    if (sscanf(line, "ShdPnd: %lx", &pending) == 1)
+      break;
+  fclose(file);
+  return pending == 0;
+}
+
+/* The worker stands still, in the middle of a line that does not fit, when
+ * SIGTERM comes and then the requests. It looks at them in this order. */
+static void sigterm_answers_requests_that_are_not_read_yet(void) {
+  enum { CLIENTS = 60 };
+  int fds[CLIENTS];
+  pid_t pid;
+  unsigned i;
+  bool last;
+
+  start_with(LIST(PREFORK, "--workers=1", "--grace=1000"), NULL);
+  pid = workers[0];
+  for (i = 0; i < CLIENTS; i++) {
+    fds[i] = connect_to(port);
+    ask_to_know(fds[i]);
+  }
+  CHECK(fcntl(p.output, F_SETPIPE_SZ, 4096) >= 0);
+  wait_until(is_output_full, &pid, "its output is full");
+  signal_worker(pid, SIGUSR1);
+  wait_until(has_no_signal, &pid, "it has SIGUSR1");
+  signal_worker(pid, SIGTERM);
+  wait_until(has_no_signal, &pid, "it has SIGTERM");
+  for (i = 0; i < CLIENTS; i++) {
+    send_text(fds[i], REQUEST);
+    wait_delivered(fds[i]);
+  }
+  while (count > 0)
+    expect("Worker "); /* ... has gone */
+  for (i = 0; i < CLIENTS; i++) {
+    CHECK_EQ(ask_rest(fds[i], "", &last), pid);
+    expect_end(fds[i]);
+  }
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+/* All that it sends comes at once, the end too. */
+static void a_client_that_closes_for_writing_has_its_answers(void) {
+  unsigned i;
+  bool last;
+  int fd;
+
+  start("--grace=1000");
+  for (i = 0; i < WORKERS; i++)
+    stop_worker(workers[i]);
+  fd = connect_to(port);
+  send_text(fd, REQUEST REQUEST);
+  CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+  wait_delivered(fd);
+  for (i = 0; i < WORKERS; i++)
+    signal_worker(workers[i], SIGCONT);
+  CHECK(ask_rest(fd, "", &last) > 0);
+  CHECK(ask_rest(fd, "", &last) > 0);
+  expect_end(fd);
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+}
+
+static void help_is_printed(void) {
+  program_start(&p, LIST(PREFORK, "--help"), NULL);
+  program_line(&p, "Usage: prefork ");
+  program_line(&p, "  --help ");
+  CHECK_EQ(program_finish(&p), 0);
+}
+
+/* Not one of the clients that go on asking may fail, and each is told that an
+ * answer is the last. */
+static void sigterm_under_load_cuts_no_client(void) {
+  start("--grace=1000");
+  start_loyal_load();
+  wait_for_answers(100 * LOYALS);
+  program_signal(&p, SIGTERM);
+  stop_loyal_load();
+  check_death_by(SIGTERM);
+}
+
+/* The parent tells the workers: they do not have a terminal's signals. One that
+ * is started just then would miss it. */
+static void ctrl_c_ends_all_in_order(void) {
+  char name[64];
+  int terminal;
+  int busy;
+  int tty;
+  bool last;
+
+  open_terminal(&terminal, &tty);
+  close(tty);
+  CHECK_EQ(ptsname_r(terminal, name, sizeof(name)), 0);
+  start_with(LIST("test/examples/prefork",
+                  "in-terminal",
+                  name,
+                  PREFORK,
+                  "--workers=4",
+                  "--grace=1000"),
+             NULL);
+  CHECK_EQ(getsid(workers[0]), workers[0]);
+  busy = connect_to(port);
+  ask_to_know(busy);
+  send_text(busy, "GET / HTTP/1.1\r\n");
+  check_all_serve(); /* that has been read */
+  CHECK_EQ(write(terminal, "\003", 1), 1);
+  wait_until(is_refused, NULL, "the listener is closed");
+  CHECK(ask_rest(busy, "Host: here\r\n\r\n", &last) > 0);
+  CHECK(last);
+  expect_end(busy);
+  check_death_by(SIGINT);
+  close(terminal);
+}
+
+/* An abstract socket that the service manager would have. */
+static int open_notify(char* variable, size_t size) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  socklen_t length;
+  const char* name;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+  snprintf(variable, size, "NOTIFY_SOCKET=@uvsig-prefork-%d", getpid());
+  name = strchr(variable, '@') + 1;
+  memcpy(address.sun_path + 1, name, strlen(name));
+  length =
+      (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+  CHECK(fd >= 0);
+  CHECK_EQ(bind(fd, (struct sockaddr*) &address, length), 0);
+  return fd;
+}
+
+/* What has been sent, in its order. */
+static char notified[256];
+
+static void read_notified(int fd) {
+  static const char* const known[] = {"READY=1", "RELOADING=1", "STOPPING=1"};
+  char message[512];
+  size_t filled;
+  ssize_t n;
+  size_t i;
+
+  while ((n = recv(fd, message, sizeof(message) - 1, MSG_DONTWAIT)) > 0) {
+    message[n] = '\0';
+    filled = strlen(notified);
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+      if (strncmp(message, known[i], strlen(known[i])) == 0)
+        snprintf(notified + filled, sizeof(notified) - filled, "%s ", known[i]);
+  }
+}
+
+static bool is_ready_again(void* fd) {
+  read_notified(*(int*) fd);
+  return strstr(notified, "RELOADING=1 READY=1 ") != NULL;
+}
+
+/* Each worker has a shutdown as well, and those that are replaced end. */
+static void no_worker_speaks_for_the_service(void) {
+  char variable[80];
+  int fd = open_notify(variable, sizeof(variable));
+
+  start_with(LIST(PREFORK, "--workers=4", "--grace=1000"), LIST(variable));
+  replace_all();
+  wait_until(is_ready_again, &fd, "it is ready again");
+  program_signal(&p, SIGTERM);
+  check_death_by(SIGTERM);
+  read_notified(fd);
+  CHECK_STR(notified, "READY=1 RELOADING=1 READY=1 STOPPING=1 ");
+  close(fd);
 }
 
 static void sighup_replaces_all_workers_under_load(void) {
@@ -511,16 +789,29 @@ static void an_idle_connection_outlives_its_worker_by_one_answer(void) {
   check_death_by(SIGTERM);
 }
 
+/* A shutdown wakes one that is stopped when it begins. This one is stopped
+ * later: it has a client that does not end its request, and the others end. */
 static void a_stuck_worker_is_killed_at_the_deadline(void) {
   uint64_t since;
+  pid_t pid;
+  int busy;
+  bool last;
 
   do {
-    start("--grace=1");
-    stop_worker(workers[2]);
+    start("--grace=2");
+    busy = connect_to(port);
+    pid = ask(busy, &last);
+    send_text(busy, "GET / HTTP/1.1\r\n");
+    wait_delivered(busy);
     since = uv_hrtime();
     program_signal(&p, SIGTERM);
-  } while (is_too_slow_to_die_by(SIGTERM));
-  CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
+    while (count > 1)
+      expect("Worker "); /* has gone */
+    if (is_worker(pid))
+      stop_worker(pid);
+    close(busy);
+  } while (is_too_slow_to_die_by(SIGTERM, "children: 1 killed, 0 left"));
+  CHECK(uv_hrtime() - since >= UINT64_C(2000000000));
 }
 
 static void a_stuck_worker_is_killed_when_it_is_replaced(void) {
@@ -529,7 +820,7 @@ static void a_stuck_worker_is_killed_when_it_is_replaced(void) {
     stop_worker(workers[0]);
     replace_all();
     program_signal(&p, SIGTERM);
-  } while (is_too_slow_to_die_by(SIGTERM));
+  } while (is_too_slow_to_die_by(SIGTERM, ": clean after "));
 }
 
 /* A reload that is not finished, and the client that it waits for, do not hold
@@ -661,11 +952,17 @@ static void a_release_that_does_not_start_replaces_nobody(void) {
 
 int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
+      TEST(help_is_printed),
       TEST(four_workers_serve),
       TEST(a_worker_that_dies_is_replaced),
       TEST(sigusr1_goes_to_all_workers),
       TEST(sigterm_before_there_is_a_listener_ends_it_as_ever),
       TEST(sigterm_answers_what_is_under_way_and_ends_all),
+      TEST(sigterm_answers_requests_that_are_not_read_yet),
+      TEST(a_client_that_closes_for_writing_has_its_answers),
+      TEST(sigterm_under_load_cuts_no_client),
+      TEST(ctrl_c_ends_all_in_order),
+      TEST(no_worker_speaks_for_the_service),
       TEST(sighup_replaces_all_workers_under_load),
       TEST(sighup_replaces_all_workers_under_wrk),
       TEST(an_idle_connection_outlives_its_worker_by_one_answer),
@@ -678,6 +975,8 @@ int main(int argc, char** argv) {
 
   if (argc > 2 && strcmp(argv[1], "early") == 0)
     return be_early(argv + 2);
+  if (argc > 3 && strcmp(argv[1], "in-terminal") == 0)
+    return be_in_terminal(argv + 2);
   harness_init();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
