@@ -2,311 +2,353 @@
  *
  * libmicrohttpd inside a libuv loop. It waits with an epoll set of its own,
  * whose descriptor is readable when one of its sockets is ready: uv_poll_t
- * watches that one descriptor, uv_timer_t does the timeouts, and uv_idle_t what
- * is to be done at once: a timer that is due whenever it has run would keep a
- * loop of libuv 1.44 from everything else, signals too. No thread is started;
- * everything here runs on the loop's thread. */
+ * watches that one, uv_timer_t does the timeouts, and uv_idle_t what is to be
+ * done at once: a timer of 0 ms would keep a loop of libuv 1.44 from all else.
+ *
+ * It has no call that closes a connection, and its own way to close may cut off
+ * what is still on its way. So the listener is libuv's, and each socket has two
+ * descriptors. libmicrohttpd serves one. The other is a uv_tcp_t, which
+ * uvsig_shutdown_linger() closes so that everything arrives. There is one
+ * thread, the loop's. */
 
-#define _GNU_SOURCE 1 /* accept4, SOCK_CLOEXEC, SOCK_NONBLOCK */
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
+#define _GNU_SOURCE 1 /* F_DUPFD_CLOEXEC */
 
 #include "http-daemon.h"
 
-/* A client that neither sends nor reads for so long is hung up on. */
-#define IDLE_SECONDS 60u
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-/* So that a flood of new clients does not keep the listener open. */
-#define MAX_BACKLOG 5000
+enum {
+  /* A client that neither sends nor reads for so long is hung up on. */
+  IDLE_SECONDS = 60,
+  /* While draining, a client that asks again sooner than this after an answer
+   * has its next one, which says that it is the last. */
+  QUIET_MS = 1000,
+  TICK_MS = 100
+};
 
-/* Callbacks returned int until 0.9.71. */
-#if MHD_VERSION >= 0x00097002
-typedef enum MHD_Result http_result_t;
-#else
-typedef int http_result_t;
-#endif
+typedef struct connection_s connection_t;
 
-/* What a request's own pointer points to. */
-static char begun, queued;
+struct connection_s {
+  uv_tcp_t tcp;
+  uvsig_shutdown_connection_t tracked;
+  int fd;     /* libmicrohttpd's; closed with its half */
+  int halves; /* 2, until one of the two has been closed */
+  enum { BETWEEN, READING, RESPONDING } stage;
+  uint64_t since;    /* of the last response, or of the beginning */
+  uint64_t consumed; /* bytes of requests, as far as they were told of */
+  connection_t* next;
+};
 
-/* --- Called by libmicrohttpd ------------------------------------------------
- * From inside of MHD_run(), where the daemon must not be stopped. */
+static struct {
+  uvsig_shutdown_t* sd;
+  http_respond_cb respond;
+  struct MHD_Daemon* mhd;
+  uv_poll_t poll;
+  uv_timer_t timer;
+  uv_idle_t again;
+  uv_timer_t tick;
+  uvsig_shutdown_closer_t closer;
+  connection_t* unclaimed; /* libmicrohttpd has not yet named them */
+} http;
 
-/* NULL: it could not be registered. */
-static http_connection_t* connection_of(struct MHD_Connection* connection) {
-  const union MHD_ConnectionInfo* info =
-      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-  return info != NULL ? info->socket_context : NULL;
+/* --- A connection --------------------------------------------------------- */
+
+static void let_go(connection_t* c) {
+  if (--c->halves == 0)
+    free(c);
 }
 
-/* Called once with the header, then with each piece of the body, then once more
- * at the end. */
-static http_result_t on_request(void* arg,
-                                struct MHD_Connection* connection,
-                                const char* url,
-                                const char* method,
-                                const char* version,
-                                const char* body,
-                                size_t* body_size,
-                                void** request) {
-  http_daemon_t* daemon = arg;
-  struct MHD_Response* response;
-  http_connection_t* ours;
-  unsigned status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-  http_result_t result = MHD_YES;
-
-  (void) version;
-  (void) body;
-
-  if (*request == NULL) {
-    *request = &begun;
-    return MHD_YES;
-  }
-
-  /* Read a body to its end before answering: closing a socket with unread
-   * bytes resets the connection, and the client would not see the answer. */
-  if (*body_size > 0) {
-    *body_size = 0;
-    return MHD_YES;
-  }
-
-  response = daemon->respond(daemon, connection, method, url, &status);
-  if (response == NULL)
-    return MHD_NO;
-  if (daemon->quiesced)
-    result =
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-  if (result == MHD_YES)
-    result = MHD_queue_response(connection, status, response);
-  MHD_destroy_response(response); /* the queue has its own reference */
-  if (result == MHD_YES) {
-    *request = &queued;
-    daemon->in_flight++;
-    ours = connection_of(connection);
-    if (ours != NULL)
-      http_connection_begin(ours);
-  }
-  return result;
+static void on_closed(uv_handle_t* tcp) {
+  let_go(tcp->data);
 }
 
-/* Called when the kernel has got the whole response, or the connection ended
- * before. */
-static void on_completed(void* arg,
-                         struct MHD_Connection* connection,
-                         void** request,
-                         enum MHD_RequestTerminationCode code) {
-  http_daemon_t* daemon = arg;
-  http_connection_t* ours = connection_of(connection);
+static void hang_up(connection_t* c) {
+  uvsig_shutdown_linger(&c->tracked, (uv_stream_t*) &c->tcp, on_closed);
+}
 
-  if (*request == &queued) {
-    daemon->in_flight--;
-    if (ours != NULL)
-      http_connection_end(ours, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+/* Of all bytes that have come: tcpi_bytes_received in linux/tcp.h, which glibc's
+ * struct tcp_info ends before. */
+static uint64_t count_received(const connection_t* c) {
+  uint64_t info[32] = {0};
+  socklen_t size = sizeof(info);
+
+  getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, info, &size);
+  return info[16];
+}
+
+/* Has some of a request come, but not all of it? libmicrohttpd tells when its
+ * header is whole. */
+static int is_asking(const connection_t* c) {
+  return c->stage == READING ||
+         (c->stage == BETWEEN && count_received(c) > c->consumed);
+}
+
+/* What has come with the end of the input is one event. libmicrohttpd 0.9.75
+ * reads the one and does not look for the other, and the event does not come
+ * again, unless the socket is shut down here, too. */
+static void look_for_end(const connection_t* c) {
+  char byte;
+
+  if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    shutdown(c->fd, SHUT_RD);
+}
+
+static void refuse(connection_t* c, const char* status) {
+  char text[128];
+  uv_buf_t buf = {.base = text};
+
+  buf.len = (size_t) snprintf(
+      text,
+      sizeof(text),
+      "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+      status);
+  uv_try_write((uv_stream_t*) &c->tcp, &buf, 1);
+}
+
+static void end_if_quiet(uv_handle_t* handle, void* arg) {
+  connection_t* c = handle->data;
+
+  (void) arg;
+  if (handle->type != UV_TCP || c == NULL || c->halves < 2)
+    return;
+  look_for_end(c);
+  if (c->stage != BETWEEN || is_asking(c) ||
+      uv_now(handle->loop) - c->since < QUIET_MS)
+    return;
+  /* What it has sent by now is read before it is closed. */
+  uvsig_shutdown_connection_busy(&c->tracked);
+  uvsig_shutdown_connection_idle(&c->tracked);
+}
+
+static void on_tick(uv_timer_t* tick) {
+  uv_walk(tick->loop, end_if_quiet, NULL);
+}
+
+static void on_event(uvsig_shutdown_connection_t* tracked,
+                     uvsig_shutdown_event_t event) {
+  connection_t* c = tracked->data;
+
+  if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN) {
+    if (!uv_is_active((uv_handle_t*) &http.tick))
+      uv_timer_start(&http.tick, on_tick, 0, TICK_MS);
+    return;
   }
-  *request = NULL;
+  if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE && c->halves == 2 &&
+      is_asking(c))
+    refuse(c, "408 Request Timeout");
+  hang_up(c);
+}
+
+/* --- Called by libmicrohttpd, in MHD_run() -------------------------------- */
+
+static connection_t* connection_of(struct MHD_Connection* connection) {
+  return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+      ->socket_context;
+}
+
+static connection_t* claim(struct MHD_Connection* connection) {
+  int fd =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+          ->connect_fd;
+  connection_t** link = &http.unclaimed;
+  connection_t* c;
+
+  while ((*link)->fd != fd)
+    link = &(*link)->next;
+  c = *link;
+  *link = c->next;
+  return c;
 }
 
 static void on_connection(void* arg,
                           struct MHD_Connection* connection,
                           void** context,
                           enum MHD_ConnectionNotificationCode code) {
-  http_daemon_t* daemon = arg;
-  const union MHD_ConnectionInfo* info;
-
+  (void) arg;
   if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-    info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    *context = info != NULL
-                   ? http_connection_add(&daemon->connections, info->connect_fd)
-                   : NULL;
+    *context = claim(connection);
     return;
   }
-
-  /* Out of connections or descriptors, libmicrohttpd stops listening. The run
-   * in which a connection ends is too late to begin again, and may be the last
-   * event. */
-  daemon->again = 1;
-  if (*context != NULL)
-    http_connection_close(*context);
+  hang_up(*context);
+  let_go(*context);
 }
 
-/* libmicrohttpd would decode the URL in place, and a %00 would end it. */
-static size_t leave_escaped(void* arg,
-                            struct MHD_Connection* connection,
-                            char* text) {
+/* Called with the header, then with each piece of the body, then once more. */
+static enum MHD_Result on_request(void* arg,
+                                  struct MHD_Connection* connection,
+                                  const char* url,
+                                  const char* method,
+                                  const char* version,
+                                  const char* body,
+                                  size_t* body_size,
+                                  void** request) {
+  connection_t* c = connection_of(connection);
+  unsigned status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+  struct MHD_Response* response;
+  enum MHD_Result result;
+
   (void) arg;
-  (void) connection;
-  return strlen(text);
+  (void) version;
+  (void) body;
+  if (*request == NULL) {
+    *request = c;
+    c->stage = READING;
+    c->consumed += MHD_get_connection_info(
+                       connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+                       ->header_size;
+    uvsig_shutdown_connection_busy(&c->tracked);
+    return MHD_YES;
+  }
+  if (*body_size > 0) {
+    c->consumed += *body_size;
+    *body_size = 0;
+    return MHD_YES;
+  }
+  response = http.respond(method, url, &status);
+  if (response == NULL)
+    return MHD_NO;
+  if (uvsig_shutdown_phase(http.sd) != UVSIG_SHUTDOWN_RUNNING)
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+  result = MHD_queue_response(connection, status, response);
+  MHD_destroy_response(response); /* the queue has its own reference */
+  c->stage = RESPONDING;
+  return result;
+}
+
+/* The kernel has got the whole response, or the connection has ended. While
+ * draining one that was not told to be the last is left to end_if_quiet(). */
+static void on_completed(void* arg,
+                         struct MHD_Connection* connection,
+                         void** request,
+                         enum MHD_RequestTerminationCode code) {
+  connection_t* c = connection_of(connection);
+
+  (void) arg;
+  (void) request;
+  (void) code;
+  c->stage = BETWEEN;
+  c->since = uv_now(http.timer.loop);
+  look_for_end(c);
+  if (uvsig_shutdown_phase(http.sd) == UVSIG_SHUTDOWN_RUNNING)
+    uvsig_shutdown_connection_idle(&c->tracked);
 }
 
 /* --- The loop ------------------------------------------------------------- */
 
-static void on_idle(uv_idle_t* idle);
+static void on_idle(uv_idle_t* again);
 static void on_timer(uv_timer_t* timer);
 
-/* Let libmicrohttpd do what there is to do, and come again when it wants to: at
- * once if it has left something undone. */
-static void run(http_daemon_t* daemon) {
-  int part_ms = http_connections_part(&daemon->connections);
-  unsigned long long ms;
-  int has_timeout;
+static void run(void) {
+  MHD_UNSIGNED_LONG_LONG ms;
 
-  uv_idle_stop(&daemon->idle);
-  uv_timer_stop(&daemon->timer);
-  daemon->again = 0;
-  if (MHD_run(daemon->mhd) != MHD_YES) {
-    daemon->failed(daemon, UV_EIO);
+  uv_idle_stop(&http.again);
+  uv_timer_stop(&http.timer);
+  if (MHD_run(http.mhd) != MHD_YES)
+    uvsig_shutdown_request(
+        http.sd, "libmicrohttpd failed", UVSIG_SHUTDOWN_FORCED);
+  else if (MHD_get_timeout(http.mhd, &ms) != MHD_YES)
     return;
-  }
-  has_timeout = MHD_get_timeout(daemon->mhd, &ms) == MHD_YES;
-  if (part_ms >= 0 && (!has_timeout || ms > (unsigned) part_ms)) {
-    has_timeout = 1;
-    ms = (unsigned) part_ms;
-  }
-  if (daemon->again || (has_timeout && ms == 0))
-    uv_idle_start(&daemon->idle, on_idle);
-  else if (has_timeout)
-    uv_timer_start(&daemon->timer, on_timer, ms, 0);
+  else if (ms == 0)
+    uv_idle_start(&http.again, on_idle);
+  else
+    uv_timer_start(&http.timer, on_timer, ms, 0);
 }
 
-static void on_idle(uv_idle_t* idle) {
-  run(idle->data);
+static void on_idle(uv_idle_t* again) {
+  (void) again;
+  run();
 }
 
 static void on_timer(uv_timer_t* timer) {
-  run(timer->data);
-}
-
-static void on_part(http_connections_t* connections) {
-  http_daemon_t* daemon = connections->data;
-  uv_idle_start(&daemon->idle, on_idle);
+  (void) timer;
+  run();
 }
 
 static void on_readable(uv_poll_t* poll, int status, int events) {
-  http_daemon_t* daemon = poll->data;
-
+  (void) poll;
+  (void) status; /* MHD_run() finds out */
   (void) events;
-  if (status == 0)
-    run(daemon);
-  else
-    daemon->failed(daemon, status);
+  run();
 }
 
-static struct MHD_Daemon* start_mhd(http_daemon_t* daemon, int listener) {
-  /* clang-format off */
-  struct MHD_Daemon* mhd = MHD_start_daemon(
-      MHD_USE_EPOLL, 0, NULL, NULL, on_request, daemon,
-      MHD_OPTION_LISTEN_SOCKET, listener,
-      MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-      MHD_OPTION_NOTIFY_COMPLETED, on_completed, daemon,
-      MHD_OPTION_NOTIFY_CONNECTION, on_connection, daemon,
-      MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-      MHD_OPTION_END);
-  /* clang-format on */
+void http_daemon_accept(uv_stream_t* listener, int status) {
+  connection_t* c = status == 0 ? calloc(1, sizeof(*c)) : NULL;
+  struct sockaddr_storage address;
+  int size = sizeof(address);
+  uv_os_fd_t fd;
 
-  /* Some failures close the socket and some do not, depending on the release.
-   * There is no other thread, so the number cannot be somebody else's yet. */
-  if (mhd == NULL && fcntl(listener, F_GETFD) != -1)
-    close(listener);
-  return mhd;
+  if (c == NULL || uv_tcp_init(listener->loop, &c->tcp) != 0) {
+    free(c);
+    return;
+  }
+  c->tcp.data = c->tracked.data = c;
+  c->halves = 1;
+  c->since = uv_now(listener->loop);
+  if (uv_accept(listener, (uv_stream_t*) &c->tcp) != 0 ||
+      uv_tcp_getpeername(&c->tcp, (struct sockaddr*) &address, &size) != 0 ||
+      uv_fileno((uv_handle_t*) &c->tcp, &fd) != 0 ||
+      uvsig_shutdown_add_connection(http.sd, &c->tracked, on_event) != 0) {
+    uv_close((uv_handle_t*) &c->tcp, on_closed);
+    return;
+  }
+  c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  c->next = http.unclaimed;
+  http.unclaimed = c;
+  c->halves = 2;
+  if (c->fd >= 0 && /* where this fails, it closes it */
+      MHD_add_connection(
+          http.mhd, c->fd, (struct sockaddr*) &address, (socklen_t) size) ==
+          MHD_YES) {
+    run();
+    return;
+  }
+  http.unclaimed = c->next;
+  c->halves = 1;
+  refuse(c, "503 Service Unavailable");
+  hang_up(c);
 }
 
-int http_daemon_start(uvsig_shutdown_t* shutdown,
-                      http_daemon_t* daemon,
-                      int listener,
-                      http_respond_cb respond,
-                      http_failed_cb failed) {
-  uv_loop_t* loop = shutdown->sig->loop;
+/* libuv must have let go of the epoll set before it is closed. */
+static void stop(uvsig_shutdown_closer_t* closer) {
+  uv_close((uv_handle_t*) &http.poll, NULL);
+  uv_close((uv_handle_t*) &http.timer, NULL);
+  uv_close((uv_handle_t*) &http.again, NULL);
+  uv_close((uv_handle_t*) &http.tick, NULL);
+  MHD_stop_daemon(http.mhd);
+  uvsig_shutdown_closed(closer);
+}
+
+int http_daemon_start(uvsig_shutdown_t* sd, http_respond_cb respond) {
+  uv_loop_t* loop = sd->sig->loop;
   const union MHD_DaemonInfo* info;
   int err;
 
-  daemon->in_flight = 0;
-  daemon->quiesced = 0;
-  daemon->respond = respond;
-  daemon->failed = failed;
-  http_connections_init(&daemon->connections, shutdown, on_part);
-  daemon->connections.data = daemon;
-  daemon->mhd = start_mhd(daemon, listener);
-  if (daemon->mhd == NULL)
+  http.sd = sd;
+  http.respond = respond;
+  /* clang-format off */
+  http.mhd = MHD_start_daemon(
+      MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, NULL,
+      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) IDLE_SECONDS,
+      MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+      MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+      MHD_OPTION_END);
+  /* clang-format on */
+  if (http.mhd == NULL)
     return UV_EIO;
-
-  err = UV_ENOTSUP;
-  info = MHD_get_daemon_info(daemon->mhd, MHD_DAEMON_INFO_EPOLL_FD);
-  if (info == NULL)
-    goto stop_mhd;
-  err = uv_timer_init(loop, &daemon->timer);
-  if (err != 0)
-    goto stop_mhd;
-  daemon->timer.data = daemon;
-  uv_unref((uv_handle_t*) &daemon->timer);
-  uv_idle_init(loop, &daemon->idle);
-  daemon->idle.data = daemon;
-  uv_unref((uv_handle_t*) &daemon->idle);
-  err = uv_poll_init(loop, &daemon->poll, info->epoll_fd);
-  if (err != 0)
-    goto close_timer;
-  daemon->poll.data = daemon;
-  uv_unref((uv_handle_t*) &daemon->poll);
-  err = uv_poll_start(&daemon->poll, UV_READABLE, on_readable);
-  if (err != 0)
-    goto close_poll;
-  return 0;
-
-close_poll:
-  uv_close((uv_handle_t*) &daemon->poll, NULL);
-close_timer:
-  uv_close((uv_handle_t*) &daemon->idle, NULL);
-  uv_close((uv_handle_t*) &daemon->timer, NULL);
-stop_mhd:
-  MHD_stop_daemon(daemon->mhd);
-  daemon->mhd = NULL;
-  return err;
-}
-
-/* Closing a listener resets what has not been accepted. Nothing is answered in
- * between: whoever is told that a response is the last comes back at once, and
- * might find the listener still there, but not for long enough. */
-void http_daemon_quiesce(http_daemon_t* daemon) {
-  struct sockaddr_storage address;
-  socklen_t size;
-  MHD_socket listener;
-  int fd, i;
-
-  if (daemon->mhd == NULL)
-    return;
-  listener = MHD_quiesce_daemon(daemon->mhd);
-  for (i = 0; i < MAX_BACKLOG; i++) {
-    size = sizeof(address);
-    fd = accept4(listener,
-                 (struct sockaddr*) &address,
-                 &size,
-                 SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) /* where it fails, it closes it */
-      MHD_add_connection(daemon->mhd, fd, (struct sockaddr*) &address, size);
-    else if (errno != ECONNABORTED)
-      break;
+  info = MHD_get_daemon_info(http.mhd, MHD_DAEMON_INFO_EPOLL_FD);
+  err = uv_poll_init(loop, &http.poll, info->epoll_fd);
+  if (err == 0)
+    err = uvsig_shutdown_add_closer(sd, &http.closer, stop);
+  if (err != 0) {
+    MHD_stop_daemon(http.mhd);
+    return err;
   }
-  if (listener != MHD_INVALID_SOCKET)
-    close(listener);
-  daemon->quiesced = 1;
-  uv_idle_start(&daemon->idle, on_idle);
-}
-
-void http_daemon_stop(http_daemon_t* daemon) {
-  struct MHD_Daemon* mhd = daemon->mhd;
-
-  if (mhd == NULL)
-    return;
-  daemon->mhd = NULL;
-
-  /* libuv must have let go of the epoll set before MHD_stop_daemon() closes
-   * it. What the kernel has got of a response it goes on sending, unless the
-   * client has sent something that was not read. */
-  uv_close((uv_handle_t*) &daemon->poll, NULL);
-  uv_close((uv_handle_t*) &daemon->timer, NULL);
-  uv_close((uv_handle_t*) &daemon->idle, NULL);
-  MHD_stop_daemon(mhd);
+  uv_timer_init(loop, &http.timer);
+  uv_timer_init(loop, &http.tick);
+  uv_idle_init(loop, &http.again);
+  return uv_poll_start(&http.poll, UV_READABLE, on_readable);
 }

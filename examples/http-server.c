@@ -2,416 +2,199 @@
  *
  * An HTTP server for the files of a folder, which SIGINT and SIGTERM end
  * without cutting off a download: the last example of Python's signal module,
- * on a libuv loop. A uvsig_shutdown_t takes it from the signal to the exit.
- * This file owns the options, the socket, and that object; http-daemon.c is the
- * server, http-connections.c is how connections end, http-files.c is what is
- * served.
+ * on a libuv loop. http-daemon.c is the server; this file owns the options, the
+ * listener, and what is served: files, and not what is in folders below.
  *
- * Run it, open the page that it names, and press Ctrl-C: you should see
- * "SIGINT received, finishing 0 responses" and "Shutdown...", and `echo $?`
- * should print 0. In the middle of a download, the first Ctrl-C waits for its
- * end, for --grace seconds at most, and the second one does not. */
+ * Run it, and `curl` a file from the address that it names. Press Ctrl-C: you
+ * should see "SIGINT: finishing" and a line that says how it ended, and `echo
+ * $?` should print 0. In the middle of a download, the first Ctrl-C waits for
+ * its end, for --grace seconds at most, and the second one does not. */
 
-#define _GNU_SOURCE 1 /* SOCK_CLOEXEC, SOCK_NONBLOCK */
-
-#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
-#include <netdb.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <uvsig.h>
-
 #include "http-daemon.h"
-#include "http-files.h"
 
-#define EXIT_USAGE  2
-#define MAX_SECONDS 3600
-
-typedef struct {
-  const char* host;
-  const char* port;
-  const char* folder;
-  const char* grace; /* seconds */
-  const char* hard;
-} options_t;
-
-typedef struct {
-  uvsig_t sig;
-  uvsig_shutdown_t shutdown;
-  uvsig_shutdown_listener_t listener;
-  http_daemon_t daemon;
-  http_files_t files;
-  int error; /* what ended the daemon, if not a signal */
-} server_t;
-
-/* --- Messages ------------------------------------------------------------- */
-
-__attribute__((format(printf, 1, 2))) static void complain(const char* format,
-                                                           ...) {
-  va_list args;
-
-  fputs("http-server: ", stderr);
-  va_start(args, format);
-  vfprintf(stderr, format, args);
-  va_end(args);
-  fputc('\n', stderr);
-}
-
-/* Print a line at once, also to a pipe. */
-__attribute__((format(printf, 1, 2))) static int say(const char* format, ...) {
-  va_list args;
-  int size;
-
-  va_start(args, format);
-  size = vprintf(format, args);
-  va_end(args);
-  return size < 0 || fflush(stdout) != 0 ? -1 : 0;
-}
+enum { EXIT_USAGE = 2, MAX_SECONDS = 3600, BLOCK_SIZE = 65536 };
 
 /* Tell whether a call failed, and say so. */
 static int failed(int err, const char* what) {
   if (err < 0)
-    complain("%s: %s", what, uv_strerror(err));
+    fprintf(stderr, "http-server: %s: %s\n", what, uv_strerror(err));
   return err < 0;
 }
 
-/* --- Options -------------------------------------------------------------- */
+/* --- What is served ------------------------------------------------------- */
 
-static int usage_error(void) {
-  fputs("Try 'http-server --help'.\n", stderr);
-  return EXIT_USAGE;
+static ssize_t read_file(void* fd, uint64_t offset, char* bytes, size_t size) {
+  ssize_t n = pread((int) (intptr_t) fd, bytes, size, (off_t) offset);
+
+  /* an end before the length that was told is an error, too */
+  return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-static int help(void) {
-  return say("Usage: http-server [OPTION]...\n"
-             "Serve the files of a folder over HTTP, until SIGINT or SIGTERM.\n"
-             "\n"
-             "  -b, --bind=ADDRESS      listen there (127.0.0.1)\n"
-             "  -d, --directory=FOLDER  serve this folder (.)\n"
-             "  -p, --port=NUMBER       listen there (8000); 0: a free one\n"
-             "      --grace=SECONDS     wait so long for responses to end "
-             "(8)\n"
-             "      --hard=SECONDS      and then exit within so long (1)\n"
-             "  -h, --help              print this\n") == 0
-             ? EXIT_SUCCESS
-             : EXIT_FAILURE;
+static void close_file(void* fd) {
+  close((int) (intptr_t) fd);
 }
 
-/* Returns the number, or -1: no number from 0 to `max`. */
-static long parse_number(const char* text, long max) {
-  long number;
-  char* end;
+/* Not MHD_create_response_from_fd64(), which uses sendfile(2): a signal makes
+ * that send less than there is room for, libmicrohttpd takes it that there is
+ * none, and waits for an event that does not come. */
+static struct MHD_Response* respond_with_file(int fd, uint64_t size) {
+  struct MHD_Response* response = MHD_create_response_from_callback(
+      size, BLOCK_SIZE, read_file, (void*) (intptr_t) fd, close_file);
 
-  if (text[0] < '0' || text[0] > '9') /* strtol() takes " +1", and "-1" */
-    return -1;
-  errno = 0;
-  number = strtol(text, &end, 10);
-  return *end == '\0' && errno == 0 && number <= max ? number : -1;
+  if (response == NULL)
+    close(fd);
+  return response;
 }
 
-static int check_number(const char* text, long max, const char* what) {
-  if (parse_number(text, max) >= 0)
-    return -1;
-  complain("'%s' is no %s: 0 to %ld", text, what, max);
-  return usage_error();
-}
+/* Blocks the loop for as long as the disk takes. Opening a FIFO does not wait
+ * for a writer, and a symbolic link is not followed. */
+static struct MHD_Response* respond(const char* method,
+                                    const char* url,
+                                    unsigned* status) {
+  static char not_allowed[] = "405\n", not_found[] = "404\n";
+  const char* name = strcmp(url, "/") == 0 ? "index.html" : url + 1;
+  struct MHD_Response* response;
+  struct stat st;
+  int fd = -1;
 
-/* Returns -1 to go on, or the exit status. */
-static int parse_options(int argc, char** argv, options_t* options) {
-  static const struct option longopts[] = {
-      {"bind", required_argument, NULL, 'b'},
-      {"directory", required_argument, NULL, 'd'},
-      {"grace", required_argument, NULL, 'g'},
-      {"hard", required_argument, NULL, 'H'},
-      {"port", required_argument, NULL, 'p'},
-      {"help", no_argument, NULL, 'h'},
-      {NULL, 0, NULL, 0}};
-  int c, status;
-
-  while ((c = getopt_long(argc, argv, "b:d:p:h", longopts, NULL)) != -1) {
-    switch (c) {
-    case 'b':
-      options->host = optarg;
-      break;
-    case 'd':
-      options->folder = optarg;
-      break;
-    case 'g':
-      options->grace = optarg;
-      break;
-    case 'H':
-      options->hard = optarg;
-      break;
-    case 'p':
-      options->port = optarg;
-      break;
-    case 'h':
-      return help();
-    default:
-      return usage_error();
-    }
+  if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+    *status = MHD_HTTP_METHOD_NOT_ALLOWED;
+    response =
+        MHD_create_response_from_buffer(4, not_allowed, MHD_RESPMEM_PERSISTENT);
+    if (response != NULL)
+      MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    return response;
   }
-  if (optind < argc) {
-    complain("unexpected argument '%s'", argv[optind]);
-    return usage_error();
+  if (*url == '/' && strchr(name, '/') == NULL)
+    fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+    *status = MHD_HTTP_OK;
+    return respond_with_file(fd, (uint64_t) st.st_size);
   }
-  status = check_number(options->port, 65535, "port");
-  if (status < 0)
-    status = check_number(options->grace, MAX_SECONDS, "time of grace");
-  if (status < 0)
-    status = check_number(options->hard, MAX_SECONDS, "hard limit");
-  return status;
-}
-
-/* --- The listening socket ------------------------------------------------- */
-
-/* Returns -1 and sets errno on failure. */
-static int listen_at(const struct addrinfo* address) {
-  int one = 1, err;
-  int fd = socket(address->ai_family,
-                  address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                  address->ai_protocol);
-
-  if (fd < 0)
-    return -1;
-  /* connections that a predecessor closed must not keep us off the port */
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-      bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
-      listen(fd, SOMAXCONN) == 0)
-    return fd;
-  err = errno;
-  close(fd);
-  errno = err;
-  return -1;
-}
-
-/* Listen at the first address of the host that will do. Returns -1 on failure
- * and sets the exit status. */
-static int open_listener(const options_t* options, int* status) {
-  struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                           .ai_socktype = SOCK_STREAM};
-  struct addrinfo *addresses, *address;
-  int fd = -1, err;
-
-  err = getaddrinfo(options->host, options->port, &hints, &addresses);
-  if (err != 0) {
-    complain("'%s' is no address: %s",
-             options->host,
-             err == EAI_SYSTEM ? strerror(errno) : gai_strerror(err));
-    *status = usage_error();
-    return -1;
-  }
-  for (address = addresses; address != NULL && fd < 0;
-       address = address->ai_next)
-    fd = listen_at(address);
-  if (fd < 0) {
-    complain("cannot listen at %s, port %s: %s",
-             options->host,
-             options->port,
-             strerror(errno));
-    *status = EXIT_FAILURE;
-  }
-  freeaddrinfo(addresses);
-  return fd;
-}
-
-/* Print where we really are: port 0 was the kernel's to choose. */
-static int announce(int listener) {
-  struct sockaddr_storage address;
-  socklen_t size = sizeof(address);
-  char host[NI_MAXHOST], port[NI_MAXSERV];
-  int err;
-
-  if (getsockname(listener, (struct sockaddr*) &address, &size) != 0) {
-    complain("getsockname: %s", strerror(errno));
-    return -1;
-  }
-  err = getnameinfo((struct sockaddr*) &address,
-                    size,
-                    host,
-                    sizeof(host),
-                    port,
-                    sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV);
-  if (err != 0) {
-    complain("getnameinfo: %s", gai_strerror(err));
-    return -1;
-  }
-  if (say(strchr(host, ':') != NULL ? "Serving on http://[%s]:%s/\n"
-                                    : "Serving on http://%s:%s/\n",
-          host,
-          port) != 0) {
-    complain("standard output: %s", strerror(errno));
-    return -1;
-  }
-  return 0;
-}
-
-/* --- The end -------------------------------------------------------------- */
-
-static const char* plural(unsigned count) {
-  return count == 1 ? "" : "s";
-}
-
-/* Draining begins. What is printed nobody has to read. */
-static void on_drain(uvsig_shutdown_listener_t* listener) {
-  server_t* server = listener->data;
-  unsigned count;
-
-  http_daemon_quiesce(&server->daemon);
-  count = server->daemon.in_flight;
-  if (server->shutdown.report.signum != 0)
-    say("%s received, finishing %u response%s\n",
-        server->shutdown.report.reason,
-        count,
-        plural(count));
-}
-
-static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
-  server_t* server = shutdown->data;
-  unsigned count = server->daemon.in_flight;
-
-  if (phase == UVSIG_SHUTDOWN_FORCING && count > 0) {
-    say("Abandoning %u response%s\n", count, plural(count));
-  } else if (phase == UVSIG_SHUTDOWN_DONE) {
-    http_daemon_stop(&server->daemon);
-  }
-}
-
-/* Before anything listens: from now on a signal ends the server in order. */
-static int start_signals(uv_loop_t* loop,
-                         server_t* server,
-                         const options_t* options) {
-  uvsig_shutdown_options_t shutdown;
-
-  uvsig_shutdown_options_init(&shutdown);
-  shutdown.grace_ms =
-      1000 * (unsigned) parse_number(options->grace, MAX_SECONDS);
-  shutdown.hard_ms = 1000 * (unsigned) parse_number(options->hard, MAX_SECONDS);
-  shutdown.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
-  shutdown.phase_cb = on_phase;
-
-  if (failed(uvsig_init(loop, &server->sig, NULL), "uvsig_init"))
-    return -1;
-  server->shutdown.data = server;
-  if (failed(uvsig_shutdown_init(&server->sig, &server->shutdown, &shutdown),
-             "uvsig_shutdown_init")) {
-    uvsig_close(&server->sig, NULL);
-    return -1;
-  }
-  return 0;
+  if (fd >= 0)
+    close(fd);
+  *status = MHD_HTTP_NOT_FOUND;
+  return MHD_create_response_from_buffer(4, not_found, MHD_RESPMEM_PERSISTENT);
 }
 
 /* --- The server ----------------------------------------------------------- */
 
-static struct MHD_Response* on_request(http_daemon_t* daemon,
-                                       struct MHD_Connection* from,
-                                       const char* method,
-                                       const char* url,
-                                       unsigned* status) {
-  server_t* server = daemon->data;
-  return http_files_respond(&server->files, from, method, url, status);
-}
-
-static void on_failed(http_daemon_t* daemon, int error) {
-  server_t* server = daemon->data;
-
-  server->error = error;
-  uvsig_shutdown_request(
-      &server->shutdown, "libmicrohttpd failed", UVSIG_SHUTDOWN_FORCED);
-}
-
-/* Returns the exit status, as far as it is known by then. */
-static int start(server_t* server, const options_t* options) {
-  int status, listener, err;
-
-  server->listener.data = server;
-  err = uvsig_shutdown_add_listener(
-      &server->shutdown, &server->listener, NULL, on_drain);
-  if (err == UV_ECANCELED) /* a signal has come already */
-    return EXIT_SUCCESS;
-  if (failed(err, "uvsig_shutdown_add_listener"))
-    return EXIT_FAILURE;
-  listener = open_listener(options, &status);
-  if (listener < 0)
-    return status;
-  server->daemon.data = server;
-  err = http_daemon_start(
-      &server->shutdown, &server->daemon, listener, on_request, on_failed);
-  if (failed(err, "http_daemon_start") || announce(listener) != 0)
-    return EXIT_FAILURE;
-  err = uvsig_shutdown_ready(&server->shutdown);
-  return err != UV_ECANCELED && failed(err, "uvsig_shutdown_ready")
-             ? EXIT_FAILURE
-             : EXIT_SUCCESS;
-}
-
-/* Serve until a signal, and leave the loop without a handle. Returns the exit
- * status. */
-static int serve(uv_loop_t* loop, server_t* server, const options_t* options) {
-  int status;
-
-  if (start_signals(loop, server, options) != 0) {
-    uv_run(loop, UV_RUN_DEFAULT); /* closing takes a turn of the loop */
-    return EXIT_FAILURE;
+static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    printf("%s: finishing\n", sd->report.reason);
+    fflush(stdout);
   }
-  status = start(server, options);
-  if (status != EXIT_SUCCESS)
-    uvsig_shutdown_request(
-        &server->shutdown, "it did not start", UVSIG_SHUTDOWN_FORCED);
-  uv_run(loop, UV_RUN_DEFAULT);
-  if (failed(server->error, "http_daemon"))
-    status = EXIT_FAILURE;
+}
+
+/* The listener is the coordinator's to close, also after a failure. */
+static int start(uvsig_shutdown_t* sd, int port) {
+  static uvsig_shutdown_listener_t listener;
+  static uv_tcp_t tcp;
+  uv_stream_t* stream = (uv_stream_t*) &tcp;
+  struct sockaddr_in address;
+  int size = sizeof(address);
+  int err = uv_tcp_init(sd->sig->loop, &tcp);
+
+  if (failed(err, "uv_tcp_init"))
+    return -1;
+  err = uvsig_shutdown_add_listener(sd, &listener, stream, NULL);
+  if (err != 0) {
+    uv_close((uv_handle_t*) &tcp, NULL);
+    return err != UV_ECANCELED && failed(err, "listener") ? -1 : 0;
+  }
+  uv_ip4_addr("127.0.0.1", port, &address);
+  if (failed(http_daemon_start(sd, respond), "libmicrohttpd") ||
+      failed(uv_tcp_bind(&tcp, (struct sockaddr*) &address, 0), "bind") ||
+      failed(uv_listen(stream, SOMAXCONN, http_daemon_accept), "listen") ||
+      failed(uv_tcp_getsockname(&tcp, (struct sockaddr*) &address, &size),
+             "getsockname"))
+    return -1;
+  printf("Serving on http://127.0.0.1:%d/\n", ntohs(address.sin_port));
+  fflush(stdout);
+  uvsig_shutdown_ready(sd); /* a shutdown may have begun; that is no error */
+  return 0;
+}
+
+static int help(FILE* to, int status) {
+  fputs("Usage: http-server [OPTION]...\n"
+        "Serve the files of a folder on 127.0.0.1, until SIGINT or SIGTERM.\n"
+        "\n"
+        "  --directory=FOLDER  serve this folder (.)\n"
+        "  --port=NUMBER       listen there (8000); 0: a free one\n"
+        "  --grace=SECONDS     wait so long for responses to end (8)\n"
+        "  --hard=SECONDS      and then exit within so long (1)\n"
+        "  --help              print this\n",
+        to);
   return status;
 }
 
+static unsigned number(const char* text, unsigned long most) {
+  char* end;
+  unsigned long value = strtoul(text, &end, 10);
+
+  if (*text >= '0' && *text <= '9' && *end == '\0' && value <= most)
+    return (unsigned) value;
+  fprintf(stderr, "http-server: '%s' is not between 0 and %lu\n", text, most);
+  exit(EXIT_USAGE);
+}
+
 int main(int argc, char** argv) {
-  options_t options = {.host = "127.0.0.1",
-                       .port = "8000",
-                       .folder = ".",
-                       .grace = "8",
-                       .hard = "1"};
-  server_t server = {.error = 0};
-  uv_loop_t loop;
-  int status, sigpipe, err;
+  static const struct option longopts[] = {
+      {"directory", required_argument, NULL, 'd'},
+      {"grace", required_argument, NULL, 'g'},
+      {"hard", required_argument, NULL, 'H'},
+      {"help", no_argument, NULL, 'h'},
+      {"port", required_argument, NULL, 'p'},
+      {NULL, 0, NULL, 0}};
+  static uvsig_t sig;
+  static uvsig_shutdown_t sd;
+  uvsig_shutdown_options_t options;
+  uv_loop_t* loop = uv_default_loop();
+  const char* path = ".";
+  unsigned port = 8000;
+  int status = EXIT_SUCCESS, c;
 
-  status = parse_options(argc, argv, &options);
-  if (status >= 0)
-    return status;
+  uvsig_shutdown_options_init(&options);
+  while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1)
+    if (c == 'd')
+      path = optarg;
+    else if (c == 'g')
+      options.grace_ms = 1000 * number(optarg, MAX_SECONDS);
+    else if (c == 'H')
+      options.hard_ms = 1000 * number(optarg, MAX_SECONDS);
+    else if (c == 'p')
+      port = number(optarg, 65535);
+    else
+      return c == 'h' ? help(stdout, EXIT_SUCCESS) : help(stderr, EXIT_USAGE);
+  if (optind < argc)
+    return help(stderr, EXIT_USAGE);
+  if (failed(uv_chdir(path), path))
+    return EXIT_USAGE;
 
-  /* a reader of our output that is gone must not kill the server, nor a client:
-   * not everything that writes to one has MSG_NOSIGNAL */
-  status = EXIT_FAILURE;
-  sigpipe = uvsig_ignore(SIGPIPE);
-  if (failed(sigpipe, "uvsig_ignore"))
+  options.idle = UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; /* or end_if_quiet() */
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.log = 1;
+  options.phase_cb = on_phase;
+  /* Signals before the listener: a SIGTERM that comes now is not lost. */
+  if (failed(uvsig_ignore(SIGPIPE), "uvsig_ignore") ||
+      failed(uvsig_init(loop, &sig, NULL), "uvsig_init") ||
+      failed(uvsig_shutdown_init(&sig, &sd, &options), "uvsig_shutdown_init"))
     return EXIT_FAILURE;
-
-  err = http_files_open(&server.files, options.folder);
-  if (failed(err, options.folder)) {
-    status = usage_error();
-    goto give_back_sigpipe;
+  if (start(&sd, (int) port) != 0) {
+    status = EXIT_FAILURE;
+    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_FORCED);
   }
-  if (failed(uv_loop_init(&loop), "uv_loop_init"))
-    goto close_files;
-
-  status = serve(&loop, &server, &options);
-  if (failed(uv_loop_close(&loop), "uv_loop_close"))
+  uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */
+  if (failed(uv_loop_close(loop), "uv_loop_close"))
     status = EXIT_FAILURE;
-
-close_files:
-  http_files_close(&server.files);
-  if (status == EXIT_SUCCESS)
-    say("Shutdown...\n");
-give_back_sigpipe:
-  if (sigpipe == UVSIG_DEFAULT &&
-      failed(uvsig_default(SIGPIPE), "uvsig_default"))
-    status = EXIT_FAILURE;
-  err = uvsig_shutdown_exit(&server.shutdown);
-  return status != EXIT_SUCCESS ? status : err;
+  c = uvsig_shutdown_exit(&sd);
+  return status != EXIT_SUCCESS ? status : c;
 }

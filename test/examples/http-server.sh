@@ -7,7 +7,7 @@
 #
 # Environment: HTTP_SERVER, the program; HTTP_SERVER_WRAPPER, what to run it
 # with, such as "libtool --mode=execute valgrind -q --error-exitcode=99";
-# HTTP_CLIENT; CURL; STRACE; WRK; HTTP_SERVER_ONLY, a pattern of the functions of
+# HTTP_CLIENT; CURL; WRK; HTTP_SERVER_ONLY, a pattern of the functions of
 # the tests that run.
 # Nothing here depends on how fast anything is: it waits for what can be
 # observed, and gives up after a minute.
@@ -17,7 +17,6 @@
 HTTP_SERVER=${HTTP_SERVER:-./examples/http-server}
 HTTP_CLIENT=${HTTP_CLIENT:-./test/lib/http-client}
 CURL=${CURL:-curl}
-STRACE=${STRACE:-strace}
 WRK=${WRK:-wrk}
 
 ulimit -S -n "$(ulimit -H -n)" 2>/dev/null # for a thousand connections
@@ -38,7 +37,6 @@ esac
 server= # pid of the running server
 client= # pid of the running client
 clients= # pids of more of them
-lesser= # a command that starts another with fewer rights
 # One that starts another with SIGINT not ignored, as it is in a background job,
 # and an ignored signal stays ignored.
 heeding="$HTTP_CLIENT run"
@@ -103,10 +101,15 @@ logged() {
   grep -q -e "$1" "$tmp/log" 2>/dev/null
 }
 
+# What it has said at its end.
+said() {
+  grep -q -e "$1" "$tmp/err" || because "no '$1' in: $(cat "$tmp/err")"
+}
+
 launch() { # options
   rm -f "$tmp/log" # the redirection is made by the child, later
   # unquoted: commands and their options
-  $lesser $heeding $HTTP_SERVER_WRAPPER "$HTTP_SERVER" "$@" >"$tmp/log" 2>"$tmp/err" 3>&- &
+  $heeding $HTTP_SERVER_WRAPPER "$HTTP_SERVER" "$@" >"$tmp/log" 2>"$tmp/err" 3>&- &
   server=$!
 }
 
@@ -157,9 +160,8 @@ ended_well() {
 
 has_ended_well() {
   equal "exit status" "$status" 0 &&
-    equal "number of Shutdown lines" \
-      "$(grep -c '^Shutdown\.\.\.$' "$tmp/log")" 1 &&
-    equal "last line" "$(tail -n 1 "$tmp/log")" "Shutdown..." && return
+    equal "number of lines that say how" \
+      "$(grep -c '^libuvsig: shutdown: ' "$tmp/err")" 1 && return
   sed 's/^/# /' "$tmp/log" "$tmp/err"
   return 1
 }
@@ -249,7 +251,7 @@ open_connection() {
   mkfifo "$tmp/hold"
   {
     request --max-time 600 -i -o "$tmp/first" "${url}hello.txt" \
-      -o /dev/null "file://$tmp/hold" -o "$tmp/second" "${url}site/" 2>/dev/null
+      -o /dev/null "file://$tmp/hold" -o "$tmp/second" "$url" 2>/dev/null
     test -e "$tmp/held" || cat "$tmp/hold" >/dev/null
   } &
   client=$!
@@ -306,7 +308,7 @@ start_pipeline() {
     cat >>"$tmp/first"
   } &
   client=$!
-  printf 'GET /big.txt HTTP/1.1\r\nHost: x\r\n\r\nGET /site/ HTTP/1.1\r\nX: ' >&3
+  printf 'GET /big.txt HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX: ' >&3
   wait_for is_answered
   printf '\r\nHost: x\r\n\r\n' >&3
   exec 3>&- # curl sees the end, and from now on only reads
@@ -349,7 +351,7 @@ saw_no_harm() {
 
 # It has ended as it should, and by itself.
 ended_in_time() {
-  ended_well && { ! logged '^Abandoning' || because "it was forced"; }
+  ended_well && said ': clean after .* 0 forced, 0 cut, 0 open'
 }
 
 curl_lacks() { # protocol
@@ -360,7 +362,7 @@ curl_lacks() { # protocol
 # --- What it serves ---------------------------------------------------------
 
 make_files() {
-  mkdir -p "$tmp/www/folder/sub" "$tmp/www/site" "$tmp/many" "$tmp/got"
+  mkdir -p "$tmp/www/folder" "$tmp/got"
   echo "secret" >"$tmp/secret.txt"
   mkdir "$tmp/secrets"
   echo "secret" >"$tmp/secrets/file"
@@ -368,15 +370,8 @@ make_files() {
   printf 'hello\n' >hello.txt
   printf 'spaced\n' >'a b%41.txt'
   : >empty.txt
-  echo '<p>index</p>' >site/index.html
-  : >'folder/<b>&"x".txt'
-  : >folder/zebra
-  : >folder/apple
-  ln -s hello.txt inside.txt
-  ln -s ../hello.txt folder/up.txt
-  ln -s "$tmp/www/hello.txt" inside-absolute.txt
-  ln -s folder/sub inside
-  echo sub >folder/sub/file
+  echo '<p>index</p>' >index.html
+  echo secret >folder/file
   ln -s ../secret.txt out.txt
   ln -s "$tmp/secret.txt" absolute.txt
   ln -s ../secrets out
@@ -402,40 +397,20 @@ gets_a_file() {
   get hello.txt
   equal status "$code" 200 &&
     equal body "$(cat "$tmp/body")" hello &&
-    head_has 'content-length: 6' &&
-    head_has 'content-type: text/plain; charset=utf-8' || return 1
+    head_has 'content-length: 6' || return 1
   get big.bin
-  head_has 'content-type: application/octet-stream' &&
-    cmp "$tmp/body" "$tmp/www/big.bin"
+  cmp "$tmp/body" "$tmp/www/big.bin"
 }
 
 heads_a_file() {
   get hello.txt --head
   equal status "$code" 200 &&
-    head_has 'content-length: 6' &&
-    head_has 'content-type: text/plain; charset=utf-8'
+    head_has 'content-length: 6'
 }
 
 gets_an_empty_file() {
   get empty.txt
   equal status "$code" 200 && head_has 'content-length: 0'
-}
-
-says_not_modified() {
-  get hello.txt
-  modified=$(sed -n 's/^last-modified: //Ip' "$tmp/head")
-  get hello.txt -H "If-Modified-Since: $modified"
-  equal "status for '$modified'" "$code" 304 || return 1
-  # of a 304 it must be the file's length, or not be there
-  if grep -qi '^content-length:' "$tmp/head"; then
-    head_has 'content-length: 6' || return 1
-  fi
-  get hello.txt -H "If-Modified-Since: $modified" -H 'If-None-Match: "x"'
-  equal "status with an entity tag" "$code" 200 || return 1
-  get hello.txt -H 'If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT'
-  equal "status for 1970" "$code" 200 || return 1
-  get hello.txt -H 'If-Modified-Since: yesterday'
-  equal "status for nonsense" "$code" 200
 }
 
 says_not_found() {
@@ -457,32 +432,13 @@ refuses_other_methods() {
 decodes_the_path() {
   get 'a%20b%2541.t%78t'
   equal status "$code" 200 && equal body "$(cat "$tmp/body")" spaced || return 1
-  get './/folder/./sub%2ffile?x=y'
-  equal status "$code" 200 && equal body "$(cat "$tmp/body")" sub
-}
-
-redirects_to_the_slash() {
-  get folder
-  equal status "$code" 301 && head_has 'location: /folder/' || return 1
-  get /folder # with the url's own, two slashes
-  equal status "$code" 301 && head_has 'location: /folder/'
-}
-
-lists_a_folder() {
-  get folder/
-  equal status "$code" 200 &&
-    head_has 'content-type: text/html; charset=utf-8' &&
-    body_has '<a href="sub/">sub/</a>' &&
-    body_has '<a href="%3Cb%3E%26%22x%22.txt">&lt;b&gt;&amp;&quot;x&quot;.txt' \
-    || return 1
-  equal order "$(sed -n 's/^<li><a href="\([a-z].*\)">.*/\1/p' "$tmp/body" |
-    tr '\n' ' ')" 'apple sub/ up.txt zebra '
+  get 'hello.txt?x=y'
+  equal status "$code" 200 && equal body "$(cat "$tmp/body")" hello
 }
 
 serves_the_index() {
-  get site/
+  get ''
   equal status "$code" 200 &&
-    head_has 'content-type: text/html; charset=utf-8' &&
     equal body "$(cat "$tmp/body")" '<p>index</p>'
 }
 
@@ -494,46 +450,18 @@ refuses_dot_dot() {
   done
 }
 
-refuses_links_that_lead_out() {
+refuses_links() {
   not_found out.txt && not_found absolute.txt && not_found out/file &&
     not_found out/ && not_found out
 }
 
-follows_links_that_stay_inside() {
-  get inside.txt
-  equal body "$(cat "$tmp/body")" hello || return 1
-  get folder/up.txt
-  equal body "$(cat "$tmp/body")" hello || return 1
-  get inside-absolute.txt
-  equal body "$(cat "$tmp/body")" hello || return 1
-  get inside/file
-  equal body "$(cat "$tmp/body")" sub
-}
-
-refuses_a_nul() {
-  not_found hello.txt%00 && not_found %00 && not_found hello.txt%00.html
+refuses_folders() {
+  not_found folder && not_found folder/ && not_found folder/file &&
+    not_found . && not_found ./
 }
 
 refuses_a_fifo() {
   not_found fifo
-}
-
-refuses_what_it_may_not_read() {
-  # root may read everything, unless it gives that up
-  if test "$(id -u)" -eq 0; then
-    lesser="setpriv --bounding-set -dac_override,-dac_read_search"
-    if ! $lesser true 2>/dev/null; then
-      skip="root may read everything, and there is no setpriv"
-      lesser=
-      return
-    fi
-    start || return 1
-  fi
-  chmod 000 "$tmp/www/empty.txt"
-  get empty.txt
-  chmod 644 "$tmp/www/empty.txt"
-  lesser=
-  equal status "$code" 403
 }
 
 serves_many_at_a_time() {
@@ -541,22 +469,22 @@ serves_many_at_a_time() {
     skip="this curl has no --parallel"
     return
   fi
-  mkdir -p "$tmp/www/many"
   : >"$tmp/urls"
   i=0
   while test $i -lt 200; do
-    dd if="$tmp/www/big.bin" of="$tmp/www/many/$i" bs=1999 skip=$i \
+    dd if="$tmp/www/big.bin" of="$tmp/www/many-$i" bs=1999 skip=$i \
       count=$((i * i % 97)) 2>/dev/null
-    printf 'url = "%smany/%s"\noutput = "%s/got/%s"\n' \
+    printf 'url = "%smany-%s"\noutput = "%s/got/many-%s"\n' \
       "$url" $i "$tmp" $i >>"$tmp/urls"
     i=$((i + 1))
   done
   request --parallel --parallel-immediate --parallel-max 20 --create-dirs \
     -K "$tmp/urls" 2>/dev/null || because "curl: $?" || return 1
   # curl makes no file for an empty one
-  find "$tmp/www/many" -type f -size 0 -exec rm {} +
-  find "$tmp/got" -type f -size 0 -exec rm {} +
-  diff -r "$tmp/www/many" "$tmp/got" >/dev/null || because "files differ"
+  find "$tmp/www" "$tmp/got" -name 'many-*' -size 0 -exec rm {} +
+  for file in "$tmp/www"/many-*; do
+    cmp "$file" "$tmp/got/${file##*/}" || because "files differ" || return 1
+  done
 }
 
 has_one_thread() {
@@ -580,38 +508,6 @@ ignores_sigpipe() {
     return
   fi
   sigpipe_is_ignored "$server" || because "SIGPIPE is not ignored"
-}
-
-last_sigpipe() {
-  grep 'SIGPIPE, {' "$tmp/strace" | tail -n 1
-}
-
-gave_sigpipe_back() {
-  last_sigpipe | grep -q 'SIGPIPE, {sa_handler=SIG_DFL'
-}
-
-gives_sigpipe_back() {
-  if test -n "$HTTP_SERVER_WRAPPER$SANITIZER"; then
-    skip="a wrapper or a sanitizer cannot be traced"
-  elif ! "$STRACE" -D -o "$tmp/strace" true 2>/dev/null; then
-    skip="strace is missing or may not trace here"
-  elif ! test -r /proc/self/status || sigpipe_is_ignored self; then
-    skip="there is no /proc, or SIGPIPE is ignored already"
-  fi
-  test -z "$skip" || return 0
-  rm -f "$tmp/strace"
-  HTTP_SERVER_WRAPPER="$STRACE -D -o $tmp/strace -e trace=rt_sigaction"
-  # or the program is a script, which is not the one to trace
-  test ! -x ./libtool ||
-    HTTP_SERVER_WRAPPER="./libtool --mode=execute $HTTP_SERVER_WRAPPER"
-  start
-  result=$?
-  HTTP_SERVER_WRAPPER=
-  test $result -eq 0 || return 1
-  last_sigpipe | grep -q SIG_IGN || because "SIGPIPE: $(last_sigpipe)" ||
-    result=1
-  kill -TERM "$server"
-  ended_well && wait_for gave_sigpipe_back && return $result
 }
 
 outlives_its_clients() {
@@ -644,7 +540,7 @@ refuses_bad_options() {
     bad_usage --port -1 && bad_usage --grace && bad_usage --grace x &&
     bad_usage --grace -1 && bad_usage --grace 3601 && bad_usage --grace '' &&
     bad_usage --hard && bad_usage --hard 1x && bad_usage --hard 3601 &&
-    bad_usage --hard 99999999999999999999 && bad_usage --bind 127.0.0.256 --port 0 &&
+    bad_usage --hard 99999999999999999999 &&
     bad_usage --directory "$tmp/nothing" --port 0 &&
     bad_usage --directory "$tmp/secret.txt" --port 0
 }
@@ -661,20 +557,6 @@ taken_port() {
   kill -TERM "$server"
   finish_server
   return $result
-}
-
-serves_ipv6() {
-  start --bind ::1 >/dev/null || {
-    skip="no IPv6 here"
-    return 0
-  }
-  case $url in
-  'http://[::1]:'*) get hello.txt -g && equal body "$(cat "$tmp/body")" hello ;;
-  *) because "url '$url'" ;;
-  esac
-  result=$?
-  kill -TERM "$server"
-  ended_well && return $result
 }
 
 launch_limited() { # how many descriptors
@@ -708,8 +590,6 @@ says_it_is_busy() {
   get hello.txt
   equal status "$code" 503
   result=$?
-  get folder/
-  equal "status of a folder" "$code" 503 || result=1
   kill -TERM "$server"
   ended_well && return $result
 }
@@ -720,13 +600,13 @@ says_it_is_busy() {
 sigterm_ends_it() {
   test -n "$server" || start || return 1
   kill -TERM "$server"
-  ended_well && logged '^SIGTERM received, finishing 0 responses$'
+  ended_well && logged '^SIGTERM: finishing$'
 }
 
 sigint_ends_it() {
   start || return 1
   kill -INT "$server"
-  ended_well && logged '^SIGINT received, finishing 0 responses$'
+  ended_well && logged '^SIGINT: finishing$'
 }
 
 # As nohup(1) and shells want it.
@@ -741,7 +621,7 @@ leaves_ignored_sigint_alone() {
   get hello.txt
   equal body "$(cat "$tmp/body")" hello || return 1
   kill -TERM "$server"
-  ended_well && logged '^SIGTERM received, finishing 0 responses$'
+  ended_well && logged '^SIGTERM: finishing$'
 }
 
 both_at_once_end_it() {
@@ -776,13 +656,13 @@ end_one_after_the_other() {
 
 is_refused() {
   request -o /dev/null "${url}hello.txt" 2>/dev/null
-  equal "curl's status" $? 7
+  test $? -eq 7
 }
 
 waits_for_a_download() { # the signal
   start && start_download || return 1
   kill -s "$1" "$server"
-  wait_for logged "^SIG$1 received, finishing 1 response\$" && is_refused
+  wait_for logged "^SIG$1: finishing\$" && wait_for is_refused
   result=$?
   has_ended "$server" && because "it did not wait" && result=1
   finish_download
@@ -823,12 +703,13 @@ stays_until_the_client_has_it() {
     skip="there is no /proc/net/tcp"
     return
   fi
-  start && start_download 3145728 || return 1
+  start && start_download 1000000 || return 1
   kill -INT "$server"
   : >"$tmp/gate1"
-  wait_for has_bytes "$tmp/part" $(($(size_of "$tmp/www/big.bin") - 3145728)) &&
+  wait_for has_bytes "$tmp/part" $(($(size_of "$tmp/www/big.bin") - 1000000)) &&
     wait_for has_ended_or_is_unsent
   result=$?
+  sleep 2 # one that does not wait has ended by then, most likely
   if has_ended "$server" && is_unsent; then
     because "it has ended with bytes unsent"
     result=1
@@ -843,7 +724,7 @@ answers_what_has_arrived() {
   curl_lacks telnet && return
   start && start_pipeline || return 1
   kill -INT "$server"
-  wait_for logged '^SIGINT received, finishing 1 response$'
+  wait_for logged '^SIGINT: finishing$'
   : >"$tmp/gate1"
   finish_client
   ended_well || return 1
@@ -890,10 +771,10 @@ answers_the_backlog() {
 second_signal_does_not_wait() { # the first, the second
   start && start_download || return 1
   kill -s "$1" "$server"
-  wait_for logged "^SIG$1 received, finishing 1 response\$"
+  wait_for logged "^SIG$1: finishing\$"
   sleep 0.3
   kill -s "$2" "$server"
-  ended_well && logged '^Abandoning 1 response$'
+  ended_well && said ': forced after .* 0 closed, '
   result=$?
   finish_download
   download_is_cut_off && return $result
@@ -919,11 +800,11 @@ both_during_a_download() {
   kill -INT "$server"
   kill -TERM "$server"
   kill -CONT "$server"
-  wait_for logged '^SIG[INTERM]* received, finishing 1 response$' && is_refused
+  wait_for logged '^SIG[INTERM]*: finishing$' && wait_for is_refused
   result=$?
   finish_download
   ended_well || return 1
-  if logged '^Abandoning'; then
+  if ! said ': clean after '; then
     again="the second signal counted"
     return 1
   fi
@@ -933,7 +814,7 @@ both_during_a_download() {
 grace_is_over() {
   start --grace 1 && start_download || return 1
   kill -TERM "$server"
-  ended_well && logged '^Abandoning 1 response$'
+  ended_well && said ': forced after .* 0 closed, '
   result=$?
   finish_download
   download_is_cut_off && return $result
@@ -953,30 +834,34 @@ idle_connection_does_not_hold_it_up() {
   curl_lacks file && return
   start && open_connection || return 1
   kill -TERM "$server"
-  ended_well && logged '^SIGTERM received, finishing 0 responses$'
+  ended_well && logged '^SIGTERM: finishing$'
   result=$?
   close_connection
   return $result
 }
 
-half_a_request_does_not_hold_it_up() {
-  curl_lacks telnet && return
-  start && open_half || return 1
-  kill -TERM "$server"
-  ended_well && logged '^SIGTERM received, finishing 0 responses$'
-  result=$?
-  close_connection
-  return $result
+# Ten minutes of grace, and three pauses of more than any silence.
+finishes_slow() { # mode
+  start && run_client "$1" 1 hello.txt && ended_in_time && saw_no_harm &&
+    saw answered 1 && saw farewells 1
 }
 
-half_a_body_does_not_hold_it_up() {
-  curl_lacks telnet && return
-  start && open_half_body || return 1
-  kill -INT "$server"
-  ended_well && logged '^SIGINT received, finishing 0 responses$'
-  result=$?
-  close_connection
-  return $result
+finishes_a_slow_request() {
+  finishes_slow pieces
+}
+
+finishes_a_slow_body() {
+  finishes_slow continue
+}
+
+tells_who_is_not_finished() {
+  start --grace 1 && run_client unfinished 1 hello.txt && ended_well &&
+    saw_no_harm && saw answered 1 && saw farewells 1
+}
+
+closes_what_its_client_has_closed() {
+  start && run_client half 2 hello.txt && ended_in_time && saw_no_harm &&
+    saw answered 2 && saw outlasted 1
 }
 
 has_seen() { # name
@@ -988,7 +873,7 @@ has_seen() { # name
 closes_connections_while_it_waits() {
   start && start_download || return 1
   rm -f "$tmp/seen"
-  "$HTTP_CLIENT" slow "$port" "$server" 1 site/ >"$tmp/seen" \
+  "$HTTP_CLIENT" slow "$port" "$server" 1 index.html >"$tmp/seen" \
     2>"$tmp/client.err" &
   clients=$!
   wait_for has_seen answered
@@ -1025,7 +910,7 @@ cuts_no_response() {
 
 # That no response was the last is for a client that stood still.
 cuts_none() {
-  start && run_client busy 50 hello.txt site/ medium.bin small.bin || return 1
+  start && run_client busy 50 hello.txt index.html medium.bin small.bin || return 1
   ended_in_time || return 1
   echo "# $(seen answered) responses, $(seen farewells) with Connection: close," \
     "$(seen late) late requests, $(seen exit_ms) ms from SIGTERM to exit"
@@ -1094,22 +979,17 @@ closes_a_thousand_idle() {
 make_files
 
 run serves_at_the_port_it_prints "it prints the port that the kernel picked"
-run gets_a_file "GET sends a file with its type and length"
+run gets_a_file "GET sends a file with its length"
 run heads_a_file "HEAD sends the equal header and no body"
 run gets_an_empty_file "an empty file is served"
-run says_not_modified "a file that has not changed is a 304"
 run says_not_found "what does not exist is a 404"
 run refuses_other_methods "other methods are a 405 that says which are allowed"
 run decodes_the_path "a percent-encoded path is decoded once"
-run redirects_to_the_slash "a folder without a slash is redirected"
-run lists_a_folder "a folder is listed in order, escaped and encoded"
-run serves_the_index "index.html is served for its folder"
+run serves_the_index "index.html is served for /"
 run refuses_dot_dot "no .. leads out of the folder, however it is written"
-run refuses_links_that_lead_out "no symbolic link leads out of the folder"
-run follows_links_that_stay_inside "symbolic links inside the folder work"
-run refuses_a_nul "a NUL in the path is a 404"
+run refuses_links "symbolic links are a 404"
+run refuses_folders "folders below are a 404"
 run refuses_a_fifo "a FIFO is a 404 and is not waited for"
-run refuses_what_it_may_not_read "an unreadable file is a 403"
 run serves_many_at_a_time "200 files over 20 connections arrive whole"
 run has_one_thread "the process has one thread"
 run ignores_sigpipe "SIGPIPE is ignored while it serves"
@@ -1139,19 +1019,19 @@ run both_at_once_during_a_download \
   "both signals at once in a download are one, and let it finish"
 run idle_connection_does_not_hold_it_up \
   "an idle connection does not hold it up"
-run half_a_request_does_not_hold_it_up \
-  "half a request does not hold it up"
-run half_a_body_does_not_hold_it_up \
-  "half a request's body does not hold it up"
+run closes_what_its_client_has_closed \
+  "a request and the end at once: the answer, and the connection is closed"
+run finishes_a_slow_request "a request in slow pieces is waited for"
+run finishes_a_slow_body "a body in slow pieces after 100 Continue, too"
+run tells_who_is_not_finished \
+  "a request that is not whole when grace is over gets a 408"
 run closes_connections_while_it_waits \
   "while it waits, a request that comes slowly is answered, and told so"
 run cuts_no_response \
   "SIGTERM under load cuts no response of 50 connections, and resets none"
 run cuts_no_response_of_wrk "SIGTERM under load is no read error of wrk's"
 run closes_a_thousand_idle "1,000 idle connections see their end"
-run gives_sigpipe_back "SIGPIPE is given back at the end"
 run says_it_is_busy "too many open files are a 503"
-run serves_ipv6 "an IPv6 address is served and printed in brackets"
 run taken_port "a port in use is exit status 1"
 run refuses_bad_options "bad options are exit status 2"
 run helps "--help is exit status 0"

@@ -6,6 +6,12 @@
  *   http-client busy PORT PID COUNT PATH...   requests, one after the other
  *   http-client idle PORT PID COUNT PATH      one request each, then silence
  *   http-client slow PORT PID 1 PATH          a request, byte by byte
+ *   http-client pieces PORT PID 1 PATH        a request in pieces, with pauses
+ *   http-client continue PORT PID 1 PATH      the same with a body, which the
+ *                                             server has said to go on with
+ *   http-client unfinished PORT PID 1 PATH    the first piece of a request
+ *   http-client half PORT PID 2 PATH          a request and the end at once, and
+ *                                             an idle connection beside it
  *   http-client stalled PORT PID 1 PATH       a request, and nothing is read
  *   http-client run PROGRAM [ARGUMENT]...     with SIGINT not ignored, as it
  *                                             is in a shell's background job
@@ -34,7 +40,7 @@
 #define MAX_CONNECTIONS 2000
 
 /* A request that follows the one before within so long is always answered: half
- * of QUIET_MS in examples/http-connections.c, for clocks that tick slowly. */
+ * of QUIET_MS in examples/http-daemon.c, for clocks that tick slowly. */
 #define PROMPT_MS 500
 
 /* How many requests a connection has had answered when the signal is sent, on
@@ -50,6 +56,9 @@
 /* How long each byte of the slow request takes: longer than PROMPT_MS together,
  * and QUIET_MS. */
 #define BYTE_MS 50
+
+/* How far the pieces of a request are apart: no server takes that for idle. */
+#define PIECE_MS 1600
 
 typedef enum {
   THINKING = 0, /* the last response is whole */
@@ -77,6 +86,8 @@ static int path_count;
 static uint16_t port;
 static pid_t server;
 static int pidfd;
+static int wanted_status = 200;
+static int is_continued;                 /* 100 Continue has come */
 static int64_t started_at, signalled_at; /* 0: not yet */
 
 static struct {
@@ -278,8 +289,15 @@ static size_t take_head(connection_t* connection,
     }
     return size;
   }
+  if (strncmp(connection->head, "HTTP/1.1 100 ", 13) == 0) {
+    is_continued = 1;
+    connection->state = WAITING;
+    connection->head_size = 0;
+    return (size_t) (end_of_head + 4 - connection->head) - before;
+  }
   value = field(connection->head, "Content-Length:");
-  if (strncmp(connection->head, "HTTP/1.1 200 ", 13) != 0 || value == NULL) {
+  if (atoi(connection->head + strlen("HTTP/1.1 ")) != wanted_status ||
+      value == NULL) {
     errno = EPROTO;
     die(connection->head);
   }
@@ -435,6 +453,84 @@ static void be_slow(void) {
     ;
 }
 
+static void wait_and_read(int64_t ms) {
+  int64_t until = now_ms() + ms;
+
+  while (now_ms() < until)
+    read_all((int) (until - now_ms()));
+}
+
+/* The signal comes after the first piece. An answer is owed to the request,
+ * however slow it is. */
+static void send_pieces(const char* const* pieces) {
+  connection_t* connection = &connections[0];
+
+  connection->state = WAITING;
+  connection->left = -1;
+  connection->promised = 1;
+  for (; *pieces != NULL && connection->state != CLOSED; pieces++) {
+    if (send_whole(connection->fd, *pieces, strlen(*pieces)) != 0)
+      break; /* and reading says how it has ended */
+    while (strstr(*pieces, "Expect:") != NULL && !is_continued &&
+           connection->state != CLOSED)
+      read_all(1000);
+    if (signalled_at == 0)
+      send_signal();
+    if (pieces[1] != NULL)
+      wait_and_read(PIECE_MS);
+  }
+  while (read_all(1000) > 0)
+    ;
+}
+
+static void be_piecewise(const char* how) {
+  char first[512];
+  const char* pieces[] = {
+      first, "P/1.1\r\n", "Host: localhost", "\r\n\r\n", NULL};
+
+  if (strcmp(how, "continue") == 0) {
+    wanted_status = 405;
+    snprintf(first,
+             sizeof(first),
+             "POST /%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+             "Expect: 100-continue\r\n\r\n",
+             paths[0]);
+    pieces[1] = pieces[2] = pieces[3] = "abc";
+  } else {
+    snprintf(first, sizeof(first), "GET /%s HTT", paths[0]);
+  }
+  if (strcmp(how, "unfinished") == 0) {
+    wanted_status = 408;
+    pieces[1] = NULL;
+  }
+  send_pieces(pieces);
+}
+
+/* The server stands still, so that the request and the end come together. The
+ * other connection was idle before, and so is the first to be closed where that
+ * takes the server's time limit. */
+static void close_half(void) {
+  connection_t* connection = &connections[1];
+
+  ask(&connections[0]);
+  while (is_answering())
+    read_all(100);
+  if (kill(server, SIGSTOP) != 0)
+    die("kill");
+  ask(connection);
+  if (shutdown(connection->fd, SHUT_WR) != 0)
+    die("shutdown");
+  wait_and_read(100);
+  if (kill(server, SIGCONT) != 0)
+    die("kill");
+  while (connections[0].state != CLOSED && connection->state != CLOSED)
+    read_all(1000);
+  printf("outlasted=%d\n", connections[0].state != CLOSED);
+  send_signal();
+  while (read_all(1000) > 0)
+    ;
+}
+
 static void stall(void) {
   struct pollfd response = {.fd = connections[0].fd, .events = POLLIN};
 
@@ -458,7 +554,7 @@ int main(int argc, char** argv) {
   if (argc > 2 && strcmp(how, "run") == 0)
     run(argv + 2);
   if (argc < 6) {
-    fputs("Usage: http-client busy|idle|slow|stalled PORT PID COUNT PATH...\n"
+    fputs("Usage: http-client MODE PORT PID COUNT PATH...\n"
           "       http-client run PROGRAM [ARGUMENT]...\n",
           stderr);
     return 2;
@@ -487,6 +583,11 @@ int main(int argc, char** argv) {
     be_slow();
   else if (strcmp(how, "idle") == 0)
     be_idle();
+  else if (strcmp(how, "half") == 0 && count == 2)
+    close_half();
+  else if (strcmp(how, "pieces") == 0 || strcmp(how, "continue") == 0 ||
+           strcmp(how, "unfinished") == 0)
+    be_piecewise(how);
   else
     be_busy();
   print_seen();

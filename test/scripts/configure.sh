@@ -49,7 +49,7 @@ Ubuntu) or libuv-devel (Fedora). pkg-config says: "
 cmocka_message="cmocka 1.1.5 or later is missing: install libcmocka-dev \
 (Debian, Ubuntu) or libcmocka-devel (Fedora), or do without the tests: \
 --disable-tests. pkg-config says: "
-microhttpd_message="libmicrohttpd 0.9.64 or later is missing: install \
+microhttpd_message="libmicrohttpd 0.9.71 or later is missing: install \
 libmicrohttpd-dev (Debian, Ubuntu) or libmicrohttpd-devel (Fedora), or do \
 without the http-server example: --without-microhttpd. pkg-config says: "
 libwebsockets_message="libwebsockets 4.1 or later with libuv is missing: \
