@@ -70,8 +70,8 @@ static void hang_up(connection_t* c) {
   uvsig_shutdown_linger(&c->tracked, (uv_stream_t*) &c->tcp, on_closed);
 }
 
-/* Of all bytes that have come: tcpi_bytes_received in linux/tcp.h, which glibc's
- * struct tcp_info ends before. */
+/* How many bytes have come: tcpi_bytes_received in linux/tcp.h. glibc's struct
+ * tcp_info ends before it. */
 static uint64_t count_received(const connection_t* c) {
   uint64_t info[32] = {0};
   socklen_t size = sizeof(info);

@@ -524,7 +524,8 @@ outlives_its_clients() {
 helps() {
   run_to_end --help
   equal "exit status" "$status" 0 && logged '^Usage: ' &&
-    logged '--directory' && logged '--grace=' && logged '--hard=' && equal "standard error" "$(cat "$tmp/err")" ''
+    logged '--directory' && logged '--grace=' && logged '--hard=' &&
+    equal "standard error" "$(cat "$tmp/err")" ''
 }
 
 bad_usage() { # options
@@ -910,7 +911,8 @@ cuts_no_response() {
 
 # That no response was the last is for a client that stood still.
 cuts_none() {
-  start && run_client busy 50 hello.txt index.html medium.bin small.bin || return 1
+  start && run_client busy 50 hello.txt index.html medium.bin small.bin ||
+    return 1
   ended_in_time || return 1
   echo "# $(seen answered) responses, $(seen farewells) with Connection: close," \
     "$(seen late) late requests, $(seen exit_ms) ms from SIGTERM to exit"

@@ -564,24 +564,43 @@ static void sigterm_answers_requests_that_are_not_read_yet(void) {
   check_death_by(SIGTERM);
 }
 
+/* Read to the end, which is no reset, and close. */
+static unsigned count_answers(int fd) {
+  char all[4096];
+  size_t filled = 0;
+  unsigned n_answers = 0;
+  const char* at;
+  ssize_t n;
+
+  do {
+    wait_readable(fd);
+    n = UNINTERRUPTED(recv(fd, all + filled, sizeof(all) - 1 - filled, 0));
+    CHECK(n >= 0);
+    filled += (size_t) n;
+  } while (n > 0 && filled < sizeof(all) - 1);
+  all[filled] = '\0';
+  for (at = all; (at = strstr(at, "HTTP/1.1 200 OK")) != NULL; at++)
+    n_answers++;
+  close(fd);
+  return n_answers;
+}
+
 /* All that it sends comes at once, the end too. */
 static void a_client_that_closes_for_writing_has_its_answers(void) {
   unsigned i;
-  bool last;
   int fd;
 
   start("--grace=1000");
   for (i = 0; i < WORKERS; i++)
     stop_worker(workers[i]);
   fd = connect_to(port);
-  send_text(fd, REQUEST REQUEST);
+  for (i = 0; i < 20; i++)
+    send_text(fd, REQUEST);
   CHECK_EQ(shutdown(fd, SHUT_WR), 0);
   wait_delivered(fd);
   for (i = 0; i < WORKERS; i++)
     signal_worker(workers[i], SIGCONT);
-  CHECK(ask_rest(fd, "", &last) > 0);
-  CHECK(ask_rest(fd, "", &last) > 0);
-  expect_end(fd);
+  CHECK_EQ(count_answers(fd), 20);
   program_signal(&p, SIGTERM);
   check_death_by(SIGTERM);
 }

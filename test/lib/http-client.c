@@ -10,8 +10,8 @@
  *   http-client continue PORT PID 1 PATH      the same with a body, which the
  *                                             server has said to go on with
  *   http-client unfinished PORT PID 1 PATH    the first piece of a request
- *   http-client half PORT PID 2 PATH          a request and the end at once, and
- *                                             an idle connection beside it
+ *   http-client half PORT PID 2 PATH          a request and the end at once,
+ *                                             beside an idle connection
  *   http-client stalled PORT PID 1 PATH       a request, and nothing is read
  *   http-client run PROGRAM [ARGUMENT]...     with SIGINT not ignored, as it
  *                                             is in a shell's background job
