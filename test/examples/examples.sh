@@ -293,8 +293,6 @@ all_are_tested() {
     name=$(basename "$file" .c)
     case $name in
       01-hello-sigint | 02-server | http-server) continue ;;
-      01-hello-sigint | 02-server | http-* | prefork-*) continue ;;
-      common | daemon-* | log-file | pid-file | unix-socket) continue ;;
     esac
     # Some have a program of their own to drive them.
     if test -e "$srcdir/test/examples/$name.c"; then continue; fi
