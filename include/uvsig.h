@@ -1498,6 +1498,7 @@ struct uvsig_shutdown_child_s {
   /* private */
   int signum;
   unsigned flags;
+  int is_late;
   int is_asked;
   int is_killed;
   int is_rest;

@@ -26,13 +26,15 @@ static int send_signal(const uvsig_shutdown_child_t* child, int signum) {
   return kill(is_group ? -child->pid : child->pid, signum);
 }
 
-/* A terminal's SIGINT or SIGQUIT goes to all of its foreground group. */
+/* A terminal's SIGINT or SIGQUIT goes to all of its foreground group, as it is
+ * then. */
 static bool has_terminal_sent(const struct uvsig__coordinator* c,
                               const uvsig_shutdown_child_t* child) {
   const struct uvsig__escalation* e = &c->escalation;
 
   return (e->signum == SIGINT || e->signum == SIGQUIT) &&
-         uvsig__is_from_kernel(e) && getpgid(child->pid) == getpgrp();
+         uvsig__is_from_kernel(e) && !child->is_late &&
+         getpgid(child->pid) == getpgrp();
 }
 
 /* Send a child what it has not had yet. SIGCONT: a process that is stopped
@@ -88,6 +90,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   child->shutdown = sd;
   child->pid = pid;
   child->signum = SIGTERM;
+  child->is_late = uvsig__has_begun(c);
   UVSIG__PUSH(c->children, child);
   c->child_count++;
   c->has_new_child = true;

@@ -469,6 +469,28 @@ static void what_the_terminal_has_told_is_told_once(void) {
   close(terminal);
 }
 
+static void serve_held_on_terminal(void) {
+  take_terminal();
+  serve_held();
+}
+
+/* It has been started since, and so has had no signal. */
+static void what_comes_after_ctrl_c_is_signalled_too(void) {
+  open_terminal(&terminal, &tty);
+  server_init();
+  server.on_question = add_told;
+  server_start(serve_held_on_terminal);
+  server_expect("r");
+  close(tty);
+  CHECK_EQ(write(terminal, "\003", 1), 1);
+  server_expect("d");
+  CHECK_EQ(server_ask('a'), 0);
+  server_expect("rqc");
+  CHECK_EQ(server_ask(SERVER_RELEASE), 0);
+  end_clean('e', SIGINT);
+  close(terminal);
+}
+
 static void serve_group_on_terminal(void) {
   take_terminal();
   server_open();
@@ -674,6 +696,7 @@ int main(void) {
       TEST(the_signal_may_be_another_one),
       TEST(also_for_a_child_that_comes_while_draining),
       TEST(what_the_terminal_has_told_is_told_once),
+      TEST(what_comes_after_ctrl_c_is_signalled_too),
       TEST(what_is_not_in_front_is_told_by_the_library),
       TEST(a_late_one_is_told_when_connections_are_over),
       TEST(without_connections_it_is_told_at_once),
