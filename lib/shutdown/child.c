@@ -143,6 +143,10 @@ int uvsig_shutdown_child_set_flags(uvsig_shutdown_child_t* child,
       return UV_ENOMEM;
   }
   child->flags = flags;
+  if (uvsig__has_begun(c)) {
+    c->has_new_child = true; /* it may be due now */
+    uvsig__look_again(c);
+  }
   return 0;
 }
 
@@ -203,11 +207,27 @@ static void forget(struct uvsig__coordinator* c,
     free(child);
 }
 
+static bool is_registered(const struct uvsig__coordinator* c, uv_pid_t pid) {
+  const uvsig_shutdown_child_t* child = c->children;
+
+  while (child != NULL && (child->pid != pid || child->is_rest))
+    child = child->next;
+  return child != NULL;
+}
+
 /* Has the last process of a group ended? Those that this process has inherited,
  * as PID 1 or a subreaper (prctl(2)), count until it has waited for them. */
-static bool has_ended(const uvsig_shutdown_child_t* rest) {
-  while (waitpid(-rest->pid, NULL, WNOHANG) > 0)
-    ;
+static bool has_ended(const struct uvsig__coordinator* c,
+                      const uvsig_shutdown_child_t* rest) {
+  siginfo_t info;
+
+  /* But for those that the program has registered, and waits for itself. */
+  for (info.si_pid = 0;
+       waitid(P_PGID, (id_t) rest->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+           0 &&
+       info.si_pid != 0 && !is_registered(c, info.si_pid);
+       info.si_pid = 0)
+    waitpid(info.si_pid, NULL, WNOHANG);
   return kill(-rest->pid, 0) != 0 && errno == ESRCH;
 }
 
@@ -221,7 +241,7 @@ uint64_t uvsig__children_check(struct uvsig__coordinator* c) {
     next = child->next;
     if (!child->is_rest)
       continue;
-    if (has_ended(child))
+    if (has_ended(c, child))
       forget(c, child);
     else
       at = uvsig__now() + TICK;

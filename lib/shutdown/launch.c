@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -31,14 +32,16 @@ static const char* const own_names[] = {"LISTEN_PID",
                                         "LISTEN_FDNAMES",
                                         "NOTIFY_SOCKET",
                                         "UVSIG_NOTIFY_SOCKET",
-                                        "WATCHDOG_PID"};
+                                        "WATCHDOG_PID",
+                                        "WATCHDOG_USEC"};
 enum { OWN = sizeof(own_names) / sizeof(*own_names) };
 
-static bool is_own(const char* variable) {
+static bool is_own(const struct uvsig__program* program, const char* variable) {
   size_t length = strcspn(variable, "=");
+  int count = program->watchdog_us != 0 ? OWN : OWN - 1;
   int i;
 
-  for (i = 0; i < OWN; i++)
+  for (i = 0; i < count; i++)
     if (strlen(own_names[i]) == length &&
         memcmp(own_names[i], variable, length) == 0)
       return true;
@@ -74,7 +77,7 @@ static char* add_names(char* at, const struct uvsig__program* program) {
 static bool make_environment(const struct uvsig__program* program,
                              struct environment* environment) {
   size_t count = 0;
-  size_t text_size = 128 + names_size(program) +
+  size_t text_size = 256 + names_size(program) +
                      strlen(program->notify_socket) +
                      strlen(program->service_socket);
   char** variables;
@@ -89,7 +92,7 @@ static bool make_environment(const struct uvsig__program* program,
   environment->variables = variables;
   at = (char*) (variables + count + OWN + 1);
   for (from = environ; from != NULL && *from != NULL; from++)
-    if (!is_own(*from))
+    if (!is_own(program, *from))
       *variables++ = *from;
   *variables++ = at;
   at += sprintf(at, "LISTEN_PID=");
@@ -102,7 +105,11 @@ static bool make_environment(const struct uvsig__program* program,
   *variables++ = at;
   at += sprintf(at, "NOTIFY_SOCKET=%s", program->notify_socket) + 1;
   *variables++ = at;
-  sprintf(at, "UVSIG_NOTIFY_SOCKET=%s", program->service_socket);
+  at += sprintf(at, "UVSIG_NOTIFY_SOCKET=%s", program->service_socket) + 1;
+  if (program->watchdog_us != 0) {
+    *variables++ = at;
+    sprintf(at, "WATCHDOG_USEC=%" PRIu64, program->watchdog_us);
+  }
   *variables = NULL;
   return true;
 }
@@ -143,11 +150,12 @@ static bool place_fds(const struct uvsig__program* program,
                       int* moved,
                       int* report) {
   int end = FIRST + (int) program->count;
+  int fd = fcntl(*report, F_DUPFD_CLOEXEC, end);
   size_t i;
 
-  *report = fcntl(*report, F_DUPFD_CLOEXEC, end);
-  if (*report < 0)
+  if (fd < 0)
     return false;
+  *report = fd;
   for (i = 0; i < program->count; i++) {
     moved[i] = fcntl(program->fds[i], F_DUPFD_CLOEXEC, end);
     if (moved[i] < 0)

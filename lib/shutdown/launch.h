@@ -14,6 +14,7 @@ struct uvsig__program {
   size_t count;
   const char* notify_socket;  /* where it says that it is ready */
   const char* service_socket; /* the service manager's, or "" */
+  uint64_t watchdog_us;       /* its WATCHDOG_USEC, or 0: as it is here */
 };
 
 int uvsig__launch(const struct uvsig__program* program, uv_pid_t* pid);

@@ -92,13 +92,13 @@ int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size) {
   int err;
 
   /* For this process, and not for its parent. */
-  if (count <= 0 || read_number("LISTEN_PID") != (long) getpid())
+  if (count < 0 || read_number("LISTEN_PID") != (long) getpid())
     return 0;
   if (count > INT_MAX - FIRST)
     return UV_EINVAL;
   if ((size_t) count > size)
     return (int) count;
-  if (fds == NULL)
+  if (fds == NULL && size > 0)
     return UV_EINVAL;
   err = take(fds, (int) count);
   if (err != 0)

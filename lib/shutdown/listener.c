@@ -8,9 +8,9 @@
 
 #include <poll.h>
 
-/* A flood of new connections must not keep listeners open. But libuv from 1.45 on
- * accepts one connection of a listener in a turn of the loop: as many turns as a
- * queue is long (SOMAXCONN of Linux 5.4 and later). */
+/* A flood of new connections must not keep listeners open. But libuv from 1.45
+ * on accepts one connection of a listener in a turn of the loop: as many turns
+ * as a queue is long (SOMAXCONN of Linux 5.4 and later). */
 enum { BACKLOG_TURNS = 4096 };
 
 int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,

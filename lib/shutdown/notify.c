@@ -161,7 +161,11 @@ static bool send_message(struct uvsig__notifier* n, unsigned message) {
     return send_to(&n->predecessor, "READY=1");
   case SUCCESSOR:
     /* It has been ready for a while, as this process has. */
-    snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1", (long) n->successor);
+    snprintf(text,
+             sizeof(text),
+             "MAINPID=%ld\nREADY=1%s",
+             (long) n->successor,
+             n->has_status ? "\nSTATUS=\nERRNO=0" : "");
     return send_text(n, text);
   case RELOADING:
     snprintf(text,
@@ -280,6 +284,7 @@ void uvsig__notify_open(struct uvsig__coordinator* c) {
     return;
   /* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)
    * asks for half the interval. A successor is not the main process yet. */
+  n->watchdog_us = us;
   ms = us / 2 / 1000;
   n->ping_ms = ms > 0 ? ms : 1;
   if (n->predecessor.size == 0)
@@ -362,19 +367,27 @@ void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c, int error) {
            "STATUS=Upgrade failed: %s",
            uv_strerror_r(error, reason, sizeof(reason)));
   send_text(&c->notifier, text);
+  c->notifier.has_status = true;
 }
 
-/* The service manager's address, as NOTIFY_SOCKET has it; "" for none. `name`
- * has room for a whole sockaddr_un. */
-void uvsig__notify_name(const struct uvsig__coordinator* c, char* name) {
-  const struct uvsig__address* service = &c->notifier.service;
+/* What a successor is to have of the service manager: its address, as
+ * NOTIFY_SOCKET has it, "" for none, and the interval of its watchdog. `name`
+ * has room for a whole sockaddr_un, and a null byte. */
+void uvsig__notify_hand_over(const struct uvsig__coordinator* c,
+                             char* name,
+                             uint64_t* watchdog_us) {
+  struct uvsig__address service = c->notifier.service;
   size_t size = 0;
 
-  if (service->size != 0) {
-    size = service->size - offsetof(struct sockaddr_un, sun_path);
-    memcpy(name, service->name.sun_path, size);
+  /* With the option `notify` 0 it is the program's own affair. */
+  if (!c->options.notify)
+    parse_address(&service, getenv("NOTIFY_SOCKET"));
+  if (service.size != 0) {
+    size = service.size - offsetof(struct sockaddr_un, sun_path);
+    memcpy(name, service.name.sun_path, size);
     if (name[0] == 0)
       name[0] = '@';
   }
   name[size] = 0;
+  *watchdog_us = c->notifier.watchdog_us;
 }

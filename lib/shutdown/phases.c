@@ -267,6 +267,8 @@ static bool advance_phase(struct uvsig__coordinator* c) {
     uvsig__mute_until_end(c, SIGPIPE);
     uvsig__mute_until_end(c, SIGXFSZ);
     uvsig__upgrade_end(c); /* before the service manager hears of the end */
+    if (!is_in(c, UVSIG_SHUTDOWN_RUNNING))
+      return false; /* its callback has called uvsig_shutdown_close() */
     uvsig__notify_stopping(c);
     if (is_forced)
       begin_forcing(c);
@@ -284,7 +286,7 @@ static bool advance_phase(struct uvsig__coordinator* c) {
   case UVSIG_SHUTDOWN_DRAINING:
     if (finish_if_complete(c, false))
       return true;
-    if (is_in(c, UVSIG_SHUTDOWN_DONE))
+    if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
       return false;
     if (!is_forced && now < c->until)
       return false;
@@ -528,6 +530,7 @@ static void on_forked(struct uvsig__component* component) {
    * child's loop. */
   c->async.pending = 0;
   uvsig__notify_forget(c);
+  uvsig__upgrade_on_fork(c);
   if (atomic_load(&c->phase) != UVSIG_SHUTDOWN_RUNNING)
     return;
   atomic_store(&e->level, UVSIG_SHUTDOWN_NONE);

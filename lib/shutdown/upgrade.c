@@ -137,25 +137,33 @@ static bool is_inherited(struct uvsig__successor* s) {
   return true;
 }
 
-static void on_timer(uv_timer_t* timer) {
-  struct uvsig__successor* s = timer->data;
-
-  if (is_inherited(s))
-    return;
-  if (s->stage == SETTLING)
-    succeed(s);
-  else
-    end_by(s, SIGKILL, UV_ETIMEDOUT);
+static void drop_inherited(struct uvsig__coordinator* c) {
+  if (c->successor != NULL)
+    is_inherited(c->successor);
 }
 
-static void on_readable(uv_poll_t* poll, int status, int events) {
-  struct uvsig__successor* s = poll->data;
-  bool is_ready;
+/* Wait for it, if it has ended. Returns whether it has: then all is over. */
+static bool reap(struct uvsig__successor* s) {
+  int status = 0;
+  pid_t pid = waitpid(s->pid, &status, WNOHANG);
 
-  (void) events;
-  if (is_inherited(s) || status != 0)
-    return;
-  while (uvsig__ready_receive(s->fd, s->pid, &is_ready))
+  /* ECHILD: the program waits for any child. */
+  if (pid != s->pid && !(pid < 0 && errno == ECHILD))
+    return false;
+  if (s->u != NULL)
+    s->u->wait_status = status;
+  finish(s, s->stage == ENDING ? s->result : UV_ESRCH);
+  return true;
+}
+
+static void on_timer(uv_timer_t* timer);
+
+/* So many messages at a time: any process may send some. */
+static void read_messages(struct uvsig__successor* s) {
+  bool is_ready;
+  int i;
+
+  for (i = 0; i < 16 && uvsig__ready_receive(s->fd, s->pid, &is_ready); i++)
     if (is_ready && s->stage == STARTING) {
       s->stage = SETTLING;
       uv_update_time(s->c->loop);
@@ -163,24 +171,37 @@ static void on_readable(uv_poll_t* poll, int status, int events) {
     }
 }
 
+/* The loop may be late: first what has come in time, or happened. */
+static void on_timer(uv_timer_t* timer) {
+  struct uvsig__successor* s = timer->data;
+  enum stage stage = s->stage;
+
+  if (is_inherited(s) || reap(s))
+    return;
+  read_messages(s);
+  if (stage == SETTLING)
+    succeed(s);
+  else if (s->stage == STARTING)
+    end_by(s, SIGKILL, UV_ETIMEDOUT);
+}
+
+static void on_readable(uv_poll_t* poll, int status, int events) {
+  struct uvsig__successor* s = poll->data;
+
+  (void) events;
+  if (!is_inherited(s) && status == 0)
+    read_messages(s);
+}
+
 static void on_sigchld(uvsig_watcher_t* w,
                        int signum,
                        const uvsig_info_t* info) {
   struct uvsig__successor* s = w->data;
-  int status = 0;
-  pid_t pid;
 
   (void) signum;
   (void) info;
-  if (is_inherited(s))
-    return;
-  pid = waitpid(s->pid, &status, WNOHANG);
-  /* ECHILD: the program waits for any child. */
-  if (pid != s->pid && !(pid < 0 && errno == ECHILD))
-    return;
-  if (s->u != NULL)
-    s->u->wait_status = status;
-  finish(s, s->stage == ENDING ? s->result : UV_ESRCH);
+  if (!is_inherited(s))
+    reap(s);
 }
 
 static void on_forked(struct uvsig__component* component) {
@@ -205,6 +226,7 @@ static int init_handles(struct uvsig__successor* s) {
   s->closing.done = on_closed;
   uvsig__attach(s->c->sd->sig, &s->component);
   uv_poll_start(&s->poll, UV_READABLE, on_readable);
+  uv_update_time(s->c->loop); /* to start it has taken a while */
   uv_timer_start(&s->timer, on_timer, s->c->upgrade_options.ready_ms, 0);
   return 0;
 }
@@ -237,14 +259,14 @@ static int collect(const struct uvsig__coordinator* c,
 
 static int launch(struct uvsig__successor* s, const char* notify_socket) {
   const struct uvsig__coordinator* c = s->c;
-  char service[sizeof(struct sockaddr_un)];
+  char service[sizeof(struct sockaddr_un) + 1];
   struct uvsig__program program;
   const char** names = NULL;
   int* fds = NULL;
   int err = collect(c, &fds, &names, &program.count);
 
   if (err == 0) {
-    uvsig__notify_name(c, service);
+    uvsig__notify_hand_over(c, service, &program.watchdog_us);
     program.file = c->upgrade_options.file;
     program.args = c->upgrade_options.args;
     program.fds = fds;
@@ -316,10 +338,19 @@ static void begin(struct uvsig__coordinator* c) {
 void uvsig__upgrade_run(struct uvsig__coordinator* c) {
   uvsig_upgrade_t* u = c->upgrade;
 
+  drop_inherited(c);
   if (u == NULL || (u->state & PENDING) == 0 || uvsig__has_begun(c))
     return;
   u->state &= ~(unsigned) PENDING;
   begin(c);
+}
+
+/* In the child of a fork: what its parent has asked for, or has started, is the
+ * parent's. The rest is dropped in the loop thread: only what may be called in
+ * a signal handler may be called here. */
+void uvsig__upgrade_on_fork(struct uvsig__coordinator* c) {
+  if (c->upgrade != NULL)
+    c->upgrade->state &= ~(unsigned) PENDING;
 }
 
 /* A shutdown begins, whatever has asked for it. A successor that is ready
@@ -327,24 +358,30 @@ void uvsig__upgrade_run(struct uvsig__coordinator* c) {
 void uvsig__upgrade_end(struct uvsig__coordinator* c) {
   struct uvsig__successor* s = c->successor;
 
-  if (s == NULL || s->parent != getpid())
+  if (s == NULL || s->parent != getpid() || reap(s))
     return;
   if (s->stage == SETTLING) {
     succeed(s);
     return;
   }
   uvsig_shutdown_add_child(c->sd, &s->child, s->pid);
-  if (s->stage == STARTING)
+  s->child.is_asked = 1; /* here, and not once more when draining begins */
+  if (s->stage == STARTING) {
     end_by(s, SIGTERM, UV_ECANCELED);
+    kill(s->pid, SIGCONT);
+  }
 }
 
-/* The shutdown is done, or given up: a successor that is not ready does not
+/* The shutdown is done, or given up: a successor that has not settled does not
  * outlive this. */
 void uvsig__upgrade_forget(struct uvsig__coordinator* c) {
   struct uvsig__successor* s = c->successor;
 
-  if (s != NULL && s->parent == getpid() && s->stage != SETTLING)
+  if (s != NULL && s->parent == getpid()) {
     kill(s->pid, SIGKILL);
+    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+      ;
+  }
   if (s != NULL)
     forget(s);
   if (c->upgrade != NULL) {
@@ -406,9 +443,14 @@ int uvsig_upgrade_init(uvsig_shutdown_t* sd,
 
 static int find_coordinator(const uvsig_upgrade_t* u,
                             struct uvsig__coordinator** c) {
+  int err;
+
   if (u == NULL || u->shutdown == NULL)
     return UV_EINVAL;
-  return uvsig__coordinator_in_use(u->shutdown, c);
+  err = uvsig__coordinator_in_use(u->shutdown, c);
+  if (err == 0)
+    drop_inherited(*c);
+  return err;
 }
 
 static void set_pending(struct uvsig__coordinator* c, uvsig_upgrade_t* u) {

@@ -236,6 +236,47 @@ static void the_shutdown_may_be_given_up_in_one(void) {
   server_exits_at_once(7);
 }
 
+static void force_and_release(uv_timer_t* timer) {
+  uv_close((uv_handle_t*) timer, NULL);
+  CHECK_EQ(uvsig_shutdown_request(&server.sd, "test", UVSIG_SHUTDOWN_FORCED),
+           0);
+  CHECK_EQ(uvsig_shutdown_release(&server.hold), 0);
+}
+
+static void give_up_when_closing(uvsig_shutdown_phase_t phase) {
+  static uv_timer_t timer;
+
+  if (phase == UVSIG_SHUTDOWN_DRAINING) {
+    CHECK_EQ(uv_timer_init(&server.loop, &timer), 0);
+    CHECK_EQ(uv_timer_start(&timer, force_and_release, 1, 0), 0);
+  }
+  if (phase == UVSIG_SHUTDOWN_CLOSING)
+    CHECK_EQ(uvsig_shutdown_close(&server.sd, on_given_up), 0);
+}
+
+static void serve_held_until_given_up(void) {
+  server_open();
+  add_closers();
+  CHECK_EQ(uvsig_shutdown_hold(&server.sd, &server.hold, "job"), 0);
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(called, 0);
+  _exit(7);
+}
+
+/* Though the shutdown was to be forced in the same turn of the loop. */
+static void or_in_the_phases_callback(void) {
+  server_init();
+  count = 2;
+  close_cb = close_at_once;
+  server.on_phase = give_up_when_closing;
+  server_start(serve_held_until_given_up);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("dcx");
+  server_exits_at_once(7);
+}
+
 static void what_makes_no_sense_is_refused(void) {
   struct fixture f;
   uvsig_shutdown_t sd;
@@ -267,6 +308,7 @@ int main(void) {
       TEST(they_are_called_where_no_time_is_left),
       TEST(one_may_come_until_closing_begins),
       TEST(the_shutdown_may_be_given_up_in_one),
+      TEST(or_in_the_phases_callback),
       TEST(what_makes_no_sense_is_refused),
   };
 
