@@ -122,8 +122,9 @@ static void forget_level(int signum, int level) {
   for (; level < get_newest(signum); level++)
     atomic_store(&uvsig__shared.saved[signum][level],
                  uvsig__saved_at(signum, level + 1));
-  atomic_store(&uvsig__shared.saved[signum][level], NULL);
   atomic_store(&uvsig__shared.newest[signum], level - 1);
+  uvsig__synchronize_locked();
+  atomic_store(&uvsig__shared.saved[signum][level], NULL);
   uvsig__synchronize_locked();
 }
 
@@ -158,6 +159,7 @@ static void save_current(int signum,
  * already: another loop has started it, or a foreign library reinstalled it. */
 static int install(int signum, bool was_watched) {
   struct sigaction current;
+  int err;
 
   atomic_store(&uvsig__shared.forgets[signum], false);
   if (sigaction(signum, NULL, &current) != 0)
@@ -165,7 +167,11 @@ static int install(int signum, bool was_watched) {
   if (uvsig__is_ours(&current))
     return 0; /* a foreign handler has gone, and put it back */
   save_current(signum, &current, was_watched);
-  return set_handler(signum);
+  err = set_handler(signum);
+  if (err != 0 && get_newest(signum) > 0)
+    /* Refused: what covers ours stays, and has had the signal already. */
+    uvsig__note_restored(signum, get_newest(signum));
+  return err;
 }
 
 /* Install our handler over what is there now, with `previous` below it. */

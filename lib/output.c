@@ -51,6 +51,21 @@ static int open_again(void) {
 #endif
 }
 
+#ifdef __linux__
+/* Where it cannot be opened again (another user's, no /proc): a byte that finds
+ * room does not wait. */
+static ssize_t write_bytes(const char* text, size_t size) {
+  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+  size_t i;
+
+  for (i = 0; i < size; i++)
+    if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0 ||
+        write(STDERR_FILENO, text + i, 1) != 1)
+      return -1;
+  return (ssize_t) size;
+}
+#endif
+
 static ssize_t write_now(const char* text, size_t size) {
   struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
   struct stat status;
@@ -71,7 +86,7 @@ static ssize_t write_now(const char* text, size_t size) {
 #ifdef __linux__
   /* Where a terminal has room for a part, to write waits for the rest. */
   if (S_ISCHR(status.st_mode))
-    return -1;
+    return write_bytes(text, size);
 #endif
   /* Another process may fill it between the two calls. */
   if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0)

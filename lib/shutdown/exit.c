@@ -120,12 +120,13 @@ static void flush_buffers(uint64_t end) {
 
 /* How long it may take: a second; less where a thread waits for standard input,
  * whose lock will not be free; and half of what the limit leaves. */
-static uint64_t end_of_flush(const struct uvsig__coordinator* c) {
+static uint64_t end_of_flush(struct uvsig__coordinator* c) {
   uint64_t now = uvsig__now();
   uint64_t most = (is_locked(stdin) ? 100 : 1000) * UVSIG__MS;
+  uint64_t limit = c != NULL ? uvsig__watchdog_limit(c) : UVSIG__NEVER;
 
-  if (c != NULL && c->limit < now + 2 * most)
-    most = c->limit > now ? (c->limit - now) / 2 : 0;
+  if (limit < now + 2 * most)
+    most = limit > now ? (limit - now) / 2 : 0;
   return now + most;
 }
 
@@ -160,7 +161,8 @@ int uvsig_shutdown_exit(uvsig_shutdown_t* sd) {
     return sd->status;
   if (signum == 0 || sd->exit == UVSIG_SHUTDOWN_EXIT_ZERO)
     return 0;
-  if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL) {
+  /* One that ends no process would leave the thread that flushes to exit(). */
+  if (sd->exit == UVSIG_SHUTDOWN_EXIT_SIGNAL && uvsig__is_deadly(signum)) {
     flush_buffers(end);
     uvsig_reraise(signum); /* returns where the process lives on */
   }

@@ -177,6 +177,6 @@ void uvsig__report_conclude(struct uvsig__coordinator* c) {
     return;
   c->is_concluded = true;
   uvsig__report_count_left(c);
-  if (c->options.log)
+  if (c->options.log && !uvsig__is_inherited(c))
     write_log(c);
 }

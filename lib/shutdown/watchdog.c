@@ -107,6 +107,20 @@ uint64_t uvsig__watchdog_resumed_at(struct uvsig__coordinator* c) {
   return at;
 }
 
+/* When the process ends at the latest. */
+uint64_t uvsig__watchdog_limit(struct uvsig__coordinator* c) {
+  struct uvsig__watchdog* watchdog = &c->watchdog;
+  uint64_t limit;
+
+  if (watchdog->pid != getpid())
+    return c->limit;
+  uv_mutex_lock(&watchdog->mutex);
+  look_for_stop(watchdog);
+  limit = watchdog->limit;
+  uv_mutex_unlock(&watchdog->mutex);
+  return limit;
+}
+
 /* What is left is the exit, which the limit holds for as well. */
 void uvsig__watchdog_set_over(struct uvsig__coordinator* c) {
   struct uvsig__watchdog* watchdog = &c->watchdog;
@@ -166,7 +180,11 @@ void uvsig__kernel_timer_kill(struct uvsig__coordinator* c) {
 #ifdef HAVE_TIMER_CREATE
   struct uvsig__escalation* e = &c->escalation;
   struct itimerspec spec = {{0, 0}, {0, 0}};
+  uint64_t now = uvsig__now();
 
+  /* The process was stopped meanwhile, and no thread has seen it. */
+  if (c->limit < now)
+    c->limit = now + e->hard_ms * UVSIG__MS;
   uvsig__kernel_timer_create(c, SIGKILL);
   spec.it_value.tv_sec = (time_t) (c->limit / UVSIG__SECOND);
   spec.it_value.tv_nsec = (long) (c->limit % UVSIG__SECOND);

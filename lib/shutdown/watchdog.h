@@ -27,6 +27,7 @@ void uvsig__watchdog_set(struct uvsig__coordinator* c,
                          unsigned level);
 uint64_t uvsig__watchdog_resumed_at(struct uvsig__coordinator* c);
 void uvsig__watchdog_set_over(struct uvsig__coordinator* c);
+uint64_t uvsig__watchdog_limit(struct uvsig__coordinator* c);
 bool uvsig__watchdog_is_running(const struct uvsig__coordinator* c);
 void uvsig__watchdog_stop(struct uvsig__coordinator* c);
 

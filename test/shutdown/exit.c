@@ -996,6 +996,77 @@ static void an_exit_in_the_last_callback_is_logged_once(void) {
   check_one_line(0, 128 + SIGTERM);
 }
 
+/* --- Other ends ------------------------------------------------------------- */
+
+static void end_by_a_harmless_signal(void) {
+  set_options();
+  sigaddset(&options.graceful, SIGWINCH);
+  open_shutdown(NULL);
+  run_to_the_end(SIGWINCH);
+  exit(uvsig_shutdown_exit(&sd));
+}
+
+static void a_signal_that_ends_nothing_is_a_status(void) {
+  check_exits(run_forked(end_by_a_harmless_signal), 128 + SIGWINCH);
+}
+
+static void stop_when_done(uvsig_shutdown_t* shutdown,
+                           uvsig_shutdown_phase_t phase) {
+  (void) shutdown;
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    raise(SIGSTOP);
+}
+
+static void end_after_a_stop(void) {
+  FILE* file = fdopen(ends[1], "w");
+
+  CHECK(fputs("last words", file) >= 0);
+  set_options();
+  options.grace_ms = 300;
+  options.hard_ms = 1000;
+  options.phase_cb = stop_when_done;
+  reach_done();
+  uvsig_shutdown_exit(&sd);
+}
+
+static void buffers_are_written_after_a_stop_too(void) {
+  pid_t pid;
+  int status;
+
+  open_pipe();
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0)
+    end_after_a_stop();
+  close(ends[1]);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, WUNTRACED)), pid);
+  CHECK(WIFSTOPPED(status));
+  let_pass(2000); /* the limit, and more */
+  CHECK_EQ(kill(pid, SIGCONT), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  check_dies(status, SIGTERM);
+  CHECK_STR(read_to_the_end(ends[0]), "last words");
+}
+
+/* The terminal is root's, and cannot be opened again. */
+static void log_as_nobody(void) {
+  CHECK_EQ(setuid(65534), 0);
+  log_to_terminal();
+}
+
+static void a_terminal_that_is_anothers_has_the_line(void) {
+  char text[64] = "";
+
+  if (getuid() != 0)
+    skip_test("this user cannot become another one");
+  open_terminal(&terminal, &tty);
+  check_dies(run_forked(log_as_nobody), SIGTERM);
+  CHECK(read(terminal, text, sizeof(text) - 1) > 20);
+  CHECK(strncmp(text, "libuvsig: shutdown:", 19) == 0);
+  close(terminal);
+  close(tty);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_program_that_is_executed_has_the_default_actions),
@@ -1021,6 +1092,9 @@ int main(void) {
       TEST(a_terminal_that_is_almost_full_keeps_nobody),
       TEST(a_terminal_where_another_job_is_in_front_does_not_stop_it),
       TEST(an_exit_in_the_last_callback_is_logged_once),
+      TEST(a_signal_that_ends_nothing_is_a_status),
+      TEST(buffers_are_written_after_a_stop_too),
+      TEST(a_terminal_that_is_anothers_has_the_line),
       TEST(output_that_nobody_reads_does_not_keep_death_by_the_signal),
       TEST(output_that_nobody_reads_does_not_keep_exit),
       TEST(an_exit_handler_that_never_returns_does_not_keep_exit),
