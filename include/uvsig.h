@@ -1342,8 +1342,8 @@ UVSIG_EXTERN int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
                                              uvsig_shutdown_listener_cb cb);
 
 /* Set what an upgrade hands over of a registered listener.
- * `fd`: the socket of one that is no uv_stream_t, or has several; -1: the
- * stream's. `name`: for LISTEN_FDNAMES, or NULL; not copied.
+ * `fd`: the socket of one that is no uv_stream_t; -1: the stream's. `name`: for
+ * LISTEN_FDNAMES, or NULL; not copied.
  * Returns: 0
  *   UV_EINVAL  `l` is NULL or not registered, `fd` is below -1, or `name` has a
  *              ':', a control character, or more than 255 characters
@@ -1794,7 +1794,7 @@ UVSIG_EXTERN int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size);
 
 /* Called on the loop thread when an upgrade is over.
  * `status`: 0: the successor is ready, and a graceful shutdown has begun here.
- * Or why not; this process serves on:
+ * Or why not; this process serves on, unless a shutdown has begun:
  *   UV_ETIMEDOUT  it was not ready in `ready_ms`, and has been killed
  *   UV_ESRCH      it has ended: see `wait_status`
  *   UV_ECANCELED  a shutdown has begun meanwhile
