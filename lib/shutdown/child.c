@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* How often groups are looked at whose leaders have been waited for: the system
  * tells nobody when such a group has ended. */
