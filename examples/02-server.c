@@ -63,9 +63,9 @@ int main(int argc, char** argv) {
   if (uvsig_ignore(SIGPIPE) < 0 || uvsig_init(loop, &sig, NULL) ||
       uvsig_shutdown_init(&sig, &sd, NULL) || uv_tcp_init(loop, &tcp) ||
       uv_tcp_bind(&tcp, (const struct sockaddr*) &address, 0) ||
-      uv_listen((uv_stream_t*) &tcp, 128, on_connection))
+      uv_listen((uv_stream_t*) &tcp, 128, on_connection) ||
+      uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL))
     return 1;
-  uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL);
   uv_run(loop, UV_RUN_DEFAULT);
   return uvsig_shutdown_exit(&sd);
 }
