@@ -14,7 +14,7 @@ static atomic_ulong last_id;
 static _Thread_local unsigned long own_id;
 
 static pthread_key_t end_of_thread;
-static atomic_bool has_key;
+static bool has_key;                 /* under uvsig__lock() */
 static _Thread_local bool is_noted;  /* this thread's end will be known */
 static _Thread_local bool has_ended; /* and has been: other keys follow */
 
@@ -34,19 +34,6 @@ static void disown(void* unused) {
   uvsig__unlock();
 }
 
-static int make_key(void) {
-  int err = 0;
-
-  uvsig__lock();
-  if (!atomic_load_explicit(&has_key, memory_order_relaxed)) {
-    err = pthread_key_create(&end_of_thread, disown);
-    /* Release: a thread that finds it set finds the key. */
-    atomic_store_explicit(&has_key, err == 0, memory_order_release);
-  }
-  uvsig__unlock();
-  return err;
-}
-
 /* The calling thread's number. */
 unsigned long uvsig__self(void) {
   if (own_id == 0)
@@ -61,9 +48,11 @@ int uvsig__note_thread(void) {
 
   if (is_noted)
     return 0;
-  /* Acquire: pairs with make_key(). */
-  if (!atomic_load_explicit(&has_key, memory_order_acquire))
-    err = make_key();
+  uvsig__lock();
+  if (!has_key)
+    err = pthread_key_create(&end_of_thread, disown);
+  has_key = err == 0;
+  uvsig__unlock();
   /* Any value but NULL has the destructor called at the thread's end. */
   if (err == 0)
     err = pthread_setspecific(end_of_thread, &own_id);
