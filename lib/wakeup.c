@@ -114,9 +114,7 @@ int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
 /* Have a new pair under the numbers of the old one, which is shared with
  * another process. */
 int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup) {
-  struct uvsig__wakeup fresh = {.is_socket = wakeup->is_socket,
-                                .wake_only = wakeup->wake_only,
-                                .buffer_size = wakeup->buffer_size};
+  struct uvsig__wakeup fresh = *wakeup;
   int err;
 
   err = open_pair(&fresh);
