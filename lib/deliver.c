@@ -53,10 +53,10 @@ static void settle(struct uvsig__source* source,
   if (!is_known)
     set_info(info, source->sub.signum);
   if (source->sub.depth > 0)
-    source->account.info_dropped += notified - (is_known ? 1 : 0);
-  source->account.delivered += notified;
-  source->account.coalesced += notified > 1 ? notified : 0;
-  source->account.discarded += count - notified;
+    source->stats.info_dropped += notified - (is_known ? 1 : 0);
+  source->stats.delivered += notified;
+  source->stats.coalesced += notified > 1 ? notified : 0;
+  source->stats.discarded += count - notified;
 }
 
 /* Notify the watchers that are left in a delivery. Returns how many callbacks

@@ -101,7 +101,7 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
   hub->full_buffers++;
   for (source = hub->first; source != NULL; source = source->after)
     if (source->account.raised > 0)
-      source->account.full_buffers++;
+      source->stats.full_buffers++;
   if (hub->warn_on_full_buffer)
     warn(hub, total, 0);
 }

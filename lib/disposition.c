@@ -13,7 +13,6 @@
 
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
-static unsigned stop_watchers;      /* of SIGCHLD, also of stopped children */
 static unsigned muted[UVSIG_NSIG];  /* how often: see uvsig__mute() */
 /* What `saved` points to, and one more. */
 static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
@@ -83,6 +82,15 @@ static bool needs_own_stack(int signum) {
          (previous.sa_flags & SA_ONSTACK) == 0;
 }
 
+static bool wants_stopped(int signum) {
+  struct uvsig__subscription* at =
+      atomic_load(&uvsig__shared.subscriptions[signum]);
+
+  while (at != NULL && atomic_load(&at->stop_watchers) == 0)
+    at = atomic_load(&at->next);
+  return at != NULL;
+}
+
 /* Have our handler be installed, or have the flags that it is to have now. */
 static int set_handler(int signum) {
   struct sigaction action;
@@ -100,7 +108,7 @@ static int set_handler(int signum) {
   if (!needs_own_stack(signum))
     action.sa_flags |= SA_ONSTACK;
   /* Where no watcher wants stopped children, the kernel need not send them. */
-  if (signum == SIGCHLD && stop_watchers == 0)
+  if (signum == SIGCHLD && !wants_stopped(signum))
     action.sa_flags |= SA_NOCLDSTOP;
   /* Full: no other handler runs on top of ours, or leaves it by a jump. */
   sigfillset(&action.sa_mask);
@@ -165,7 +173,7 @@ static int install(int signum, bool was_watched) {
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(&current))
-    return 0; /* a foreign handler has gone, and put it back */
+    return set_handler(signum); /* its flags may be others now */
   save_current(signum, &current, was_watched);
   err = set_handler(signum);
   if (err != 0 && get_newest(signum) > 0)
@@ -211,17 +219,16 @@ static int refresh(int signum) {
   return set_handler(signum);
 }
 
-/* One more, or one less, that wants to know of stopped children. */
-void uvsig__count_stop_watchers(int signum, int difference) {
-  bool before;
+/* The last watcher that wants stopped children may have gone. Refused: they are
+ * told of as before. */
+static void update_stopped(int signum) {
+  if (signum == SIGCHLD)
+    (void) refresh(signum);
+}
 
-  if (signum != SIGCHLD)
-    return;
+void uvsig__update_stopped(int signum) {
   uvsig__lock();
-  before = stop_watchers > 0;
-  stop_watchers += (unsigned) difference;
-  if ((stop_watchers > 0) != before)
-    refresh(signum);
+  update_stopped(signum);
   uvsig__unlock();
 }
 
@@ -388,6 +395,7 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
   /* Restored first: a signal in between still finds the subscription. */
   was_there = !is_alone(subscription) || uninstall(subscription->signum);
   unlink_from_list(subscription);
+  update_stopped(subscription->signum);
   uvsig__unlock();
   return was_there;
 }
@@ -424,9 +432,7 @@ void uvsig__forget_dispositions(void) {
     }
     if (muted[signum] > 0)
       forget_mute(signum);
-    atomic_store(&uvsig__shared.chained[signum], 0);
   }
-  stop_watchers = 0;
   atomic_store(&uvsig__shared.readers[0], 0);
   atomic_store(&uvsig__shared.readers[1], 0);
 }

@@ -44,7 +44,7 @@ int uvsig__subscribe(struct uvsig__subscription* subscription);
 bool uvsig__unsubscribe(struct uvsig__subscription* subscription);
 int uvsig__reinstall(int signum);
 void uvsig__discard_pending(const struct uvsig__subscription* subscription);
-void uvsig__count_stop_watchers(int signum, int difference);
+void uvsig__update_stopped(int signum);
 bool uvsig__is_default(int signum);
 bool uvsig__mute(int signum);
 void uvsig__unmute(int signum);

@@ -20,7 +20,7 @@ static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
   if (uvsig__source_has_other(source, w))
     uvsig__synchronize();
   else
-    uvsig__source_release(source, w);
+    uvsig__source_release(source);
   pending = uvsig__source_pending(source);
   uvsig__synchronize();
   /* Of all sources, since a full buffer is warned of once. The wake flag stays
@@ -65,7 +65,7 @@ int uvsig_watcher_drain(uvsig_watcher_t* w) {
   if (w == NULL)
     return UV_EINVAL;
   /* First, as uvsig_watcher_stop(). */
-  if ((w->state & UVSIG__ACTIVE) == 0)
+  if (w->source == NULL)
     return 0;
   err = uvsig__hub_of(w->sig, &hub);
   if (err == 0)

@@ -49,20 +49,12 @@ void uvsig__begin_child(sigset_t* mask) {
     inherit(hub, mask);
 }
 
-static void require_all(const struct uvsig__hub* hub, int change) {
-  const struct uvsig__source* source;
-
-  for (source = hub->first; source != NULL; source = source->after)
-    uvsig__source_require(source, change);
-}
-
 /* Have the handler find every source that has watchers, or, where one is
  * refused, none. */
 static int subscribe_all(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   int err = 0;
 
-  require_all(hub, 1);
   for (source = hub->first; source != NULL && err == 0; source = source->after)
     if (source->first != NULL)
       err = uvsig__source_subscribe(source);
@@ -71,7 +63,6 @@ static int subscribe_all(struct uvsig__hub* hub) {
   for (source = hub->first; source != NULL; source = source->after)
     uvsig__source_unsubscribe(source);
   uvsig__synchronize();
-  require_all(hub, -1);
   return err;
 }
 
@@ -79,10 +70,8 @@ static int subscribe_all(struct uvsig__hub* hub) {
 static void complete(struct uvsig__source* source) {
   if (source->is_shared)
     uvsig__share_rejoin(source);
-  if (source->first != NULL &&
-      (uvsig__source_wants_mask(source) || source->is_open_in_parent))
+  if (source->mask_thread != 0) /* the parent has it open */
     uvsig__mask_open(source);
-  source->is_open_in_parent = false;
 }
 
 int uvsig_fork(uvsig_t* sig) {

@@ -163,35 +163,25 @@ static bool write_own(struct uvsig__wakeup_fd* own, int signum) {
 }
 
 /* Does a watcher want the previous handler to be called? */
-static bool wants_chain(int signum) {
-  return atomic_load(&uvsig__shared.chained[signum]) > 0;
+static bool wants_chain(struct uvsig__subscription* at) {
+  while (at != NULL && atomic_load(&at->chains) == 0)
+    at = atomic_load(&at->next);
+  return at != NULL;
 }
 
-/* What has been found: nothing that watches, subscriptions, or among them one
- * whose watcher wants the previous handler to be called. */
-enum found { NOTHING, WATCHED, CHAINED };
-
-static enum found catch_all(int signum, const siginfo_t* info) {
-  struct uvsig__reader reader = uvsig__reader_enter();
-  struct uvsig__subscription* first =
-      atomic_load(&uvsig__shared.subscriptions[signum]);
+static void catch_all(struct uvsig__subscription* first,
+                      int signum,
+                      const siginfo_t* info) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
   struct uvsig__subscription* at;
-  enum found found = NOTHING;
 
   for (at = first; at != NULL; at = atomic_load(&at->next))
     catch_signal(at, info);
   /* After the subscriptions: a program that reads this byte finds the signal
    * there. */
-  if (first != NULL && own != NULL && write_own(own, signum))
+  if (own != NULL && write_own(own, signum))
     for (at = first; at != NULL; at = atomic_load(&at->next))
       ring(at->wakeup);
-  /* Here, since watchers say so before they can be found, and take it back when
-   * the handlers that have found them have left. */
-  if (first != NULL)
-    found = wants_chain(signum) ? CHAINED : WATCHED;
-  uvsig__reader_leave(reader);
-  return found;
 }
 
 /* --- The handler ---------------------------------------------------------- */
@@ -219,18 +209,24 @@ static bool is_fault(int signum, const siginfo_t* info) {
 
 /* No handler of ours has this signal yet. */
 static void take(int signum, siginfo_t* info, void* context) {
-  bool is_chained = wants_chain(signum);
-  /* First, so that the previous handler sees what it would without us. */
-  bool was_called = is_chained && uvsig__chain(0, signum, info, context);
-  enum found found;
+  struct uvsig__subscription* first;
+  struct uvsig__reader reader;
+  bool was_called = false;
 
-  do
-    found = catch_all(signum, info);
-  while (found == NOTHING && !was_called &&
-         !uvsig__forward(signum, info, context, uvsig__handle));
-  if (found == CHAINED && !is_chained)
-    /* That watcher has been started since the first look. */
-    uvsig__chain(0, signum, info, context);
+  do {
+    reader = uvsig__reader_enter();
+    first = atomic_load(&uvsig__shared.subscriptions[signum]);
+    if (wants_chain(first)) {
+      /* First, so that the previous handler sees what it would without us. */
+      was_called = uvsig__chain(reader, 0, signum, info, context);
+      reader = uvsig__reader_enter();
+      first = atomic_load(&uvsig__shared.subscriptions[signum]);
+    }
+    if (first != NULL)
+      catch_all(first, signum, info);
+    uvsig__reader_leave(reader);
+  } while (first == NULL && !was_called &&
+           !uvsig__forward(signum, info, context, uvsig__handle));
 }
 
 /* What we have called of a signal that a foreign handler hands on without its
@@ -261,7 +257,7 @@ void uvsig__handle(int signum, siginfo_t* info, void* context) {
     uvsig__pass_fault(called, signum, info, context);
   else if (called != 0)
     /* Ours has it, and has called a foreign handler that chains to ours. */
-    uvsig__chain(called, signum, info, context);
+    uvsig__chain(uvsig__reader_enter(), called, signum, info, context);
   else
     take(signum, info, context);
   errno = saved_errno;

@@ -35,13 +35,11 @@ void uvsig__mask_open(struct uvsig__source* source) {
   sigset_t set;
   sigset_t previous;
 
+  set_of(&set, source->sub.signum);
   uvsig__lock();
-  if (source->mask_thread == 0) {
-    set_of(&set, source->sub.signum);
-    source->mask_thread = uvsig__self();
-    pthread_sigmask(SIG_UNBLOCK, &set, &previous);
-    source->was_blocked = sigismember(&previous, source->sub.signum) == 1;
-  }
+  source->mask_thread = uvsig__self();
+  pthread_sigmask(SIG_UNBLOCK, &set, &previous);
+  source->was_blocked = sigismember(&previous, source->sub.signum) == 1;
   uvsig__unlock();
 }
 
@@ -68,14 +66,12 @@ void uvsig__mask_restore(struct uvsig__source* source) {
 }
 
 /* In the child of a fork, where nothing is watched: `mask` is what this
- * thread's will be. Under uvsig__lock(). */
+ * thread's will be. `mask_thread` stays: uvsig_fork() opens what the parent has
+ * open. Under uvsig__lock(). */
 void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask) {
   if (source->was_blocked && source->mask_thread == uvsig__self())
     sigaddset(mask, source->sub.signum);
-  if (source->mask_thread != 0) /* else it may be a child's child */
-    source->is_open_in_parent = true;
   source->was_blocked = false;
-  source->mask_thread = 0;
 }
 
 int uvsig_pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {

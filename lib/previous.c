@@ -163,9 +163,13 @@ static int find_due(int signum, unsigned called) {
 
 /* --- Chaining ------------------------------------------------------------- */
 
-/* Call the saved handler that is due. Returns whether there is one. */
-bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context) {
-  struct uvsig__reader reader = uvsig__reader_enter();
+/* Call the saved handler that is due. Returns whether there is one. It may
+ * leave by a jump, so the caller is not counted in any more. */
+bool uvsig__chain(struct uvsig__reader reader,
+                  unsigned called,
+                  int signum,
+                  siginfo_t* info,
+                  void* context) {
   int level = find_due(signum, called);
   struct sigaction action;
   bool is_due = level >= 0 && claim(uvsig__saved_at(signum, level), &action);
@@ -275,7 +279,7 @@ void uvsig__pass_fault(unsigned called,
                        void* context) {
   struct sigaction action = uvsig__simple_action(SIG_DFL);
 
-  if (uvsig__chain(called, signum, info, context))
+  if (uvsig__chain(uvsig__reader_enter(), called, signum, info, context))
     return;
   if (sigaction(signum, &action, NULL) != 0)
     _exit(128 + signum); /* refused: the fault would come again */

@@ -18,7 +18,11 @@ void uvsig__note_restored(int signum, int level);
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
 unsigned uvsig__called(siginfo_t* info);
-bool uvsig__chain(unsigned called, int signum, siginfo_t* info, void* context);
+bool uvsig__chain(struct uvsig__reader reader,
+                  unsigned called,
+                  int signum,
+                  siginfo_t* info,
+                  void* context);
 bool uvsig__forward(int signum,
                     siginfo_t* info,
                     void* context,

@@ -38,8 +38,8 @@ bool uvsig__senders_take(struct uvsig__source* source,
     /* Others were kept for a signal before these, and are too late. */
     if ((long) (state - (first << 2)) >= 0 && slot->time != 0) {
       latency = uvsig__now() - slot->time;
-      if (latency > source->account.max_latency)
-        source->account.max_latency = latency;
+      if (latency > source->stats.max_latency_ns)
+        source->stats.max_latency_ns = latency;
     }
     if (state == at << 2 && at == end - 1) {
       uvsig__info_set(info, &slot->info);

@@ -19,7 +19,7 @@
 /* --- Accounting ----------------------------------------------------------- */
 
 uint64_t uvsig__source_settled(const struct uvsig__source* source) {
-  return source->account.delivered + source->account.discarded;
+  return source->stats.delivered + source->stats.discarded;
 }
 
 /* How many were caught and are neither delivered nor discarded. */
@@ -63,7 +63,7 @@ static void discard(struct uvsig__source* source) {
   unsigned long pending = uvsig__source_pending(source);
 
   uvsig__source_withdraw(source, pending);
-  source->account.discarded += pending;
+  source->stats.discarded += pending;
   source->account.singles = 0;
   source->account.taken = 0;
   uvsig__senders_clear(source);
@@ -73,6 +73,7 @@ static void discard(struct uvsig__source* source) {
  * was in the middle of ends. A drain has still to stop its watcher. */
 void uvsig__source_reset(struct uvsig__source* source) {
   struct uvsig__cursor* cursor;
+  uvsig_watcher_t* w;
 
   for (cursor = source->cursors; cursor != NULL; cursor = cursor->outer)
     if (!cursor->is_drain)
@@ -80,8 +81,9 @@ void uvsig__source_reset(struct uvsig__source* source) {
   atomic_store(&source->sub.caught, 0);
   atomic_store(&source->sub.overflow, 0);
   source->is_subscribed = false;
+  memset(&source->stats, 0, sizeof(source->stats));
   memset(&source->account, 0, sizeof(source->account));
-  for (uvsig_watcher_t* w = source->first; w != NULL; w = w->next)
+  for (w = source->first; w != NULL; w = w->next)
     w->since = 0;
   uvsig__senders_clear(source);
 }
@@ -124,27 +126,14 @@ static bool chains(const struct uvsig__source* source, unsigned flags) {
   return shares(source, flags) || (flags & UVSIG_CHAIN) != 0;
 }
 
-/* One watcher more, or one less: `change` is 1 or -1. More before the first
- * signal can come, since none may miss the chain; less when the handlers have
- * left that were in flight. */
-static void require(const struct uvsig__source* source,
-                    unsigned flags,
+/* One watcher more, or one less: `change` is 1 or -1. */
+static void require(struct uvsig__source* source,
+                    const uvsig_watcher_t* w,
                     int change) {
-  int signum = source->sub.signum;
-
-  if (chains(source, flags))
-    atomic_fetch_add(&uvsig__shared.chained[signum], (unsigned) change);
-  if ((flags & UVSIG_NOCLDSTOP) == 0)
-    uvsig__count_stop_watchers(signum, change);
-}
-
-/* A watcher requires nothing any more. The child of a fork has counted nothing
- * yet. */
-static void release_watcher(const struct uvsig__source* source,
-                            uvsig_watcher_t* w) {
-  if ((w->state & UVSIG__RELEASED) == 0 && !source->hub->inherited)
-    require(source, w->flags, -1);
-  w->state |= UVSIG__RELEASED;
+  if (chains(source, w->flags))
+    atomic_fetch_add(&source->sub.chains, (unsigned) change);
+  if ((w->flags & UVSIG_NOCLDSTOP) == 0)
+    atomic_fetch_add(&source->sub.stop_watchers, (unsigned) change);
 }
 
 /* Not before the last watcher of any kind: libuv sets the default action when
@@ -155,16 +144,6 @@ static void stop_sharing(struct uvsig__source* source) {
   source->is_shared = false;
 }
 
-/* In the child of a fork, where nothing has been counted, or was in vain: what
- * all watchers require. */
-void uvsig__source_require(const struct uvsig__source* source, int change) {
-  const uvsig_watcher_t* w;
-
-  for (w = source->first; w != NULL; w = w->next)
-    if ((w->state & UVSIG__RELEASED) == 0)
-      require(source, w->flags, change);
-}
-
 int uvsig__source_subscribe(struct uvsig__source* source) {
   int err = uvsig__subscribe(&source->sub);
 
@@ -172,33 +151,30 @@ int uvsig__source_subscribe(struct uvsig__source* source) {
   return err;
 }
 
-/* The opposite of uvsig__source_subscribe() and uvsig__mask_open(), in reverse
- * order: blocked first, a signal in between meets the launcher's mask and not
- * its action. Handlers may be using the source until uvsig__synchronize(). */
+/* Handlers may be using the source until uvsig__synchronize(). */
 void uvsig__source_unsubscribe(struct uvsig__source* source) {
-  uvsig__mask_restore(source);
   if (source->is_subscribed && !uvsig__unsubscribe(&source->sub))
-    source->account.replaced++;
+    source->stats.replaced++;
   source->is_subscribed = false;
 }
 
-/* Give the signal back while its last watcher is still to be notified of what
- * was caught. What comes from here on has the previous action. libuv's handle
- * goes, too: a signal that only libuv's handler caught meanwhile would be
- * lost. */
-void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w) {
+/* Give the signal back: what comes from here on has the previous action. Its
+ * last watcher may still have to be notified of what was caught. The mask goes
+ * first: a signal in between meets the launcher's mask and not its action.
+ * libuv's handle goes, too: a signal that only libuv's handler caught meanwhile
+ * would be lost. */
+void uvsig__source_release(struct uvsig__source* source) {
+  uvsig__mask_restore(source);
   uvsig__source_unsubscribe(source);
   uvsig__synchronize();
-  release_watcher(source, w);
   stop_sharing(source);
 }
 
-/* Make the source ready for one more watcher, which will be notified of what
- * comes later than `*since`. The only step of a start that can fail. */
-int uvsig__source_prepare(struct uvsig__source* source,
-                          uvsig_watcher_t* w,
-                          uint64_t* since) {
+/* Make the source ready for one more watcher. The only step of a start that can
+ * fail. */
+int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w) {
   bool is_shared = shares(source, w->flags);
+  uint64_t since;
   int err;
 
   if (is_shared && !source->is_shared) {
@@ -207,24 +183,27 @@ int uvsig__source_prepare(struct uvsig__source* source,
       return err;
     source->is_shared = true;
   }
-  require(source, w->flags, 1);
-  /* Before the signal can come: the first to come is this watcher's. */
+  require(source, w, 1);
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, w);
-  *since = uvsig__source_settled(source) + uvsig__source_pending(source);
+  /* What the watcher is notified of has had its handler and the chain. */
+  if (source->is_subscribed && (w->handler != NULL || chains(source, w->flags)))
+    uvsig__synchronize();
+  since = uvsig__source_settled(source) + uvsig__source_pending(source);
   if (!source->is_subscribed)
     err = uvsig__source_subscribe(source);
   else
     /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
     err = is_shared ? uvsig__reinstall(source->sub.signum) : 0;
-  if (err == 0)
+  if (err == 0) {
+    w->since = since;
     return 0;
-  /* Its handler must not be called, nor be running. */
-  if (w->handler != NULL) {
-    atomic_store(&source->sub.hooked, NULL);
-    uvsig__synchronize();
   }
-  require(source, w->flags, -1);
+  if (w->handler != NULL)
+    atomic_store(&source->sub.hooked, NULL);
+  /* Its handler must not be running. */
+  uvsig__synchronize();
+  require(source, w, -1);
   if (source->first == NULL)
     stop_sharing(source);
   return err;
@@ -253,7 +232,6 @@ static void insert_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 
   w->source = source;
   w->signum = source->sub.signum;
-  w->state |= UVSIG__ACTIVE;
   /* Relaxed: a signal that comes at the same time may find either count. */
   if ((w->state & UVSIG__SPARE) == 0)
     atomic_fetch_add_explicit(&source->sub.users, 1, memory_order_relaxed);
@@ -278,7 +256,6 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 
   w->source = NULL;
   w->signum = 0;
-  w->state &= ~(unsigned) UVSIG__ACTIVE;
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, NULL);
   if ((w->state & UVSIG__SPARE) == 0)
@@ -288,15 +265,10 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 }
 
 /* Add a watcher for which uvsig__source_prepare() has made the source ready. */
-void uvsig__source_add(struct uvsig__source* source,
-                       uvsig_watcher_t* w,
-                       uint64_t since,
-                       unsigned kind) {
-  w->since = since;
-  w->state |= kind; /* where it belongs in the list */
+void uvsig__source_add(struct uvsig__source* source, uvsig_watcher_t* w) {
   insert_watcher(source, w);
   /* Last: what the launcher's mask held back is caught at once. */
-  if ((w->flags & UVSIG_KEEP_MASK) == 0)
+  if ((w->flags & UVSIG_KEEP_MASK) == 0 && source->mask_thread == 0)
     uvsig__mask_open(source);
 }
 
@@ -306,27 +278,15 @@ void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
   remove_watcher(source, w);
   is_last = source->first == NULL;
   if (is_last)
-    uvsig__source_unsubscribe(source);
-  /* A watcher's handler must not be running when its memory is the user's. And
-   * what was required goes later than the handlers that have found the source:
-   * one that has taken a signal for it looks there whether to chain. */
-  if (is_last || w->handler != NULL || chains(source, w->flags))
+    uvsig__source_release(source);
+  else if (w->handler != NULL)
+    /* It must not be running when the watcher's memory is the user's. */
     uvsig__synchronize();
-  release_watcher(source, w);
-  w->state &= ~(unsigned) UVSIG__RELEASED;
-  if (!is_last)
-    return;
-  stop_sharing(source);
-  discard(source);
-}
-
-/* Does a watcher want the signal unblocked? */
-bool uvsig__source_wants_mask(const struct uvsig__source* source) {
-  const uvsig_watcher_t* w = source->first;
-
-  while (w != NULL && (w->flags & UVSIG_KEEP_MASK) != 0)
-    w = w->next;
-  return w != NULL;
+  require(source, w, -1);
+  if (is_last)
+    discard(source);
+  else
+    uvsig__update_stopped(source->sub.signum);
 }
 
 /* Is there a watcher that would be notified of a signal, other than `w`? */

@@ -27,13 +27,6 @@ struct uvsig__cursor {
 /* caught = delivered + discarded + what is pending. What is pending is in the
  * pipe, in `singles`, in `taken` or still in the subscription's `overflow`. */
 struct uvsig__account {
-  uint64_t delivered;
-  uint64_t discarded;
-  uint64_t coalesced;
-  uint64_t info_dropped;
-  uint64_t full_buffers;
-  uint64_t replaced;
-  uint64_t max_latency;
   unsigned long taken;   /* from `overflow`, not yet delivered */
   unsigned long singles; /* the same, but with bytes, which are stale */
   unsigned long raised;  /* what was taken last */
@@ -48,6 +41,7 @@ struct uvsig__source {
   struct uvsig__hub* hub;
   struct uvsig__source* after; /* the loop context's next one, by number */
 
+  uvsig_stats_t stats; /* but for `caught` */
   struct uvsig__account account;
   uvsig_watcher_t* first;
   uvsig_watcher_t* last;
@@ -60,7 +54,6 @@ struct uvsig__source {
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see hub.c */
   bool was_blocked;          /* in that thread, before */
-  bool is_open_in_parent;    /* in the child of a fork, until uvsig_fork() */
 
   struct uvsig__sender senders[];
 };
@@ -70,14 +63,12 @@ struct uvsig__source {
  * others, but not from a timer's (itimer.c). An ended one takes nothing, and
  * keeps the source as it is until it is stopped. */
 enum {
-  UVSIG__ACTIVE = 1,
-  UVSIG__ONESHOT = 2,
-  UVSIG__UNREF = 4,
-  UVSIG__WAIT = 8,
-  UVSIG__ENDED = 16,
-  UVSIG__TIMER = 32,
-  UVSIG__RELEASED = 64, /* requires nothing any more: it is being drained */
-  UVSIG__SPARE = 128    /* of use only where there is no other: escalate.c */
+  UVSIG__ONESHOT = 1,
+  UVSIG__UNREF = 2,
+  UVSIG__WAIT = 4,
+  UVSIG__ENDED = 8,
+  UVSIG__TIMER = 16,
+  UVSIG__SPARE = 32 /* of use only where there is no other: escalate.c */
 };
 
 /* mask.c */
@@ -101,22 +92,15 @@ void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending);
 bool uvsig__source_has_other(const struct uvsig__source* source,
                              const uvsig_watcher_t* w);
-bool uvsig__source_wants_mask(const struct uvsig__source* source);
 bool uvsig__source_has(const struct uvsig__source* source,
                        const uvsig_watcher_t* w);
-int uvsig__source_prepare(struct uvsig__source* source,
-                          uvsig_watcher_t* w,
-                          uint64_t* since);
-void uvsig__source_add(struct uvsig__source* source,
-                       uvsig_watcher_t* w,
-                       uint64_t since,
-                       unsigned kind);
+int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w);
+void uvsig__source_add(struct uvsig__source* source, uvsig_watcher_t* w);
 int uvsig__source_subscribe(struct uvsig__source* source);
 void uvsig__source_unsubscribe(struct uvsig__source* source);
-void uvsig__source_release(struct uvsig__source* source, uvsig_watcher_t* w);
+void uvsig__source_release(struct uvsig__source* source);
 void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_reset(struct uvsig__source* source);
-void uvsig__source_require(const struct uvsig__source* source, int change);
 
 /* deliver.c */
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);

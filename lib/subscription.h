@@ -54,6 +54,8 @@ struct uvsig__subscription {
   atomic_ulong caught;
   atomic_ulong overflow;            /* caught, but not carried by a byte */
   atomic_uint users;                /* watchers, but for UVSIG__SPARE */
+  atomic_uint chains;               /* those that want a chain */
+  atomic_uint stop_watchers;        /* those that want stopped children, too */
   _Atomic(uvsig_watcher_t*) hooked; /* the watcher with a handler, or NULL */
 };
 
@@ -86,7 +88,6 @@ struct uvsig__shared {
   atomic_uint generation;  /* which of `readers` a new handler counts in */
   atomic_ulong readers[2]; /* handlers that are reading */
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
-  atomic_uint chained[UVSIG_NSIG];             /* how many want a chain */
   _Atomic(struct uvsig__saved*) saved[UVSIG_NSIG][UVSIG__LEVELS]; /* or NULL */
   atomic_int newest[UVSIG_NSIG];     /* the level that is not restored yet */
   atomic_bool covered[UVSIG_NSIG];   /* a foreign handler may chain to ours */

@@ -222,16 +222,16 @@ int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
 
 static void add_source(uvsig_stats_t* stats,
                        const struct uvsig__source* source) {
-  stats->delivered += source->account.delivered;
-  stats->discarded += source->account.discarded;
-  stats->caught += source->account.delivered + source->account.discarded +
+  stats->delivered += source->stats.delivered;
+  stats->discarded += source->stats.discarded;
+  stats->caught += source->stats.delivered + source->stats.discarded +
                    uvsig__source_pending(source);
-  stats->coalesced += source->account.coalesced;
-  stats->full_buffers += source->account.full_buffers;
-  stats->replaced += source->account.replaced;
-  stats->info_dropped += source->account.info_dropped;
-  if (source->account.max_latency > stats->max_latency_ns)
-    stats->max_latency_ns = source->account.max_latency;
+  stats->coalesced += source->stats.coalesced;
+  stats->full_buffers += source->stats.full_buffers;
+  stats->replaced += source->stats.replaced;
+  stats->info_dropped += source->stats.info_dropped;
+  if (source->stats.max_latency_ns > stats->max_latency_ns)
+    stats->max_latency_ns = source->stats.max_latency_ns;
 }
 
 void uvsig_stats(const uvsig_t* sig, int signum, uvsig_stats_t* out) {

@@ -11,7 +11,7 @@
  (UVSIG_KEEP_MASK | UVSIG_CHAIN | UVSIG_SHARE | UVSIG_NOCLDSTOP)
 
 static bool is_active(const uvsig_watcher_t* w) {
-  return (w->state & UVSIG__ACTIVE) != 0;
+  return w->source != NULL;
 }
 
 /* May this thread use this watcher, whose uvsig_t is open? */
@@ -39,9 +39,8 @@ int uvsig__watcher_start(uvsig_watcher_t* w,
                          int signum,
                          unsigned kind) {
   struct uvsig__source* source;
-  struct uvsig__source* old;
   struct uvsig__hub* hub;
-  uint64_t since;
+  bool is_there;
   int err;
 
   err = check(w, &hub);
@@ -52,22 +51,23 @@ int uvsig__watcher_start(uvsig_watcher_t* w,
   if (hub->inherited)
     return UV_EBADF;
 
-  old = is_active(w) ? w->source : NULL;
-  if (old == NULL || old->sub.signum != signum) {
-    source = uvsig__source_get(hub, signum);
-    if (source == NULL)
-      return UV_ENOMEM;
+  source = uvsig__source_get(hub, signum);
+  if (source == NULL)
+    return UV_ENOMEM;
+  is_there = w->source == source;
+  if (!is_there) {
     if (w->handler != NULL && atomic_load(&source->sub.hooked) != NULL)
       return UV_EBUSY;
-    err = uvsig__source_prepare(source, w, &since);
+    err = uvsig__source_prepare(source, w);
     if (err != 0)
       return err;
-    if (old != NULL)
-      uvsig__source_stop(old, w);
-    uvsig__source_add(source, w, since, kind);
+    if (is_active(w))
+      uvsig__source_stop(w->source, w);
   }
   w->cb = cb;
   w->state = (w->state & ~(unsigned) UVSIG__ONESHOT) | kind;
+  if (!is_there) /* the state says where in the list */
+    uvsig__source_add(source, w);
   return 0;
 }
 
