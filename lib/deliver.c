@@ -28,13 +28,6 @@ static bool is_notified(const uvsig_watcher_t* w,
   return (w->state & UVSIG__WAIT) == 0 && w->since < end;
 }
 
-/* For signals whose sender is not known. */
-static void set_info(uvsig_info_t* info, int signum) {
-  memset(info, 0, sizeof(*info));
-  info->signum = signum;
-  info->flags = UVSIG_INFO_NONE;
-}
-
 /* Account for the next `count` signals: the last `notified` of them are
  * delivered. Describe them in `*info`, but for how many each watcher is
  * notified of. Where that is one, and its sender is known, it is the last of
@@ -50,8 +43,11 @@ static void settle(struct uvsig__source* source,
                           info) &&
       notified == 1;
 
-  if (!is_known)
-    set_info(info, source->sub.signum);
+  if (!is_known) {
+    memset(info, 0, sizeof(*info));
+    info->signum = source->sub.signum;
+    info->flags = UVSIG_INFO_NONE;
+  }
   if (source->sub.depth > 0)
     source->stats.info_dropped += notified - (is_known ? 1 : 0);
   source->stats.delivered += notified;

@@ -59,7 +59,6 @@ void uvsig__forget_wakeup_fd(sigset_t* mask) {
 int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   struct uvsig__wakeup_fd* next;
   bool is_socket = false;
-  size_t i;
   int err;
 
   err = fd != -1 ? check_fd(fd, &is_socket) : 0;
@@ -76,13 +75,10 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
     *old_fd = slots[current].fd;
   current ^= 1;
   next = &slots[current];
+  memset(next, 0, sizeof(*next));
   next->fd = fd;
   next->is_socket = is_socket;
   next->warn = warn_on_full_buffer != 0;
-  atomic_store(&next->failing, 0);
-  atomic_store(&next->due, 0);
-  for (i = 0; i < UVSIG_NSIG; i++)
-    atomic_store(&next->missed[i], 0);
   atomic_store(&uvsig__shared.wakeup_fd, fd != -1 ? next : NULL);
   /* A grace period: after it no handler uses the previous slot, and the next
    * call may write to it. */
@@ -91,7 +87,8 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   return 0;
 }
 
-/* Move what is to be reported to `warning` and `counts`. */
+/* Move what is to be reported to `warning` and `counts`. Returns false if
+ * another loop was faster. */
 static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
   struct uvsig__wakeup_fd* own;
   uint64_t total = 0;
@@ -102,11 +99,10 @@ static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
   own = &slots[current];
   /* Acquire: what the handler had counted by then is in `missed`. */
   error = atomic_exchange_explicit(&own->due, 0, memory_order_acquire);
-  for (i = 0; i < UVSIG_NSIG; i++) {
+  for (i = 0; i < UVSIG_NSIG && error != 0; i++) {
     /* Relaxed: a count, and nothing else. */
-    counts[i] = error != 0 ? atomic_exchange_explicit(
-                                 &own->missed[i], 0, memory_order_relaxed)
-                           : 0;
+    counts[i] =
+        atomic_exchange_explicit(&own->missed[i], 0, memory_order_relaxed);
     total += counts[i];
   }
   *warning = (uvsig_warning_t){
@@ -116,7 +112,7 @@ static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
       counts,
       own->fd};
   uvsig__unlock();
-  return error != 0 && warning->fd != -1;
+  return error != 0;
 }
 
 bool uvsig__wakeup_fd_is_due(void) {
