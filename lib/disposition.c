@@ -14,6 +14,7 @@
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
 static unsigned muted[UVSIG_NSIG];  /* how often: see uvsig__mute() */
+struct sigaction uvsig__libuvs;
 /* What `saved` points to, and one more. */
 static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
@@ -21,6 +22,14 @@ static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
 static int get_newest(int signum) {
   return atomic_load(&uvsig__shared.newest[signum]);
+}
+
+/* Is our handler installed? `*current` is what is there: SIG_IGN, where that
+ * cannot be read. */
+static bool is_installed(int signum, struct sigaction* current) {
+  if (sigaction(signum, NULL, current) != 0)
+    *current = uvsig__simple_action(SIG_IGN);
+  return uvsig__is_ours(current);
 }
 
 static struct uvsig__saved* find_free_slot(int signum) {
@@ -194,17 +203,15 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
 static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
-  int level;
 
-  if (sigaction(signum, NULL, &current) != 0 || !uvsig__is_ours(&current)) {
+  if (!is_installed(signum, &current)) {
     atomic_store(&uvsig__shared.covered[signum], true);
     return false;
   }
-  level = get_newest(signum);
-  previous = uvsig__action_of(uvsig__saved_at(signum, level));
+  previous = uvsig__get_previous(signum);
   /* First: a signal in between misses it, and afterwards it would be called
    * twice, by the kernel and by ours. */
-  uvsig__note_restored(signum, level);
+  uvsig__note_restored(signum, get_newest(signum));
   /* Refused, where ours was not: a stop cannot be undone for that. */
   sigaction(signum, &previous, NULL);
   return true;
@@ -214,9 +221,7 @@ static bool uninstall(int signum) {
 static int refresh(int signum) {
   struct sigaction current;
 
-  if (sigaction(signum, NULL, &current) != 0 || !uvsig__is_ours(&current))
-    return 0;
-  return set_handler(signum);
+  return is_installed(signum, &current) ? set_handler(signum) : 0;
 }
 
 /* The last watcher that wants stopped children may have gone. Refused: they are
@@ -246,17 +251,13 @@ bool uvsig__is_mute(const struct sigaction* action) {
 static struct sigaction get_own(int signum) {
   struct sigaction current;
 
-  if (sigaction(signum, NULL, &current) != 0)
-    return uvsig__simple_action(SIG_IGN);
-  return uvsig__is_ours(&current) ? uvsig__get_previous(signum) : current;
+  return is_installed(signum, &current) ? uvsig__get_previous(signum) : current;
 }
 
 static void set_own(int signum, const struct sigaction* action) {
   struct sigaction current;
 
-  if (sigaction(signum, NULL, &current) != 0)
-    return;
-  if (uvsig__is_ours(&current))
+  if (is_installed(signum, &current))
     uvsig__set_previous(signum, action);
   else
     sigaction(signum, action, NULL);
@@ -292,36 +293,25 @@ bool uvsig__mute(int signum) {
   return is_mute;
 }
 
-/* The last of them restores the default action. Takes the lock. */
-void uvsig__unmute(int signum) {
-  struct sigaction action = uvsig__simple_action(SIG_DFL);
-  struct sigaction own;
-
-  uvsig__lock();
-  /* 0 in the child of a fork. */
-  if (muted[signum] > 0 && --muted[signum] == 0) {
-    own = get_own(signum);
-    if (uvsig__is_mute(&own))
-      set_own(signum, &action);
-  }
-  uvsig__unlock();
-}
-
-/* In the child of a fork. Nothing is watched any more. */
-static void forget_mute(int signum) {
-  struct sigaction action = uvsig__simple_action(SIG_DFL);
-  struct uvsig__saved* saved;
+/* Have the default action again, installed or to be restored. */
+static void end_mute(int signum) {
+  const struct sigaction mute = uvsig__simple_action(do_nothing);
+  const struct sigaction action = uvsig__simple_action(SIG_DFL);
   struct sigaction current;
-  int level;
 
-  for (level = 0; level < UVSIG__LEVELS; level++) {
-    saved = uvsig__saved_at(signum, level);
-    if (saved != NULL && uvsig__is_mute(&saved->action))
-      saved->action = action;
-  }
+  uvsig__replace_previous(signum, &mute, &action);
   if (sigaction(signum, NULL, &current) == 0 && uvsig__is_mute(&current))
     sigaction(signum, &action, NULL);
   muted[signum] = 0;
+}
+
+/* The last of them restores the default action. Takes the lock. */
+void uvsig__unmute(int signum) {
+  uvsig__lock();
+  /* 0 in the child of a fork. */
+  if (muted[signum] > 0 && --muted[signum] == 0)
+    end_mute(signum);
+  uvsig__unlock();
 }
 
 /* --- Who watches ---------------------------------------------------------- */
@@ -409,9 +399,7 @@ void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   struct sigaction current;
 
   uvsig__lock();
-  if (is_alone(subscription) &&
-      sigaction(subscription->signum, NULL, &current) == 0 &&
-      uvsig__is_ours(&current)) {
+  if (is_alone(subscription) && is_installed(subscription->signum, &current)) {
     atomic_store(&uvsig__shared.forgets[subscription->signum], true);
     /* Only if it is ignored now, it has to be put back. */
     if (sigaction(subscription->signum, &ignore, NULL) == 0)
@@ -425,16 +413,16 @@ void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
 void uvsig__forget_dispositions(void) {
   int signum;
 
+  atomic_store(&uvsig__shared.readers[0], 0);
+  atomic_store(&uvsig__shared.readers[1], 0);
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
     if (uvsig__is_watched(signum)) {
       uninstall(signum);
       atomic_store(&uvsig__shared.subscriptions[signum], NULL);
     }
     if (muted[signum] > 0)
-      forget_mute(signum);
+      end_mute(signum);
   }
-  atomic_store(&uvsig__shared.readers[0], 0);
-  atomic_store(&uvsig__shared.readers[1], 0);
 }
 
 int uvsig_siginterrupt(int signum, int flag) {

@@ -18,14 +18,16 @@ static inline bool uvsig__is_ours(const struct sigaction* action) {
          action->sa_sigaction == uvsig__handle;
 }
 
+/* What libuv installs, and the default action until that has been seen. Under
+ * uvsig__lock(). */
+extern struct sigaction uvsig__libuvs;
+
 static inline bool uvsig__knows_libuvs(void) {
-  return atomic_load(&uvsig__shared.libuvs) != NULL;
+  return uvsig__is_handler(&uvsig__libuvs);
 }
 
 static inline bool uvsig__is_libuvs(const struct sigaction* action) {
-  uvsig__handler_fn libuvs = atomic_load(&uvsig__shared.libuvs);
-
-  return libuvs != NULL && action->sa_handler == libuvs;
+  return uvsig__knows_libuvs() && uvsig__is_same(action, &uvsig__libuvs);
 }
 
 bool uvsig__is_mute(const struct sigaction* action);

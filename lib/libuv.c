@@ -16,18 +16,12 @@
 
 /* All under uvsig__lock(). */
 static unsigned opened[UVSIG_NSIG];        /* handles of ours */
-static struct sigaction libuvs;            /* what it installs, once seen */
 static struct sigaction found[UVSIG_NSIG]; /* before libuv's and ours */
 static bool has_found[UVSIG_NSIG];         /* libuv's was not there first */
 
 static void ignore(uv_signal_t* handle, int signum) {
   (void) handle;
   (void) signum;
-}
-
-static void note_libuvs(const struct sigaction* action) {
-  libuvs = *action;
-  atomic_store(&uvsig__shared.libuvs, action->sa_handler);
 }
 
 /* libuv has one handler for all signals, and does not say which. So have libuv
@@ -44,8 +38,8 @@ static void find_libuvs(uv_signal_t* handle) {
         action.sa_handler != SIG_DFL ||
         uv_signal_start(handle, ignore, unused[i]) != 0)
       continue;
-    if (sigaction(unused[i], NULL, &action) == 0 && uvsig__is_handler(&action))
-      note_libuvs(&action);
+    if (sigaction(unused[i], NULL, &action) == 0)
+      uvsig__libuvs = action;
     uv_signal_stop(handle);
   }
 }
@@ -93,7 +87,7 @@ int uvsig__share_open(struct uvsig__source* source) {
     (void) get_action(signum, &after); /* as before */
     /* Where those were all in use: most likely. */
     if (!uvsig__knows_libuvs() && !uvsig__is_ours(&after))
-      note_libuvs(&after);
+      uvsig__libuvs = after;
     if (!uvsig__is_same(&before, &after)) {
       /* libuv has just put its handler there, maybe in place of ours. */
       found[signum] = before;
@@ -114,7 +108,7 @@ int uvsig__share_open(struct uvsig__source* source) {
  * its place below ours. Also where a foreign handler has replaced ours. */
 static void remove_libuvs(int signum, const struct sigaction* first) {
   if (uvsig__knows_libuvs())
-    uvsig__replace_previous(signum, &libuvs, first);
+    uvsig__replace_previous(signum, &uvsig__libuvs, first);
 }
 
 /* In the child of a fork: restore what was there before libuv's handler, where
@@ -149,7 +143,7 @@ void uvsig__share_rejoin(const struct uvsig__source* source) {
 
   uvsig__lock();
   if (has_found[signum])
-    uvsig__replace_previous(signum, &found[signum], &libuvs);
+    uvsig__replace_previous(signum, &found[signum], &uvsig__libuvs);
   uvsig__unlock();
 }
 

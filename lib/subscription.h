@@ -81,18 +81,15 @@ struct uvsig__saved {
 enum { UVSIG__LEVELS = 4 };
 #define UVSIG__BIT(level) (1u << (level))
 
-typedef void (*uvsig__handler_fn)(int);
-
 struct uvsig__shared {
   _Atomic(struct uvsig__subscription*) subscriptions[UVSIG_NSIG];
   atomic_uint generation;  /* which of `readers` a new handler counts in */
   atomic_ulong readers[2]; /* handlers that are reading */
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
   _Atomic(struct uvsig__saved*) saved[UVSIG_NSIG][UVSIG__LEVELS]; /* or NULL */
-  atomic_int newest[UVSIG_NSIG];     /* the level that is not restored yet */
-  atomic_bool covered[UVSIG_NSIG];   /* a foreign handler may chain to ours */
-  atomic_bool forgets[UVSIG_NSIG];   /* drops what meets the last stop */
-  _Atomic(uvsig__handler_fn) libuvs; /* NULL: not seen yet */
+  atomic_int newest[UVSIG_NSIG];   /* the level that is not restored yet */
+  atomic_bool covered[UVSIG_NSIG]; /* a foreign handler may chain to ours */
+  atomic_bool forgets[UVSIG_NSIG]; /* drops what meets the last stop */
 };
 extern struct uvsig__shared uvsig__shared;
 
