@@ -59,6 +59,14 @@ static inline uint64_t uvsig__now(void) {
   return uvsig__to_ns(&now);
 }
 
+static inline sigset_t uvsig__set_of(int signum) {
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, signum);
+  return set;
+}
+
 /* signum.c */
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);

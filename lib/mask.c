@@ -11,11 +11,6 @@
 
 #include <errno.h>
 
-static void set_of(sigset_t* set, int signum) {
-  sigemptyset(set);
-  sigaddset(set, signum);
-}
-
 /* Another source of this signal that has opened the same thread's mask. */
 static struct uvsig__source* find_other(const struct uvsig__source* source) {
   struct uvsig__subscription* at =
@@ -32,10 +27,9 @@ static struct uvsig__source* find_other(const struct uvsig__source* source) {
 
 /* A watcher wants the signal unblocked in the calling thread. */
 void uvsig__mask_open(struct uvsig__source* source) {
-  sigset_t set;
+  sigset_t set = uvsig__set_of(source->sub.signum);
   sigset_t previous;
 
-  set_of(&set, source->sub.signum);
   uvsig__lock();
   source->mask_thread = uvsig__self();
   pthread_sigmask(SIG_UNBLOCK, &set, &previous);
@@ -47,18 +41,16 @@ void uvsig__mask_open(struct uvsig__source* source) {
  * the thread that still watches the signal. A thread's mask can only be changed
  * by itself: if the loop has moved to another thread, it stays as it is. */
 void uvsig__mask_restore(struct uvsig__source* source) {
+  sigset_t set = uvsig__set_of(source->sub.signum);
   struct uvsig__source* other;
-  sigset_t set;
 
   uvsig__lock();
   if (source->was_blocked && source->mask_thread == uvsig__self()) {
     other = find_other(source);
-    if (other != NULL) {
+    if (other != NULL)
       other->was_blocked = true;
-    } else {
-      set_of(&set, source->sub.signum);
+    else
       pthread_sigmask(SIG_BLOCK, &set, NULL);
-    }
   }
   source->was_blocked = false;
   source->mask_thread = 0;

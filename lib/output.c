@@ -35,8 +35,7 @@ void uvsig__discard(int signum) {
 
   if (sigpending(&set) != 0 || sigismember(&set, signum) != 1)
     return;
-  sigemptyset(&set);
-  sigaddset(&set, signum);
+  set = uvsig__set_of(signum);
   sigwait(&set, &signum);
 }
 

@@ -5,7 +5,7 @@
  * loop.
  */
 
-#include "base.h"
+#include "source.h"
 
 #include <stdlib.h>
 
@@ -67,27 +67,6 @@ static size_t choose(const sigset_t* set, sigset_t* chosen) {
   return size;
 }
 
-static int start_watchers(struct run* run, const sigset_t* set) {
-  uvsig_watcher_t* w;
-  int signum;
-  int err;
-
-  for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    if (sigismember(set, signum) != 1)
-      continue;
-    w = &run->watchers[run->size++];
-    err = uvsig_watcher_init(&run->sig, w);
-    if (err != 0)
-      return err;
-    w->data = run;
-    uvsig_watcher_unref(w);
-    err = uvsig_watcher_start(w, on_signal, signum);
-    if (err != 0)
-      return err;
-  }
-  return 0;
-}
-
 /* What was caught when the loop ended is not lost. In this order: the first of
  * all signals that were caught until now, and else one that comes before its
  * previous action is back. The results are counts, or say that on_signal() has
@@ -123,6 +102,7 @@ int uvsig_run(uv_loop_t* loop, const sigset_t* set, uvsig_info_t* info) {
   if (run == NULL)
     return UV_ENOMEM;
   run->loop = loop;
+  run->size = size;
   run->sig.data = run;
   result = uvsig_init(loop, &run->sig, NULL);
   if (result != 0) {
@@ -132,7 +112,8 @@ int uvsig_run(uv_loop_t* loop, const sigset_t* set, uvsig_info_t* info) {
 
   run->outer = innermost;
   innermost = run;
-  result = start_watchers(run, &chosen);
+  result = uvsig__watcher_start_all(
+      &run->sig, run->watchers, on_signal, &chosen, run, UVSIG__UNREF);
   if (result == 0) {
     uv_run(loop, UV_RUN_DEFAULT);
     take_caught(run);

@@ -112,5 +112,11 @@ int uvsig__watcher_start(uvsig_watcher_t* w,
                          uvsig_watcher_cb cb,
                          int signum,
                          unsigned kind);
+int uvsig__watcher_start_all(uvsig_t* sig,
+                             uvsig_watcher_t* w,
+                             uvsig_watcher_cb cb,
+                             const sigset_t* set,
+                             void* data,
+                             unsigned kind);
 
 #endif /* UVSIG_SOURCE_H */

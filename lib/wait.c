@@ -131,26 +131,6 @@ void uvsig__cancel_waits(struct uvsig__hub* hub) {
     end_wait(hub->waits, UV_ECANCELED, NULL);
 }
 
-static int start_watchers(struct uvsig__wait* wait, const sigset_t* set) {
-  uvsig_watcher_t* w;
-  int signum;
-  int err;
-
-  for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    if (sigismember(set, signum) != 1)
-      continue;
-    w = &wait->watchers[wait->size];
-    err = uvsig_watcher_init(wait->hub->sig, w);
-    w->data = wait;
-    if (err == 0)
-      err = uvsig__watcher_start(w, on_signal, signum, UVSIG__WAIT);
-    if (err != 0)
-      return err;
-    wait->size++;
-  }
-  return 0;
-}
-
 /* Only the loop context knows: the memory of `req` may be anything. */
 static bool is_waiting(const struct uvsig__hub* hub, const uvsig_wait_t* req) {
   const struct uvsig__wait* wait;
@@ -204,7 +184,9 @@ int uvsig_wait_start(uvsig_t* sig,
   wait->hub = hub;
   wait->deadline = deadline;
   wait->status = UV_ETIMEDOUT;
-  err = start_watchers(wait, &catchable);
+  wait->size = size;
+  err = uvsig__watcher_start_all(
+      sig, wait->watchers, on_signal, &catchable, wait, UVSIG__WAIT);
   if (err != 0) {
     stop_watchers(wait);
     free(wait);

@@ -33,7 +33,7 @@ int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w) {
   return 0;
 }
 
-/* `kind` is UVSIG__ONESHOT, UVSIG__WAIT, UVSIG__TIMER, UVSIG__SPARE, or 0. */
+/* `kind`: of the states but UVSIG__ENDED. */
 int uvsig__watcher_start(uvsig_watcher_t* w,
                          uvsig_watcher_cb cb,
                          int signum,
@@ -69,6 +69,28 @@ int uvsig__watcher_start(uvsig_watcher_t* w,
   if (!is_there) /* the state says where in the list */
     uvsig__source_add(source, w);
   return 0;
+}
+
+/* Start a watcher for each signal of `set`. Where one is refused the others are
+ * to be stopped; those that have not been started may be. */
+int uvsig__watcher_start_all(uvsig_t* sig,
+                             uvsig_watcher_t* w,
+                             uvsig_watcher_cb cb,
+                             const sigset_t* set,
+                             void* data,
+                             unsigned kind) {
+  int signum;
+  int err = 0;
+
+  for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++) {
+    if (sigismember(set, signum) != 1)
+      continue;
+    err = uvsig_watcher_init(sig, w);
+    w->data = data;
+    if (err == 0)
+      err = uvsig__watcher_start(w++, cb, signum, kind);
+  }
+  return err;
 }
 
 int uvsig_watcher_start(uvsig_watcher_t* w, uvsig_watcher_cb cb, int signum) {

@@ -83,7 +83,7 @@ int uvsig_default(int signum) {
 
 int uvsig_reraise(int signum) {
   struct sigaction action = uvsig__simple_action(SIG_DFL);
-  sigset_t set;
+  sigset_t set = uvsig__set_of(signum);
 
   if (!uvsig__is_valid(signum) || !uvsig__is_deadly(signum))
     return UV_EINVAL;
@@ -91,8 +91,6 @@ int uvsig_reraise(int signum) {
   sigaction(signum, &action, NULL); /* fails for SIGKILL, which needs none */
   raise(signum);
   /* Still here: it was blocked, and is pending. */
-  sigemptyset(&set);
-  sigaddset(&set, signum);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   /* Still here: as PID 1 the default action is not taken (kill(2)). */
   _exit(128 + signum);

@@ -53,7 +53,7 @@ static bool let_in(const sigset_t* set) {
 static bool take_pending(int signum, siginfo_t* info) {
   struct sigaction action;
   struct sigaction previous;
-  sigset_t set;
+  sigset_t set = uvsig__set_of(signum);
   bool done = false;
 
   memset(&action, 0, sizeof(action));
@@ -61,8 +61,6 @@ static bool take_pending(int signum, siginfo_t* info) {
   /* SA_SIGINFO: who sent it. SA_RESTART: for the other threads' calls. */
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigfillset(&action.sa_mask);
-  sigemptyset(&set);
-  sigaddset(&set, signum);
 
   uvsig__lock();
   taker = pthread_self();
