@@ -20,10 +20,6 @@ static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
 /* --- What was there before ------------------------------------------------ */
 
-static int get_newest(int signum) {
-  return atomic_load(&uvsig__shared.newest[signum]);
-}
-
 /* Is our handler installed? `*current` is what is there: SIG_IGN, where that
  * cannot be read. */
 static bool is_installed(int signum, struct sigaction* current) {
@@ -58,7 +54,7 @@ static void save(int signum, int level, const struct sigaction* action) {
 /* Set the action that the handler forwards signals to, and that the last stop
  * restores: the newest. */
 void uvsig__set_previous(int signum, const struct sigaction* action) {
-  save(signum, get_newest(signum), action);
+  save(signum, uvsig__newest(signum), action);
 }
 
 /* The same for each saved action that is `from`. */
@@ -77,7 +73,7 @@ void uvsig__replace_previous(int signum,
 
 /* What would be there without the library. */
 struct sigaction uvsig__get_previous(int signum) {
-  return uvsig__action_of(uvsig__saved_at(signum, get_newest(signum)));
+  return uvsig__action_of(uvsig__saved_at(signum, uvsig__newest(signum)));
 }
 
 /* --- The handler ---------------------------------------------------------- */
@@ -126,20 +122,18 @@ static int set_handler(int signum) {
 
 /* May `current` be a foreign handler that has saved ours, and chains to it?
  * Only if it was installed over ours. libuv saves nothing. */
-static bool may_hold_ours(int signum,
-                          const struct sigaction* current,
-                          bool was_watched) {
+static bool may_hold_ours(int signum, const struct sigaction* current) {
   return uvsig__is_handler(current) && !uvsig__is_libuvs(current) &&
-         (was_watched || atomic_load(&uvsig__shared.covered[signum]));
+         atomic_load(&uvsig__shared.installed[signum]) > 0;
 }
 
 /* Forget the saved action at `level`: those above come down. A handler that is
  * in the middle of them may call one twice, or miss one. */
 static void forget_level(int signum, int level) {
-  for (; level < get_newest(signum); level++)
+  for (; level < uvsig__newest(signum); level++)
     atomic_store(&uvsig__shared.saved[signum][level],
                  uvsig__saved_at(signum, level + 1));
-  atomic_store(&uvsig__shared.newest[signum], level - 1);
+  atomic_store(&uvsig__shared.installed[signum], level);
   uvsig__synchronize_locked();
   atomic_store(&uvsig__shared.saved[signum][level], NULL);
   uvsig__synchronize_locked();
@@ -149,32 +143,30 @@ static void forget_level(int signum, int level) {
  * the first already is the newest now. Of too many, the oldest of those
  * goes. */
 static void save_cover(int signum, const struct sigaction* current) {
-  int level = uvsig__find_saved(signum, current, get_newest(signum));
+  int level = uvsig__find_saved(signum, current, uvsig__newest(signum));
 
-  if (level <= 0 && get_newest(signum) == UVSIG__LEVELS - 1)
+  if (level <= 0 && uvsig__newest(signum) == UVSIG__LEVELS - 1)
     level = 1;
   if (level > 0)
     forget_level(signum, level);
-  level = get_newest(signum) + 1;
+  level = uvsig__newest(signum) + 1;
   save(signum, level, current);
-  atomic_store(&uvsig__shared.newest[signum], level);
+  atomic_store(&uvsig__shared.installed[signum], level + 1);
 }
 
 /* Save what is there, before our handler can run: the handler reads it. */
-static void save_current(int signum,
-                         const struct sigaction* current,
-                         bool was_watched) {
-  if (may_hold_ours(signum, current, was_watched)) {
+static void save_current(int signum, const struct sigaction* current) {
+  if (may_hold_ours(signum, current)) {
     save_cover(signum, current);
   } else {
     save(signum, 0, current);
-    atomic_store(&uvsig__shared.newest[signum], 0);
+    atomic_store(&uvsig__shared.installed[signum], 1);
   }
 }
 
 /* Install the handler, and save what was there. Not if ours is installed
  * already: another loop has started it, or a foreign library reinstalled it. */
-static int install(int signum, bool was_watched) {
+static int install(int signum) {
   struct sigaction current;
   int err;
 
@@ -183,11 +175,10 @@ static int install(int signum, bool was_watched) {
     return UVSIG__ERR(errno);
   if (uvsig__is_ours(&current))
     return set_handler(signum); /* its flags may be others now */
-  save_current(signum, &current, was_watched);
+  save_current(signum, &current);
   err = set_handler(signum);
-  if (err != 0 && get_newest(signum) > 0)
-    /* Refused: what covers ours stays, and has had the signal already. */
-    uvsig__note_restored(signum, get_newest(signum));
+  if (err != 0) /* what is there stays, and has had the signal already */
+    atomic_store(&uvsig__shared.installed[signum], uvsig__newest(signum));
   return err;
 }
 
@@ -204,14 +195,12 @@ static bool uninstall(int signum) {
   struct sigaction current;
   struct sigaction previous;
 
-  if (!is_installed(signum, &current)) {
-    atomic_store(&uvsig__shared.covered[signum], true);
+  if (!is_installed(signum, &current))
     return false;
-  }
   previous = uvsig__get_previous(signum);
   /* First: a signal in between misses it, and afterwards it would be called
    * twice, by the kernel and by ours. */
-  uvsig__note_restored(signum, get_newest(signum));
+  atomic_store(&uvsig__shared.installed[signum], uvsig__newest(signum));
   /* Refused, where ours was not: a stop cannot be undone for that. */
   sigaction(signum, &previous, NULL);
   return true;
@@ -356,7 +345,7 @@ int uvsig__subscribe(struct uvsig__subscription* subscription) {
   /* A handler that found nothing may be about to put the previous action back:
    * previous.c. */
   uvsig__synchronize_locked();
-  err = install(subscription->signum, !is_alone(subscription));
+  err = install(subscription->signum);
   if (err != 0) {
     unlink_from_list(subscription);
     uvsig__synchronize_locked();
@@ -370,7 +359,7 @@ int uvsig__reinstall(int signum) {
   int err;
 
   uvsig__lock();
-  err = install(signum, true);
+  err = install(signum);
   uvsig__unlock();
   return err;
 }

@@ -23,7 +23,9 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   for (component = hub->components; component != NULL;
        component = component->next)
     component->on_fork(component);
-  uvsig__own_or_disown(hub);
+  /* Relaxed: this is the only thread, until fork() returns. */
+  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != uvsig__self())
+    atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
   hub->at = 0;
   hub->end = 0;
   hub->overdue = 0;

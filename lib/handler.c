@@ -236,7 +236,7 @@ static unsigned guess_called(int signum) {
 
   return sigaction(signum, NULL, &current) == 0 &&
                  current.sa_sigaction == uvsig__handle
-             ? UVSIG__BIT(atomic_load(&uvsig__shared.newest[signum]))
+             ? UVSIG__BIT(uvsig__newest(signum))
              : 0;
 }
 

@@ -106,13 +106,6 @@ void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask)) {
   uvsig__unlock();
 }
 
-/* In the child of a fork: a loop of another thread of the parent's has no owner
- * any more. */
-void uvsig__own_or_disown(struct uvsig__hub* hub) {
-  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != own_id)
-    atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
-}
-
 void uvsig__delist(struct uvsig__hub* hub) {
   struct uvsig__hub** link;
 

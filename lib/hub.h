@@ -66,7 +66,6 @@ unsigned long uvsig__self(void);
 int uvsig__note_thread(void);
 void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
-void uvsig__own_or_disown(struct uvsig__hub* hub);
 void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask));
 void uvsig__delist(struct uvsig__hub* hub);
 void uvsig__ref_hub(struct uvsig__hub* hub);

@@ -154,7 +154,7 @@ ON_STACK static void call(const struct sigaction* action,
 /* Which saved action is due, or -1: from the newest to the oldest, each
  * once. */
 static int find_due(int signum, unsigned called) {
-  int level = atomic_load(&uvsig__shared.newest[signum]);
+  int level = uvsig__newest(signum);
 
   while (level >= 0 && (called & (2 * UVSIG__BIT(level) - 1)) != 0)
     level--; /* it has been called, or one below it */
@@ -182,14 +182,6 @@ bool uvsig__chain(struct uvsig__reader reader,
 
 /* --- Forwarding ----------------------------------------------------------- */
 
-/* The saved action at `level` is back. Of level 0 nothing below is known, and
- * nothing that chains to ours is left. */
-void uvsig__note_restored(int signum, int level) {
-  atomic_store(&uvsig__shared.covered[signum], level > 0);
-  if (level > 0)
-    atomic_store(&uvsig__shared.newest[signum], level - 1);
-}
-
 /* Ours is installed and nothing watches: a foreign library has put back what it
  * had saved. Have the saved action at `level` there again, and return whose the
  * signal is. The one call of a handler with SA_RESETHAND is made here. The
@@ -207,7 +199,7 @@ static struct sigaction restore_previous(int signum, int level) {
       _exit(128 + signum);
     left.sa_handler = SIG_IGN;
   }
-  uvsig__note_restored(signum, level);
+  atomic_store(&uvsig__shared.installed[signum], level);
   return is_due ? action : left;
 }
 
@@ -222,13 +214,13 @@ static struct sigaction find_action(int signum,
 
   /* Before the look, and stored after the change: where another thread restores
    * it at the same time, both restore the same. */
-  *level = atomic_load(&uvsig__shared.newest[signum]);
+  *level = uvsig__newest(signum);
   if (sigaction(signum, NULL, &current) != 0)
     return uvsig__simple_action(SIG_IGN);
   if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours)
     return restore_previous(signum, *level);
   if (uvsig__is_handler(&current) &&
-      atomic_load(&uvsig__shared.covered[signum])) {
+      atomic_load(&uvsig__shared.installed[signum]) > 0) {
     /* The foreign handler on top chains to ours: chain on. */
     *level = find_due(signum, 0);
     return claim(uvsig__saved_at(signum, *level), &action)

@@ -14,7 +14,14 @@ static inline struct uvsig__saved* uvsig__saved_at(int signum, int level) {
   return atomic_load(&uvsig__shared.saved[signum][level]);
 }
 
-void uvsig__note_restored(int signum, int level);
+/* The level that the last stop restores. The first one stays when it has been
+ * restored: a foreign library may put ours back. */
+static inline int uvsig__newest(int signum) {
+  int levels = atomic_load(&uvsig__shared.installed[signum]);
+
+  return levels > 0 ? levels - 1 : 0;
+}
+
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
 unsigned uvsig__called(siginfo_t* info);

@@ -77,7 +77,8 @@ struct uvsig__saved {
 
 /* Which saved action: level 0 is what was there before ours first came, and
  * each other is what ours was installed over again later. That may have saved
- * ours, and chain to it. */
+ * ours, and chain to it. Where nothing watches and one is left, so may what is
+ * installed. */
 enum { UVSIG__LEVELS = 4 };
 #define UVSIG__BIT(level) (1u << (level))
 
@@ -87,9 +88,8 @@ struct uvsig__shared {
   atomic_ulong readers[2]; /* handlers that are reading */
   _Atomic(struct uvsig__wakeup_fd*) wakeup_fd; /* NULL: none */
   _Atomic(struct uvsig__saved*) saved[UVSIG_NSIG][UVSIG__LEVELS]; /* or NULL */
-  atomic_int newest[UVSIG_NSIG];   /* the level that is not restored yet */
-  atomic_bool covered[UVSIG_NSIG]; /* a foreign handler may chain to ours */
-  atomic_bool forgets[UVSIG_NSIG]; /* drops what meets the last stop */
+  atomic_int installed[UVSIG_NSIG]; /* levels that are not restored yet */
+  atomic_bool forgets[UVSIG_NSIG];  /* drops what meets the last stop */
 };
 extern struct uvsig__shared uvsig__shared;
 

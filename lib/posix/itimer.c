@@ -44,15 +44,26 @@ static bool is_timer(int which) {
 
 /* --- Times ---------------------------------------------------------------- */
 
+static uint64_t to_ns(const struct timeval* value) {
+  return (uint64_t) value->tv_sec * UVSIG__SECOND +
+         (uint64_t) value->tv_usec * MICROSECOND;
+}
+
+/* Rounded up. */
+static void from_ns(uint64_t ns, struct timeval* out) {
+  ns += MICROSECOND - 1;
+  out->tv_sec = (time_t) (ns / UVSIG__SECOND);
+  out->tv_usec = (suseconds_t) (ns % UVSIG__SECOND / MICROSECOND);
+}
+
 static int to_timeval(double seconds, struct timeval* out) {
-  uint64_t us;
+  uint64_t ns;
 
   if (!(seconds >= 0 && seconds <= LONGEST)) /* also what is not a number */
     return UV_EINVAL;
-  us = uvsig__round_up(seconds, 1e6);
-  out->tv_sec = (time_t) (us / 1000000);
-  out->tv_usec = (suseconds_t) (us % 1000000);
-  return (uint64_t) out->tv_sec == us / 1000000 ? 0 : UV_EINVAL;
+  ns = uvsig__round_up(seconds, 1e6) * MICROSECOND;
+  from_ns(ns, out);
+  return to_ns(out) == ns ? 0 : UV_EINVAL; /* a time_t of 32 bits */
 }
 
 static int to_itimerval(double seconds,
@@ -64,24 +75,12 @@ static int to_itimerval(double seconds,
 }
 
 static double to_seconds(const struct timeval* value) {
-  return (double) value->tv_sec + (double) value->tv_usec / 1e6;
+  return (double) (to_ns(value) / MICROSECOND) / 1e6;
 }
 
 static void to_public(uvsig_itimerval_t* out, const struct itimerval* value) {
   out->seconds = to_seconds(&value->it_value);
   out->interval = to_seconds(&value->it_interval);
-}
-
-static uint64_t to_ns(const struct timeval* value) {
-  return (uint64_t) value->tv_sec * UVSIG__SECOND +
-         (uint64_t) value->tv_usec * MICROSECOND;
-}
-
-/* Rounded up. */
-static void from_ns(uint64_t ns, struct timeval* out) {
-  ns += MICROSECOND - 1;
-  out->tv_sec = (time_t) (ns / UVSIG__SECOND);
-  out->tv_usec = (suseconds_t) (ns % UVSIG__SECOND / MICROSECOND);
 }
 
 /* The clock that a timer runs by, in nanoseconds. */
