@@ -102,22 +102,8 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
   for (source = hub->first; source != NULL; source = source->after)
     if (source->account.raised > 0)
       source->stats.full_buffers++;
-  if (hub->warn_on_full_buffer)
+  if (hub->options.warn_on_full_buffer != 0)
     warn(hub, total, 0);
-}
-
-/* Take the counters, and warn of a full buffer or a failed write. */
-static void collect_and_warn(struct uvsig__hub* hub) {
-  /* First, and acquire: what was counted before a write failed is taken here,
-   * and what is counted later has an error of its own, or a byte. */
-  int error =
-      atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_acquire);
-  uint64_t total = uvsig__collect_overflow(hub);
-
-  if (error != 0)
-    warn(hub, total, error);
-  else
-    uvsig__report_full_buffer(hub, total);
 }
 
 static int deliver_all(struct uvsig__hub* hub) {
@@ -128,6 +114,24 @@ static int deliver_all(struct uvsig__hub* hub) {
     while (uvsig__source_taken(source) > 0 && !hub->closing)
       calls += uvsig__source_deliver_taken(source, false);
   return calls;
+}
+
+/* Take the counters, warn of a full buffer or a failed write, and deliver what
+ * was taken and what an earlier turn has left. */
+static int deliver_counters(struct uvsig__hub* hub) {
+  /* First, and acquire: what was counted before a write failed is taken here,
+   * and what is counted later has an error of its own, or a byte. */
+  int error =
+      atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_acquire);
+  uint64_t total = uvsig__collect_overflow(hub);
+
+  if (error != 0)
+    warn(hub, total, error);
+  else
+    uvsig__report_full_buffer(hub, total);
+  if (!hub->closing)
+    uvsig__report_wakeup_fd(hub);
+  return deliver_all(hub);
 }
 
 /* Has the handler raised a counter, and has every byte been read that was in
@@ -145,14 +149,6 @@ static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
    * others: so a pipe's worth of bytes is enough. */
   return n < UVSIG__BUDGET || hub->overdue >= hub->wakeup.capacity ||
          uvsig__wakeup_is_empty(&hub->wakeup);
-}
-
-/* Take the counters, and deliver them and what an earlier turn has left. */
-static int deliver_counters(struct uvsig__hub* hub) {
-  collect_and_warn(hub);
-  if (!hub->closing)
-    uvsig__report_wakeup_fd(hub);
-  return deliver_all(hub);
 }
 
 /* The same, and the next handler that raises one writes the doorbell again. */

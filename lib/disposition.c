@@ -313,6 +313,7 @@ static void link_first(struct uvsig__subscription* subscription) {
   atomic_store_explicit(
       &subscription->next, atomic_load(head), memory_order_relaxed);
   atomic_store(head, subscription);
+  subscription->is_linked = true;
 }
 
 /* A handler may stand on it and needs its way on: `next` stays. */
@@ -325,6 +326,7 @@ static void unlink_from_list(struct uvsig__subscription* subscription) {
     link = &at->next;
   if (at != NULL)
     atomic_store(link, atomic_load(&subscription->next));
+  subscription->is_linked = false;
 }
 
 /* Is it the one subscription of its signal? */
@@ -334,32 +336,24 @@ static bool is_alone(const struct uvsig__subscription* subscription) {
          atomic_load(&subscription->next) == NULL;
 }
 
-/* Let the handler see the subscription, and see to it that there is a
- * handler. */
+/* Let the handler see the subscription, unless it does, and see to it that
+ * there is a handler: a foreign one may have replaced ours. */
 int uvsig__subscribe(struct uvsig__subscription* subscription) {
+  bool is_new = !subscription->is_linked;
   int err;
 
   uvsig__lock();
   /* Linked first, so that the first signal after the change finds it. */
-  link_first(subscription);
+  if (is_new)
+    link_first(subscription);
   /* A handler that found nothing may be about to put the previous action back:
    * previous.c. */
   uvsig__synchronize_locked();
   err = install(subscription->signum);
-  if (err != 0) {
+  if (err != 0 && is_new) {
     unlink_from_list(subscription);
     uvsig__synchronize_locked();
   }
-  uvsig__unlock();
-  return err;
-}
-
-/* Install our handler again, if a foreign one has replaced it. */
-int uvsig__reinstall(int signum) {
-  int err;
-
-  uvsig__lock();
-  err = install(signum);
   uvsig__unlock();
   return err;
 }

@@ -44,7 +44,6 @@ void uvsig__forget_dispositions(void);
 /* These take it. */
 int uvsig__subscribe(struct uvsig__subscription* subscription);
 bool uvsig__unsubscribe(struct uvsig__subscription* subscription);
-int uvsig__reinstall(int signum);
 void uvsig__discard_pending(const struct uvsig__subscription* subscription);
 void uvsig__update_stopped(int signum);
 bool uvsig__is_default(int signum);

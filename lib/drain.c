@@ -49,7 +49,7 @@ static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
       uvsig__source_deliver_taken(
           source, cursor.next != NULL && (w->state & UVSIG__ONESHOT) != 0);
     /* Once more, where a callback has made it the last one. */
-    if (!source->is_subscribed || cursor.next == NULL ||
+    if (!source->sub.is_linked || cursor.next == NULL ||
         uvsig__source_has_other(source, w))
       break;
   }

@@ -33,7 +33,6 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   hub->full_buffers = 0;
   for (source = hub->first; source != NULL; source = source->after) {
     uvsig__source_reset(source);
-    uvsig__share_inherit(source);
     uvsig__mask_forget(source, mask);
   }
 }
@@ -59,7 +58,7 @@ static int subscribe_all(struct uvsig__hub* hub) {
 
   for (source = hub->first; source != NULL && err == 0; source = source->after)
     if (source->first != NULL)
-      err = uvsig__source_subscribe(source);
+      err = uvsig__subscribe(&source->sub);
   if (err == 0)
     return 0;
   for (source = hub->first; source != NULL; source = source->after)
@@ -92,7 +91,7 @@ int uvsig_fork(uvsig_t* sig) {
   uv_poll_stop(&hub->poll);
   /* Once: where this is tried again, they may hold what was caught
    * meanwhile. */
-  err = hub->is_renewed ? 0 : uvsig__wakeup_renew(&hub->wakeup);
+  err = hub->is_renewed ? 0 : uvsig__wakeup_renew(&hub->wakeup, &hub->options);
   hub->is_renewed = err == 0;
   if (err == 0)
     err = subscribe_all(hub);

@@ -40,10 +40,7 @@ struct uvsig__hub {
   bool is_renewed; /* ... until it has its own */
   uvsig_close_cb close_cb;
 
-  bool warn_on_full_buffer;
-  bool time_stamps;
-  unsigned long depth; /* of the sources' sender slots */
-  uvsig_warning_cb warning_cb;
+  uvsig_options_t options; /* `info_depth` is 0 or a power of two */
   uint64_t junk;
   uint64_t full_buffers;
 

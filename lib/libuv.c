@@ -129,13 +129,6 @@ void uvsig__forget_shares(void) {
   }
 }
 
-/* In the child of a fork. libuv waits with the end of a handle until it has
- * dispatched what it has caught for it, which is in the parent's pipe. */
-void uvsig__share_inherit(struct uvsig__source* source) {
-  if (source->has_share)
-    source->share.dispatched_signals = source->share.caught_signals;
-}
-
 /* After uvsig_fork(): libuv takes its handler for installed. So it is to be
  * below ours again. */
 void uvsig__share_rejoin(const struct uvsig__source* source) {

@@ -12,7 +12,6 @@
 int uvsig__share_open(struct uvsig__source* source);
 void uvsig__share_close(struct uvsig__source* source);
 void uvsig__forget_shares(void);
-void uvsig__share_inherit(struct uvsig__source* source);
 void uvsig__share_rejoin(const struct uvsig__source* source);
 
 #endif /* UVSIG_LIBUV_H */

@@ -80,7 +80,10 @@ void uvsig__source_reset(struct uvsig__source* source) {
       cursor->next = NULL;
   atomic_store(&source->sub.caught, 0);
   atomic_store(&source->sub.overflow, 0);
-  source->is_subscribed = false;
+  source->sub.is_linked = false;
+  /* libuv waits with the end of a handle until it has dispatched what it has
+   * caught for it, which is in the parent's pipe. */
+  source->share.dispatched_signals = source->share.caught_signals;
   memset(&source->stats, 0, sizeof(source->stats));
   memset(&source->account, 0, sizeof(source->account));
   for (w = source->first; w != NULL; w = w->next)
@@ -102,13 +105,14 @@ struct uvsig__source* uvsig__source_get(struct uvsig__hub* hub, int signum) {
 
   if (source != NULL)
     return source;
-  source = calloc(1, sizeof(*source) + hub->depth * sizeof(*source->senders));
+  source = calloc(
+      1, sizeof(*source) + hub->options.info_depth * sizeof(*source->senders));
   if (source == NULL)
     return NULL;
   source->hub = hub;
-  source->sub.depth = hub->depth;
+  source->sub.depth = hub->options.info_depth;
   source->sub.senders = source->senders;
-  source->sub.time_stamps = hub->time_stamps;
+  source->sub.time_stamps = hub->options.time_stamps != 0;
   source->sub.signum = signum;
   source->sub.wakeup = &hub->wakeup;
   hub->sources[signum] = source;
@@ -144,18 +148,10 @@ static void stop_sharing(struct uvsig__source* source) {
   source->is_shared = false;
 }
 
-int uvsig__source_subscribe(struct uvsig__source* source) {
-  int err = uvsig__subscribe(&source->sub);
-
-  source->is_subscribed = err == 0;
-  return err;
-}
-
 /* Handlers may be using the source until uvsig__synchronize(). */
 void uvsig__source_unsubscribe(struct uvsig__source* source) {
-  if (source->is_subscribed && !uvsig__unsubscribe(&source->sub))
+  if (source->sub.is_linked && !uvsig__unsubscribe(&source->sub))
     source->stats.replaced++;
-  source->is_subscribed = false;
 }
 
 /* Give the signal back: what comes from here on has the previous action. Its
@@ -187,14 +183,12 @@ int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w) {
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, w);
   /* What the watcher is notified of has had its handler and the chain. */
-  if (source->is_subscribed && (w->handler != NULL || chains(source, w->flags)))
+  if (source->sub.is_linked && (w->handler != NULL || chains(source, w->flags)))
     uvsig__synchronize();
   since = uvsig__source_settled(source) + uvsig__source_pending(source);
-  if (!source->is_subscribed)
-    err = uvsig__source_subscribe(source);
-  else
-    /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
-    err = is_shared ? uvsig__reinstall(source->sub.signum) : 0;
+  /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
+  err =
+      is_shared || !source->sub.is_linked ? uvsig__subscribe(&source->sub) : 0;
   if (err == 0) {
     w->since = since;
     return 0;

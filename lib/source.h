@@ -36,7 +36,6 @@ struct uvsig__account {
 /* Allocated at the signal's first start, freed with its loop context. */
 struct uvsig__source {
   struct uvsig__subscription sub; /* first, so that one is found by the other */
-  bool is_subscribed;             /* the handler can find it */
 
   struct uvsig__hub* hub;
   struct uvsig__source* after; /* the loop context's next one, by number */
@@ -96,7 +95,6 @@ bool uvsig__source_has(const struct uvsig__source* source,
                        const uvsig_watcher_t* w);
 int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_add(struct uvsig__source* source, uvsig_watcher_t* w);
-int uvsig__source_subscribe(struct uvsig__source* source);
 void uvsig__source_unsubscribe(struct uvsig__source* source);
 void uvsig__source_release(struct uvsig__source* source);
 void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w);

@@ -18,7 +18,6 @@ struct uvsig__wakeup {
   int write_fd;
   bool is_socket;
   bool wake_only;
-  size_t buffer_size;  /* as the user's option */
   size_t capacity;     /* bytes, at most, that the pair can hold */
   atomic_uint pending; /* the wake flag: a counter was raised that the loop has
                         * not taken, and the doorbell has been rung for it */
@@ -48,6 +47,7 @@ struct uvsig__subscription {
   _Atomic(struct uvsig__subscription*) next; /* the next one of the signal */
   struct uvsig__wakeup* wakeup;
   int signum;
+  bool is_linked; /* the handler can find it; the loop's */
   bool time_stamps;
   unsigned long depth; /* of `senders`: 0 or a power of two */
   struct uvsig__sender* senders;

@@ -96,10 +96,8 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   hub = calloc(1, sizeof(*hub));
   if (hub == NULL)
     return UV_ENOMEM;
-  hub->warn_on_full_buffer = options->warn_on_full_buffer != 0;
-  hub->warning_cb = options->warning_cb;
-  hub->time_stamps = options->time_stamps != 0;
-  hub->depth = power_of_two(options->info_depth);
+  hub->options = *options;
+  hub->options.info_depth = power_of_two(options->info_depth);
   uvsig__own(hub);
   err = uvsig__wakeup_open(&hub->wakeup, options);
   if (err != 0)

@@ -63,10 +63,13 @@ static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
 }
 
 /* libuv makes both kinds close-on-exec, atomically where the system can. */
-static int open_pair(struct uvsig__wakeup* wakeup) {
+int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
+                       const uvsig_options_t* options) {
   int fds[2];
   int err;
 
+  wakeup->is_socket = options->wakeup == UVSIG_WAKEUP_SOCKETPAIR;
+  wakeup->wake_only = options->mode == UVSIG_MODE_WAKE_ONLY;
   if (wakeup->is_socket)
     err =
         uv_socketpair(SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
@@ -77,8 +80,8 @@ static int open_pair(struct uvsig__wakeup* wakeup) {
 
   wakeup->read_fd = fds[0];
   wakeup->write_fd = fds[1];
-  err = wakeup->is_socket ? size_socket(wakeup, wakeup->buffer_size)
-                          : size_pipe(wakeup, wakeup->buffer_size);
+  err = wakeup->is_socket ? size_socket(wakeup, options->buffer_size)
+                          : size_pipe(wakeup, options->buffer_size);
   if (err != 0)
     uvsig__wakeup_close(wakeup);
   return err;
@@ -103,21 +106,14 @@ static int move_fd(int from, int to) {
   return result < 0 ? UVSIG__ERR(errno) : 0;
 }
 
-int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
-                       const uvsig_options_t* options) {
-  wakeup->is_socket = options->wakeup == UVSIG_WAKEUP_SOCKETPAIR;
-  wakeup->wake_only = options->mode == UVSIG_MODE_WAKE_ONLY;
-  wakeup->buffer_size = options->buffer_size;
-  return open_pair(wakeup);
-}
-
 /* Have a new pair under the numbers of the old one, which is shared with
  * another process. */
-int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup) {
-  struct uvsig__wakeup fresh = *wakeup;
+int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup,
+                        const uvsig_options_t* options) {
+  struct uvsig__wakeup fresh;
   int err;
 
-  err = open_pair(&fresh);
+  err = uvsig__wakeup_open(&fresh, options);
   if (err != 0)
     return err;
   err = move_fd(fresh.read_fd, wakeup->read_fd);

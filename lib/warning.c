@@ -42,8 +42,8 @@ static void print(const uvsig_warning_t* warning) {
 }
 
 void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning) {
-  if (hub->warning_cb != NULL)
-    hub->warning_cb(hub->sig, warning);
+  if (hub->options.warning_cb != NULL)
+    hub->options.warning_cb(hub->sig, warning);
   else
     print(warning);
 }
