@@ -77,6 +77,9 @@ size_t uvsig__filter(const sigset_t* set, sigset_t* catchable);
 uint64_t uvsig__round_up(double seconds, double unit);
 int uvsig__deadline_after(double seconds, uint64_t* deadline);
 
+/* posix/sigwait.c, or sigwait-poll.c where there is no sigtimedwait(2). */
+int uvsig__take_signal(const sigset_t* set, siginfo_t* info, uint64_t deadline);
+
 /* info.c */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from);
 

@@ -27,6 +27,10 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total);
 /* wait.c */
 void uvsig__cancel_waits(struct uvsig__hub* hub);
 
+/* posix/itimer.c; the last one in the child of a fork, under uvsig__lock(). */
+void uvsig__stop_itimers(struct uvsig__hub* hub);
+void uvsig__forget_itimers(void);
+
 /* fork.c: in the child of a fork, under uvsig__lock(). */
 void uvsig__begin_child(sigset_t* mask);
 

@@ -8,7 +8,6 @@
 #include "disposition.h"
 #include "dispatch.h"
 #include "libuv.h"
-#include "posix/itimer.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -67,14 +66,6 @@ static int subscribe_all(struct uvsig__hub* hub) {
   return err;
 }
 
-/* The steps that cannot fail. */
-static void complete(struct uvsig__source* source) {
-  if (source->is_shared)
-    uvsig__share_rejoin(source);
-  if (source->mask_thread != 0) /* the parent has it open */
-    uvsig__mask_open(source);
-}
-
 int uvsig_fork(uvsig_t* sig) {
   struct uvsig__source* source;
   struct uvsig__hub* hub;
@@ -97,10 +88,15 @@ int uvsig_fork(uvsig_t* sig) {
     err = subscribe_all(hub);
   if (err != 0)
     return err;
+  /* Nothing can fail from here on. */
   hub->inherited = false;
   /* Fails for a handle that is closing alone, which has been asked above. */
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
-  for (source = hub->first; source != NULL; source = source->after)
-    complete(source);
+  for (source = hub->first; source != NULL; source = source->after) {
+    if (source->is_shared)
+      uvsig__share_rejoin(source);
+    if (source->mask_thread != 0) /* the parent has it open */
+      uvsig__mask_open(source);
+  }
   return 0;
 }

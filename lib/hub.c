@@ -128,14 +128,13 @@ int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub) {
 
 /* --- What is built on it -------------------------------------------------- */
 
-/* The poll handle is referenced while there is a watcher that wants it. */
-void uvsig__ref_hub(struct uvsig__hub* hub) {
-  if (hub->refs++ == 0)
+/* One watcher more, or one less, that keeps the loop alive: `change` is 1 or
+ * -1. */
+void uvsig__count_ref(struct uvsig__hub* hub, int change) {
+  hub->refs += change;
+  if (hub->refs > 0)
     uv_ref((uv_handle_t*) &hub->poll);
-}
-
-void uvsig__unref_hub(struct uvsig__hub* hub) {
-  if (--hub->refs == 0)
+  else
     uv_unref((uv_handle_t*) &hub->poll);
 }
 

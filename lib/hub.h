@@ -33,7 +33,7 @@ struct uvsig__hub {
   uv_poll_t poll;        /* referenced while `refs` is not 0 */
   uv_prepare_t prepare;  /* notices which thread runs the loop */
   uv_timer_t wait_timer; /* of the first wait to end, see wait.c */
-  unsigned refs;         /* started watchers that keep the loop alive */
+  int refs;              /* started watchers that keep the loop alive */
   struct uvsig__closing ending;
   bool closing;
   bool inherited;  /* by the child of a fork, which shares the fds ... */
@@ -65,8 +65,7 @@ void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
 void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask));
 void uvsig__delist(struct uvsig__hub* hub);
-void uvsig__ref_hub(struct uvsig__hub* hub);
-void uvsig__unref_hub(struct uvsig__hub* hub);
+void uvsig__count_ref(struct uvsig__hub* hub, int change);
 void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component);
 void uvsig__detach(const uvsig_t* sig, struct uvsig__component* component);
 bool uvsig__has(const struct uvsig__component* component,

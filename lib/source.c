@@ -230,7 +230,7 @@ static void insert_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
   if ((w->state & UVSIG__SPARE) == 0)
     atomic_fetch_add_explicit(&source->sub.users, 1, memory_order_relaxed);
   if ((w->state & UVSIG__UNREF) == 0)
-    uvsig__ref_hub(source->hub);
+    uvsig__count_ref(source->hub, 1);
 }
 
 static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
@@ -255,7 +255,7 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
   if ((w->state & UVSIG__SPARE) == 0)
     atomic_fetch_sub_explicit(&source->sub.users, 1, memory_order_relaxed);
   if ((w->state & UVSIG__UNREF) == 0)
-    uvsig__unref_hub(source->hub);
+    uvsig__count_ref(source->hub, -1);
 }
 
 /* Add a watcher for which uvsig__source_prepare() has made the source ready. */

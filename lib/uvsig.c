@@ -5,7 +5,6 @@
  */
 
 #include "dispatch.h"
-#include "posix/itimer.h"
 #include "source.h"
 #include "wakeup.h"
 

@@ -148,12 +148,8 @@ static void set_unref(uvsig_watcher_t* w, unsigned unref) {
   if (check(w, &hub) != 0 || (w->state & UVSIG__UNREF) == unref)
     return;
   w->state ^= UVSIG__UNREF;
-  if (!is_active(w))
-    return;
-  if (unref != 0)
-    uvsig__unref_hub(hub);
-  else
-    uvsig__ref_hub(hub);
+  if (is_active(w))
+    uvsig__count_ref(hub, unref != 0 ? -1 : 1);
 }
 
 void uvsig_watcher_ref(uvsig_watcher_t* w) {

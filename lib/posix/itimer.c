@@ -4,8 +4,7 @@
  * callback, in the loop thread. Of each there is one, and it has one owner.
  */
 
-#include "itimer.h"
-
+#include "../dispatch.h"
 #include "../disposition.h"
 #include "../source.h"
 

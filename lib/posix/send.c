@@ -8,9 +8,6 @@
 #include <pthread.h>
 
 #include <errno.h>
-#ifdef HAVE_PIDFD_SEND_SIGNAL
-# include <sys/pidfd.h>
-#endif
 #ifdef HAVE_SYS_SYSCALL_H
 # include <sys/syscall.h>
 # include <unistd.h>
@@ -37,23 +34,15 @@ int uvsig_pidfd_send_signal(int pidfd,
                             int signum,
                             const siginfo_t* info,
                             unsigned flags) {
-  siginfo_t copy; /* the wrapper's is not const */
-  siginfo_t* sent = info != NULL ? &copy : NULL;
-
   if (!is_sendable(signum) || flags != 0 ||
       (info != NULL && info->si_signo != signum))
     return UV_EINVAL;
-  if (info != NULL)
-    copy = *info;
-#if defined(HAVE_PIDFD_SEND_SIGNAL)
-  return pidfd_send_signal(pidfd, signum, sent, 0) == 0 ? 0 : UVSIG__ERR(errno);
-#elif defined(SYS_pidfd_send_signal)
-  return syscall(SYS_pidfd_send_signal, pidfd, signum, sent, 0) == 0
+#ifdef SYS_pidfd_send_signal
+  return syscall(SYS_pidfd_send_signal, pidfd, signum, info, 0) == 0
              ? 0
              : UVSIG__ERR(errno);
 #else
   (void) pidfd;
-  (void) sent;
   return UV_ENOSYS;
 #endif
 }

@@ -7,7 +7,7 @@
  * any thread; the handler in signal context.
  */
 
-#include "sigwait.h"
+#include "../base.h"
 
 #ifndef HAVE_SIGTIMEDWAIT
 

@@ -4,7 +4,7 @@
  * thread. sigwait-poll.c has the same for systems without sigtimedwait(2).
  */
 
-#include "sigwait.h"
+#include "../base.h"
 
 #include <errno.h>
 #include <time.h>
