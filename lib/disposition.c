@@ -173,8 +173,11 @@ static int install(int signum) {
   atomic_store(&uvsig__shared.forgets[signum], false);
   if (sigaction(signum, NULL, &current) != 0)
     return UVSIG__ERR(errno);
-  if (uvsig__is_ours(&current))
+  if (uvsig__is_ours(&current)) {
+    /* Also where it had been restored, and a foreign library put ours back. */
+    atomic_store(&uvsig__shared.installed[signum], uvsig__newest(signum) + 1);
     return set_handler(signum); /* its flags may be others now */
+  }
   save_current(signum, &current);
   err = set_handler(signum);
   if (err != 0) /* what is there stays, and has had the signal already */

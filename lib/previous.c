@@ -222,7 +222,6 @@ static struct sigaction find_action(int signum,
   if (uvsig__is_handler(&current) &&
       atomic_load(&uvsig__shared.installed[signum]) > 0) {
     /* The foreign handler on top chains to ours: chain on. */
-    *level = find_due(signum, 0);
     return claim(uvsig__saved_at(signum, *level), &action)
                ? action
                : uvsig__simple_action(SIG_IGN);

@@ -654,6 +654,24 @@ static void our_handler_put_back_and_watched_again_calls_once(void) {
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
 }
 
+static void our_handler_put_back_and_watched_again_may_be_covered(void) {
+  struct sigaction ours;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  ours = action_of(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &ours, NULL), 0);
+  start_chained(&a, SIGUSR1);
+  start_other();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[0], 1);
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
 static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
   if (under_thread_sanitizer())
     skip_test("ThreadSanitizer keeps one of several signals of a number");
@@ -867,6 +885,7 @@ int main(void) {
       TEST(our_handler_put_back_lets_the_previous_one_see_who_sent_it),
       TEST(our_handler_put_back_lets_a_handler_with_resethand_go),
       TEST(our_handler_put_back_and_watched_again_calls_once),
+      TEST(our_handler_put_back_and_watched_again_may_be_covered),
       TEST(our_handler_put_back_keeps_the_order_of_queued_signals),
       TEST(two_uvsig_share_the_previous_action),
       TEST(a_handler_without_onstack_has_the_threads_own_stack),
