@@ -44,6 +44,7 @@ static void save(int signum, int level, const struct sigaction* action) {
   struct uvsig__saved* slot = find_free_slot(signum);
 
   slot->action = *action;
+  slot->bit = 1u << (slot - slots[signum]);
   atomic_store(&slot->spent, false);
   atomic_store(&uvsig__shared.saved[signum][level], slot);
   /* A grace period: a handler may be reading the one before, whose slot is free
@@ -127,8 +128,8 @@ static bool may_hold_ours(int signum, const struct sigaction* current) {
          atomic_load(&uvsig__shared.installed[signum]) > 0;
 }
 
-/* Forget the saved action at `level`: those above come down. A handler that is
- * in the middle of them may call one twice, or miss one. */
+/* Forget the saved action at `level`: those above come down. A signal that is
+ * being passed on meanwhile may miss one. */
 static void forget_level(int signum, int level) {
   for (; level < uvsig__newest(signum); level++)
     atomic_store(&uvsig__shared.saved[signum][level],

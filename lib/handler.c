@@ -236,7 +236,7 @@ static unsigned guess_called(int signum) {
 
   return sigaction(signum, NULL, &current) == 0 &&
                  current.sa_sigaction == uvsig__handle
-             ? UVSIG__BIT(uvsig__newest(signum))
+             ? uvsig__bit_at(signum, uvsig__newest(signum))
              : 0;
 }
 

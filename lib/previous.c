@@ -151,14 +151,16 @@ ON_STACK static void call(const struct sigaction* action,
   memcpy(end, &before, sizeof(before));
 }
 
-/* Which saved action is due, or -1: from the newest to the oldest, each
- * once. */
+/* Which saved action is due: the newest, or what is below all that have been
+ * called. -1: none is left. */
 static int find_due(int signum, unsigned called) {
-  int level = uvsig__newest(signum);
+  int due = uvsig__newest(signum);
+  int level;
 
-  while (level >= 0 && (called & (2 * UVSIG__BIT(level) - 1)) != 0)
-    level--; /* it has been called, or one below it */
-  return level;
+  for (level = due; level >= 0; level--)
+    if ((called & uvsig__bit_at(signum, level)) != 0)
+      due = level - 1;
+  return due;
 }
 
 /* --- Chaining ------------------------------------------------------------- */
@@ -174,9 +176,10 @@ bool uvsig__chain(struct uvsig__reader reader,
   struct sigaction action;
   bool is_due = level >= 0 && claim(uvsig__saved_at(signum, level), &action);
 
+  called |= uvsig__bit_at(signum, level);
   uvsig__reader_leave(reader);
   if (is_due)
-    call(&action, called | UVSIG__BIT(level), signum, info, context);
+    call(&action, called, signum, info, context);
   return is_due;
 }
 
@@ -244,13 +247,15 @@ bool uvsig__forward(int signum,
   struct uvsig__reader reader = uvsig__reader_enter();
   bool is_watched = uvsig__is_watched(signum);
   struct sigaction action = uvsig__simple_action(SIG_IGN);
+  unsigned called;
   int level = 0;
 
   if (!is_watched)
     action = find_action(signum, ours, &level);
+  called = uvsig__bit_at(signum, level);
   uvsig__reader_leave(reader);
   if (uvsig__is_handler(&action))
-    call(&action, level < 0 ? 0 : UVSIG__BIT(level), signum, info, context);
+    call(&action, called, signum, info, context);
   else if (action.sa_handler == SIG_DFL)
     raise(signum); /* blocked until the return */
   return !is_watched;

@@ -22,6 +22,14 @@ static inline int uvsig__newest(int signum) {
   return levels > 0 ? levels - 1 : 0;
 }
 
+/* 0: nothing, or what has never been saved. */
+static inline unsigned uvsig__bit_at(int signum, int level) {
+  const struct uvsig__saved* saved =
+      level >= 0 ? uvsig__saved_at(signum, level) : NULL;
+
+  return saved != NULL ? saved->bit : 0;
+}
+
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
 unsigned uvsig__called(siginfo_t* info);

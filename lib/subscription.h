@@ -72,6 +72,7 @@ struct uvsig__wakeup_fd {
 /* An action that was there before ours. */
 struct uvsig__saved {
   struct sigaction action;
+  unsigned bit;      /* among those that a signal has been passed to */
   atomic_bool spent; /* it had SA_RESETHAND, and its one call has been made */
 };
 
@@ -80,7 +81,6 @@ struct uvsig__saved {
  * ours, and chain to it. Where nothing watches and one is left, so may what is
  * installed. */
 enum { UVSIG__LEVELS = 4 };
-#define UVSIG__BIT(level) (1u << (level))
 
 struct uvsig__shared {
   _Atomic(struct uvsig__subscription*) subscriptions[UVSIG_NSIG];

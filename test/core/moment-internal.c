@@ -344,8 +344,19 @@ static void a_signal_that_is_slower_than_the_last_stop_has_the_call(void) {
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
 }
 
+/* The other thread waits for this handler, and is under way from here on. */
 static void begin_start(void) {
+  unsigned generation = atomic_load(&uvsig__shared.generation);
+
   atomic_store(&is_asked[START], true);
+  while (atomic_load(&uvsig__shared.generation) == generation &&
+         !atomic_load(&is_done[START]))
+    sched_yield();
+}
+
+static void raise_and_end(void) {
+  raise(SIGUSR1);
+  atomic_store(&is_done[STOP], true);
 }
 
 static void come_and_catch_one(void* unused) {
@@ -355,6 +366,9 @@ static void come_and_catch_one(void* unused) {
   atomic_store(&is_done[READY], true);
   wait_for(&is_asked[START]);
   recorder_start(&b, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  wait_for(&is_done[STOP]);
+  CHECK(action_of(SIGUSR1).sa_handler != count_foreign);
   raise(SIGUSR1);
   run_until(&g.loop, &b.calls, 1);
   fixture_close(&g);
@@ -370,21 +384,46 @@ static void a_start_while_the_previous_action_is_put_back_has_its_handler(
   recorder_start(&a, SIGUSR1);
   stop_and_put_back(&a);
   at[HANDING_ON] = begin_start;
-  raise_beside(come_and_catch_one);
+  do_beside(come_and_catch_one, raise_and_end);
   CHECK_EQ(b.signals, 1);
   CHECK_EQ(foreign_calls, 1);
   CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
   fixture_close(&f);
 }
 
-/* The other thread waits for this handler, and is under way from here on. */
-static void begin_ignore(void) {
-  unsigned generation = atomic_load(&uvsig__shared.generation);
+static void begin_start_in_handler(uvsig_watcher_t* w,
+                                   int signum,
+                                   const siginfo_t* info) {
+  (void) w;
+  (void) signum;
+  (void) info;
+  begin_start();
+}
 
-  atomic_store(&is_asked[START], true);
-  while (atomic_load(&uvsig__shared.generation) == generation &&
-         !atomic_load(&is_done[START]))
-    sched_yield();
+static void come_to_chain(void* unused) {
+  (void) unused;
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&b.w, begin_start_in_handler), 0);
+  recorder_start(&b, SIGUSR1);
+  recorder_init(&c, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&c.w, UVSIG_CHAIN), 0);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[START]);
+  recorder_start(&c, SIGUSR1);
+  atomic_store(&is_done[START], true);
+  wait_for(&is_done[STOP]);
+  run_until(&g.loop, &b.calls, 1);
+  CHECK_EQ(c.signals, 0);
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&g);
+}
+
+/* It is in the handler, which has seen that nobody wants a chain. A watcher that
+ * does starts then, and the signal is not for it. */
+static void a_signal_that_was_not_chained_is_not_for_who_chains(void) {
+  install_handler(SIGUSR1, count_foreign);
+  do_beside(come_to_chain, raise_and_end);
 }
 
 static void come_and_ignore(void* unused) {
@@ -402,7 +441,7 @@ static void what_is_ignored_meanwhile_stays_ignored(void) {
   recorder_start(&a, SIGUSR1);
   stop_and_put_back(&a);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
-  at[HANDING_ON] = begin_ignore;
+  at[HANDING_ON] = begin_start;
   raise_beside(come_and_ignore);
   CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_IGNORED);
@@ -499,6 +538,7 @@ int main(void) {
       TEST(a_signal_that_is_slower_than_the_last_stop_is_the_previous_ones),
       TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
       TEST(a_start_while_the_previous_action_is_put_back_has_its_handler),
+      TEST(a_signal_that_was_not_chained_is_not_for_who_chains),
       TEST(what_is_ignored_meanwhile_stays_ignored),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
   };

@@ -454,6 +454,36 @@ static void coming_back_again_and_again_does_not_go_round(void) {
   fixture_close(&f);
 }
 
+/* In the last of the others: one more covers ours, which comes again, and too
+ * many actions are saved. So all of them come down, this one too. */
+static void come_down_meanwhile(void) {
+  meanwhile = NULL;
+  start_one_of(3);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+}
+
+static void who_comes_down_while_it_runs_is_called_once(void) {
+  int i;
+
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  for (i = 0; i < 3; i++) {
+    start_one_of(i);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    start_chained(&a, SIGUSR1);
+  }
+  meanwhile = come_down_meanwhile;
+  raise(SIGUSR1);
+  CHECK_EQ(calls_of[3], 0);
+  CHECK_EQ(calls_of[2], 1);
+  CHECK_EQ(calls_of[1], 1);
+  CHECK_EQ(calls_of[0], 0); /* the oldest has gone */
+  CHECK_EQ(calls, 1);
+  fixture_close(&f);
+}
+
 static void stop_meanwhile(void) {
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
 }
@@ -877,6 +907,7 @@ int main(void) {
       TEST(once_all_are_gone_the_first_is_no_more_below),
       TEST(nor_is_the_default_action_which_was_the_first),
       TEST(coming_back_again_and_again_does_not_go_round),
+      TEST(who_comes_down_while_it_runs_is_called_once),
       TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),
