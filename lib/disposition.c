@@ -28,21 +28,15 @@ static bool is_installed(int signum, struct sigaction* current) {
   return uvsig__is_ours(current);
 }
 
-static struct uvsig__saved* find_free_slot(int signum) {
-  struct uvsig__saved* slot = slots[signum];
-  int level = 0;
-
-  while (level < UVSIG__LEVELS)
-    if (slot == uvsig__saved_at(signum, level++)) {
-      slot++;
-      level = 0;
-    }
-  return slot;
-}
-
 static void save(int signum, int level, const struct sigaction* action) {
-  struct uvsig__saved* slot = find_free_slot(signum);
+  struct uvsig__saved* slot = slots[signum];
+  unsigned used = 0;
+  int i;
 
+  for (i = 0; i < UVSIG__LEVELS; i++)
+    used |= uvsig__bit_at(signum, i);
+  while ((used & slot->bit) != 0)
+    slot++;
   slot->action = *action;
   slot->bit = 1u << (slot - slots[signum]);
   atomic_store(&slot->spent, false);
@@ -135,40 +129,32 @@ static void forget_level(int signum, int level) {
     atomic_store(&uvsig__shared.saved[signum][level],
                  uvsig__saved_at(signum, level + 1));
   atomic_store(&uvsig__shared.installed[signum], level);
+  /* A grace period: no handler looks above that after it. */
   uvsig__synchronize_locked();
   atomic_store(&uvsig__shared.saved[signum][level], NULL);
-  uvsig__synchronize_locked();
 }
 
-/* Save what covers ours above what was there before. One that is saved above
- * the first already is the newest now. Of too many, the oldest of those
- * goes. */
-static void save_cover(int signum, const struct sigaction* current) {
-  int level = uvsig__find_saved(signum, current, uvsig__newest(signum));
+/* Find the level where to save what is installed now: what covers ours above
+ * what was there before. One that is saved above the first already is the newest
+ * now. Of too many, the oldest of those goes. */
+static int make_level(int signum, const struct sigaction* current) {
+  int level;
 
+  if (!may_hold_ours(signum, current))
+    return 0;
+  level = uvsig__find_saved(signum, current, uvsig__newest(signum));
   if (level <= 0 && uvsig__newest(signum) == UVSIG__LEVELS - 1)
     level = 1;
   if (level > 0)
     forget_level(signum, level);
-  level = uvsig__newest(signum) + 1;
-  save(signum, level, current);
-  atomic_store(&uvsig__shared.installed[signum], level + 1);
-}
-
-/* Save what is there, before our handler can run: the handler reads it. */
-static void save_current(int signum, const struct sigaction* current) {
-  if (may_hold_ours(signum, current)) {
-    save_cover(signum, current);
-  } else {
-    save(signum, 0, current);
-    atomic_store(&uvsig__shared.installed[signum], 1);
-  }
+  return uvsig__newest(signum) + 1;
 }
 
 /* Install the handler, and save what was there. Not if ours is installed
  * already: another loop has started it, or a foreign library reinstalled it. */
 static int install(int signum) {
   struct sigaction current;
+  int level;
   int err;
 
   atomic_store(&uvsig__shared.forgets[signum], false);
@@ -179,10 +165,13 @@ static int install(int signum) {
     atomic_store(&uvsig__shared.installed[signum], uvsig__newest(signum) + 1);
     return set_handler(signum); /* its flags may be others now */
   }
-  save_current(signum, &current);
+  /* Before our handler can run, which reads it. */
+  level = make_level(signum, &current);
+  save(signum, level, &current);
+  atomic_store(&uvsig__shared.installed[signum], level + 1);
   err = set_handler(signum);
   if (err != 0) /* what is there stays, and has had the signal already */
-    atomic_store(&uvsig__shared.installed[signum], uvsig__newest(signum));
+    atomic_store(&uvsig__shared.installed[signum], level);
   return err;
 }
 

@@ -77,12 +77,9 @@ static unsigned long owner_to_be(void) {
  * note it. If the thread ends before, it stays the owner until another thread
  * runs the loop. */
 void uvsig__own(struct uvsig__hub* hub) {
-  unsigned long id = owner_to_be();
-
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
-  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != id)
-    atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
+  atomic_store_explicit(&hub->owner, owner_to_be(), memory_order_relaxed);
 }
 
 /* May the calling thread use the loop? It takes a loop that has no owner. */

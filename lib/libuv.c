@@ -48,11 +48,10 @@ static int start_handle(struct uvsig__source* source) {
   struct uvsig__hub* hub = source->hub;
   int err;
 
-  if (!source->has_share) {
+  if (source->share.loop == NULL) {
     err = uv_signal_init(hub->sig->loop, &source->share);
     if (err != 0)
       return err;
-    source->has_share = true;
     source->share.data = hub;
     uv_unref((uv_handle_t*) &source->share);
   }

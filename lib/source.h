@@ -47,8 +47,8 @@ struct uvsig__source {
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
   bool is_shared;    /* with libuv's handles: `share` is started */
-  uv_signal_t share; /* libuv's, so that it leaves our handler alone */
-  bool has_share;    /* it has been initialised */
+  uv_signal_t share; /* libuv's, so that it leaves our handler alone; its `loop`
+                      * is NULL until it has been initialised */
 
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see hub.c */

@@ -162,7 +162,7 @@ static void close_handles(struct uvsig__hub* hub) {
   uvsig__close_handle((uv_handle_t*) &hub->prepare);
   uvsig__close_handle((uv_handle_t*) &hub->wait_timer);
   for (source = hub->first; source != NULL; source = source->after)
-    if (source->has_share)
+    if (source->share.loop != NULL)
       uvsig__close_handle((uv_handle_t*) &source->share);
 }
 
