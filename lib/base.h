@@ -105,7 +105,8 @@ int uvsig__prepare_for_forks(void);
 /* closing.c: handles that are closed together. */
 struct uvsig__closing {
   uv_timer_t last;
-  unsigned turns; /* of the loop, at least */
+  unsigned turns;  /* of the loop, at least */
+  bool is_waiting; /* libuv has not finished with one of them */
   void* owner;
   bool (*has)(const void* owner, const uv_handle_t* handle);
   void (*done)(void* owner);

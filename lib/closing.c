@@ -12,15 +12,10 @@
 
 #include "base.h"
 
-struct search {
-  const struct uvsig__closing* closing;
-  bool found;
-};
-
 static void check_handle(uv_handle_t* handle, void* data) {
-  struct search* search = data;
+  struct uvsig__closing* closing = data;
 
-  search->found |= search->closing->has(search->closing->owner, handle);
+  closing->is_waiting |= closing->has(closing->owner, handle);
 }
 
 static void on_last_closed(uv_handle_t* last);
@@ -33,10 +28,10 @@ static void close_last(struct uvsig__closing* closing, uv_loop_t* loop) {
 
 static void on_last_closed(uv_handle_t* last) {
   struct uvsig__closing* closing = last->data;
-  struct search search = {closing, --closing->turns > 0};
 
-  uv_walk(last->loop, check_handle, &search);
-  if (search.found) {
+  closing->is_waiting = --closing->turns > 0;
+  uv_walk(last->loop, check_handle, closing);
+  if (closing->is_waiting) {
     closing->turns = 1;
     close_last(closing, last->loop);
   } else {

@@ -22,12 +22,15 @@ struct uvsig__wait {
   uvsig_watcher_t watchers[];
 };
 
-static void remove_wait(struct uvsig__wait* wait) {
-  struct uvsig__wait** link;
+/* The link to the wait of `req`, or the end of the list. Only the list knows
+ * whether there is one: the memory of `req` may be anything. */
+static struct uvsig__wait** find_link(struct uvsig__hub* hub,
+                                      const uvsig_wait_t* req) {
+  struct uvsig__wait** link = &hub->waits;
 
-  for (link = &wait->hub->waits; *link != wait; link = &(*link)->next)
-    ;
-  *link = wait->next;
+  while (*link != NULL && (*link)->req != req)
+    link = &(*link)->next;
+  return link;
 }
 
 /* Stop the watchers of the wait. A uvsig_t that has been closed meanwhile has
@@ -46,7 +49,7 @@ static void end_wait(struct uvsig__wait* wait,
                      const uvsig_info_t* info) {
   size_t i;
 
-  remove_wait(wait);
+  *find_link(wait->hub, wait->req) = wait->next;
   for (i = 0; i < wait->size; i++)
     wait->watchers[i].state |= UVSIG__ENDED;
   wait->req->wait = NULL;
@@ -131,24 +134,6 @@ void uvsig__cancel_waits(struct uvsig__hub* hub) {
     end_wait(hub->waits, UV_ECANCELED, NULL);
 }
 
-/* Only the loop context knows: the memory of `req` may be anything. */
-static bool is_waiting(const struct uvsig__hub* hub, const uvsig_wait_t* req) {
-  const struct uvsig__wait* wait;
-
-  for (wait = hub->waits; wait != NULL; wait = wait->next)
-    if (wait->req == req)
-      return true;
-  return false;
-}
-
-static void append_wait(struct uvsig__hub* hub, struct uvsig__wait* wait) {
-  struct uvsig__wait** link;
-
-  for (link = &hub->waits; *link != NULL; link = &(*link)->next)
-    ;
-  *link = wait;
-}
-
 int uvsig_wait_start(uvsig_t* sig,
                      uvsig_wait_t* req,
                      const sigset_t* set,
@@ -171,7 +156,7 @@ int uvsig_wait_start(uvsig_t* sig,
   size = uvsig__filter(set, &catchable);
   if (size == 0 && deadline == UVSIG__NEVER)
     return UV_EINVAL;
-  if (is_waiting(hub, req))
+  if (*find_link(hub, req) != NULL)
     return UV_EBUSY;
   if (hub->inherited)
     return UV_EBADF;
@@ -192,7 +177,7 @@ int uvsig_wait_start(uvsig_t* sig,
     free(wait);
     return err;
   }
-  append_wait(hub, wait);
+  *find_link(hub, req) = wait; /* at the end */
   set_timer(hub, 0);
   req->sig = sig;
   req->wait = wait;
