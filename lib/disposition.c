@@ -315,10 +315,9 @@ static void unlink_from_list(struct uvsig__subscription* subscription) {
       &uvsig__shared.subscriptions[subscription->signum];
   struct uvsig__subscription* at;
 
-  while ((at = atomic_load(link)) != NULL && at != subscription)
+  while ((at = atomic_load(link)) != subscription)
     link = &at->next;
-  if (at != NULL)
-    atomic_store(link, atomic_load(&subscription->next));
+  atomic_store(link, atomic_load(&subscription->next));
   subscription->is_linked = false;
 }
 

@@ -61,12 +61,6 @@ static bool has_failed(int err) {
   return err != 0 && err != UV_EAGAIN;
 }
 
-/* Have the loop look at the counters on its next turn. Release: it finds what
- * was counted before. */
-static void note_error(struct uvsig__wakeup* wakeup, int err) {
-  atomic_store_explicit(&wakeup->error, err, memory_order_release);
-}
-
 /* Write the doorbell, once until the loop has looked. The exchange comes after
  * the counter, and the loop's exchange before it takes the counters. So by the
  * order of the two exchanges either the loop takes this one too, or this writes
@@ -86,7 +80,7 @@ static void ring(struct uvsig__wakeup* wakeup) {
   err = send_byte(wakeup, 0);
   if (has_failed(err)) {
     atomic_exchange_explicit(&wakeup->pending, 0, memory_order_acq_rel);
-    note_error(wakeup, err);
+    atomic_store_explicit(&wakeup->error, err, memory_order_release);
   }
 }
 
@@ -139,7 +133,9 @@ static void catch_signal(struct uvsig__subscription* subscription,
   if (err == 0)
     return;
   if (has_failed(err))
-    note_error(wakeup, err);
+    /* The loop looks at the counters on its next turn. Release: it finds what
+     * was counted before. */
+    atomic_store_explicit(&wakeup->error, err, memory_order_release);
 
   /* Release: pairs with the loop's acquire when it takes the counter. */
   atomic_fetch_add_explicit(&subscription->overflow, 1, memory_order_release);

@@ -28,20 +28,10 @@ static int classify(int signum, const struct sigaction* action) {
   return UVSIG_FOREIGN;
 }
 
-/* Set the action of a signal that nothing watches. A handler in flight may have
- * found ours installed, and be about to restore the previous action: it is
- * waited for, and what it has restored is replaced. */
-static int set_unwatched(int signum,
-                         const struct sigaction* action,
-                         struct sigaction* previous) {
-  if (sigaction(signum, action, previous) != 0)
-    return UVSIG__ERR(errno);
-  uvsig__synchronize_locked();
-  sigaction(signum, action, NULL);
-  return 0;
-}
-
-/* Tell what a signal does, and set `action`, unless it is NULL. */
+/* Tell what a signal does, and set `action`, unless it is NULL: then nothing
+ * watches. A handler in flight may have found ours installed, and be about to
+ * restore the previous action: it is waited for, and what it has restored is
+ * replaced. */
 static int change_action(int signum, const struct sigaction* action) {
   struct sigaction previous;
   int result;
@@ -50,14 +40,16 @@ static int change_action(int signum, const struct sigaction* action) {
   if (result != 0)
     return result;
   uvsig__lock();
-  if (action == NULL)
-    result = sigaction(signum, NULL, &previous) == 0 ? 0 : UVSIG__ERR(errno);
-  else if (uvsig__is_watched(signum))
+  if (action != NULL && uvsig__is_watched(signum))
     result = UV_EBUSY;
+  else if (sigaction(signum, action, &previous) != 0)
+    result = UVSIG__ERR(errno);
   else
-    result = set_unwatched(signum, action, &previous);
-  if (result == 0)
     result = classify(signum, &previous);
+  if (result >= 0 && action != NULL) {
+    uvsig__synchronize_locked();
+    sigaction(signum, action, NULL);
+  }
   uvsig__unlock();
   return result;
 }
