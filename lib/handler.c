@@ -228,11 +228,14 @@ static void take(int signum, siginfo_t* info, void* context) {
 /* What we have called of a signal that a foreign handler hands on without its
  * siginfo_t. If ours is installed, ours has called that handler. */
 static unsigned guess_called(int signum) {
+  struct uvsig__reader reader = uvsig__reader_enter();
+  unsigned called = uvsig__bit_at(signum, uvsig__newest(signum));
   struct sigaction current;
 
+  uvsig__reader_leave(reader);
   return sigaction(signum, NULL, &current) == 0 &&
                  current.sa_sigaction == uvsig__handle
-             ? uvsig__bit_at(signum, uvsig__newest(signum))
+             ? called
              : 0;
 }
 

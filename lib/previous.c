@@ -165,8 +165,8 @@ static int find_due(int signum, unsigned called) {
 
 /* --- Chaining ------------------------------------------------------------- */
 
-/* Call the saved handler that is due. Returns whether there is one. It may
- * leave by a jump, so the caller is not counted in any more. */
+/* Call the saved handler that is due. Returns whether there is one. The caller
+ * is counted in, and is not any more: the handler may leave by a jump. */
 bool uvsig__chain(struct uvsig__reader reader,
                   unsigned called,
                   int signum,

@@ -78,8 +78,8 @@ struct uvsig__saved {
 
 /* Which saved action: level 0 is what was there before ours first came, and
  * each other is what ours was installed over again later. That may have saved
- * ours, and chain to it. Where nothing watches and one is left, so may what is
- * installed. */
+ * ours, and chain to it. So may the foreign handler that is installed, if
+ * nothing watches and not all levels have been restored. */
 enum { UVSIG__LEVELS = 4 };
 
 struct uvsig__shared {
