@@ -183,15 +183,11 @@ int uvsig_shutdown_remove_child(uvsig_shutdown_child_t* child) {
 
   if (child == NULL)
     return UV_EINVAL;
-  if (child->shutdown == NULL)
-    return 0;
-  err = uvsig__coordinator_of(child->shutdown, &c);
-  if (err != 0)
+  err = uvsig__prepare_removal(child->shutdown, &c);
+  if (c == NULL)
     return err;
-  if (uvsig__has_begun(c)) {
+  if (uvsig__has_begun(c))
     leave_group(c, child);
-    uvsig__look_again(c);
-  }
   unregister(c, child);
   return 0;
 }

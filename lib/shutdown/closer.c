@@ -39,15 +39,10 @@ int uvsig_shutdown_closed(uvsig_shutdown_closer_t* closer) {
 
   if (closer == NULL)
     return UV_EINVAL;
-  if (closer->shutdown == NULL)
-    return 0;
-  err = uvsig__coordinator_of(closer->shutdown, &c);
-  if (err != 0)
-    return err;
-  unregister(c, closer);
-  if (uvsig__has_begun(c))
-    uvsig__look_again(c);
-  return 0;
+  err = uvsig__prepare_removal(closer->shutdown, &c);
+  if (c != NULL)
+    unregister(c, closer);
+  return err;
 }
 
 /* Call the next one, if the one before has ended. Where it is late nobody is

@@ -140,3 +140,23 @@ void uvsig__look_again(struct uvsig__coordinator* c) {
   uv_idle_start(&c->idle, on_idle);
   uv_check_start(&c->check, c->on_check);
 }
+
+/* Find the coordinator that something is removed from next, and have phases.c
+ * look again then. `*c` is NULL where nothing is to be done: it is not
+ * registered, or an error is returned. */
+int uvsig__prepare_removal(const uvsig_shutdown_t* sd,
+                           struct uvsig__coordinator** c) {
+  struct uvsig__coordinator* found;
+  int err;
+
+  *c = NULL;
+  if (sd == NULL)
+    return 0;
+  err = uvsig__coordinator_of(sd, &found);
+  if (err != 0)
+    return err;
+  if (uvsig__has_begun(found))
+    uvsig__look_again(found);
+  *c = found;
+  return 0;
+}

@@ -127,6 +127,8 @@ int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
 void uvsig__coordinator_free(struct uvsig__coordinator* c);
 bool uvsig__has_begun(const struct uvsig__coordinator* c);
 void uvsig__look_again(struct uvsig__coordinator* c);
+int uvsig__prepare_removal(const uvsig_shutdown_t* sd,
+                           struct uvsig__coordinator** c);
 
 /* hold.c */
 void uvsig__holds_report(struct uvsig__coordinator* c,

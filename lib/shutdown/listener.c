@@ -101,15 +101,10 @@ int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {
 
   if (l == NULL)
     return UV_EINVAL;
-  if (l->shutdown == NULL)
-    return 0;
-  err = uvsig__coordinator_of(l->shutdown, &c);
-  if (err != 0)
-    return err;
-  unregister(c, l);
-  if (uvsig__has_begun(c))
-    uvsig__look_again(c);
-  return 0;
+  err = uvsig__prepare_removal(l->shutdown, &c);
+  if (c != NULL)
+    unregister(c, l);
+  return err;
 }
 
 /* Is a connection in the queue? */
