@@ -46,6 +46,17 @@ _Static_assert(UVSIG_NSIG <= 256, "a signal number does not fit in a byte");
   (at)->data = data_;                                                          \
  } while (0)
 
+/* Has an init function set these options, with zeros in what is reserved? */
+#define UVSIG__ARE_SET(options)                                                \
+ ((options)->mark == UVSIG__MARK &&                                            \
+  uvsig__is_zero((options)->reserved, sizeof((options)->reserved)))
+
+static inline bool uvsig__is_zero(const void* data, size_t size) {
+  const char* bytes = data;
+
+  return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
 static inline uint64_t uvsig__to_ns(const struct timespec* time) {
   return (uint64_t) time->tv_sec * UVSIG__SECOND + (uint64_t) time->tv_nsec;
 }

@@ -29,14 +29,8 @@ void uvsig_options_init(uvsig_options_t* options) {
 #define DEEPEST 65536
 
 static bool are_valid(const uvsig_options_t* options) {
-  size_t i;
-
-  if (options->mark != UVSIG__MARK)
-    return false;
-  for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
-    if (options->reserved[i] != 0)
-      return false;
-  return (options->wakeup == UVSIG_WAKEUP_PIPE ||
+  return UVSIG__ARE_SET(options) &&
+         (options->wakeup == UVSIG_WAKEUP_PIPE ||
           options->wakeup == UVSIG_WAKEUP_SOCKETPAIR) &&
          (options->mode == UVSIG_MODE_BYTES ||
           options->mode == UVSIG_MODE_WAKE_ONLY) &&

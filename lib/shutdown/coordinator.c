@@ -38,14 +38,10 @@ bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum) {
 }
 
 bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options) {
-  size_t i;
   int signum;
 
-  if (options->mark != UVSIG__MARK)
+  if (!UVSIG__ARE_SET(options))
     return false;
-  for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
-    if (options->reserved[i] != 0)
-      return false;
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (uvsig__options_list(options, signum) && !uvsig__is_catchable(signum))
       return false;

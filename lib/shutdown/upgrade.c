@@ -403,15 +403,6 @@ void uvsig_upgrade_options_init(uvsig_upgrade_options_t* options) {
   options->settle_ms = 1000;
 }
 
-static bool are_valid(const uvsig_upgrade_options_t* options) {
-  size_t i;
-
-  for (i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++)
-    if (options->reserved[i] != 0)
-      return false;
-  return options->mark == UVSIG__MARK;
-}
-
 int uvsig_upgrade_init(uvsig_shutdown_t* sd,
                        uvsig_upgrade_t* u,
                        const uvsig_upgrade_options_t* options) {
@@ -420,7 +411,7 @@ int uvsig_upgrade_init(uvsig_shutdown_t* sd,
   int err;
 
   uvsig_upgrade_options_init(&own);
-  if (u == NULL || (options != NULL && !are_valid(options)))
+  if (u == NULL || (options != NULL && !UVSIG__ARE_SET(options)))
     return UV_EINVAL;
   err = uvsig__coordinator_in_use(sd, &c);
   if (err != 0)
