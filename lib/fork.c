@@ -21,7 +21,8 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   hub->is_renewed = false;
   for (component = hub->components; component != NULL;
        component = component->next)
-    component->on_fork(component);
+    if (component->on_fork != NULL)
+      component->on_fork(component);
   /* Relaxed: this is the only thread, until fork() returns. */
   if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != uvsig__self())
     atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);

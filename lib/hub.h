@@ -14,7 +14,7 @@
 #define UVSIG__BUDGET 4096
 
 /* What is built on a loop context: handles of the same loop, and what a child
- * of fork(2) does to it, under the lock and before fork() returns. */
+ * of fork(2) does to it, under the lock and before fork() returns, or NULL. */
 enum { UVSIG__HANDLES = 7 };
 struct uvsig__component {
   const uv_handle_t* handles[UVSIG__HANDLES];

@@ -204,10 +204,6 @@ static void on_sigchld(uvsig_watcher_t* w,
     reap(s);
 }
 
-static void on_forked(struct uvsig__component* component) {
-  (void) component;
-}
-
 /* Nothing can fail after uv_poll_init(). */
 static int init_handles(struct uvsig__successor* s) {
   int err = uv_poll_init(s->c->loop, &s->poll, s->fd);
@@ -220,7 +216,6 @@ static int init_handles(struct uvsig__successor* s) {
   s->component.handles[0] = (const uv_handle_t*) &s->poll;
   s->component.handles[1] = (const uv_handle_t*) &s->timer;
   s->component.handles[2] = (const uv_handle_t*) &s->closing.last;
-  s->component.on_fork = on_forked;
   s->closing.owner = s;
   s->closing.has = has_handle;
   s->closing.done = on_closed;
