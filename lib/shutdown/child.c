@@ -41,9 +41,8 @@ static bool has_terminal_sent(const struct uvsig__coordinator* c,
 /* Send a child what it has not had yet. SIGCONT: a process that is stopped
  * handles no signal but SIGKILL. */
 static void notify(struct uvsig__coordinator* c,
-                   uvsig_shutdown_child_t* child) {
-  enum uvsig__child_due due = c->children_due;
-
+                   uvsig_shutdown_child_t* child,
+                   enum uvsig__child_due due) {
   if (due == UVSIG__CHILD_STOP_EARLY &&
       (child->flags & UVSIG_SHUTDOWN_CHILD_LATE) != 0)
     return;
@@ -59,17 +58,12 @@ static void notify(struct uvsig__coordinator* c,
   }
 }
 
-/* `due` never falls. */
 void uvsig__children_notify(struct uvsig__coordinator* c,
                             enum uvsig__child_due due) {
   uvsig_shutdown_child_t* child;
 
-  if (due == c->children_due && !c->has_new_child)
-    return;
-  c->children_due = due;
-  c->has_new_child = false;
   for (child = c->children; child != NULL; child = child->next)
-    notify(c, child);
+    notify(c, child, due);
 }
 
 /* --- Children ------------------------------------------------------------- */
@@ -93,8 +87,6 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   child->signum = SIGTERM;
   child->is_late = uvsig__has_begun(c);
   UVSIG__PUSH(c->children, child);
-  c->child_count++;
-  c->has_new_child = true;
   if (uvsig__has_begun(c))
     uvsig__look_again(c);
   return 0;
@@ -144,10 +136,8 @@ int uvsig_shutdown_child_set_flags(uvsig_shutdown_child_t* child,
       return UV_ENOMEM;
   }
   child->flags = flags;
-  if (uvsig__has_begun(c)) {
-    c->has_new_child = true; /* it may be due now */
+  if (uvsig__has_begun(c)) /* it may be due now */
     uvsig__look_again(c);
-  }
   return 0;
 }
 
@@ -157,7 +147,6 @@ static void unregister(struct uvsig__coordinator* c,
   free(child->rest);
   child->rest = NULL;
   child->shutdown = NULL;
-  c->child_count--;
 }
 
 /* The child has been waited for. What is left of its group takes its place: the
@@ -173,7 +162,6 @@ static void leave_group(struct uvsig__coordinator* c,
   rest->rest = NULL;
   rest->is_rest = 1;
   UVSIG__PUSH(c->children, rest);
-  c->child_count++;
   child->rest = NULL;
 }
 

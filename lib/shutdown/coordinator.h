@@ -29,16 +29,9 @@
    (at)->next->prev = (at)->prev;                                              \
  } while (0)
 
-/* Any thread's, under uvsig__lock(). */
-struct uvsig__holds {
-  uvsig_shutdown_hold_t* first; /* the youngest */
-  unsigned count;
-};
-
 /* What is due to children: a signal to end, but not to those that are late
  * (UVSIG_SHUTDOWN_CHILD_LATE); the same to all; SIGKILL. */
 enum uvsig__child_due {
-  UVSIG__CHILD_NOTHING,
   UVSIG__CHILD_STOP_EARLY,
   UVSIG__CHILD_STOP,
   UVSIG__CHILD_KILL
@@ -54,7 +47,7 @@ struct uvsig__coordinator {
   struct uvsig__escalation escalation;
   struct uvsig__watchdog watchdog;
   struct uvsig__notifier notifier;
-  struct uvsig__holds holds;
+  uvsig_shutdown_hold_t* holds; /* any thread's, under uvsig__lock() */
 
   atomic_int phase; /* uvsig_shutdown_phase_t, or UVSIG__CLOSED */
   atomic_int is_ready;
@@ -86,9 +79,6 @@ struct uvsig__coordinator {
   bool listeners_closed;  /* since the shutdown began */
   struct uvsig__connections connections;
   uvsig_shutdown_child_t* children;
-  unsigned child_count;
-  enum uvsig__child_due children_due;
-  bool has_new_child; /* to be sent what is due */
 
   uvsig_shutdown_closer_t* closers; /* the first is the next, or is closing */
 

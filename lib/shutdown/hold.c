@@ -31,8 +31,7 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
     UVSIG__RESET(hold);
     hold->shutdown = sd;
     hold->name = name;
-    UVSIG__PUSH(c->holds.first, hold);
-    c->holds.count++;
+    UVSIG__PUSH(c->holds, hold);
   }
   uvsig__unlock();
   return err;
@@ -41,9 +40,8 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
 /* Under the lock. */
 static void unregister(struct uvsig__coordinator* c,
                        uvsig_shutdown_hold_t* hold) {
-  UVSIG__CUT(c->holds.first, hold);
+  UVSIG__CUT(c->holds, hold);
   hold->shutdown = NULL;
-  c->holds.count--;
 }
 
 int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
@@ -68,16 +66,18 @@ int uvsig_shutdown_release(uvsig_shutdown_hold_t* hold) {
 void uvsig__holds_report(struct uvsig__coordinator* c,
                          uvsig_shutdown_report_t* report) {
   const uvsig_shutdown_hold_t* hold;
+  const uvsig_shutdown_hold_t* oldest = NULL;
   char* at = report->held;
   const char* end = at + sizeof(report->held);
   bool fits = true;
 
   uvsig__lock();
-  report->holds = c->holds.count;
   *at = '\0';
-  for (hold = c->holds.first; hold != NULL && hold->next != NULL;)
-    hold = hold->next;
-  for (; hold != NULL && fits; hold = hold->prev) {
+  for (hold = c->holds; hold != NULL; hold = hold->next) {
+    report->holds++;
+    oldest = hold;
+  }
+  for (hold = oldest; hold != NULL && fits; hold = hold->prev) {
     fits = strlen(hold->name) + sizeof(", , ...") <= (size_t) (end - at);
     at += snprintf(at,
                    (size_t) (end - at),
@@ -90,7 +90,7 @@ void uvsig__holds_report(struct uvsig__coordinator* c,
 
 void uvsig__holds_forget(struct uvsig__coordinator* c) {
   uvsig__lock();
-  while (c->holds.first != NULL)
-    unregister(c, c->holds.first);
+  while (c->holds != NULL)
+    unregister(c, c->holds);
   uvsig__unlock();
 }

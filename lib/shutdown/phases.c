@@ -193,7 +193,7 @@ static bool is_complete(struct uvsig__coordinator* c, bool is_late) {
       (!c->listeners_closed || c->connections.open > 0 || c->children != NULL))
     return false;
   uvsig__lock();
-  is_so = is_late || c->holds.count == 0;
+  is_so = is_late || c->holds == NULL;
   if (is_so)
     set_phase(
         c, c->closers != NULL ? UVSIG_SHUTDOWN_CLOSING : UVSIG_SHUTDOWN_DONE);

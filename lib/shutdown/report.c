@@ -27,6 +27,7 @@ void uvsig__report_begin(struct uvsig__coordinator* c) {
 /* The phase is DONE, and children and holds are still registered. */
 void uvsig__report_end(struct uvsig__coordinator* c) {
   uvsig_shutdown_report_t* report = &c->sd->report;
+  const uvsig_shutdown_child_t* child;
   uint64_t end = c->phase_at[UVSIG_SHUTDOWN_DONE];
   int phase;
 
@@ -36,7 +37,8 @@ void uvsig__report_end(struct uvsig__coordinator* c) {
       end = c->phase_at[phase];
     }
   report->signals = atomic_load(&c->escalation.signals);
-  report->children = c->child_count;
+  for (child = c->children; child != NULL; child = child->next)
+    report->children++;
   uvsig__holds_report(c, report);
 }
 
