@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The coordinator's ground floor: its options, its state, and how the other
- * files have phases.c look at everything again. Runs in the loop thread, where
- * it does not say otherwise.
+ * The coordinator's ground floor: its options, its state, and the handles that
+ * have phases.c look at everything. Runs in the loop thread, where it does not
+ * say otherwise.
  */
 
 #include "coordinator.h"
@@ -118,7 +118,28 @@ int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd) {
   return atomic_load(&c->is_ready) != 0 && !uvsig__has_begun(c);
 }
 
-/* --- Looking again -------------------------------------------------------- */
+/* --- Looks ---------------------------------------------------------------- */
+
+/* Have phases.c look at everything. `has_polled`: and the loop has polled since
+ * the last time. */
+void uvsig__look(struct uvsig__coordinator* c, bool has_polled) {
+  /* A callback has called uvsig_flush(), and so comes here again. */
+  if (c->is_looking) {
+    uvsig__look_again(c);
+    return;
+  }
+  c->is_looking = true;
+  c->look(c, has_polled);
+  c->is_looking = false;
+}
+
+static void on_async(uv_async_t* async) {
+  uvsig__look(async->data, false);
+}
+
+static void on_timer(uv_timer_t* timer) {
+  uvsig__look(timer->data, false);
+}
 
 /* Before the poll, which does not sleep while this is started. */
 static void on_idle(uv_idle_t* idle) {
@@ -128,13 +149,64 @@ static void on_idle(uv_idle_t* idle) {
   c->connections.poll_at = uvsig__now();
 }
 
-/* Have phases.c look at everything when the loop has polled. */
+/* libuv calls this after the poll, also where it was started during the poll:
+ * `will_poll` says whether a whole poll lies between. */
+static void on_check(uv_check_t* check) {
+  struct uvsig__coordinator* c = check->data;
+
+  if (!c->will_poll)
+    return;
+  c->will_poll = false;
+  uv_idle_stop(&c->idle);
+  uv_check_stop(&c->check);
+  uvsig__look(c, true);
+}
+
+/* Only the first call can fail. An initialised handle could only be closed
+ * through the loop, so nothing may fail after it. */
+int uvsig__looks_open(struct uvsig__coordinator* c) {
+  int err;
+
+  err = uv_async_init(c->loop, &c->async, on_async);
+  if (err != 0)
+    return err;
+  uv_timer_init(c->loop, &c->timer);
+  uv_idle_init(c->loop, &c->idle);
+  uv_check_init(c->loop, &c->check);
+  c->async.data = c;
+  c->timer.data = c;
+  c->idle.data = c;
+  c->check.data = c;
+  return 0;
+}
+
+void uvsig__looks_close(struct uvsig__coordinator* c) {
+  uvsig__close_handle((uv_handle_t*) &c->async);
+  uvsig__close_handle((uv_handle_t*) &c->timer);
+  uvsig__close_handle((uv_handle_t*) &c->idle);
+  uvsig__close_handle((uv_handle_t*) &c->check);
+}
+
+/* Look when it is time, and no more where it is UVSIG__NEVER. */
+void uvsig__look_at(struct uvsig__coordinator* c, uint64_t at) {
+  uint64_t now = uvsig__now();
+  uint64_t ms = at > now ? (at - now + UVSIG__MS - 1) / UVSIG__MS : 0;
+
+  if (at == UVSIG__NEVER) {
+    uv_timer_stop(&c->timer);
+    return;
+  }
+  uv_update_time(c->loop);
+  uv_timer_start(&c->timer, on_timer, ms > 0 ? ms : 1, 0);
+}
+
+/* Look when the loop has polled. */
 void uvsig__look_again(struct uvsig__coordinator* c) {
   if (uv_is_closing((uv_handle_t*) &c->idle) ||
       uv_is_closing((uv_handle_t*) &c->check))
     return;
   uv_idle_start(&c->idle, on_idle);
-  uv_check_start(&c->check, c->on_check);
+  uv_check_start(&c->check, on_check);
 }
 
 /* Find the coordinator that something is removed from next, and have phases.c

@@ -57,8 +57,9 @@ struct uvsig__coordinator {
   uv_timer_t timer; /* when to look again */
   uv_idle_t idle;   /* started: the loop polls without sleeping */
   uv_check_t check; /* started: look again when the loop has polled */
-  uv_check_cb on_check;
-  bool will_poll; /* `check` was started before the poll */
+  bool will_poll;   /* `check` was started before the poll */
+  void (*look)(struct uvsig__coordinator* c, bool has_polled); /* phases.c */
+  bool is_looking; /* it is at work, perhaps in a callback */
   struct uvsig__closing closing;
   struct uvsig__component component;
   uvsig_shutdown_close_cb close_cb;
@@ -68,7 +69,6 @@ struct uvsig__coordinator {
   bool is_concluded; /* the report is complete, and logged */
   bool is_over;      /* the DONE callback has been called, or is next */
   bool has_closed_sig;
-  bool is_looking; /* phases.c is at work, perhaps in a callback */
 
   uint64_t phase_at[UVSIG_SHUTDOWN_PHASES]; /* when each began; 0: it did not */
   uint64_t until;                           /* when this one ends, at most */
@@ -116,6 +116,10 @@ int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
                               struct uvsig__coordinator** c);
 void uvsig__coordinator_free(struct uvsig__coordinator* c);
 bool uvsig__has_begun(const struct uvsig__coordinator* c);
+int uvsig__looks_open(struct uvsig__coordinator* c);
+void uvsig__looks_close(struct uvsig__coordinator* c);
+void uvsig__look(struct uvsig__coordinator* c, bool has_polled);
+void uvsig__look_at(struct uvsig__coordinator* c, uint64_t at);
 void uvsig__look_again(struct uvsig__coordinator* c);
 int uvsig__prepare_removal(const uvsig_shutdown_t* sd,
                            struct uvsig__coordinator** c);

@@ -167,10 +167,7 @@ static void close_everything(struct uvsig__coordinator* c) {
   uvsig__detach(c->sd->sig, &c->component);
   /* Two turns: streams that were closed just now are then closed, too. */
   uvsig__closing_start(&c->closing, c->loop, 2);
-  uvsig__close_handle((uv_handle_t*) &c->async);
-  uvsig__close_handle((uv_handle_t*) &c->timer);
-  uvsig__close_handle((uv_handle_t*) &c->idle);
-  uvsig__close_handle((uv_handle_t*) &c->check);
+  uvsig__looks_close(c);
   uvsig__notify_close(c);
 }
 
@@ -305,9 +302,6 @@ static bool advance_phase(struct uvsig__coordinator* c) {
 /* What may only happen when the loop has polled since the last time: events
  * that had come before are handled then. */
 static void run_after_poll(struct uvsig__coordinator* c) {
-  uv_idle_stop(&c->idle);
-  uv_check_stop(&c->check);
-  c->will_poll = false;
   uvsig__upgrade_run(c);
   uvsig__reloads_run(c);
   if (!is_in(c, UVSIG_SHUTDOWN_DRAINING))
@@ -322,25 +316,15 @@ static void run_after_poll(struct uvsig__coordinator* c) {
     uvsig__look_again(c);
 }
 
-static void on_timer(uv_timer_t* timer);
-
 /* Look again at `at`, or when the phase ends. */
 static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
   int phase = atomic_load(&c->phase);
-  uint64_t now = uvsig__now();
-  uint64_t ms;
 
   if (phase > UVSIG_SHUTDOWN_CLOSING)
     return;
   if (phase != UVSIG_SHUTDOWN_RUNNING && c->until < at)
     at = c->until;
-  if (at == UVSIG__NEVER) {
-    uv_timer_stop(&c->timer);
-    return;
-  }
-  ms = at > now ? (at - now + UVSIG__MS - 1) / UVSIG__MS : 0;
-  uv_update_time(c->loop);
-  uv_timer_start(&c->timer, on_timer, ms > 0 ? ms : 1, 0);
+  uvsig__look_at(c, at);
 }
 
 /* In the child of a fork the watchdog has no thread yet. */
@@ -357,12 +341,6 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t linger = c->connections.linger_at;
   uint64_t children;
 
-  /* A callback has called uvsig_flush(), and so comes here again. */
-  if (c->is_looking) {
-    uvsig__look_again(c);
-    return;
-  }
-  c->is_looking = true;
   if (c->has_forked)
     renew_limit(c);
   if (has_polled) {
@@ -384,24 +362,6 @@ static void look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
     ;
   next = next < linger ? next : linger;
   set_next_look(c, next < children ? next : children);
-  c->is_looking = false;
-}
-
-/* libuv calls this after the poll, also where it was started during the poll:
- * `will_poll` says whether a whole poll lies between. */
-static void on_check(uv_check_t* check) {
-  struct uvsig__coordinator* c = check->data;
-
-  if (c->will_poll)
-    look_at_everything(c, true);
-}
-
-static void on_timer(uv_timer_t* timer) {
-  look_at_everything(timer->data, false);
-}
-
-static void on_async(uv_async_t* async) {
-  look_at_everything(async->data, false);
 }
 
 /* uvsig__escalate() has noted, in the handler, what the signal asks for. */
@@ -410,7 +370,7 @@ static void on_signal(uvsig_watcher_t* w,
                       const uvsig_info_t* info) {
   (void) signum;
   (void) info;
-  look_at_everything(w->data, false);
+  uvsig__look(w->data, false);
 }
 
 /* --- Init ----------------------------------------------------------------- */
@@ -429,7 +389,7 @@ static void init_state(struct uvsig__coordinator* c,
   if (options->total_ms != 0)
     c->options.grace_ms =
         options->total_ms - options->delay_ms - options->hard_ms;
-  c->on_check = on_check;
+  c->look = look_at_everything;
   uvsig__connections_open(c);
   e->forced = options->forced;
   e->forced_count = options->forced_count;
@@ -494,24 +454,6 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
   err = start_watcher(c, sig, SIGHUP, UVSIG__SPARE);
   /* UV_EBUSY: the program has a watcher with a handler. */
   return err == UV_EBUSY ? 0 : err;
-}
-
-/* Only the first call can fail. An initialised handle could only be closed
- * through the loop, so nothing may fail after it. */
-static int init_handles(struct uvsig__coordinator* c) {
-  int err;
-
-  err = uv_async_init(c->loop, &c->async, on_async);
-  if (err != 0)
-    return err;
-  uv_timer_init(c->loop, &c->timer);
-  uv_idle_init(c->loop, &c->idle);
-  uv_check_init(c->loop, &c->check);
-  c->async.data = c;
-  c->timer.data = c;
-  c->idle.data = c;
-  c->check.data = c;
-  return 0;
 }
 
 /* In the child of a fork no other thread of the parent's exists, so no request
@@ -592,7 +534,7 @@ int uvsig_shutdown_init(uvsig_t* sig,
   init_state(c, options);
   err = start_watchers(c, sig);
   if (err == 0)
-    err = init_handles(c);
+    err = uvsig__looks_open(c);
   if (err != 0) {
     stop_watchers(c);
     uvsig__kernel_timer_delete(c);
