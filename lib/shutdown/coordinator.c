@@ -1,68 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The coordinator's ground floor: its options, its state, and the handles that
- * have phases.c look at everything. Runs in the loop thread, where it does not
- * say otherwise.
+ * The coordinator's ground floor: its state, and the handles that have phases.c
+ * look at everything. Runs in the loop thread, where it does not say otherwise.
  */
 
 #include "coordinator.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-/* --- Options -------------------------------------------------------------- */
-
-void uvsig_shutdown_options_init(uvsig_shutdown_options_t* options) {
-  if (options == NULL)
-    return;
-  memset(options, 0, sizeof(*options));
-  options->mark = UVSIG__MARK;
-  sigemptyset(&options->graceful);
-  sigaddset(&options->graceful, SIGINT);
-  sigaddset(&options->graceful, SIGTERM);
-  sigemptyset(&options->forced);
-  options->forced_count = 2;
-  options->exit_count = 3;
-  options->debounce_ms = 200;
-  options->grace_ms = 8000;
-  options->hard_ms = 1000;
-  options->linger_ms = 500;
-  options->spread_ms = 5000;
-  options->fresh_ms = 500;
-  options->notify = 1;
-}
-
-bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum) {
-  return sigismember(&options->graceful, signum) == 1 ||
-         sigismember(&options->forced, signum) == 1;
-}
-
-bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options) {
-  int signum;
-
-  if (!UVSIG__ARE_SET(options))
-    return false;
-  for (signum = 1; signum < UVSIG_NSIG; signum++)
-    if (uvsig__options_list(options, signum) && !uvsig__is_catchable(signum))
-      return false;
-  if (options->total_ms != 0 &&
-      options->total_ms < (uint64_t) options->delay_ms + options->hard_ms)
-    return false;
-  return (unsigned) options->watch_ignored <= 1 &&
-         (unsigned) options->keep_sig <= 1 && (unsigned) options->log <= 1 &&
-         (unsigned) options->notify <= 2 &&
-         (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
-         (unsigned) options->exit <= UVSIG_SHUTDOWN_EXIT_CODE;
-}
-
-/* How much later than the loop's own timer the watchdog strikes. More where
- * `hard_ms` is short: on a busy machine the loop must be able to end first. */
-unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options) {
-  enum { SLACK_MS = 100 };
-
-  return options->hard_ms < SLACK_MS ? 2 * SLACK_MS - options->hard_ms
-                                     : SLACK_MS;
-}
 
 /* --- Its state ------------------------------------------------------------ */
 
@@ -91,6 +35,15 @@ int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
 /* Has a shutdown been asked for? The loop may not know yet. Any thread. */
 bool uvsig__has_begun(const struct uvsig__coordinator* c) {
   return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
+}
+
+/* How much later than the loop's own timer the watchdog strikes. More where
+ * `hard_ms` is short: on a busy machine the loop must be able to end first. */
+unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options) {
+  enum { SLACK_MS = 100 };
+
+  return options->hard_ms < SLACK_MS ? 2 * SLACK_MS - options->hard_ms
+                                     : SLACK_MS;
 }
 
 void uvsig__coordinator_free(struct uvsig__coordinator* c) {

@@ -99,6 +99,15 @@ struct uvsig__coordinator {
 /* The phase after uvsig_shutdown_close(). */
 #define UVSIG__CLOSED UVSIG_SHUTDOWN_PHASES
 
+static inline bool uvsig__is_in(const struct uvsig__coordinator* c,
+                                uvsig_shutdown_phase_t phase) {
+  return atomic_load(&c->phase) == (int) phase;
+}
+
+static inline unsigned uvsig__add_ms(unsigned a, uint64_t b) {
+  return a + b < UINT32_MAX ? (unsigned) (a + b) : UINT32_MAX;
+}
+
 /* The child of a fork has no signals until uvsig_fork(): nothing there may
  * begin to rely on a shutdown. Any thread, and signal context. */
 static inline bool uvsig__is_inherited(const struct uvsig__coordinator* c) {
@@ -107,8 +116,6 @@ static inline bool uvsig__is_inherited(const struct uvsig__coordinator* c) {
   return hub != NULL && hub->inherited;
 }
 
-bool uvsig__options_list(const uvsig_shutdown_options_t* options, int signum);
-bool uvsig__options_are_valid(const uvsig_shutdown_options_t* options);
 unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options);
 int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
                           struct uvsig__coordinator** c);
@@ -153,5 +160,10 @@ void uvsig__unmute_all(struct uvsig__coordinator* c);
 /* reload.c */
 void uvsig__reloads_run(struct uvsig__coordinator* c);
 void uvsig__reloads_forget(struct uvsig__coordinator* c);
+/* close.c */
+void uvsig__watchers_stop(struct uvsig__coordinator* c);
+void uvsig__finish(struct uvsig__coordinator* c);
+/* phases.c */
+void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled);
 
 #endif

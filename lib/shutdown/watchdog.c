@@ -77,17 +77,15 @@ destroy_mutex:
   return err;
 }
 
-/* The thread takes over from the kernel's timer. Where no thread can be
- * created, that timer stays, with the time that it has. */
-void uvsig__watchdog_set(struct uvsig__coordinator* c,
-                         uint64_t limit,
-                         unsigned level) {
+/* `limit` has changed. The thread takes over from the kernel's timer. Where no
+ * thread can be created, that timer stays, with the time that it has. */
+void uvsig__watchdog_set(struct uvsig__coordinator* c, unsigned level) {
   struct uvsig__watchdog* watchdog = &c->watchdog;
 
   if (watchdog->pid != getpid() && start_thread(c) != 0)
     return;
   uv_mutex_lock(&watchdog->mutex);
-  watchdog->limit = limit;
+  watchdog->limit = c->limit;
   uv_cond_signal(&watchdog->cond);
   uv_mutex_unlock(&watchdog->mutex);
   uvsig__set_handled(&c->escalation, level);

@@ -22,9 +22,7 @@ struct uvsig__watchdog {
   int status;
 };
 
-void uvsig__watchdog_set(struct uvsig__coordinator* c,
-                         uint64_t limit,
-                         unsigned level);
+void uvsig__watchdog_set(struct uvsig__coordinator* c, unsigned level);
 uint64_t uvsig__watchdog_resumed_at(struct uvsig__coordinator* c);
 void uvsig__watchdog_set_over(struct uvsig__coordinator* c);
 uint64_t uvsig__watchdog_limit(struct uvsig__coordinator* c);
