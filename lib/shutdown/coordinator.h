@@ -143,7 +143,10 @@ void uvsig__children_forget(struct uvsig__coordinator* c);
 /* listener.c */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);
 void uvsig__listeners_close(struct uvsig__coordinator* c);
-int uvsig__listener_fd(const uvsig_shutdown_listener_t* l);
+int uvsig__listeners_collect(const struct uvsig__coordinator* c,
+                             int** fds,
+                             const char*** names,
+                             size_t* count);
 void uvsig__listeners_hand_over(struct uvsig__coordinator* c);
 void uvsig__listeners_forget(struct uvsig__coordinator* c);
 /* linger.c */

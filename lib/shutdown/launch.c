@@ -114,7 +114,7 @@ static bool make_environment(const struct uvsig__program* program,
   return true;
 }
 
-/* --- Between fork() and exec(): only what is async-signal-safe ------------- */
+/* --- Between fork() and exec(): only what is async-signal-safe ------------ */
 
 static void write_pid(char* at) {
   char digits[PID_DIGITS];

@@ -7,6 +7,7 @@
 #include "coordinator.h"
 
 #include <poll.h>
+#include <stdlib.h>
 
 /* A flood of new connections must not keep listeners open. But libuv from 1.45
  * on accepts one connection of a listener in a turn of the loop: as many turns
@@ -71,7 +72,7 @@ int uvsig_shutdown_listener_set_fd(uvsig_shutdown_listener_t* l,
 }
 
 /* The descriptor that an upgrade hands over, or -1. */
-int uvsig__listener_fd(const uvsig_shutdown_listener_t* l) {
+static int find_fd(const uvsig_shutdown_listener_t* l) {
   uv_os_fd_t fd;
 
   if (l->fd >= 0)
@@ -79,6 +80,31 @@ int uvsig__listener_fd(const uvsig_shutdown_listener_t* l) {
   if (l->stream == NULL || uv_fileno((const uv_handle_t*) l->stream, &fd) != 0)
     return -1;
   return fd;
+}
+
+/* The descriptors and names, in the order of registration. The arrays are the
+ * caller's to free, also after an error. */
+int uvsig__listeners_collect(const struct uvsig__coordinator* c,
+                             int** fds,
+                             const char*** names,
+                             size_t* count) {
+  const uvsig_shutdown_listener_t* l;
+  size_t at;
+
+  *count = 0;
+  for (l = c->listeners; l != NULL; l = l->next)
+    *count += find_fd(l) >= 0;
+  *fds = malloc((*count + 1) * sizeof(**fds));
+  *names = malloc((*count + 1) * sizeof(**names));
+  if (*fds == NULL || *names == NULL)
+    return UV_ENOMEM;
+  at = *count;
+  for (l = c->listeners; l != NULL; l = l->next) /* the youngest first */
+    if (find_fd(l) >= 0) {
+      (*fds)[--at] = find_fd(l);
+      (*names)[at] = l->name != NULL ? l->name : "unknown";
+    }
+  return 0;
 }
 
 /* They are a successor's: libuv unlinks the path of a uv_pipe_t when it closes

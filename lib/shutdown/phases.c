@@ -8,6 +8,7 @@
 
 #include "coordinator.h"
 #include "report.h"
+#include "successor.h"
 #include "upgrade.h"
 
 #include <limits.h>
@@ -166,7 +167,7 @@ static bool begin_shutdown(struct uvsig__coordinator* c) {
    * "server | tee". Or it is a file that is full. */
   uvsig__mute_until_end(c, SIGPIPE);
   uvsig__mute_until_end(c, SIGXFSZ);
-  uvsig__upgrade_end(c); /* before the service manager hears of the end */
+  uvsig__successor_end(c); /* before the service manager hears of the end */
   if (!uvsig__is_in(c, UVSIG_SHUTDOWN_RUNNING))
     return false;
   uvsig__notify_stopping(c);
@@ -233,14 +234,18 @@ static void run_after_poll(struct uvsig__coordinator* c) {
     uvsig__look_again(c);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
 /* Look again at `at`, or when the phase ends. */
 static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
   int phase = atomic_load(&c->phase);
 
   if (phase > UVSIG_SHUTDOWN_CLOSING)
     return;
-  if (phase != UVSIG_SHUTDOWN_RUNNING && c->until < at)
-    at = c->until;
+  if (phase != UVSIG_SHUTDOWN_RUNNING)
+    at = earlier(at, c->until);
   uvsig__look_at(c, at);
 }
 
@@ -254,31 +259,29 @@ static void renew_limit(struct uvsig__coordinator* c) {
 }
 
 void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
-  uint64_t next = UVSIG__NEVER;
-  uint64_t linger = c->connections.linger_at;
-  uint64_t children;
+  uint64_t next = c->connections.linger_at;
 
   if (c->has_forked)
     renew_limit(c);
   if (has_polled) {
     run_after_poll(c);
-    linger = uvsig__linger_check(c, uvsig__now());
-  } else if (linger <= uvsig__now()) {
+    next = uvsig__linger_check(c, uvsig__now());
+  } else if (next <= uvsig__now()) {
     /* Not from a timer, which may come before what the sockets have is read:
      * libuv up to 1.44 runs timers before each poll, a later one before the
      * first poll of a uv_run(). */
-    linger = UVSIG__NEVER;
+    next = UVSIG__NEVER;
     uvsig__look_again(c);
   }
+  next = earlier(next, uvsig__successor_check(c));
   if (uvsig__is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    next = uvsig__connections_check(c, has_polled);
+    next = earlier(next, uvsig__connections_check(c, has_polled));
   notify_children(c);
-  children = uvsig__children_check(c);
+  next = earlier(next, uvsig__children_check(c));
   make_up_for_stop(c);
   while (advance_phase(c))
     ;
-  next = next < linger ? next : linger;
-  set_next_look(c, next < children ? next : children);
+  set_next_look(c, next);
 }
 
 /* --- More time ------------------------------------------------------------ */

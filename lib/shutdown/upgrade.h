@@ -8,7 +8,6 @@
 struct uvsig__coordinator;
 
 void uvsig__upgrade_run(struct uvsig__coordinator* c);
-void uvsig__upgrade_end(struct uvsig__coordinator* c);
 void uvsig__upgrade_on_fork(struct uvsig__coordinator* c);
 void uvsig__upgrade_forget(struct uvsig__coordinator* c);
 
