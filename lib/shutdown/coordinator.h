@@ -145,7 +145,7 @@ bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);
 void uvsig__listeners_close(struct uvsig__coordinator* c);
 int uvsig__listeners_collect(const struct uvsig__coordinator* c,
                              int** fds,
-                             const char*** names,
+                             char** names,
                              size_t* count);
 void uvsig__listeners_hand_over(struct uvsig__coordinator* c);
 void uvsig__listeners_forget(struct uvsig__coordinator* c);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -48,69 +49,54 @@ static bool is_own(const struct uvsig__program* program, const char* variable) {
   return false;
 }
 
-/* Written behind the pointers: one piece of memory. */
+/* One piece of memory: the pointers, and behind them what is new. */
 struct environment {
   char** variables;
-  char* pid; /* of LISTEN_PID: for the child to write */
+  char** next; /* of them, to be written ... */
+  char* at;    /* ... and where its text goes */
+  char* pid;   /* of LISTEN_PID: for the child to write */
 };
 
 enum { PID_DIGITS = 20 };
 
-static size_t names_size(const struct uvsig__program* program) {
-  size_t size = 0;
-  size_t i;
+__attribute__((format(printf, 2, 3))) static void add_variable(
+    struct environment* environment, const char* format, ...) {
+  va_list arguments;
 
-  for (i = 0; i < program->count; i++)
-    size += strlen(program->names[i]) + 1;
-  return size;
-}
-
-static char* add_names(char* at, const struct uvsig__program* program) {
-  size_t i;
-
-  at += sprintf(at, "LISTEN_FDNAMES=");
-  for (i = 0; i < program->count; i++)
-    at += sprintf(at, "%s%s", i > 0 ? ":" : "", program->names[i]);
-  return at + 1;
+  *environment->next++ = environment->at;
+  va_start(arguments, format);
+  environment->at += vsprintf(environment->at, format, arguments) + 1;
+  va_end(arguments);
 }
 
 static bool make_environment(const struct uvsig__program* program,
                              struct environment* environment) {
-  size_t count = 0;
-  size_t text_size = 256 + names_size(program) +
+  size_t count = OWN + 1;
+  size_t text_size = 256 + strlen(program->names) +
                      strlen(program->notify_socket) +
                      strlen(program->service_socket);
-  char** variables;
   char** from;
-  char* at;
 
   for (from = environ; from != NULL && *from != NULL; from++)
     count++;
-  variables = malloc((count + OWN + 1) * sizeof(*variables) + text_size);
-  if (variables == NULL)
+  environment->variables =
+      malloc(count * sizeof(*environment->variables) + text_size);
+  if (environment->variables == NULL)
     return false;
-  environment->variables = variables;
-  at = (char*) (variables + count + OWN + 1);
+  environment->next = environment->variables;
+  environment->at = (char*) (environment->variables + count);
   for (from = environ; from != NULL && *from != NULL; from++)
     if (!is_own(program, *from))
-      *variables++ = *from;
-  *variables++ = at;
-  at += sprintf(at, "LISTEN_PID=");
-  environment->pid = at;
-  at += PID_DIGITS + 1;
-  *variables++ = at;
-  at += sprintf(at, "LISTEN_FDS=%zu", program->count) + 1;
-  *variables++ = at;
-  at = add_names(at, program);
-  *variables++ = at;
-  at += sprintf(at, "NOTIFY_SOCKET=%s", program->notify_socket) + 1;
-  *variables++ = at;
-  at += sprintf(at, "UVSIG_NOTIFY_SOCKET=%s", program->service_socket) + 1;
-  if (program->watchdog_us != 0) {
-    *variables++ = at;
-    sprintf(at, "WATCHDOG_USEC=%" PRIu64, program->watchdog_us);
-  }
-  *variables = NULL;
+      *environment->next++ = *from;
+  add_variable(environment, "LISTEN_PID=%*d", PID_DIGITS, 0);
+  environment->pid = environment->at - (PID_DIGITS + 1);
+  add_variable(environment, "LISTEN_FDS=%zu", program->count);
+  add_variable(environment, "LISTEN_FDNAMES=%s", program->names);
+  add_variable(environment, "NOTIFY_SOCKET=%s", program->notify_socket);
+  add_variable(environment, "UVSIG_NOTIFY_SOCKET=%s", program->service_socket);
+  if (program->watchdog_us != 0)
+    add_variable(environment, "WATCHDOG_USEC=%" PRIu64, program->watchdog_us);
+  *environment->next = NULL;
   return true;
 }
 
@@ -222,7 +208,7 @@ static int fork_child(const struct uvsig__program* program,
 
 /* Start it. An error says why it was not executed. */
 int uvsig__launch(const struct uvsig__program* program, uv_pid_t* pid) {
-  struct environment environment = {NULL, NULL};
+  struct environment environment = {.variables = NULL};
   int* moved = malloc((program->count + 1) * sizeof(*moved));
   int err = UV_ENOMEM;
 
@@ -235,64 +221,39 @@ int uvsig__launch(const struct uvsig__program* program, uv_pid_t* pid) {
 
 /* --- This program itself -------------------------------------------------- */
 
-/* All that a file has, and a null byte behind it; NULL: no memory. */
-static char* read_all(FILE* file, size_t* size) {
-  char* text = NULL;
-  char* larger;
-  size_t room = 0;
-  size_t n;
-
-  *size = 0;
-  do {
-    room = room * 2 + 4096;
-    larger = realloc(text, room);
-    if (larger == NULL) {
-      free(text);
-      return NULL;
-    }
-    text = larger;
-    n = fread(text + *size, 1, room - *size - 1, file);
-    *size += n;
-  } while (n > 0 && *size == room - 1);
-  text[*size] = 0;
-  return text;
-}
-
-/* The arguments, each with a null byte behind it. */
-static char** cut(char* text, size_t size) {
-  char** args;
-  size_t count = 0;
-  size_t i;
-
-  for (i = 0; i < size; i++)
-    count += text[i] == 0;
-  args = malloc((count + 1) * sizeof(*args));
-  if (args == NULL)
-    return NULL;
-  for (i = 0; i < count; i++) {
-    args[i] = text;
-    text += strlen(text) + 1;
-  }
-  args[count] = NULL;
-  return args;
-}
-
+/* The file has a null byte behind each. */
 static int read_args(char*** args) {
   FILE* file = fopen("/proc/self/cmdline", "re");
-  char* text;
-  size_t size;
+  char** list = NULL;
+  char** larger;
+  size_t count = 0;
+  size_t room;
+  int err;
 
   if (file == NULL)
     return UV_ENOTSUP;
-  text = read_all(file, &size);
+  do {
+    larger = realloc(list, (count + 1) * sizeof(*list));
+    if (larger == NULL)
+      break;
+    list = larger;
+    list[count] = NULL;
+    room = 0;
+  } while (getdelim(&list[count], &room, 0, file) >= 0 && ++count > 0);
+  if (larger != NULL) {
+    free(list[count]); /* there is none, but there may be memory for it */
+    list[count] = NULL;
+  }
+  err = larger == NULL || !feof(file) ? UV_ENOMEM : 0;
   fclose(file);
-  if (text == NULL)
-    return UV_ENOMEM;
-  *args = size > 0 ? cut(text, size) : NULL;
-  if (*args != NULL)
+  if (err == 0 && count > 0) {
+    *args = list;
     return 0;
-  free(text);
-  return size > 0 ? UV_ENOMEM : UV_ENOTSUP;
+  }
+  while (count > 0)
+    free(list[--count]);
+  free(list);
+  return err != 0 ? err : UV_ENOTSUP;
 }
 
 static int read_path(const char** path) {

@@ -9,8 +9,8 @@
 struct uvsig__program {
   const char* file;
   char** args;
-  const int* fds;           /* that it gets as 3 and so on ... */
-  const char* const* names; /* ... and their names */
+  const int* fds;    /* that it gets as 3 and so on ... */
+  const char* names; /* ... and theirs, with colons between */
   size_t count;
   const char* notify_socket;  /* where it says that it is ready */
   const char* service_socket; /* the service manager's, or "" */

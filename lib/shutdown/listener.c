@@ -7,6 +7,7 @@
 #include "coordinator.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A flood of new connections must not keep listeners open. But libuv from 1.45
@@ -82,27 +83,37 @@ static int find_fd(const uvsig_shutdown_listener_t* l) {
   return fd;
 }
 
-/* The descriptors and names, in the order of registration. The arrays are the
- * caller's to free, also after an error. */
+static const char* name_of(const uvsig_shutdown_listener_t* l) {
+  return l->name != NULL ? l->name : "unknown";
+}
+
+/* The descriptors, and the names with colons between, in the order of
+ * registration. Both are the caller's to free, also after an error. */
 int uvsig__listeners_collect(const struct uvsig__coordinator* c,
                              int** fds,
-                             const char*** names,
+                             char** names,
                              size_t* count) {
+  const uvsig_shutdown_listener_t* oldest = NULL;
   const uvsig_shutdown_listener_t* l;
-  size_t at;
+  size_t most = 0;
+  size_t size = 0;
+  char* at;
 
-  *count = 0;
-  for (l = c->listeners; l != NULL; l = l->next)
-    *count += find_fd(l) >= 0;
-  *fds = malloc((*count + 1) * sizeof(**fds));
-  *names = malloc((*count + 1) * sizeof(**names));
+  for (l = c->listeners; l != NULL; l = l->next) {
+    oldest = l;
+    most++;
+    size += strlen(name_of(l)) + 1;
+  }
+  *fds = malloc((most + 1) * sizeof(**fds));
+  *names = calloc(1, size + 1);
   if (*fds == NULL || *names == NULL)
     return UV_ENOMEM;
-  at = *count;
-  for (l = c->listeners; l != NULL; l = l->next) /* the youngest first */
+  at = *names;
+  *count = 0;
+  for (l = oldest; l != NULL; l = l->prev)
     if (find_fd(l) >= 0) {
-      (*fds)[--at] = find_fd(l);
-      (*names)[at] = l->name != NULL ? l->name : "unknown";
+      at += sprintf(at, "%s%s", *count > 0 ? ":" : "", name_of(l));
+      (*fds)[(*count)++] = find_fd(l);
     }
   return 0;
 }

@@ -253,7 +253,7 @@ static int launch(struct uvsig__successor* s, const char* notify_socket) {
   const struct uvsig__coordinator* c = s->c;
   char service[sizeof(struct sockaddr_un) + 1];
   struct uvsig__program program;
-  const char** names = NULL;
+  char* names = NULL;
   int* fds = NULL;
   int err = uvsig__listeners_collect(c, &fds, &names, &program.count);
 
