@@ -5,7 +5,7 @@
  * it changes.
  */
 
-#include "../base.h"
+#include "environment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,19 +15,6 @@
 #include <unistd.h>
 
 enum { FIRST = 3 }; /* SD_LISTEN_FDS_START */
-
-/* A variable's decimal number, 0 to INT_MAX, or -1: it is not set, or none. */
-static long read_number(const char* name) {
-  const char* text = getenv(name);
-  char* end;
-  long number;
-
-  if (text == NULL || text[0] < '0' || text[0] > '9')
-    return -1;
-  errno = 0;
-  number = strtol(text, &end, 10);
-  return *end == 0 && errno == 0 && number <= INT_MAX ? number : -1;
-}
 
 /* 0, or why it is no socket that listens. */
 static int check_fd(int fd) {
@@ -88,15 +75,17 @@ static int take(uvsig_listen_fd_t* fds, int count) {
 }
 
 int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size) {
-  long count = read_number("LISTEN_FDS");
+  uint64_t count;
+  uint64_t pid;
   int err;
 
   /* For this process, and not for its parent. */
-  if (count < 0 || read_number("LISTEN_PID") != (long) getpid())
+  if (!uvsig__read_number("LISTEN_FDS", &count) ||
+      !uvsig__read_number("LISTEN_PID", &pid) || pid != (uint64_t) getpid())
     return 0;
   if (count > INT_MAX - FIRST)
     return UV_EINVAL;
-  if ((size_t) count > size)
+  if (count > size)
     return (int) count;
   if (fds == NULL && size > 0)
     return UV_EINVAL;

@@ -10,11 +10,11 @@
 #include "notify.h"
 
 #include "coordinator.h"
+#include "environment.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* macOS has neither. The socket is there for one call only, and a datagram
@@ -44,42 +44,6 @@ enum {
 };
 
 /* --- One datagram --------------------------------------------------------- */
-
-/* A path, with its null byte, or '@' and an abstract name, without. The size
- * stays 0 for what is neither. */
-static void parse_address(struct uvsig__address* address, const char* name) {
-  size_t size = name != NULL ? strlen(name) : 0;
-
-  if (size < 2 || (name[0] != '/' && name[0] != '@'))
-    return;
-  if (name[0] == '/')
-    size++;
-  if (size > sizeof(address->name.sun_path))
-    return;
-  address->name.sun_family = AF_UNIX;
-  memcpy(address->name.sun_path, name, size);
-  if (name[0] == '@')
-    address->name.sun_path[0] = 0;
-  address->size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size);
-}
-
-/* A successor is started with the address of its predecessor, and the service
- * manager's beside it. From here on the environment is as the service manager
- * has made it, for whatever else reads it. */
-static void read_addresses(struct uvsig__notifier* n, bool is_wanted) {
-  const char* service = getenv("UVSIG_NOTIFY_SOCKET");
-
-  if (service != NULL) {
-    parse_address(&n->predecessor, getenv("NOTIFY_SOCKET"));
-    if (service[0] != 0)
-      setenv("NOTIFY_SOCKET", service, 1);
-    else
-      unsetenv("NOTIFY_SOCKET");
-    unsetenv("UVSIG_NOTIFY_SOCKET");
-  }
-  if (is_wanted)
-    parse_address(&n->service, getenv("NOTIFY_SOCKET"));
-}
 
 /* Lack of room, at the reader's or here, passes. Anything else stays. */
 static bool is_lack_of_room(int error) {
@@ -230,65 +194,29 @@ static void on_ping_timer(uv_timer_t* timer) {
     send_text(&c->notifier, "WATCHDOG=1");
 }
 
-/* A variable's decimal number; UINT64_MAX for what is larger. False: it is not
- * set, or is none. */
-static bool read_number(const char* name, uint64_t* number) {
-  const char* text = getenv(name);
-  char* end;
+/* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)
+ * asks for half the interval. */
+static void start_pings(struct uvsig__notifier* n) {
+  uint64_t ms = n->watchdog_us / 2 / 1000;
 
-  if (text == NULL || text[0] < '0' || text[0] > '9')
-    return false;
-  *number = strtoull(text, &end, 10);
-  return *end == 0;
-}
-
-/* The interval in microseconds, or 0: none, or another process's. */
-static uint64_t read_watchdog(void) {
-  uint64_t pid;
-  uint64_t us;
-
-  if (!read_number("WATCHDOG_USEC", &us) || us == UINT64_MAX)
-    return 0;
-  if (getenv("WATCHDOG_PID") != NULL &&
-      (!read_number("WATCHDOG_PID", &pid) || pid != (uint64_t) getpid()))
-    return 0;
-  return us;
-}
-
-/* As sd_notify(3) with `unset_environment`. */
-static void clear_environment(void) {
-  unsetenv("NOTIFY_SOCKET");
-  unsetenv("WATCHDOG_USEC");
-  unsetenv("WATCHDOG_PID");
+  if (n->watchdog_us != 0)
+    uv_timer_start(&n->ping_timer, on_ping_timer, 0, ms > 0 ? ms : 1);
 }
 
 /* --- For the coordinator -------------------------------------------------- */
 
-/* The environment is read once: the program may change it later, on any
- * thread. The timers need no uv_unref(): the coordinator's async handle keeps
- * the loop alive for as long as they are there. */
+/* The timers need no uv_unref(): the coordinator's async handle keeps the loop
+ * alive for as long as they are there. */
 void uvsig__notify_open(struct uvsig__coordinator* c) {
   struct uvsig__notifier* n = &c->notifier;
-  uint64_t us;
-  uint64_t ms;
 
   uv_timer_init(c->loop, &n->ping_timer);
   uv_timer_init(c->loop, &n->retry_timer);
   n->ping_timer.data = c;
   n->retry_timer.data = n;
-  read_addresses(n, c->options.notify != 0);
-  us = n->service.size != 0 ? read_watchdog() : 0;
-  if (c->options.notify == 2)
-    clear_environment();
-  if (us == 0)
-    return;
-  /* The loop itself pings, so that a stuck loop is seen. sd_watchdog_enabled(3)
-   * asks for half the interval. A successor is not the main process yet. */
-  n->watchdog_us = us;
-  ms = us / 2 / 1000;
-  n->ping_ms = ms > 0 ? ms : 1;
-  if (n->predecessor.size == 0)
-    uv_timer_start(&n->ping_timer, on_ping_timer, 0, n->ping_ms);
+  uvsig__environment_read(c);
+  if (n->predecessor.size == 0) /* a successor is not the main process yet */
+    start_pings(n);
 }
 
 /* What is owed is tried once more, and then it is too late. */
@@ -312,8 +240,7 @@ void uvsig__notify_ready(struct uvsig__coordinator* c) {
   if (n->predecessor.size != 0 && !n->has_succeeded) {
     n->has_succeeded = true;
     notify(n, SUCCEEDED);
-    if (n->ping_ms != 0)
-      uv_timer_start(&n->ping_timer, on_ping_timer, 0, n->ping_ms);
+    start_pings(n);
     return;
   }
   notify(n, (n->owed & RELOADING) != 0 ? RELOADED : READY);
@@ -368,26 +295,4 @@ void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c, int error) {
            uv_strerror_r(error, reason, sizeof(reason)));
   send_text(&c->notifier, text);
   c->notifier.has_status = true;
-}
-
-/* What a successor is to have of the service manager: its address, as
- * NOTIFY_SOCKET has it, "" for none, and the interval of its watchdog. `name`
- * has room for a whole sockaddr_un, and a null byte. */
-void uvsig__notify_hand_over(const struct uvsig__coordinator* c,
-                             char* name,
-                             uint64_t* watchdog_us) {
-  struct uvsig__address service = c->notifier.service;
-  size_t size = 0;
-
-  /* With the option `notify` 0 it is the program's own affair. */
-  if (!c->options.notify)
-    parse_address(&service, getenv("NOTIFY_SOCKET"));
-  if (service.size != 0) {
-    size = service.size - offsetof(struct sockaddr_un, sun_path);
-    memcpy(name, service.name.sun_path, size);
-    if (name[0] == 0)
-      name[0] = '@';
-  }
-  name[size] = 0;
-  *watchdog_us = c->notifier.watchdog_us;
 }

@@ -27,7 +27,6 @@ struct uvsig__notifier {
   bool has_status;       /* the service manager has got a failure */
   uint64_t limit;        /* ns: the shutdown is over by then */
   uint64_t watchdog_us;  /* the interval that WATCHDOG_USEC had, or 0 */
-  uint64_t ping_ms;      /* 0: no pings */
   bool has_succeeded;    /* the predecessor has been notified, or will be */
   uv_timer_t ping_timer; /* WATCHDOG=1 */
   uv_timer_t retry_timer; /* started while something is owed */
@@ -44,8 +43,5 @@ void uvsig__notify_reloading(struct uvsig__coordinator* c);
 
 void uvsig__notify_successor(struct uvsig__coordinator* c, uv_pid_t pid);
 void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c, int error);
-void uvsig__notify_hand_over(const struct uvsig__coordinator* c,
-                             char* name,
-                             uint64_t* watchdog_us);
 
 #endif

@@ -7,6 +7,7 @@
 #include "successor.h"
 
 #include "coordinator.h"
+#include "environment.h"
 #include "launch.h"
 #include "ready.h"
 
@@ -258,13 +259,14 @@ static int launch(struct uvsig__successor* s, const char* notify_socket) {
   int err = uvsig__listeners_collect(c, &fds, &names, &program.count);
 
   if (err == 0) {
-    uvsig__notify_hand_over(c, service, &program.watchdog_us);
+    uvsig__environment_hand_over(c, service);
     program.file = c->upgrade_options.file;
     program.args = c->upgrade_options.args;
     program.fds = fds;
     program.names = names;
     program.notify_socket = notify_socket;
     program.service_socket = service;
+    program.watchdog_us = c->notifier.watchdog_us;
     err = uvsig__launch(&program, &s->pid);
   }
   free(fds);
