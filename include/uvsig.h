@@ -1502,6 +1502,7 @@ struct uvsig_shutdown_child_s {
   int is_asked;
   int is_killed;
   int is_rest;
+  uv_pid_t parent;
   uvsig_shutdown_child_t* rest;
   uvsig_shutdown_child_t* prev;
   uvsig_shutdown_child_t* next;

@@ -84,6 +84,7 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
   UVSIG__RESET(child);
   child->shutdown = sd;
   child->pid = pid;
+  child->parent = getpid();
   child->signum = SIGTERM;
   child->is_late = uvsig__has_begun(c);
   UVSIG__PUSH(c->children, child);
@@ -232,6 +233,18 @@ uint64_t uvsig__children_check(struct uvsig__coordinator* c) {
       at = uvsig__now() + TICK;
   }
   return at;
+}
+
+/* In the child of a fork that goes on: it can wait for none of its parent's. */
+void uvsig__children_drop_inherited(struct uvsig__coordinator* c) {
+  uvsig_shutdown_child_t* child;
+  uvsig_shutdown_child_t* next;
+
+  for (child = c->children; child != NULL; child = next) {
+    next = child->next;
+    if (child->parent != getpid())
+      forget(c, child);
+  }
 }
 
 void uvsig__children_forget(struct uvsig__coordinator* c) {

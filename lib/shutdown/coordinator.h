@@ -65,7 +65,7 @@ struct uvsig__coordinator {
   uvsig_shutdown_close_cb close_cb;
   sigset_t muted;    /* have no default action until the end */
   bool* is_given_up; /* set by uvsig_shutdown_close() in the DONE callback */
-  bool has_forked;   /* the watchdog's thread is still the parent's */
+  bool has_forked;   /* the watchdog has no thread, the children are not ours */
   bool is_concluded; /* the report is complete, and logged */
   bool is_over;      /* the DONE callback has been called, or is next */
   bool has_closed_sig;
@@ -139,6 +139,7 @@ void uvsig__holds_forget(struct uvsig__coordinator* c);
 void uvsig__children_notify(struct uvsig__coordinator* c,
                             enum uvsig__child_due due);
 uint64_t uvsig__children_check(struct uvsig__coordinator* c);
+void uvsig__children_drop_inherited(struct uvsig__coordinator* c);
 void uvsig__children_forget(struct uvsig__coordinator* c);
 /* listener.c */
 bool uvsig__listeners_need_turn(struct uvsig__coordinator* c);

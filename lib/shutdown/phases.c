@@ -249,11 +249,13 @@ static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
   uvsig__look_at(c, at);
 }
 
-/* In the child of a fork the watchdog has no thread yet. */
-static void renew_limit(struct uvsig__coordinator* c) {
+/* In the child of a fork that goes on the watchdog has no thread yet, and the
+ * processes that are registered are its parent's. */
+static void go_on_in_child(struct uvsig__coordinator* c) {
   int phase = atomic_load(&c->phase);
 
   c->has_forked = false;
+  uvsig__children_drop_inherited(c);
   if (phase > UVSIG_SHUTDOWN_RUNNING && phase < UVSIG_SHUTDOWN_DONE)
     set_limit(c);
 }
@@ -262,7 +264,7 @@ void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
   uint64_t next = c->connections.linger_at;
 
   if (c->has_forked)
-    renew_limit(c);
+    go_on_in_child(c);
   if (has_polled) {
     run_after_poll(c);
     next = uvsig__linger_check(c, uvsig__now());

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#ifdef __linux__
+# include <sys/prctl.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -409,6 +412,76 @@ static void a_child_does_not_inherit_a_shutdown_that_has_not_begun(void) {
   close_loop(&f.loop);
 }
 
+/* A process that is deaf, in this group, or the leader of a new one: 0. It is
+ * born with every signal blocked. */
+static pid_t fork_into(pid_t group) {
+  sigset_t all;
+  sigset_t mask;
+  pid_t pid;
+
+  sigfillset(&all);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &all, &mask), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    for (;;)
+      pause();
+  }
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &mask, NULL), 0);
+  CHECK_EQ(setpgid(pid, group), 0);
+  return pid;
+}
+
+static void end_without_children(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, NULL, UVSIG_SHUTDOWN_GRACEFUL), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.clean, 1);
+  CHECK_EQ(sd.report.killed + sd.report.children, 0);
+  _exit(uvsig_shutdown_exit(&sd));
+}
+
+/* Those of its parent that are registered, and what is left of their groups. */
+static void a_child_waits_for_no_children_of_its_parent(void) {
+  uvsig_shutdown_child_t child;
+  pid_t leader;
+  pid_t member;
+
+#ifdef __SANITIZE_ADDRESS__
+  skip_test("AddressSanitizer's allocator may be locked in a child of threads");
+#endif
+  skip_where_threads_are_lost();
+  if (under_thread_sanitizer())
+    skip_test("a child of a process with threads may start none");
+  set_options(LONG_MS, LONG_MS);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  open_shutdown();
+  leader = fork_into(0);
+  member = fork_into(leader);
+  CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, leader), 0);
+  CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
+           0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(run_forked(end_without_children), 0);
+  CHECK_EQ(kill(leader, SIGKILL), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(leader, NULL, 0)), leader);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(run_forked(end_without_children), 0);
+  CHECK_EQ(kill(member, SIGKILL), 0); /* it was still there */
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(sd.report.clean, 1);
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
+  close_loop(&f.loop);
+}
+
 /* --- Handles that others close -------------------------------------------- */
 
 static void close_others(uv_handle_t* handle, void* unused) {
@@ -629,6 +702,7 @@ int main(void) {
       TEST(a_second_signal_ends_a_drain_that_is_stuck_in_hard_time),
       TEST(a_child_that_is_stuck_while_draining_ends),
       TEST(a_child_does_not_inherit_a_shutdown_that_has_not_begun),
+      TEST(a_child_waits_for_no_children_of_its_parent),
       TEST(closing_all_that_is_not_the_uvsigs_leaves_the_shutdown),
       TEST(closing_everything_is_survived),
       TEST(those_that_are_left_have_all_of_the_spread),
