@@ -37,15 +37,6 @@ bool uvsig__has_begun(const struct uvsig__coordinator* c) {
   return atomic_load(&c->escalation.level) != UVSIG_SHUTDOWN_NONE;
 }
 
-/* How much later than the loop's own timer the watchdog strikes. More where
- * `hard_ms` is short: on a busy machine the loop must be able to end first. */
-unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options) {
-  enum { SLACK_MS = 100 };
-
-  return options->hard_ms < SLACK_MS ? 2 * SLACK_MS - options->hard_ms
-                                     : SLACK_MS;
-}
-
 void uvsig__coordinator_free(struct uvsig__coordinator* c) {
   c->sd->coordinator = NULL;
   free(c);

@@ -104,10 +104,6 @@ static inline bool uvsig__is_in(const struct uvsig__coordinator* c,
   return atomic_load(&c->phase) == (int) phase;
 }
 
-static inline unsigned uvsig__add_ms(unsigned a, uint64_t b) {
-  return a + b < UINT32_MAX ? (unsigned) (a + b) : UINT32_MAX;
-}
-
 /* The child of a fork has no signals until uvsig_fork(): nothing there may
  * begin to rely on a shutdown. Any thread, and signal context. */
 static inline bool uvsig__is_inherited(const struct uvsig__coordinator* c) {
@@ -116,7 +112,6 @@ static inline bool uvsig__is_inherited(const struct uvsig__coordinator* c) {
   return hub != NULL && hub->inherited;
 }
 
-unsigned uvsig__slack_ms(const uvsig_shutdown_options_t* options);
 int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
                           struct uvsig__coordinator** c);
 int uvsig__coordinator_in_use(const uvsig_shutdown_t* sd,
@@ -164,6 +159,10 @@ void uvsig__unmute_all(struct uvsig__coordinator* c);
 /* reload.c */
 void uvsig__reloads_run(struct uvsig__coordinator* c);
 void uvsig__reloads_forget(struct uvsig__coordinator* c);
+/* limit.c */
+void uvsig__limits_init(struct uvsig__coordinator* c);
+void uvsig__limit_set(struct uvsig__coordinator* c);
+void uvsig__limit_make_up_for_stop(struct uvsig__coordinator* c);
 /* close.c */
 void uvsig__watchers_stop(struct uvsig__coordinator* c);
 void uvsig__finish(struct uvsig__coordinator* c);

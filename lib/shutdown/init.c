@@ -67,20 +67,13 @@ static void init_state(struct uvsig__coordinator* c,
 
   sigemptyset(&c->muted);
   c->options = *options;
-  if (options->total_ms != 0)
-    c->options.grace_ms =
-        options->total_ms - options->delay_ms - options->hard_ms;
   c->look = uvsig__look_at_everything;
   uvsig__connections_open(c);
   e->forced = options->forced;
   e->forced_count = options->forced_count;
   e->exit_count = options->exit_count;
   e->debounce_ms = options->debounce_ms;
-  e->hard_ms = uvsig__add_ms(options->hard_ms, uvsig__slack_ms(options));
-  atomic_store(
-      &e->total_ms,
-      uvsig__add_ms(e->hard_ms,
-                    (uint64_t) c->options.delay_ms + c->options.grace_ms));
+  uvsig__limits_init(c);
 }
 
 /* A signal that the process was started with ignored, as by nohup, stays so. */

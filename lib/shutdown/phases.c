@@ -11,26 +11,7 @@
 #include "successor.h"
 #include "upgrade.h"
 
-#include <limits.h>
-
 /* --- Phases --------------------------------------------------------------- */
-
-/* The limit is the end of this phase, and what the following ones may take. */
-static void set_limit(struct uvsig__coordinator* c) {
-  int phase = atomic_load(&c->phase);
-  uint64_t ms = uvsig__slack_ms(&c->options);
-
-  if (phase < UVSIG_SHUTDOWN_DRAINING)
-    ms += c->options.grace_ms;
-  if (phase < UVSIG_SHUTDOWN_FORCING)
-    ms += c->options.hard_ms;
-  c->limit = c->until + ms * UVSIG__MS;
-  uvsig__watchdog_set(c,
-                      phase >= UVSIG_SHUTDOWN_FORCING
-                          ? UVSIG_SHUTDOWN_FORCED
-                          : UVSIG_SHUTDOWN_GRACEFUL);
-  uvsig__notify_extend(c, c->limit);
-}
 
 /* Under the lock: hold.c, on any thread, reads the phase under it. */
 static void set_phase(struct uvsig__coordinator* c, int phase) {
@@ -41,7 +22,7 @@ static void set_phase(struct uvsig__coordinator* c, int phase) {
 /* The phase has been set: it ends at `until`, at the latest. */
 static void begin_phase(struct uvsig__coordinator* c, uint64_t until) {
   c->until = until;
-  set_limit(c);
+  uvsig__limit_set(c);
   if (c->options.phase_cb != NULL)
     c->options.phase_cb(c->sd, (uvsig_shutdown_phase_t) atomic_load(&c->phase));
 }
@@ -143,22 +124,6 @@ static void run_closers(struct uvsig__coordinator* c) {
 
 /* --- Looking at everything ------------------------------------------------ */
 
-/* A process that was stopped in the middle (SIGSTOP) has `hard_ms` again, once
- * it goes on, to finish what it could not meanwhile. */
-static void make_up_for_stop(struct uvsig__coordinator* c) {
-  int phase = atomic_load(&c->phase);
-  uint64_t until = uvsig__watchdog_resumed_at(c);
-
-  if (until == 0 || phase < UVSIG_SHUTDOWN_DRAINING ||
-      phase > UVSIG_SHUTDOWN_CLOSING)
-    return;
-  until += c->options.hard_ms * UVSIG__MS;
-  if (c->until >= until)
-    return;
-  c->until = until;
-  set_limit(c);
-}
-
 /* Returns false where a callback has called uvsig_shutdown_close(). */
 static bool begin_shutdown(struct uvsig__coordinator* c) {
   atomic_store(&c->is_ready, 0);
@@ -257,7 +222,7 @@ static void go_on_in_child(struct uvsig__coordinator* c) {
   c->has_forked = false;
   uvsig__children_drop_inherited(c);
   if (phase > UVSIG_SHUTDOWN_RUNNING && phase < UVSIG_SHUTDOWN_DONE)
-    set_limit(c);
+    uvsig__limit_set(c);
 }
 
 void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
@@ -280,42 +245,8 @@ void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
     next = earlier(next, uvsig__connections_check(c, has_polled));
   notify_children(c);
   next = earlier(next, uvsig__children_check(c));
-  make_up_for_stop(c);
+  uvsig__limit_make_up_for_stop(c);
   while (advance_phase(c))
     ;
   set_next_look(c, next);
-}
-
-/* --- More time ------------------------------------------------------------ */
-
-int uvsig_shutdown_extend(uvsig_shutdown_t* sd, unsigned ms) {
-  struct uvsig__coordinator* c;
-  uint64_t now = uvsig__now();
-  uint64_t left;
-  int phase;
-  int err;
-
-  err = uvsig__coordinator_in_use(sd, &c);
-  if (err != 0)
-    return err;
-  phase = atomic_load(&c->phase);
-  if (phase > UVSIG_SHUTDOWN_DRAINING ||
-      atomic_load(&c->escalation.level) >= UVSIG_SHUTDOWN_FORCED)
-    return UV_ECANCELED;
-  if (phase == UVSIG_SHUTDOWN_DRAINING) {
-    left = c->until > now ? (c->until - now) / UVSIG__MS : 0;
-    if (left + ms > UINT_MAX)
-      return UV_EINVAL;
-    c->until += ms * UVSIG__MS;
-    uvsig__look_again(c);
-  } else {
-    if (ms > UINT_MAX - c->options.grace_ms)
-      return UV_EINVAL;
-    c->options.grace_ms += ms;
-    atomic_store(&c->escalation.total_ms,
-                 uvsig__add_ms(atomic_load(&c->escalation.total_ms), ms));
-  }
-  if (phase != UVSIG_SHUTDOWN_RUNNING)
-    set_limit(c);
-  return 0;
 }
