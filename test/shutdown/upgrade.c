@@ -822,6 +822,10 @@ static void take_none(void) {
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
   set_variables("-1", NULL);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("2147483645", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
+  set_variables("99999999999999999999", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
 }
 
 static void those_of_another_process_are_not(void) {
