@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The workers as the parent sees them: it keeps so many, starts another one
- * where one has died, replaces them at SIGHUP, and hands SIGUSR1 on. A shutdown
- * tells them to end, and waits for them. */
+ * The workers that the parent keeps: it starts another one where one has died,
+ * replaces them at SIGHUP, and hands SIGUSR1 on. A shutdown tells them to end,
+ * and waits for them. */
+#include "prefork.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include "prefork.h"
 
 enum {
   QUICK_MS = 1000, /* a worker that dies younger is not replaced at once */
   LEAST_PAUSE_MS = 100,
   MOST_PAUSE_MS = 10000
-};
-
-typedef struct worker_s worker_t;
-
-struct worker_s {
-  uv_process_t process;
-  uv_pipe_t pipe; /* a byte comes when it serves; it sees the end of ours */
-  uvsig_shutdown_child_t child;
-  uint64_t since;
-  int serves;
-  int old; /* to go when the new ones serve */
-  worker_t* next;
 };
 
 static struct {
@@ -38,28 +23,16 @@ static struct {
   uv_timer_t ending;   /* how long the old ones may take */
   uvsig_reload_t reload;
   uvsig_watcher_t on_usr1;
-  char program[4096];
+  char path[4096]; /* of the program */
 } pool;
-
-static void free_worker(uv_handle_t* pipe) {
-  free(pipe->data);
-}
-
-static void close_pipe(uv_handle_t* process) {
-  worker_t* w = process->data;
-
-  uv_close((uv_handle_t*) &w->pipe, free_worker);
-}
 
 static void forget(worker_t* w) {
   worker_t** link = &pool.workers;
 
-  while (*link != NULL && *link != w)
+  while (*link != w)
     link = &(*link)->next;
-  if (*link != NULL)
-    *link = w->next;
-  uvsig_shutdown_remove_child(&w->child);
-  uv_close((uv_handle_t*) &w->process, close_pipe);
+  *link = w->next;
+  worker_forget(w);
 }
 
 static void signal_old(int signum) {
@@ -92,7 +65,7 @@ static void settle(void) {
 
   for (w = pool.workers; w != NULL; w = w->next) {
     old += w->old;
-    serving += !w->old && w->serves;
+    serving += !w->old && w->state == SERVING;
   }
   if (serving < settings.workers)
     return;
@@ -104,7 +77,7 @@ static void settle(void) {
         &pool.ending, on_stuck, settings.grace * 1000ull + 2 * MARGIN_MS, 0);
   }
   if (pool.replacing == ENDING_OLD && old == 0) {
-    say("Replaced\n");
+    puts("Replaced");
     finish_replacing();
   }
 }
@@ -124,68 +97,13 @@ static void pause_and_fill(uint64_t age) {
     uv_timer_start(&pool.starting, fill, pool.pause, 0);
 }
 
-static void on_ended(uv_process_t* process, int64_t status, int signum) {
-  worker_t* w = process->data;
-
-  (void) status;
-  (void) signum;
-  say("Worker %d has gone\n", process->pid);
-  if (!w->old && uvsig_shutdown_phase(&sd) == UVSIG_SHUTDOWN_RUNNING)
-    pause_and_fill(uv_now(loop) - w->since);
-  forget(w);
-  settle();
-}
-
-static void on_worker(uv_stream_t* pipe, ssize_t size, const uv_buf_t* buf) {
-  worker_t* w = pipe->data;
-
-  (void) buf;
-  if (size == 0)
-    return;
-  uv_read_stop(pipe);
-  if (size < 0)
-    return; /* its end will be told of */
-  w->serves = 1;
-  say("Worker %d serves\n", w->process.pid);
-  settle();
-}
-
-/* In a session of its own: what a terminal sends is for the parent, which says
- * what is to be done. */
-static int start_worker(void) {
-  worker_t* w = calloc(1, sizeof(*w));
-  uv_stdio_container_t stdio[] = {
-      {.flags = UV_IGNORE},
-      {.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
-      {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
-      {.flags = UV_INHERIT_FD, .data.fd = pool.listener},
-      {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE}};
-  char role[] = "--worker", grace[32];
-  char* args[] = {pool.program, role, grace, NULL};
-  uv_process_options_t options = {.exit_cb = on_ended,
-                                  .file = pool.program,
-                                  .args = args,
-                                  .flags = UV_PROCESS_DETACHED,
-                                  .stdio = stdio,
-                                  .stdio_count = PARENT_FD + 1};
-  int err;
-
-  if (w == NULL)
-    return UV_ENOMEM;
-  snprintf(grace, sizeof(grace), "--grace=%u", settings.grace);
-  stdio[PARENT_FD].data.stream = (uv_stream_t*) &w->pipe;
-  uv_pipe_init(loop, &w->pipe, 0);
-  w->process.data = w->pipe.data = w;
-  w->since = uv_now(loop);
-  err = uv_spawn(loop, &w->process, &options);
-  if (err != 0) {
+static void on_change(worker_t* w) {
+  if (w->state == GONE) {
+    if (!w->old && uvsig_shutdown_phase(&sd) == UVSIG_SHUTDOWN_RUNNING)
+      pause_and_fill(uv_now(loop) - w->since);
     forget(w);
-    return err;
   }
-  w->next = pool.workers;
-  pool.workers = w;
-  uvsig_shutdown_add_child(&sd, &w->child, w->process.pid);
-  return uv_read_start((uv_stream_t*) &w->pipe, on_alloc, on_worker);
+  settle();
 }
 
 static void fill(uv_timer_t* timer) {
@@ -197,11 +115,15 @@ static void fill(uv_timer_t* timer) {
     return;
   for (w = pool.workers; w != NULL; w = w->next)
     count += !w->old;
-  for (; count < settings.workers; count++)
-    if (failed(start_worker(), pool.program)) {
+  for (; count < settings.workers; count++) {
+    w = worker_start(pool.path, pool.listener, on_change);
+    if (w == NULL) {
       pause_and_fill(0);
       return;
     }
+    w->next = pool.workers;
+    pool.workers = w;
+  }
 }
 
 static void on_reload(uvsig_reload_t* reload) {
@@ -224,7 +146,7 @@ static void on_forwarded(uvsig_watcher_t* watcher,
   (void) watcher;
   (void) info;
   for (w = pool.workers; w != NULL; w = w->next)
-    if (w->serves)
+    if (w->state == SERVING)
       uv_process_kill(&w->process, signum);
 }
 
@@ -240,12 +162,12 @@ void pool_on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
   uvsig_reload_stop(&pool.reload);
 }
 
-/* The program is asked for once: a later release in its place is what SIGHUP
+/* The path is asked for once: a later release in its place is what SIGHUP
  * starts. */
 int pool_init(void) {
-  size_t size = sizeof(pool.program);
+  size_t size = sizeof(pool.path);
 
-  return failed(uv_exepath(pool.program, &size), "uv_exepath") ||
+  return failed(uv_exepath(pool.path, &size), "uv_exepath") ||
          failed(uv_timer_init(loop, &pool.starting), "uv_timer_init") ||
          failed(uv_timer_init(loop, &pool.ending), "uv_timer_init");
 }

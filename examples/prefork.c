@@ -13,19 +13,17 @@
  * The listener is shared, rather than one with SO_REUSEPORT for each worker:
  * such a one has a queue of its own, and what waits in it is reset when it is
  * closed. In the shared one it waits for another worker. */
-
-#include <errno.h>
-#include <getopt.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "prefork.h"
 
-enum { EXIT_USAGE = 2 };
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
+enum { EXIT_USAGE = 2, MOST_WORKERS = 1000 };
+
+const char* const program = "prefork";
 struct settings settings = {0, 4, 10};
 
 uv_loop_t* loop;
@@ -34,19 +32,17 @@ uvsig_shutdown_t sd;
 
 /* --- For both ------------------------------------------------------------- */
 
-int failed(int err, const char* what) {
-  if (err < 0 && err != UV_ECANCELED) /* told to end before it served */
-    fprintf(stderr, "prefork %d: %s: %s\n", getpid(), what, uv_strerror(err));
-  return err < 0;
-}
+int init_listener(uv_tcp_t* tcp) {
+  static uvsig_shutdown_listener_t tracked;
+  uv_stream_t* stream = (uv_stream_t*) tcp;
+  int err = uv_tcp_init(loop, tcp);
 
-void say(const char* format, ...) {
-  va_list args;
-
-  va_start(args, format);
-  vprintf(format, args);
-  va_end(args);
-  fflush(stdout);
+  if (err != 0)
+    return err;
+  err = uvsig_shutdown_add_listener(&sd, &tracked, stream, NULL);
+  if (err != 0)
+    uv_close((uv_handle_t*) tcp, NULL);
+  return err;
 }
 
 int watch(uvsig_watcher_t* w, uvsig_watcher_cb cb, int signum) {
@@ -72,10 +68,7 @@ int run_and_exit(void) {
 
 /* --- The parent ----------------------------------------------------------- */
 
-static struct {
-  uv_tcp_t tcp;
-  uvsig_shutdown_listener_t tracked;
-} listener;
+static uv_tcp_t listener;
 
 static void on_serving(void) {
   struct sockaddr_in address;
@@ -83,30 +76,24 @@ static void on_serving(void) {
 
   if (uvsig_shutdown_is_ready(&sd) || uvsig_shutdown_ready(&sd) != 0)
     return;
-  uv_tcp_getsockname(&listener.tcp, (struct sockaddr*) &address, &size);
-  say("Serving on 127.0.0.1:%d\n", ntohs(address.sin_port));
+  uv_tcp_getsockname(&listener, (struct sockaddr*) &address, &size);
+  printf("Serving on 127.0.0.1:%d\n", ntohs(address.sin_port));
 }
 
 /* Not uv_listen(), which would accept. */
 static int open_listener(uv_os_fd_t* fd) {
   struct sockaddr_in address;
   int size = sizeof(address);
-  int err = uv_tcp_init(loop, &listener.tcp);
+  int err = init_listener(&listener);
 
   if (err != 0)
     return err;
-  err = uvsig_shutdown_add_listener(
-      &sd, &listener.tracked, (uv_stream_t*) &listener.tcp, NULL);
-  if (err != 0) {
-    uv_close((uv_handle_t*) &listener.tcp, NULL);
-    return err;
-  }
   uv_ip4_addr("127.0.0.1", (int) settings.port, &address);
-  err = uv_tcp_bind(&listener.tcp, (struct sockaddr*) &address, 0);
+  err = uv_tcp_bind(&listener, (struct sockaddr*) &address, 0);
   if (err == 0) /* where the address is in use, this says so */
-    err = uv_tcp_getsockname(&listener.tcp, (struct sockaddr*) &address, &size);
+    err = uv_tcp_getsockname(&listener, (struct sockaddr*) &address, &size);
   if (err == 0)
-    err = uv_fileno((uv_handle_t*) &listener.tcp, fd);
+    err = uv_fileno((uv_handle_t*) &listener, fd);
   if (err == 0 && listen(*fd, SOMAXCONN) != 0)
     err = uv_translate_sys_error(errno);
   return err;
@@ -129,64 +116,32 @@ static int be_parent(void) {
   err = open_listener(&fd);
   if (err == 0)
     err = pool_start(fd, on_serving);
-  if (failed(err, "not started") && err != UV_ECANCELED)
+  if (err != UV_ECANCELED && failed(err, "not started"))
     return EXIT_FAILURE;
   return run_and_exit();
 }
 
-/* --- Options -------------------------------------------------------------- */
-
-static int help(FILE* to, int status) {
-  fputs("Usage: prefork [--workers=N] [--port=N] [--grace=SECONDS]\n"
-        "Answer HTTP requests on 127.0.0.1, in several processes.\n"
-        "\n"
-        "  --workers=N      so many (4)\n"
-        "  --port=N         listen there (0: a free one)\n"
-        "  --grace=SECONDS  wait so long for clients to end (10)\n"
-        "  --help           print this\n"
-        "\n"
-        "SIGHUP replaces the workers, SIGUSR1 has them say what they have\n"
-        "done, SIGINT and SIGTERM end it.\n",
-        to);
-  return status;
-}
-
-static int parse_number(const char* text, long most, unsigned* number) {
-  char* end;
-  long value = strtol(text, &end, 10);
-
-  if (*text == '\0' || *end != '\0' || value < 0 || value > most)
-    return -1;
-  *number = (unsigned) value;
-  return 0;
-}
-
+/* A worker's first argument says so: it is the parent that starts it. */
 int main(int argc, char** argv) {
-  static const struct option options[] = {
-      {"grace", required_argument, NULL, 'g'},
-      {"help", no_argument, NULL, 'h'},
-      {"port", required_argument, NULL, 'p'},
-      {"workers", required_argument, NULL, 'n'},
-      {"worker", no_argument, NULL, 'w'}, /* started by the parent */
-      {NULL, 0, NULL, 0}};
-  int option, err = 0, is_worker = 0;
+  static const char about[] =
+      "Answer HTTP requests on 127.0.0.1, in several processes. SIGHUP\n"
+      "replaces them, SIGUSR1 has them say what they have done, SIGINT and\n"
+      "SIGTERM end it.\n";
+  static const option_t table[] = {
+      {"grace", "SECONDS", "for clients to end (10)", NULL, &settings.grace},
+      {"port", "PORT", "listen there (0: a free one)", NULL, &settings.port},
+      {"workers", "N", "so many (4)", NULL, &settings.workers},
+      {NULL, NULL, NULL, NULL, NULL}};
+  int is_worker = argc > 1 && strcmp(argv[1], "worker") == 0;
+  int status = read_options(argc - is_worker, argv + is_worker, about, table);
 
-  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-    if (option == 'g')
-      err |= parse_number(optarg, 86400, &settings.grace);
-    else if (option == 'p')
-      err |= parse_number(optarg, 65535, &settings.port);
-    else if (option == 'n')
-      err |= parse_number(optarg, 1000, &settings.workers);
-    else if (option == 'w')
-      is_worker = 1;
-    else if (option == 'h')
-      return help(stdout, EXIT_SUCCESS);
-    else
-      err = -1;
+  if (status >= 0)
+    return status;
+  if (settings.workers < 1 || settings.workers > MOST_WORKERS) {
+    refused("is not between 1 and 1000", "--workers");
+    return EXIT_USAGE;
   }
-  if (err != 0 || optind != argc || settings.workers == 0)
-    return help(stderr, EXIT_USAGE);
+  setvbuf(stdout, NULL, _IOLBF, 0); /* a line at once, also to a pipe */
   loop = uv_default_loop();
   if (failed(uvsig_init(loop, &sig, NULL), "uvsig_init"))
     return EXIT_FAILURE;

@@ -612,6 +612,19 @@ static void help_is_printed(void) {
   CHECK_EQ(program_finish(&p), 0);
 }
 
+static void a_number_of_workers_out_of_range_is_refused(void) {
+  static const char* const wrong[] = {"0", "1001", "4x", ""};
+  char option[32];
+  size_t i;
+
+  for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+    snprintf(option, sizeof(option), "--workers=%s", wrong[i]);
+    program_start_2to1(&p, LIST(PREFORK, option), NULL);
+    program_line(&p, "prefork: ");
+    CHECK_EQ(WEXITSTATUS(program_finish(&p)), 2);
+  }
+}
+
 /* Not one of the clients that go on asking may fail, and each is told that an
  * answer is the last. */
 static void sigterm_under_load_cuts_no_client(void) {
@@ -972,6 +985,7 @@ static void a_release_that_does_not_start_replaces_nobody(void) {
 int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
       TEST(help_is_printed),
+      TEST(a_number_of_workers_out_of_range_is_refused),
       TEST(four_workers_serve),
       TEST(a_worker_that_dies_is_replaced),
       TEST(sigusr1_goes_to_all_workers),
