@@ -84,7 +84,7 @@ static int stop_here(pid_t pid, int signum) {
  * process, which will continue it. */
 void terminal_stopped(int signum) {
   pid_t front = terminal >= 0 ? tcgetpgrp(terminal) : -1;
-  int ours = front == getpgrp() || front == child;
+  int ours = front == getpgrp() || front == command.pid;
   int needs = signum == SIGTTIN || signum == SIGTTOU;
   int how = told;
 
@@ -94,9 +94,9 @@ void terminal_stopped(int signum) {
       send_command(SIGCONT);
   } else if (needs && ours) {
     wanted = taken = 1;
-    put_in_front(child);
+    put_in_front(command.pid);
     send_command(SIGCONT);
-  } else if (front == child || (needs && terminal >= 0)) {
+  } else if (front == command.pid || (needs && terminal >= 0)) {
     /* It would have stopped init's group, if the command were in there. */
     if (!stop_here(0, signum == SIGSTOP ? SIGTSTP : signum) && ours)
       send_command(SIGCONT);
@@ -108,7 +108,7 @@ void terminal_continue(void) {
   if (!wanted || !in_front())
     return;
   taken = 1;
-  put_in_front(child);
+  put_in_front(command.pid);
 }
 
 /* In front may be a group that the command has put there, and that has gone. It
@@ -116,6 +116,7 @@ void terminal_continue(void) {
 void terminal_give_back(void) {
   pid_t front = taken ? tcgetpgrp(terminal) : -1;
 
-  if (front == child || (front > 1 && kill(-front, 0) != 0 && errno == ESRCH))
+  if (front == command.pid ||
+      (front > 1 && kill(-front, 0) != 0 && errno == ESRCH))
     put_in_front(getpgrp());
 }

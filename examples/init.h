@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of init share: signals and children (init.c), the terminal
- * (init-terminal.c), and the options (init-options.c). */
+ * What the parts of init share. */
 
 #ifndef INIT_H
 #define INIT_H
 
-#include <signal.h>
-#include <sys/types.h>
-#include <uvsig.h>
+#include "common.h"
 
-extern uvsig_watcher_t watchers[UVSIG_NSIG];
-extern pid_t child; /* the command; of its process group the number, too */
+#include <uvsig.h>
 
 extern struct settings {
   int grace;               /* seconds; -1: not given */
@@ -22,19 +18,51 @@ extern struct settings {
   sigset_t stop_signals;   /* grace begins with these */
 } settings;
 
-extern const char usage[];
+extern struct command {
+  pid_t pid;   /* of its process group the number, too */
+  int status;  /* of waitpid(); -1: it has not ended */
+  int stopped; /* as far as init knows */
+} command;
 
-/* 0; 'h': print the usage; -1: not understood. */
-int parse_options(int argc, char** argv);
+extern uvsig_t sig;
 
-/* Is this signal not for init alone? */
-int is_handed_on(int signum);
+/* --- Signals: init.c ------------------------------------------------------ */
+
+extern uvsig_watcher_t watchers[UVSIG_NSIG];
 /* Watch a signal, and hand it on. */
 int watch(int signum);
 /* Has it been caught, and not been handed on yet? */
 int is_due(int signum);
 /* Send a signal to the command. */
 void send_command(int signum);
+/* With --verbose: say it. */
+void note(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- Options: init-options.c ---------------------------------------------- */
+
+extern const char usage[];
+/* 0; 'h': print the usage; -1: not understood. */
+int parse_options(int argc, char** argv);
+/* Is this signal not for init alone? */
+int is_handed_on(int signum);
+
+/* --- Processes ------------------------------------------------------------ */
+
+/* init-command.c: what the kernel does for init: orphans become its children,
+ * and the death of its parent is a signal. */
+int ask_kernel(pid_t parent);
+int start_command(char** argv, const sigset_t* valid);
+
+/* init-children.c: collect children when they end. */
+int children_watch(void);
+/* Do so now. */
+void collect(void);
+/* Send a signal to the command and all that it has started. */
+void send_all(int signum);
+/* Kill all that is left after so many seconds; 0 or less: never. */
+void limit(int seconds);
+
+/* --- The terminal: init-terminal.c ---------------------------------------- */
 
 /* Find the terminal, and whether the command is to be in front at its start. */
 void terminal_open(void);

@@ -278,7 +278,7 @@ static void start_load(void) {
 
 /* Clients that ask on one connection until an answer says that it is the last.
  * A request that comes later after the one before than this is not promised an
- * answer: half of QUIET_MS in examples/prefork-worker.c, for clocks that tick
+ * answer: half of QUIET_MS in examples/prefork-http.c, for clocks that tick
  * slowly. Each thinks now and then, for a shorter time. */
 enum { LOYALS = 24, PROMPT_NS = 500 * 1000 * 1000 };
 

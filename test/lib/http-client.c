@@ -40,7 +40,7 @@
 #define MAX_CONNECTIONS 2000
 
 /* A request that follows the one before within so long is always answered: half
- * of QUIET_MS in examples/http-daemon.c, for clocks that tick slowly. */
+ * of QUIET_MS in examples/http-connection.c, for clocks that tick slowly. */
 #define PROMPT_MS 500
 
 /* How many requests a connection has had answered when the signal is sent, on
