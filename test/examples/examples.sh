@@ -301,6 +301,16 @@ all_are_tested() {
   equal "list of those without a test" "$missing" ""
 }
 
+are_short() {
+  long=
+  for file in "$srcdir"/examples/*.[ch]; do
+    lines=$(wc -l <"$file" | tr -d ' ')
+    test "$lines" -le 200 || long="$long ${file##*/}: $lines"
+  done
+  equal "list of longer ones" "$long" ""
+}
+
 run all_are_tested "every example has its test"
+run are_short "no file of an example has more than 200 lines"
 
 finish
