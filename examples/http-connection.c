@@ -7,10 +7,12 @@
 
 #include "http-connection.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
   /* While draining, a client that asks again sooner than this after an answer
@@ -24,20 +26,25 @@ static uv_timer_t tick;
 
 /* --- Its end -------------------------------------------------------------- */
 
-void http_connection_let_go(http_connection_t* c) {
-  if (--c->halves == 0)
+static void on_closed(uv_handle_t* handle) {
+  http_connection_t* c = handle->data;
+
+  if (--c->handles == 0)
     free(c);
 }
 
-static void on_closed(uv_handle_t* tcp) {
-  http_connection_let_go(tcp->data);
-}
-
-void http_connection_hang_up(http_connection_t* c) {
+static void hang_up(http_connection_t* c) {
   uvsig_shutdown_linger(&c->tracked, (uv_stream_t*) &c->tcp, on_closed);
 }
 
-void http_connection_refuse(http_connection_t* c, const char* status) {
+void http_connection_end(http_connection_t* c) {
+  if (c->fd >= 0)
+    uv_close((uv_handle_t*) &c->poll, on_closed);
+  c->fd = -1;
+  hang_up(c);
+}
+
+static void say(http_connection_t* c, const char* status) {
   char text[128];
   uv_buf_t buf = {.base = text};
 
@@ -47,6 +54,11 @@ void http_connection_refuse(http_connection_t* c, const char* status) {
       "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
       status);
   uv_try_write((uv_stream_t*) &c->tcp, &buf, 1);
+}
+
+void http_connection_refuse(http_connection_t* c, const char* status) {
+  say(c, status);
+  http_connection_end(c);
 }
 
 /* --- Its requests --------------------------------------------------------- */
@@ -70,18 +82,31 @@ static int is_asking(const http_connection_t* c) {
 
 /* What has come with the end of the input is one event. libmicrohttpd 0.9.75
  * reads the one and does not look for the other, and the event does not come
- * again, unless the socket is shut down here, too. */
-static void look_for_end(const http_connection_t* c) {
+ * again, unless the socket is shut down here, too, when all has been read. */
+static void pass_end_on(const http_connection_t* c) {
   char byte;
 
-  if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+  if (c->at_end && c->fd >= 0 && c->stage != RESPONDING &&
+      recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
     shutdown(c->fd, SHUT_RD);
+}
+
+static void on_end(uv_poll_t* poll, int status, int events) {
+  http_connection_t* c = poll->data;
+
+  (void) status;
+  (void) events;
+  uv_poll_stop(poll);
+  c->at_end = 1;
+  http_daemon_run(); /* which may be the end of it */
+  pass_end_on(c);
 }
 
 void http_connection_asks(http_connection_t* c, uint64_t size) {
   c->stage = READING;
   c->consumed += size;
   uvsig_shutdown_connection_busy(&c->tracked);
+  pass_end_on(c);
 }
 
 /* While draining one that was not told to be the last is left to
@@ -89,7 +114,7 @@ void http_connection_asks(http_connection_t* c, uint64_t size) {
 void http_connection_completed(http_connection_t* c) {
   c->stage = BETWEEN;
   c->since = uv_now(tick.loop);
-  look_for_end(c);
+  pass_end_on(c);
   if (uvsig_shutdown_phase(sd) == UVSIG_SHUTDOWN_RUNNING)
     uvsig_shutdown_connection_idle(&c->tracked);
 }
@@ -100,11 +125,8 @@ static void end_if_quiet(uv_handle_t* handle, void* arg) {
   http_connection_t* c = handle->data;
 
   (void) arg;
-  if (handle->type != UV_TCP || c == NULL || c->halves < 2)
-    return;
-  look_for_end(c);
-  if (c->stage != BETWEEN || is_asking(c) ||
-      uv_now(tick.loop) - c->since < QUIET_MS)
+  if (handle->type != UV_TCP || c == NULL || c->fd < 0 || c->stage != BETWEEN ||
+      is_asking(c) || uv_now(tick.loop) - c->since < QUIET_MS)
     return;
   /* What it has sent by now is read before it is closed. */
   uvsig_shutdown_connection_busy(&c->tracked);
@@ -124,10 +146,25 @@ static void on_event(uvsig_shutdown_connection_t* tracked,
       uv_timer_start(&tick, on_tick, 0, TICK_MS);
     return;
   }
-  if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE && c->halves == 2 &&
-      is_asking(c))
-    http_connection_refuse(c, "408 Request Timeout");
-  http_connection_hang_up(c);
+  if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE && c->fd >= 0 && is_asking(c))
+    say(c, "408 Request Timeout");
+  hang_up(c);
+}
+
+static int share(http_connection_t* c, uv_os_fd_t fd) {
+  int err;
+
+  c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (c->fd < 0)
+    return uv_translate_sys_error(errno);
+  err = uv_poll_init(c->tcp.loop, &c->poll, c->fd);
+  if (err != 0) {
+    close(c->fd);
+    c->fd = -1;
+    return err;
+  }
+  c->handles = 2;
+  return uv_poll_start(&c->poll, UV_DISCONNECT, on_end);
 }
 
 http_connection_t* http_connection_accept(uv_stream_t* listener) {
@@ -138,8 +175,8 @@ http_connection_t* http_connection_accept(uv_stream_t* listener) {
     free(c);
     return NULL;
   }
-  c->tcp.data = c->tracked.data = c;
-  c->halves = 1;
+  c->tcp.data = c->poll.data = c->tracked.data = c;
+  c->handles = 1;
   c->since = uv_now(listener->loop);
   if (uv_accept(listener, (uv_stream_t*) &c->tcp) != 0 ||
       uv_fileno((uv_handle_t*) &c->tcp, &fd) != 0 ||
@@ -147,8 +184,10 @@ http_connection_t* http_connection_accept(uv_stream_t* listener) {
     uv_close((uv_handle_t*) &c->tcp, on_closed);
     return NULL;
   }
-  c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  return c;
+  if (share(c, fd) == 0)
+    return c;
+  http_connection_refuse(c, "503 Service Unavailable");
+  return NULL;
 }
 
 int http_connections_open(uvsig_shutdown_t* shutdown) {

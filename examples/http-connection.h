@@ -13,8 +13,10 @@
 typedef struct {
   uv_tcp_t tcp;
   uvsig_shutdown_connection_t tracked;
-  int fd;     /* libmicrohttpd's; closed with its half */
-  int halves; /* 2 while libmicrohttpd has its own and tcp is open */
+  int fd;         /* libmicrohttpd's; -1: it has none */
+  uv_poll_t poll; /* of that: has the client closed for writing? */
+  int at_end;     /* it has */
+  int handles;    /* tcp and poll, until they are closed */
   enum { BETWEEN, READING, RESPONDING } stage;
   uint64_t since;    /* of the last response, or of the beginning */
   uint64_t consumed; /* bytes of requests, as far as they were told of */
@@ -24,18 +26,19 @@ typedef struct {
 int http_connections_open(uvsig_shutdown_t* sd);
 void http_connections_close(void);
 
-/* Accept one, without libmicrohttpd's half. NULL: none, or it is closed. */
+/* Accept one for libmicrohttpd. NULL: none, or it is refused. */
 http_connection_t* http_connection_accept(uv_stream_t* listener);
-/* Say why it is not served. */
+/* Say why it is not served, and end it. */
 void http_connection_refuse(http_connection_t* c, const char* status);
-/* Close it so that all arrives. Harmless when repeated. */
-void http_connection_hang_up(http_connection_t* c);
-/* A half is closed. */
-void http_connection_let_go(http_connection_t* c);
+/* Close it so that all arrives: libmicrohttpd is done with it. */
+void http_connection_end(http_connection_t* c);
 
 /* So many bytes of a request have been told of. */
 void http_connection_asks(http_connection_t* c, uint64_t size);
 /* The kernel has got the whole response, or the connection has ended. */
 void http_connection_completed(http_connection_t* c);
+
+/* http-daemon.c: have libmicrohttpd read and write what it can. */
+void http_daemon_run(void);
 
 #endif

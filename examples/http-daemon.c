@@ -40,12 +40,10 @@ static void on_connection(void* arg,
   (void) arg;
   (void) connection;
   if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-    http.added->halves = 2;
     *context = http.added;
     return;
   }
-  http_connection_hang_up(*context);
-  http_connection_let_go(*context);
+  http_connection_end(*context);
 }
 
 /* Called with the header, then with each piece of the body, then once more. */
@@ -102,26 +100,24 @@ static void on_completed(void* arg,
 
 /* --- The loop ------------------------------------------------------------- */
 
-static void run(void);
-
 static void on_idle(uv_idle_t* again) {
   (void) again;
-  run();
+  http_daemon_run();
 }
 
 static void on_timer(uv_timer_t* timer) {
   (void) timer;
-  run();
+  http_daemon_run();
 }
 
 static void on_readable(uv_poll_t* poll, int status, int events) {
   (void) poll;
   (void) status; /* MHD_run() finds out */
   (void) events;
-  run();
+  http_daemon_run();
 }
 
-static void run(void) {
+void http_daemon_run(void) {
   MHD_UNSIGNED_LONG_LONG ms;
 
   uv_idle_stop(&http.again);
@@ -147,15 +143,12 @@ void http_daemon_accept(uv_stream_t* listener, int status) {
     return;
   uv_tcp_getpeername(&c->tcp, (struct sockaddr*) &address, &size);
   http.added = c;
-  if (c->fd >= 0 && MHD_add_connection(http.mhd,
-                                       c->fd,
-                                       (struct sockaddr*) &address,
-                                       (socklen_t) size) == MHD_YES) {
-    run();
-    return;
-  }
-  http_connection_refuse(c, "503 Service Unavailable");
-  http_connection_hang_up(c);
+  if (MHD_add_connection(
+          http.mhd, c->fd, (struct sockaddr*) &address, (socklen_t) size) ==
+      MHD_YES)
+    http_daemon_run();
+  else
+    http_connection_refuse(c, "503 Service Unavailable");
 }
 
 /* libuv must have let go of the epoll set before it is closed. */

@@ -865,6 +865,14 @@ closes_what_its_client_has_closed() {
     saw answered 2 && saw outlasted 1
 }
 
+# What has come of a request is not waited for: no more will.
+closes_what_its_client_has_torn() {
+  for mode in torn torn-body; do
+    start && run_client $mode 2 hello.txt && ended_in_time && saw_no_harm &&
+      saw answered 1 && saw outlasted 1 || return 1
+  done
+}
+
 has_seen() { # name
   grep -qs "^$1=" "$tmp/seen"
 }
@@ -1023,6 +1031,8 @@ run idle_connection_does_not_hold_it_up \
   "an idle connection does not hold it up"
 run closes_what_its_client_has_closed \
   "a request and the end at once: the answer, and the connection is closed"
+run closes_what_its_client_has_torn \
+  "half a request and the end at once: the connection is closed"
 run finishes_a_slow_request "a request in slow pieces is waited for"
 run finishes_a_slow_body "a body in slow pieces after 100 Continue, too"
 run tells_who_is_not_finished \

@@ -12,6 +12,8 @@
  *   http-client unfinished PORT PID 1 PATH    the first piece of a request
  *   http-client half PORT PID 2 PATH          a request and the end at once,
  *                                             beside an idle connection
+ *   http-client torn PORT PID 2 PATH          the same with half of a request
+ *   http-client torn-body PORT PID 2 PATH     and with half of its body
  *   http-client stalled PORT PID 1 PATH       a request, and nothing is read
  *   http-client run PROGRAM [ARGUMENT]...     with SIGINT not ignored, as it
  *                                             is in a shell's background job
@@ -509,7 +511,10 @@ static void be_piecewise(const char* how) {
 /* The server stands still, so that the request and the end come together. The
  * other connection was idle before, and so is the first to be closed where that
  * takes the server's time limit. */
-static void close_half(void) {
+static void close_half(const char* how) {
+  static const char header[] = "GET /hel";
+  static const char body[] = "POST / HTTP/1.1\r\nHost: localhost\r\n"
+                             "Content-Length: 100\r\n\r\nabc";
   connection_t* connection = &connections[1];
 
   ask(&connections[0]);
@@ -517,7 +522,12 @@ static void close_half(void) {
     read_all(100);
   if (kill(server, SIGSTOP) != 0)
     die("kill");
-  ask(connection);
+  if (strcmp(how, "half") == 0)
+    ask(connection);
+  else if (strcmp(how, "torn") == 0)
+    send_whole(connection->fd, header, strlen(header));
+  else
+    send_whole(connection->fd, body, strlen(body));
   if (shutdown(connection->fd, SHUT_WR) != 0)
     die("shutdown");
   wait_and_read(100);
@@ -583,8 +593,9 @@ int main(int argc, char** argv) {
     be_slow();
   else if (strcmp(how, "idle") == 0)
     be_idle();
-  else if (strcmp(how, "half") == 0 && count == 2)
-    close_half();
+  else if ((strcmp(how, "half") == 0 || strncmp(how, "torn", 4) == 0) &&
+           count == 2)
+    close_half(how);
   else if (strcmp(how, "pieces") == 0 || strcmp(how, "continue") == 0 ||
            strcmp(how, "unfinished") == 0)
     be_piecewise(how);
