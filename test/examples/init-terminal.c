@@ -5,7 +5,7 @@
  * runs: see roles.
  */
 
-#include "../lib/program.h"
+#include "../lib/roles.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,26 +19,10 @@
 #define CTRL_C "\003"
 #define CTRL_Z "\032"
 
-/* Above what the keeper of a program closes, there is none of the test's. */
-enum { MOST_ARGS = 24, REPORT = 9 };
-
 /* --- Roles: the commands -------------------------------------------------- */
 
-/* To the test, and not to the terminal. */
-__attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
-  va_list args;
-
-  va_start(args, format);
-  vdprintf(REPORT, format, args);
-  va_end(args);
-}
-
-static const char* in_front(void) {
-  return tcgetpgrp(STDIN_FILENO) == getpgrp() ? "yes" : "no";
-}
-
 static int be_quick(void) {
-  say("in front: %s\n", in_front());
+  role_says("in front: %s\n", in_front());
   return 0;
 }
 
@@ -47,14 +31,14 @@ static void read_line(const char* who) {
   ssize_t n = read(STDIN_FILENO, line, sizeof(line) - 1);
 
   if (n < 0)
-    say("%s: %s\n", who, strerror(errno));
+    role_says("%s: %s\n", who, strerror(errno));
   line[n > 0 ? n : 0] = '\0';
   line[strcspn(line, "\n")] = '\0';
-  say("%s has read \"%s\", in front: %s\n", who, line, in_front());
+  role_says("%s has read \"%s\", in front: %s\n", who, line, in_front());
 }
 
 static int be_reader(void) {
-  say("in front: %s\n", in_front());
+  role_says("in front: %s\n", in_front());
   read_line("the command");
   return 0;
 }
@@ -66,22 +50,6 @@ static int be_late_reader(void) {
     uv_sleep(1);
   read_line("the command");
   return 0;
-}
-
-/* Say when it is continued. SIGCONT waits until it is asked for. */
-static int be_continued(bool stop) {
-  sigset_t set = set_of(SIGCONT);
-  int signum;
-
-  sigprocmask(SIG_BLOCK, &set, NULL);
-  say("ready\n");
-  if (stop)
-    raise(SIGSTOP);
-  for (;;) {
-    if (sigwait(&set, &signum) != 0)
-      return 1;
-    say("goes on, in front: %s\n", in_front());
-  }
 }
 
 /* --- Roles: what runs init ------------------------------------------------ */
@@ -142,13 +110,13 @@ static void wait_for_job(void) {
     _exit(126);
   front = tcgetpgrp(STDIN_FILENO);
   if (WIFSTOPPED(status))
-    say("the job has stopped: %s\n", uvsig_signal_name(WSTOPSIG(status)));
+    role_says("the job has stopped: %s\n", uvsig_signal_name(WSTOPSIG(status)));
   else
-    say("the job has ended: %d, in front: %s\n",
-        WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
-        front == getpgrp() ? "the shell"
-        : front == job     ? "the job"
-                           : "another");
+    role_says("the job has ended: %d, in front: %s\n",
+              WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
+              front == getpgrp() ? "the shell"
+              : front == job     ? "the job"
+                                 : "another");
   tcsetpgrp(STDIN_FILENO, getpgrp());
 }
 
@@ -187,62 +155,38 @@ static int be_shell(char** argv) {
   return 0;
 }
 
-static int play(const char* role, char** argv) {
-  if (strcmp(role, "quick") == 0)
-    return be_quick();
-  if (strcmp(role, "reader") == 0)
-    return be_reader();
-  if (strcmp(role, "late-reader") == 0)
-    return be_late_reader();
-  if (strcmp(role, "continued") == 0)
-    return be_continued(false);
-  if (strcmp(role, "suspended") == 0)
-    return be_continued(true);
-  if (strcmp(role, "leader") == 0)
-    return be_leader(argv);
-  if (strcmp(role, "script") == 0)
-    return be_script(argv);
-  if (strcmp(role, "shell") == 0)
-    return be_shell(argv);
-  fprintf(stderr, "no role \"%s\"\n", role);
-  return 126;
-}
+static const struct role roles[] = {
+    {"continued", be_continued, NULL},
+    {"late-reader", be_late_reader, NULL},
+    {"leader", NULL, be_leader},
+    {"quick", be_quick, NULL},
+    {"reader", be_reader, NULL},
+    {"script", NULL, be_script},
+    {"shell", NULL, be_shell},
+    {"suspended", be_suspended, NULL},
+    {NULL, NULL, NULL},
+};
 
 /* --- A terminal ----------------------------------------------------------- */
 
 static struct program p;
 static int terminal;
 
-#define UNSHARE "unshare", "--pid", "--fork", "--mount-proc"
-
-static void need_namespace(void) {
-  program_start(&p, LIST(UNSHARE, "true"), NULL);
-  if (program_finish(&p) != 0)
-    skip_test("no PID namespace can be made here (unshare(1))");
-}
-
 /* Start the arguments at a new terminal, as the leader of its session, with
  * what is before that. */
 static void start_by(const char* const before[],
                      const char* const arguments[]) {
-  const char* argv[MOST_ARGS];
-  size_t n = 0;
+  const char* argv[MOST_ARGUMENTS];
+  char name[64];
+  size_t n;
+  int tty;
 
-  terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (terminal < 0)
-    skip_test("no terminal can be made here (posix_openpt(3))");
-  CHECK_EQ(grantpt(terminal), 0);
-  CHECK_EQ(unlockpt(terminal), 0);
-  while (*before != NULL)
-    argv[n++] = *before++;
-  argv[n++] = SELF;
-  argv[n++] = "leader";
-  argv[n++] = ptsname(terminal);
-  for (; *arguments != NULL; arguments++) {
-    CHECK(n + 1 < MOST_ARGS);
-    argv[n++] = *arguments;
-  }
-  argv[n] = NULL;
+  open_terminal(&terminal, &tty);
+  close(tty);
+  CHECK_EQ(ptsname_r(terminal, name, sizeof(name)), 0);
+  n = add_arguments(argv, 0, before);
+  n = add_arguments(argv, n, LIST(SELF, "leader", name));
+  add_arguments(argv, n, arguments);
   program_start(&p, argv, NULL);
 }
 
@@ -473,7 +417,7 @@ int main(int argc, char** argv) {
   };
 
   if (argc > 1)
-    return play(argv[1], argv + 2);
+    return play_role(roles, argv + 1);
   harness_init();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
  * command, too: see roles. Job control is in init-terminal.c.
  */
 
-#include "../lib/program.h"
+#include "../lib/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,18 +20,7 @@
 #define INIT "examples/init"
 #define SELF "test/examples/init"
 
-enum { MOST_ARGS = 16 };
-
 /* --- Roles: what init runs, and what runs it ------------------------------ */
-
-__attribute__((format(printf, 1, 2))) static void say(const char* format, ...) {
-  va_list args;
-
-  va_start(args, format);
-  vprintf(format, args);
-  va_end(args);
-  fflush(stdout);
-}
 
 /* Name each signal that comes, until SIGTERM has. */
 static void name_signals(const char* who) {
@@ -43,12 +32,11 @@ static void name_signals(const char* who) {
     if (sigwait(&set, &signum) != 0)
       _exit(1);
     if (signum != SIGCHLD)
-      say("%s got %s\n", who, uvsig_signal_name(signum));
+      role_says("%s got %s\n", who, uvsig_signal_name(signum));
   } while (signum != SIGTERM);
 }
 
-/* The command and a child of its own name the signals, and end with 3. */
-static int be_group(void) {
+static pid_t fork_blocked(void) {
   sigset_t set;
   pid_t pid;
 
@@ -59,7 +47,14 @@ static int be_group(void) {
     name_signals("grandchild");
     _exit(0);
   }
-  say("ready\n");
+  return pid;
+}
+
+/* The command and a child of its own name the signals, and end with 3. */
+static int be_group(void) {
+  pid_t pid = fork_blocked();
+
+  role_says("ready\n");
   name_signals("child");
   (void) UNINTERRUPTED(waitpid(pid, NULL, 0));
   return 3;
@@ -67,15 +62,15 @@ static int be_group(void) {
 
 /* The same, but the command ends first, with 4. */
 static int be_pair(void) {
-  sigset_t set;
+  fork_blocked();
+  role_says("ready\n");
+  name_signals("child");
+  return 4;
+}
 
-  sigfillset(&set);
-  sigprocmask(SIG_SETMASK, &set, NULL);
-  if (fork() == 0) {
-    name_signals("grandchild");
-    _exit(0);
-  }
-  say("ready\n");
+/* SIGTERM alone, and with the mask that there is. */
+static int be_child(void) {
+  role_says("ready\n");
   name_signals("child");
   return 4;
 }
@@ -85,30 +80,7 @@ static int be_alone(void) {
 
   sigfillset(&set);
   sigprocmask(SIG_SETMASK, &set, NULL);
-  say("ready\n");
-  name_signals("child");
-  return 4;
-}
-
-/* Say when it is continued. SIGCONT waits until it is asked for. */
-static int be_continued(bool stop) {
-  sigset_t set = set_of(SIGCONT);
-  int signum;
-
-  sigprocmask(SIG_BLOCK, &set, NULL);
-  say("ready\n");
-  if (stop)
-    raise(SIGSTOP);
-  while (sigwait(&set, &signum) == 0)
-    say("goes on\n");
-  return 1;
-}
-
-/* SIGTERM alone, and with the mask that there is. */
-static int be_child(void) {
-  say("ready\n");
-  name_signals("child");
-  return 4;
+  return be_child();
 }
 
 static void ignore_all(void) {
@@ -128,36 +100,34 @@ static int be_stubborn(void) {
   if (pid != 0 && (pid = fork()) == 0)
     setsid();
   if (pid != 0)
-    say("ready\n");
+    role_says("ready\n");
   while (pause() < 0)
     ;
   return 1;
 }
 
-enum left { IN_THE_GROUP, IN_A_SESSION, STOPPED, STUBBORN };
-
-/* What the command leaves. `fd` is open until it is ready. */
-static void be_left(enum left how, int fd) {
+/* What the command leaves: "group", "session", "stopped" or "stubborn"; all but
+ * the first in a session of its own. `fd` is open until it is ready. */
+static void be_left(const char* how, int fd) {
   sigset_t set;
 
-  if (how != IN_THE_GROUP)
+  if (strcmp(how, "group") != 0)
     setsid();
   sigfillset(&set);
   sigprocmask(SIG_SETMASK, &set, NULL);
-  if (how == STUBBORN)
+  if (strcmp(how, "stubborn") == 0)
     ignore_all();
   close(fd);
-  if (how == STOPPED)
+  if (strcmp(how, "stopped") == 0)
     raise(SIGSTOP);
-  if (how != STUBBORN)
-    name_signals("what is left");
-  while (how == STUBBORN)
+  while (strcmp(how, "stubborn") == 0)
     pause();
+  name_signals("what is left");
   _exit(0);
 }
 
 /* End with 6 when it is ready, or has stopped. */
-static int be_leaving(enum left how) {
+static int be_leaving(char** how) {
   int fds[2];
   pid_t pid;
   char byte;
@@ -167,14 +137,14 @@ static int be_leaving(enum left how) {
   CHECK(pid >= 0);
   if (pid == 0) {
     close(fds[0]);
-    be_left(how, fds[1]);
+    be_left(*how, fds[1]);
   }
   close(fds[1]);
   CHECK_EQ(UNINTERRUPTED(read(fds[0], &byte, 1)), 0);
   close(fds[0]);
-  if (how == STOPPED)
+  if (strcmp(*how, "stopped") == 0)
     CHECK_EQ(UNINTERRUPTED(waitpid(pid, NULL, WUNTRACED)), pid);
-  say("ends\n");
+  role_says("ends\n");
   return 6;
 }
 
@@ -192,19 +162,15 @@ static int be_wrapper(void) {
     while (pause() < 0)
       ;
   }
-  say("ready\n");
+  role_says("ready\n");
   CHECK_EQ(sigwait(&set, &signum), 0);
   while (getppid() == wrapper)
     uv_sleep(1);
-  say("cleans up\n");
+  role_says("cleans up\n");
   set = set_of(SIGUSR1);
   CHECK_EQ(sigwait(&set, &signum), 0);
-  say("is clean\n");
+  role_says("is clean\n");
   return 0;
-}
-
-static bool has_gone(void* pid) {
-  return kill(*(pid_t*) pid, 0) != 0 && errno == ESRCH;
 }
 
 /* A child of a child loses its parent, has init for one, and ends. It has gone
@@ -239,23 +205,20 @@ static int be_orphans(void) {
     close(fds[1]);
     wait_until(has_gone, &orphan, "init collects an orphan");
   }
-  say("%d orphans have gone\n", i);
+  role_says("%d orphans have gone\n", i);
   return 5;
 }
 
 /* Where does the command stand? */
 static int be_curious(void) {
-  say("group: %s\n", getpgrp() == getpid() ? "its own" : "another's");
-  say("parent: %d\n", (int) getppid());
+  role_says("group: %s\n", getpgrp() == getpid() ? "its own" : "another's");
+  role_says("parent: %d\n", (int) getppid());
   return 0;
 }
 
-/* Is it in the foreground of its terminal? */
 static int be_in_front(void) {
-  pid_t front = tcgetpgrp(STDIN_FILENO);
-
-  say("in front: %s\n", front == getpgrp() ? "yes" : "no");
-  return front == getpgrp() ? 0 : 1;
+  role_says("in front: %s\n", in_front());
+  return 0;
 }
 
 /* Run the arguments, and end with 9 on SIGUSR1. */
@@ -285,92 +248,41 @@ static int be_unheard(char** argv) {
   return 126;
 }
 
-/* Run the arguments with a SIGTERM that waits to be unblocked. */
-static int be_early(char** argv) {
-  sigset_t set = set_of(SIGTERM);
-
-  sigprocmask(SIG_BLOCK, &set, NULL);
-  raise(SIGTERM);
-  execvp(argv[0], argv);
-  return 126;
-}
-
-/* Run the arguments at the terminal that is the first of them. */
-static int be_at_terminal(char** argv) {
-  int fd = open(argv[0], O_RDWR);
-
-  if (fd < 0 || dup2(fd, STDIN_FILENO) < 0)
-    return 126;
-  execvp(argv[1], argv + 1);
-  return 126;
-}
-
-static int play(const char* role, char** argv) {
-  if (strcmp(role, "group") == 0)
-    return be_group();
-  if (strcmp(role, "child") == 0)
-    return be_child();
-  if (strcmp(role, "stubborn") == 0)
-    return be_stubborn();
-  if (strcmp(role, "orphans") == 0)
-    return be_orphans();
-  if (strcmp(role, "curious") == 0)
-    return be_curious();
-  if (strcmp(role, "in-front") == 0)
-    return be_in_front();
-  if (strcmp(role, "pair") == 0)
-    return be_pair();
-  if (strcmp(role, "alone") == 0)
-    return be_alone();
-  if (strcmp(role, "continued") == 0)
-    return be_continued(false);
-  if (strcmp(role, "suspended") == 0)
-    return be_continued(true);
-  if (strcmp(role, "leaving") == 0)
-    return be_leaving(IN_THE_GROUP);
-  if (strcmp(role, "leaving-session") == 0)
-    return be_leaving(IN_A_SESSION);
-  if (strcmp(role, "leaving-stopped") == 0)
-    return be_leaving(STOPPED);
-  if (strcmp(role, "leaving-stubborn") == 0)
-    return be_leaving(STUBBORN);
-  if (strcmp(role, "wrapper") == 0)
-    return be_wrapper();
-  if (strcmp(role, "parent") == 0)
-    return be_parent(argv);
-  if (strcmp(role, "unheard") == 0)
-    return be_unheard(argv);
-  if (strcmp(role, "early") == 0)
-    return be_early(argv);
-  if (strcmp(role, "at-terminal") == 0)
-    return be_at_terminal(argv);
-  fprintf(stderr, "no role \"%s\"\n", role);
-  return 126;
-}
+static const struct role roles[] = {
+    {"alone", be_alone, NULL},
+    {"at-terminal", NULL, be_at_terminal},
+    {"child", be_child, NULL},
+    {"continued", be_continued, NULL},
+    {"curious", be_curious, NULL},
+    {"early", NULL, be_early},
+    {"group", be_group, NULL},
+    {"in-front", be_in_front, NULL},
+    {"leaving", NULL, be_leaving},
+    {"orphans", be_orphans, NULL},
+    {"pair", be_pair, NULL},
+    {"parent", NULL, be_parent},
+    {"stubborn", be_stubborn, NULL},
+    {"suspended", be_suspended, NULL},
+    {"unheard", NULL, be_unheard},
+    {"wrapper", be_wrapper, NULL},
+    {NULL, NULL, NULL},
+};
 
 /* --- Running init --------------------------------------------------------- */
 
 static struct program p;
 static bool as_pid_1;
 
-#define UNSHARE "unshare", "--pid", "--fork", "--mount-proc"
-
 static void enter_namespace(void) {
+  need_namespace();
   as_pid_1 = true;
-  program_start(&p, LIST(UNSHARE, "true"), NULL);
-  if (program_finish(&p) != 0)
-    skip_test("no PID namespace can be made here (unshare(1))");
 }
 
 static void start(const char* const arguments[]) {
-  const char* argv[MOST_ARGS] = {UNSHARE};
-  size_t n = as_pid_1 ? 4 : 0;
+  const char* argv[MOST_ARGUMENTS];
+  size_t n = as_pid_1 ? add_arguments(argv, 0, LIST(UNSHARE)) : 0;
 
-  for (; *arguments != NULL; arguments++) {
-    CHECK(n + 1 < MOST_ARGS);
-    argv[n++] = *arguments;
-  }
-  argv[n] = NULL;
+  add_arguments(argv, n, arguments);
   program_start(&p, argv, NULL);
 }
 
@@ -407,24 +319,6 @@ static pid_t only_child_of(pid_t parent) {
 /* The only child of unshare(1), or else the program itself. */
 static pid_t pid_of_init(void) {
   return as_pid_1 ? only_child_of(p.pid) : p.pid;
-}
-
-static bool is_stopped(void* pid) {
-  char path[64];
-  char text[512];
-  const char* end;
-  size_t n;
-  FILE* file;
-
-  snprintf(path, sizeof(path), "/proc/%d/stat", (int) *(pid_t*) pid);
-  file = fopen(path, "re");
-  CHECK(file != NULL);
-  n = fread(text, 1, sizeof(text) - 1, file);
-  fclose(file);
-  text[n] = '\0';
-  end = strrchr(text, ')');
-  CHECK(end != NULL);
-  return strncmp(end, ") T", 3) == 0;
 }
 
 /* --- Tests ---------------------------------------------------------------- */
@@ -623,22 +517,22 @@ static void the_command_of_pid_1_has_it_for_its_parent(void) {
 }
 
 static void the_command_is_in_front_of_its_terminal(void) {
-  int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  char name[64];
+  int terminal;
+  int tty;
 
-  if (terminal < 0)
-    skip_test("no terminal can be made here (posix_openpt(3))");
-  CHECK_EQ(grantpt(terminal), 0);
-  CHECK_EQ(unlockpt(terminal), 0);
-  start(LIST(
-      SELF, "at-terminal", ptsname(terminal), INIT, "--", SELF, "in-front"));
+  open_terminal(&terminal, &tty);
+  close(tty);
+  CHECK_EQ(ptsname_r(terminal, name, sizeof(name)), 0);
+  start(LIST(SELF, "at-terminal", name, INIT, "--", SELF, "in-front"));
   program_line(&p, "in front: yes");
   check_exit(0);
   close(terminal);
 }
 
-/* SIGTSTP and its like stop both. Another process has sent them, and will
- * continue init. */
-static void init_and_the_command_stop_and_go_on(void) {
+/* What stops both: another process has sent it, and will continue init. PID 1
+ * does not stop: it goes on handing signals on. */
+static void check_stopping(void) {
   static const int signals[] = {SIGTSTP, SIGTTIN, SIGTTOU};
   pid_t init;
   pid_t command;
@@ -651,12 +545,22 @@ static void init_and_the_command_stop_and_go_on(void) {
   for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
     CHECK_EQ(kill(init, signals[i]), 0);
     wait_until(is_stopped, &command, "the command stops");
-    wait_until(is_stopped, &init, "init stops");
+    if (!as_pid_1)
+      wait_until(is_stopped, &init, "init stops");
     CHECK_EQ(kill(init, SIGCONT), 0);
-    CHECK_STR(program_line(&p, ""), "goes on");
+    CHECK_STR(program_line(&p, ""), "goes on, in front: no");
   }
   CHECK_EQ(kill(init, SIGTERM), 0);
   check_exit(128 + SIGTERM);
+}
+
+static void init_and_the_command_stop_and_go_on(void) {
+  check_stopping();
+}
+
+static void the_command_of_pid_1_stops_alone(void) {
+  enter_namespace();
+  check_stopping();
 }
 
 /* The command stops while init is stopped, and init hears of that, and then
@@ -680,28 +584,6 @@ static void init_goes_on_although_the_command_has_stopped(void) {
   check_exit(4);
 }
 
-/* It does not stop: it goes on handing signals on. */
-static void the_command_of_pid_1_stops_alone(void) {
-  static const int signals[] = {SIGTSTP, SIGTTIN, SIGTTOU};
-  pid_t init;
-  pid_t command;
-  size_t i;
-
-  enter_namespace();
-  start(LIST(INIT, "--", SELF, "continued"));
-  program_line(&p, "ready");
-  init = pid_of_init();
-  command = only_child_of(init);
-  for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-    CHECK_EQ(kill(init, signals[i]), 0);
-    wait_until(is_stopped, &command, "the command stops");
-    CHECK_EQ(kill(init, SIGCONT), 0);
-    CHECK_STR(program_line(&p, ""), "goes on");
-  }
-  CHECK_EQ(kill(init, SIGTERM), 0);
-  check_exit(128 + SIGTERM);
-}
-
 static void check_suspended(void) {
   pid_t command;
 
@@ -722,17 +604,17 @@ static void a_stopped_command_of_pid_1_can_end(void) {
   check_suspended();
 }
 
-static void check_left(const char* role) {
-  start(LIST(INIT, "--", SELF, role));
+static void check_left(const char* how) {
+  start(LIST(INIT, "--", SELF, "leaving", how));
   program_line(&p, "ends");
   program_line(&p, "what is left got SIGTERM");
   check_exit(6);
 }
 
 static void check_all_left(void) {
-  check_left("leaving");
-  check_left("leaving-session");
-  check_left("leaving-stopped");
+  check_left("group");
+  check_left("session");
+  check_left("stopped");
 }
 
 static void what_the_command_leaves_is_told(void) {
@@ -801,7 +683,7 @@ static void all_of_pid_1_is_killed_after_the_grace(void) {
 static void check_grace_of_what_is_left(void) {
   uint64_t since = uv_hrtime();
 
-  start(LIST(INIT, "--grace=1", "--", SELF, "leaving-stubborn"));
+  start(LIST(INIT, "--grace=1", "--", SELF, "leaving", "stubborn"));
   program_line(&p, "ends");
   check_exit(6);
   CHECK(uv_hrtime() - since >= UINT64_C(1000000000));
@@ -817,7 +699,7 @@ static void what_pid_1_has_left_is_killed_after_the_grace(void) {
 }
 
 static void without_grace_it_does_not_wait_for_ever(void) {
-  start(LIST(INIT, "--", SELF, "leaving-stubborn"));
+  start(LIST(INIT, "--", SELF, "leaving", "stubborn"));
   program_line(&p, "ends");
   check_exit(6);
 }
@@ -825,7 +707,7 @@ static void without_grace_it_does_not_wait_for_ever(void) {
 static void a_grace_of_0_ends_with_the_command(void) {
   int ended;
 
-  start(LIST(INIT, "--grace=0", "--", SELF, "leaving-session"));
+  start(LIST(INIT, "--grace=0", "--", SELF, "leaving", "session"));
   ended = program_wait(&p);
   CHECK(WIFEXITED(ended));
   CHECK_EQ(WEXITSTATUS(ended), 6);
@@ -949,7 +831,7 @@ int main(int argc, char** argv) {
   };
 
   if (argc > 1)
-    return play(argv[1], argv + 2);
+    return play_role(roles, argv + 1);
   harness_init();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

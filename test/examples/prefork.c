@@ -6,7 +6,7 @@
  * answers, each of which names a worker.
  */
 
-#include "../lib/program.h"
+#include "../lib/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,21 +97,6 @@ static void start(const char* grace) {
 static void signal_worker(pid_t pid, int signum) {
   CHECK(is_worker(pid));
   CHECK_EQ(kill(pid, signum), 0);
-}
-
-static bool is_stopped(void* pid) {
-  char path[64];
-  char text[512] = "";
-  char* end;
-  FILE* file;
-
-  snprintf(path, sizeof(path), "/proc/%d/stat", *(pid_t*) pid);
-  file = fopen(path, "re");
-  CHECK(file != NULL);
-  CHECK(fgets(text, sizeof(text), file) != NULL);
-  fclose(file);
-  end = strrchr(text, ')');
-  return end != NULL && end[2] == 'T';
 }
 
 static void stop_worker(pid_t pid) {
@@ -429,27 +414,6 @@ static void sigusr1_goes_to_all_workers(void) {
   check_death_by(SIGTERM);
 }
 
-/* Run the arguments with a SIGTERM that waits to be unblocked. */
-static int be_early(char** argv) {
-  sigset_t set = set_of(SIGTERM);
-
-  sigprocmask(SIG_BLOCK, &set, NULL);
-  raise(SIGTERM);
-  execvp(argv[0], argv);
-  return 126;
-}
-
-/* Run the arguments after the first in front on that terminal. */
-static int be_in_terminal(char** argv) {
-  int tty = open(argv[0], O_RDWR); /* of a session's leader: its own */
-
-  if (tty < 0 || dup2(tty, STDIN_FILENO) < 0 || tcsetpgrp(tty, getpgrp()) != 0)
-    return 126;
-  close(tty);
-  execvp(argv[1], argv + 1);
-  return 126;
-}
-
 static void sigterm_before_there_is_a_listener_ends_it_as_ever(void) {
   const char* line;
 
@@ -649,7 +613,7 @@ static void ctrl_c_ends_all_in_order(void) {
   close(tty);
   CHECK_EQ(ptsname_r(terminal, name, sizeof(name)), 0);
   start_with(LIST("test/examples/prefork",
-                  "in-terminal",
+                  "at-terminal",
                   name,
                   PREFORK,
                   "--workers=4",
@@ -983,6 +947,11 @@ static void a_release_that_does_not_start_replaces_nobody(void) {
 }
 
 int main(int argc, char** argv) {
+  static const struct role roles[] = {
+      {"at-terminal", NULL, be_at_terminal},
+      {"early", NULL, be_early},
+      {NULL, NULL, NULL},
+  };
   const struct CMUnitTest tests[] = {
       TEST(help_is_printed),
       TEST(a_number_of_workers_out_of_range_is_refused),
@@ -1006,10 +975,8 @@ int main(int argc, char** argv) {
       TEST(a_release_that_does_not_start_replaces_nobody),
   };
 
-  if (argc > 2 && strcmp(argv[1], "early") == 0)
-    return be_early(argv + 2);
-  if (argc > 3 && strcmp(argv[1], "in-terminal") == 0)
-    return be_in_terminal(argv + 2);
+  if (argc > 1)
+    return play_role(roles, argv + 1);
   harness_init();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
