@@ -89,7 +89,6 @@ int be_worker(void) {
   uvsig_shutdown_options_t options;
 
   http_init();
-  uvsig_ignore(SIGPIPE); /* a client has gone: UV_EPIPE says so */
   uvsig_shutdown_options_init(&options);
   options.forced_count = options.exit_count = 0; /* the parent has SIGKILL */
   options.grace_ms = settings.grace * 1000;

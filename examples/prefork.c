@@ -143,7 +143,9 @@ int main(int argc, char** argv) {
   }
   setvbuf(stdout, NULL, _IOLBF, 0); /* a line at once, also to a pipe */
   loop = uv_default_loop();
-  if (failed(uvsig_init(loop, &sig, NULL), "uvsig_init"))
+  /* Who reads the output, or a client, may go: a write fails, and says so. */
+  if (failed(uvsig_ignore(SIGPIPE), "SIGPIPE") ||
+      failed(uvsig_init(loop, &sig, NULL), "uvsig_init"))
     return EXIT_FAILURE;
   return is_worker ? be_worker() : be_parent();
 }

@@ -461,6 +461,15 @@ static void sigterm_answers_what_is_under_way_and_ends_all(void) {
   check_death_by(SIGTERM);
 }
 
+/* Nobody reads it any more. */
+static void close_output(void) {
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+  CHECK(null >= 0);
+  CHECK_EQ(dup2(null, p.output), p.output);
+  close(null);
+}
+
 static void ask_to_know(int fd) {
   bool last;
 
@@ -853,6 +862,29 @@ static void workers_do_not_outlive_their_parent(void) {
   CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
 
+/* A line that a worker or the parent prints has nobody to hear it. */
+static void a_reader_of_its_output_that_has_gone_does_not_end_it(void) {
+  pid_t asked;
+  pid_t pid;
+  int status;
+
+  start_with(LIST(PREFORK, "--workers=1", "--grace=1000"), NULL);
+  asked = workers[0];
+  close_output();
+  signal_worker(asked, SIGUSR1);
+  wait_until(has_no_signal, &asked, "it has SIGUSR1");
+  CHECK_EQ(ask_anew(), asked);
+  signal_worker(asked, SIGKILL);
+  wait_until(has_gone, &asked, "a worker has gone");
+  pid = ask_anew(); /* of the one in its place */
+  CHECK(pid > 0);
+  CHECK(pid != asked);
+  program_signal(&p, SIGTERM);
+  status = program_finish(&p);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+}
+
 /* --- A release that does not start ---------------------------------------- */
 
 /* Where libtool's libraries are, if it has a wrapper set that; and the program
@@ -972,6 +1004,7 @@ int main(int argc, char** argv) {
       TEST(a_stuck_worker_is_killed_when_it_is_replaced),
       TEST(sigterm_ends_also_what_is_being_replaced),
       TEST(workers_do_not_outlive_their_parent),
+      TEST(a_reader_of_its_output_that_has_gone_does_not_end_it),
       TEST(a_release_that_does_not_start_replaces_nobody),
   };
 
