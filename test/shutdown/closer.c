@@ -53,13 +53,26 @@ static long close_number(int question) {
   return uvsig_shutdown_closed(&closers[question - '0']);
 }
 
-static void start_closers(unsigned n, uvsig_shutdown_closer_cb cb) {
-  server_init();
+/* After server_init(), and what a test changes. */
+static void start(void (*serve)(void),
+                  unsigned n,
+                  uvsig_shutdown_closer_cb cb) {
   count = n;
   close_cb = cb;
   server.on_question = close_number;
-  server_start(serve_closers);
+  server_start(serve);
   server_expect("r");
+}
+
+static void start_closers(unsigned n, uvsig_shutdown_closer_cb cb) {
+  server_init();
+  start(serve_closers, n, cb);
+}
+
+static void check_end(const char* said, int clean) {
+  server_expect(said);
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, clean);
 }
 
 static void they_are_called_one_by_one_the_last_first(void) {
@@ -72,26 +85,21 @@ static void they_are_called_one_by_one_the_last_first(void) {
   CHECK_EQ(server_ask('1'), 0);
   server_expect("0");
   CHECK_EQ(server_ask('0'), 0);
-  server_dies(SIGTERM);
+  check_end("", 1);
   CHECK_EQ(ended.report.closers, 0);
-  CHECK_EQ(ended.report.clean, 1);
 }
 
 static void they_may_close_at_once(void) {
   start_closers(3, close_at_once);
   server_signal(SIGTERM);
-  server_expect("dc210");
-  server_dies(SIGTERM);
-  CHECK_EQ(ended.report.clean, 1);
+  check_end("dc210", 1);
 }
 
 static void one_that_has_closed_before_is_not_called(void) {
   start_closers(3, close_at_once);
   CHECK_EQ(server_ask('1'), 0);
   server_signal(SIGTERM);
-  server_expect("dc20");
-  server_dies(SIGTERM);
-  CHECK_EQ(ended.report.clean, 1);
+  check_end("dc20", 1);
 }
 
 static void serve_connections_and_a_closer(void) {
@@ -106,10 +114,7 @@ static void they_come_when_connections_and_work_are_over(void) {
   int client;
 
   server_init();
-  count = 1;
-  close_cb = close_at_once;
-  server_start(serve_connections_and_a_closer);
-  server_expect("r");
+  start(serve_connections_and_a_closer, 1, close_at_once);
   client = client_connect();
   client_send(client, "s");
   server_ask_until(SERVER_BUSY, 1);
@@ -120,26 +125,19 @@ static void they_come_when_connections_and_work_are_over(void) {
   client_expect_end(client);
   CHECK_EQ(server_ask(SERVER_PHASE), UVSIG_SHUTDOWN_DRAINING);
   CHECK_EQ(server_ask(SERVER_RELEASE), 0);
-  server_expect("c0");
-  server_dies(SIGTERM);
-  CHECK_EQ(ended.report.clean, 1);
+  check_end("c0", 1);
 }
 
 static void they_come_after_forcing_too(void) {
   server_init();
   server.options.debounce_ms = 0;
-  count = 1;
-  close_cb = close_at_once;
-  server_start(serve_connections_and_a_closer);
-  server_expect("r");
+  start(serve_connections_and_a_closer, 1, close_at_once);
   server_signal(SIGTERM);
   server_expect("d");
   server_signal(SIGTERM);
   server_expect("f");
   CHECK_EQ(server_ask(SERVER_RELEASE), 0);
-  server_expect("c0");
-  server_dies(SIGTERM);
-  CHECK_EQ(ended.report.clean, 0);
+  check_end("c0", 0);
 }
 
 /* The second is called all the same. */
@@ -147,15 +145,11 @@ static void one_that_does_not_close_is_not_waited_for_after_hard_ms(void) {
   do {
     server_init();
     server.options.hard_ms = 50;
-    count = 2;
-    close_cb = say_number;
-    server_start(serve_closers);
-    server_expect("r");
+    start(serve_closers, 2, say_number);
     server_signal(SIGTERM);
   } while (server_is_overdue("dc10"));
-  server_dies(SIGTERM);
+  check_end("", 0);
   CHECK_EQ(ended.report.closers, 2);
-  CHECK_EQ(ended.report.clean, 0);
   CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_CLOSING] >= 49);
 }
 
@@ -165,13 +159,10 @@ static void they_are_called_where_no_time_is_left(void) {
     server_init();
     server.options.grace_ms = 0;
     server.options.hard_ms = 0;
-    count = 2;
-    close_cb = say_number;
-    server_start(serve_connections_and_a_closer);
-    server_expect("r");
+    start(serve_connections_and_a_closer, 2, say_number);
     server_signal(SIGTERM);
   } while (server_is_overdue("dfc10"));
-  server_dies(SIGTERM);
+  check_end("", 0);
   CHECK_EQ(ended.report.closers, 2);
   CHECK_EQ(ended.report.holds, 1);
 }
@@ -195,13 +186,9 @@ static void add_late(uvsig_shutdown_phase_t phase) {
 static void one_may_come_until_closing_begins(void) {
   server_init();
   server.on_phase = add_late;
-  count = 1;
-  close_cb = close_at_once;
-  server_start(serve_nothing);
-  server_expect("r");
+  start(serve_nothing, 1, close_at_once);
   server_signal(SIGTERM);
-  server_expect("dc0");
-  server_dies(SIGTERM);
+  check_end("dc0", 1);
 }
 
 static void on_given_up(uvsig_shutdown_t* sd) {
@@ -216,21 +203,23 @@ static void give_up(uvsig_shutdown_closer_t* closer) {
   CHECK_EQ(uvsig_shutdown_close(&server.sd, on_given_up), 0);
 }
 
+/* After so many were called. */
+static void run_until_given_up(unsigned expected) {
+  say('r');
+  uv_run(&server.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(called, expected);
+  _exit(7);
+}
+
 static void serve_until_given_up(void) {
   server_open();
   add_closers();
-  say('r');
-  uv_run(&server.loop, UV_RUN_DEFAULT);
-  CHECK_EQ(called, 1);
-  _exit(7);
+  run_until_given_up(1);
 }
 
 static void the_shutdown_may_be_given_up_in_one(void) {
   server_init();
-  count = 2;
-  close_cb = give_up;
-  server_start(serve_until_given_up);
-  server_expect("r");
+  start(serve_until_given_up, 2, give_up);
   server_signal(SIGTERM);
   server_expect("dc1x");
   server_exits_at_once(7);
@@ -258,20 +247,14 @@ static void serve_held_until_given_up(void) {
   server_open();
   add_closers();
   CHECK_EQ(uvsig_shutdown_hold(&server.sd, &server.hold, "job"), 0);
-  say('r');
-  uv_run(&server.loop, UV_RUN_DEFAULT);
-  CHECK_EQ(called, 0);
-  _exit(7);
+  run_until_given_up(0);
 }
 
 /* Though the shutdown was to be forced in the same turn of the loop. */
 static void or_in_the_phases_callback(void) {
   server_init();
-  count = 2;
-  close_cb = close_at_once;
   server.on_phase = give_up_when_closing;
-  server_start(serve_held_until_given_up);
-  server_expect("r");
+  start(serve_held_until_given_up, 2, close_at_once);
   server_signal(SIGTERM);
   server_expect("dcx");
   server_exits_at_once(7);
