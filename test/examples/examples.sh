@@ -32,21 +32,11 @@ if env --default-signal true 2>/dev/null; then
   defaults="env --default-signal"
 fi
 
-# Run a test: its function, and a sentence. A function that cannot test here
-# sets $skip.
-run() {
-  skip=
-  if ! "$1"; then
-    fail "$2"
-  elif test -n "$skip"; then
-    skip "$2" "$skip"
-  else
-    pass "$2"
-  fi
+run() { # as run_test
+  run_test "$@"
   drop
 }
 
-# Say why a test fails.
 # Start an example. Its libtool wrapper becomes the program: same pid.
 launch_to() { # standard output, name, arguments
   output=$1

@@ -56,25 +56,13 @@ trap 'drop; rm -rf "$tmp"' EXIT
 
 # --- Helpers ----------------------------------------------------------------
 
-# Run a test: its function, and a sentence. A function that cannot test here
-# sets $skip.
-run() {
+run() { # as run_test
   # shellcheck disable=SC2254 # a pattern
   case $1 in
-  ${HTTP_SERVER_ONLY:-*}) ;;
-  *) return ;;
+  ${HTTP_SERVER_ONLY:-*}) run_test "$@" ;;
   esac
-  skip=
-  if ! "$1"; then
-    fail "$2"
-  elif test -n "$skip"; then
-    skip "$2" "$skip"
-  else
-    pass "$2"
-  fi
 }
 
-# Say why a test fails.
 # Wait for a child to end and set $status.
 reap() {
   if wait_for has_ended "$1"; then
@@ -260,35 +248,10 @@ open_connection() {
   grep -qs '^hello$' "$tmp/first" || because "the connection is not there"
 }
 
-# Open a connection, ask for a header with it, and send half a request.
-open_half() {
-  rm -f "$tmp/in" "$tmp/first"
-  mkfifo "$tmp/in"
-  exec 3<>"$tmp/in"
-  "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$port" \
-    <"$tmp/in" >"$tmp/first" 2>/dev/null 3>&- &
-  client=$!
-  printf 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Half: ' >&3
-  wait_for is_answered
-}
-
 # curl looks for an answer only when it has something to send.
 is_answered() {
   printf x >&3
   grep -qs '^HTTP' "$tmp/first"
-}
-
-# Send a header, and three bytes of the body that it tells.
-open_half_body() {
-  rm -f "$tmp/in" "$tmp/first"
-  mkfifo "$tmp/in"
-  exec 3<>"$tmp/in"
-  "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$port" \
-    <"$tmp/in" >"$tmp/first" 2>/dev/null 3>&- &
-  client=$!
-  printf 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\n' >&3
-  printf 'Content-Length: 100000\r\n\r\nabc' >&3
-  wait_for is_answered
 }
 
 # Download the big text with a reader that stops until $tmp/gate1 exists, and

@@ -32,7 +32,6 @@ run() {
   fi
 }
 
-# Say why a test fails.
 inside() {
   nsenter -t "$(cat "$tmp/pid")" -p -m "$@" </dev/null 9>&-
 }

@@ -61,6 +61,21 @@ check() {
   fi
 }
 
+# run_test FUNCTION NAME: one that cannot test here sets $skip to why, whatever
+# it returns.
+run_test() {
+  skip=
+  run_status=0
+  "$1" || run_status=$?
+  if test -n "$skip"; then
+    skip "$2" "$skip"
+  elif test "$run_status" -eq 0; then
+    pass "$2"
+  else
+    fail "$2"
+  fi
+}
+
 # same NAME WANTED GOT: two files with the same text.
 same() {
   check "$1" diff -u "$2" "$3"
