@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define INIT   "examples/init"
@@ -40,6 +41,18 @@ static void read_line(const char* who) {
 static int be_reader(void) {
   role_says("in front: %s\n", in_front());
   read_line("the command");
+  return 0;
+}
+
+/* Another stop signal than that of reading: SIGTTOU. */
+static int be_setter(void) {
+  struct termios modes;
+
+  role_says("in front: %s\n", in_front());
+  if (tcgetattr(STDIN_FILENO, &modes) != 0 ||
+      tcsetattr(STDIN_FILENO, TCSANOW, &modes) != 0)
+    return 1;
+  role_says("the command has set it, in front: %s\n", in_front());
   return 0;
 }
 
@@ -162,6 +175,7 @@ static const struct role roles[] = {
     {"quick", be_quick, NULL},
     {"reader", be_reader, NULL},
     {"script", NULL, be_script},
+    {"setter", be_setter, NULL},
     {"shell", NULL, be_shell},
     {"suspended", be_suspended, NULL},
     {NULL, NULL, NULL},
@@ -350,6 +364,14 @@ static void in_a_pipeline_the_command_has_the_terminal_when_it_reads(void) {
   finish(0);
 }
 
+static void in_a_pipeline_the_command_has_the_terminal_when_it_sets_it(void) {
+  SHELL("start|", "wait", RUN("setter"));
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  CHECK_STR(program_line(&p, ""), "the command has set it, in front: yes");
+  program_line(&p, "the job has ended: 0, in front: the job");
+  finish(0);
+}
+
 /* Nothing could continue init, nor the command. */
 static void without_a_shell_ctrl_z_does_not_stop_the_command(void) {
   start(LIST(INIT, "--", SELF, "continued"));
@@ -410,6 +432,7 @@ int main(int argc, char** argv) {
       TEST(in_the_background_it_stops_when_the_command_reads),
       TEST(brought_to_the_front_it_passes_the_terminal_on),
       TEST(in_a_pipeline_the_command_has_the_terminal_when_it_reads),
+      TEST(in_a_pipeline_the_command_has_the_terminal_when_it_sets_it),
       TEST(without_a_shell_ctrl_z_does_not_stop_the_command),
       TEST(ctrl_z_does_not_stop_the_command_of_pid_1),
       TEST(pid_1_of_another_group_leaves_the_terminal_alone),
