@@ -133,6 +133,18 @@ static void wait_for_job(void) {
   tcsetpgrp(STDIN_FILENO, getpgrp());
 }
 
+/* Words go to the terminal, which stops who writes from the background. */
+static void stop_writers(void) {
+  struct termios modes;
+
+  if (tcgetattr(STDIN_FILENO, &modes) != 0)
+    _exit(126);
+  modes.c_lflag |= TOSTOP;
+  if (tcsetattr(STDIN_FILENO, TCSANOW, &modes) != 0 ||
+      dup2(STDIN_FILENO, STDERR_FILENO) < 0)
+    _exit(126);
+}
+
 /* A shell: what it does, word by word, and the job after "--". */
 static int be_shell(char** argv) {
   char** command = argv;
@@ -154,6 +166,8 @@ static int be_shell(char** argv) {
       wait_for_job();
     else if (strcmp(*argv, "ready") == 0)
       sigwait(&ready, &signum);
+    else if (strcmp(*argv, "tostop") == 0)
+      stop_writers();
     if (strcmp(*argv, "front") == 0 || strcmp(*argv, "fg") == 0)
       tcsetpgrp(STDIN_FILENO, job);
     if (strcmp(*argv, "bg") == 0 || strcmp(*argv, "fg") == 0)
@@ -333,6 +347,13 @@ static void in_the_background_it_leaves_the_terminal_alone(void) {
   finish(0);
 }
 
+static void in_the_background_it_says_what_it_does(void) {
+  SHELL("tostop", "start&", "wait", "--", INIT, "-v", "--", SELF, "quick");
+  CHECK_STR(program_line(&p, ""), "in front: no");
+  CHECK_STR(program_line(&p, ""), "the job has ended: 0, in front: the shell");
+  finish(0);
+}
+
 static void in_the_background_it_stops_when_the_command_reads(void) {
   SHELL("start&", "wait", "fg", "wait", RUN("reader"));
   CHECK_STR(program_line(&p, ""), "in front: no");
@@ -382,6 +403,20 @@ static void without_a_shell_ctrl_z_does_not_stop_the_command(void) {
   finish(130);
 }
 
+#define NO_DEV                                                                 \
+ "unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev && exec \"$@\"",  \
+     "sh"
+
+/* As in some containers. */
+static void without_dev_tty_the_terminal_is_that_of_its_input(void) {
+  program_start(&p, LIST(NO_DEV, "true"), NULL);
+  if (program_finish(&p) != 0)
+    skip_test("/dev cannot be hidden here (unshare(1), mount(8))");
+  start(LIST(NO_DEV, INIT, "--", SELF, "quick"));
+  CHECK_STR(program_line(&p, ""), "in front: yes");
+  finish(0);
+}
+
 /* A container at a terminal. */
 static void ctrl_z_does_not_stop_the_command_of_pid_1(void) {
   need_namespace();
@@ -429,11 +464,13 @@ int main(int argc, char** argv) {
       TEST(a_script_reads_on_after_it),
       TEST(it_takes_the_terminal_back_from_a_group_that_has_gone),
       TEST(in_the_background_it_leaves_the_terminal_alone),
+      TEST(in_the_background_it_says_what_it_does),
       TEST(in_the_background_it_stops_when_the_command_reads),
       TEST(brought_to_the_front_it_passes_the_terminal_on),
       TEST(in_a_pipeline_the_command_has_the_terminal_when_it_reads),
       TEST(in_a_pipeline_the_command_has_the_terminal_when_it_sets_it),
       TEST(without_a_shell_ctrl_z_does_not_stop_the_command),
+      TEST(without_dev_tty_the_terminal_is_that_of_its_input),
       TEST(ctrl_z_does_not_stop_the_command_of_pid_1),
       TEST(pid_1_of_another_group_leaves_the_terminal_alone),
       TEST(pid_1_of_another_group_has_it_for_a_command_that_reads),

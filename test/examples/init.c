@@ -106,8 +106,9 @@ static int be_stubborn(void) {
   return 1;
 }
 
-/* What the command leaves: "group", "session", "stopped" or "stubborn"; all but
- * the first in a session of its own. `fd` is open until it is ready. */
+/* What the command leaves: "group", "session", "parent", "stopped" or
+ * "stubborn"; all but the first in a session of its own. `fd` is open until it
+ * is ready. */
 static void be_left(const char* how, int fd) {
   sigset_t set;
 
@@ -115,6 +116,11 @@ static void be_left(const char* how, int fd) {
     setsid();
   sigfillset(&set);
   sigprocmask(SIG_SETMASK, &set, NULL);
+  if (strcmp(how, "parent") == 0 && fork() == 0) {
+    close(fd);
+    name_signals("its child");
+    _exit(0);
+  }
   if (strcmp(how, "stubborn") == 0)
     ignore_all();
   close(fd);
@@ -611,7 +617,25 @@ static void check_left(const char* how) {
   check_exit(6);
 }
 
+/* All that descends from the command is told, not only what init has for a
+ * child. */
+static void check_left_parent(void) {
+  static const char* const both[] = {"what is left got SIGTERM",
+                                     "its child got SIGTERM"};
+  const char* line;
+  int first;
+
+  start(LIST(INIT, "--", SELF, "leaving", "parent"));
+  program_line(&p, "ends");
+  line = program_line(&p, "");
+  first = strcmp(line, both[0]) == 0 ? 0 : 1;
+  CHECK_STR(line, both[first]);
+  CHECK_STR(program_line(&p, ""), both[1 - first]);
+  check_exit(6);
+}
+
 static void check_all_left(void) {
+  check_left_parent();
   check_left("group");
   check_left("session");
   check_left("stopped");
@@ -734,10 +758,13 @@ static void signals_are_rewritten(void) {
   check_exit(4);
 }
 
-/* Until it has ended: then the others are to end as well. */
+/* Until it has ended: then the others are to end as well. To continue is for all
+ * that a terminal has stopped. */
 static void check_single_child(const char* option) {
   start(LIST(INIT, option, "--", SELF, "pair"));
   program_line(&p, "ready");
+  program_signal(&p, SIGCONT);
+  expect_both("SIGCONT");
   program_signal(&p, SIGUSR1);
   CHECK_STR(program_line(&p, ""), "child got SIGUSR1");
   program_signal(&p, SIGTERM);
