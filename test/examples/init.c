@@ -215,6 +215,29 @@ static int be_orphans(void) {
   return 5;
 }
 
+/* As "alone", beside an orphan that has stopped. */
+static int be_beside_stopped(void) {
+  pid_t orphan = 0;
+  pid_t middle;
+  int fds[2];
+
+  CHECK_EQ(pipe(fds), 0);
+  middle = fork();
+  CHECK(middle >= 0);
+  if (middle == 0) {
+    orphan = fork();
+    if (orphan == 0)
+      raise(SIGSTOP);
+    else if (write(fds[1], &orphan, sizeof(orphan)) < 0)
+      _exit(1);
+    _exit(0);
+  }
+  CHECK_EQ(UNINTERRUPTED(waitpid(middle, NULL, 0)), middle);
+  CHECK_EQ(read(fds[0], &orphan, sizeof(orphan)), sizeof(orphan));
+  wait_until(is_stopped, &orphan, "an orphan stops");
+  return be_alone();
+}
+
 /* Where does the command stand? */
 static int be_curious(void) {
   role_says("group: %s\n", getpgrp() == getpid() ? "its own" : "another's");
@@ -257,6 +280,7 @@ static int be_unheard(char** argv) {
 static const struct role roles[] = {
     {"alone", be_alone, NULL},
     {"at-terminal", NULL, be_at_terminal},
+    {"beside-stopped", be_beside_stopped, NULL},
     {"child", be_child, NULL},
     {"continued", be_continued, NULL},
     {"curious", be_curious, NULL},
@@ -610,6 +634,19 @@ static void a_stopped_command_of_pid_1_can_end(void) {
   check_suspended();
 }
 
+/* It is no stop of the command. */
+static void an_orphan_that_stops_is_left_alone(void) {
+  const char* line;
+
+  program_start_2to1(&p, LIST(INIT, "-v", "--", SELF, "beside-stopped"), NULL);
+  while ((line = program_line_or_end(&p, "")) != NULL) {
+    CHECK(strstr(line, "has stopped") == NULL);
+    if (strcmp(line, "ready") == 0)
+      program_signal(&p, SIGTERM);
+  }
+  CHECK_EQ(WEXITSTATUS(program_finish(&p)), 4);
+}
+
 static void check_left(const char* how) {
   start(LIST(INIT, "--", SELF, "leaving", how));
   program_line(&p, "ends");
@@ -840,6 +877,7 @@ int main(int argc, char** argv) {
       TEST(the_command_of_pid_1_stops_alone),
       TEST(a_stopped_command_can_end),
       TEST(a_stopped_command_of_pid_1_can_end),
+      TEST(an_orphan_that_stops_is_left_alone),
       TEST(what_the_command_leaves_is_told),
       TEST(what_the_command_of_pid_1_leaves_is_told),
       TEST(it_waits_for_more_than_the_command),
