@@ -56,6 +56,22 @@ static int be_setter(void) {
   return 0;
 }
 
+/* Leave a child, in a group of its own, that says what it gets, until that is
+ * SIGINT. */
+static int be_leaving(void) {
+  sigset_t set;
+  int signum = 0;
+
+  sigfillset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  if (fork() != 0)
+    return 3;
+  setpgid(0, 0);
+  while (signum != SIGINT && sigwait(&set, &signum) == 0)
+    role_says("what is left got %s\n", uvsig_signal_name(signum));
+  return 0;
+}
+
 /* Once the shell, which hears that it is ready, has put the job in front. */
 static int be_late_reader(void) {
   kill(getsid(0), SIGUSR1);
@@ -186,6 +202,7 @@ static const struct role roles[] = {
     {"continued", be_continued, NULL},
     {"late-reader", be_late_reader, NULL},
     {"leader", NULL, be_leader},
+    {"leaving", be_leaving, NULL},
     {"quick", be_quick, NULL},
     {"reader", be_reader, NULL},
     {"script", NULL, be_script},
@@ -393,6 +410,15 @@ static void in_a_pipeline_the_command_has_the_terminal_when_it_sets_it(void) {
   finish(0);
 }
 
+/* While it waits for the rest, it has the terminal. */
+static void ctrl_c_reaches_what_the_command_has_left(void) {
+  start(LIST(INIT, "--grace=1000", "--", SELF, "leaving"));
+  program_line(&p, "what is left got SIGTERM");
+  type(CTRL_C);
+  program_line(&p, "what is left got SIGINT");
+  finish(3);
+}
+
 /* Nothing could continue init, nor the command. */
 static void without_a_shell_ctrl_z_does_not_stop_the_command(void) {
   start(LIST(INIT, "--", SELF, "continued"));
@@ -469,6 +495,7 @@ int main(int argc, char** argv) {
       TEST(brought_to_the_front_it_passes_the_terminal_on),
       TEST(in_a_pipeline_the_command_has_the_terminal_when_it_reads),
       TEST(in_a_pipeline_the_command_has_the_terminal_when_it_sets_it),
+      TEST(ctrl_c_reaches_what_the_command_has_left),
       TEST(without_a_shell_ctrl_z_does_not_stop_the_command),
       TEST(without_dev_tty_the_terminal_is_that_of_its_input),
       TEST(ctrl_z_does_not_stop_the_command_of_pid_1),
