@@ -8,26 +8,27 @@
  * Run it, and `curl` a file from the address that it names. Press Ctrl-C: you
  * should see "SIGINT: finishing" and a line that says how it ended, and `echo
  * $?` should print 0. In the middle of a download, the first Ctrl-C waits for
- * its end, for --grace seconds at most, and the second one does not. */
+ * its end, for --grace seconds at most, and the second one does not.
+ *
+ * `kill -USR2` it: the file that it was started from serves in its place, a
+ * second later, and no client notices. */
+#include "common.h"
+#include "http-daemon.h"
+#include "successor.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "http-daemon.h"
+enum { EXIT_USAGE = 2, BLOCK_SIZE = 65536 };
 
-enum { EXIT_USAGE = 2, MAX_SECONDS = 3600, BLOCK_SIZE = 65536 };
-
-/* Tell whether a call failed, and say so. */
-static int failed(int err, const char* what) {
-  if (err < 0)
-    fprintf(stderr, "http-server: %s: %s\n", what, uv_strerror(err));
-  return err < 0;
-}
+const char* const program = "http-server";
+/* Not chdir(2): the successor has the same arguments, and starts here. */
+static int folder;
 
 /* --- What is served ------------------------------------------------------- */
 
@@ -74,7 +75,7 @@ static struct MHD_Response* respond(const char* method,
     return response;
   }
   if (*url == '/' && strchr(name, '/') == NULL)
-    fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
     *status = MHD_HTTP_OK;
     return respond_with_file(fd, (uint64_t) st.st_size);
@@ -95,12 +96,10 @@ static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
 }
 
 /* The listener is the coordinator's to close, also after a failure. */
-static int start(uvsig_shutdown_t* sd, int port) {
+static int start(uvsig_shutdown_t* sd, unsigned port, unsigned settle_ms) {
   static uvsig_shutdown_listener_t listener;
   static uv_tcp_t tcp;
   uv_stream_t* stream = (uv_stream_t*) &tcp;
-  struct sockaddr_in address;
-  int size = sizeof(address);
   int err = uv_tcp_init(sd->sig->loop, &tcp);
 
   if (failed(err, "uv_tcp_init"))
@@ -110,75 +109,51 @@ static int start(uvsig_shutdown_t* sd, int port) {
     uv_close((uv_handle_t*) &tcp, NULL);
     return err != UV_ECANCELED && failed(err, "listener") ? -1 : 0;
   }
-  uv_ip4_addr("127.0.0.1", port, &address);
   if (failed(http_daemon_start(sd, respond), "libmicrohttpd") ||
-      failed(uv_tcp_bind(&tcp, (struct sockaddr*) &address, 0), "bind") ||
-      failed(uv_listen(stream, SOMAXCONN, http_daemon_accept), "listen") ||
-      failed(uv_tcp_getsockname(&tcp, (struct sockaddr*) &address, &size),
-             "getsockname"))
+      failed(successor_open_tcp(&tcp, port), "port") ||
+      failed(uv_listen(stream, SOMAXCONN, http_daemon_accept), "listen"))
     return -1;
-  printf("Serving on http://127.0.0.1:%d/\n", ntohs(address.sin_port));
+  err = successor_start(sd, settle_ms);
+  if (err != UV_ECANCELED && failed(err, "upgrade"))
+    return -1;
+  printf("Serving on http://%s/\n", successor_address(&tcp));
   fflush(stdout);
   uvsig_shutdown_ready(sd); /* a shutdown may have begun; that is no error */
   return 0;
 }
 
-static int help(FILE* to, int status) {
-  fputs("Usage: http-server [OPTION]...\n"
-        "Serve the files of a folder on 127.0.0.1, until SIGINT or SIGTERM.\n"
-        "\n"
-        "  --directory=FOLDER  serve this folder (.)\n"
-        "  --port=NUMBER       listen there (8000); 0: a free one\n"
-        "  --grace=SECONDS     wait so long for responses to end (8)\n"
-        "  --hard=SECONDS      and then exit within so long (1)\n"
-        "  --help              print this\n",
-        to);
-  return status;
-}
-
-static unsigned number(const char* text, unsigned long most) {
-  char* end;
-  unsigned long value = strtoul(text, &end, 10);
-
-  if (*text >= '0' && *text <= '9' && *end == '\0' && value <= most)
-    return (unsigned) value;
-  fprintf(stderr, "http-server: '%s' is not between 0 and %lu\n", text, most);
-  exit(EXIT_USAGE);
-}
-
 int main(int argc, char** argv) {
-  static const struct option longopts[] = {
-      {"directory", required_argument, NULL, 'd'},
-      {"grace", required_argument, NULL, 'g'},
-      {"hard", required_argument, NULL, 'H'},
-      {"help", no_argument, NULL, 'h'},
-      {"port", required_argument, NULL, 'p'},
-      {NULL, 0, NULL, 0}};
+  static const char about[] =
+      "Serve the files of a folder on 127.0.0.1, until SIGINT or SIGTERM.\n"
+      "SIGUSR2 upgrades it.\n";
   static uvsig_t sig;
   static uvsig_shutdown_t sd;
   uvsig_shutdown_options_t options;
   uv_loop_t* loop = uv_default_loop();
   const char* path = ".";
-  unsigned port = 8000;
-  int status = EXIT_SUCCESS, c;
+  unsigned port = 8000, grace = 8, hard = 1, settle_ms = 1000;
+  const option_t table[] = {
+      {"directory", "FOLDER", "serve this folder (.)", &path, NULL},
+      {"port", "NUMBER", "listen there (8000); 0: a free one", NULL, &port},
+      {"grace", "SECONDS", "wait so long for responses (8)", NULL, &grace},
+      {"hard", "SECONDS", "and then exit within so long (1)", NULL, &hard},
+      {"settle",
+       "MS",
+       "so long must a successor live (1000)",
+       NULL,
+       &settle_ms},
+      {NULL, NULL, NULL, NULL, NULL}};
+  int status = EXIT_SUCCESS, c = read_options(argc, argv, about, table);
 
-  uvsig_shutdown_options_init(&options);
-  while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1)
-    if (c == 'd')
-      path = optarg;
-    else if (c == 'g')
-      options.grace_ms = 1000 * number(optarg, MAX_SECONDS);
-    else if (c == 'H')
-      options.hard_ms = 1000 * number(optarg, MAX_SECONDS);
-    else if (c == 'p')
-      port = number(optarg, 65535);
-    else
-      return c == 'h' ? help(stdout, EXIT_SUCCESS) : help(stderr, EXIT_USAGE);
-  if (optind < argc)
-    return help(stderr, EXIT_USAGE);
-  if (failed(uv_chdir(path), path))
+  if (c >= 0)
+    return c;
+  folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (failed(folder < 0 ? uv_translate_sys_error(errno) : 0, path))
     return EXIT_USAGE;
 
+  uvsig_shutdown_options_init(&options);
+  options.grace_ms = 1000 * grace;
+  options.hard_ms = 1000 * hard;
   options.idle = UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; /* or end_if_quiet() */
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.log = 1;
@@ -188,7 +163,7 @@ int main(int argc, char** argv) {
       failed(uvsig_init(loop, &sig, NULL), "uvsig_init") ||
       failed(uvsig_shutdown_init(&sig, &sd, &options), "uvsig_shutdown_init"))
     return EXIT_FAILURE;
-  if (start(&sd, (int) port) != 0) {
+  if (start(&sd, port, settle_ms) != 0) {
     status = EXIT_FAILURE;
     uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_FORCED);
   }

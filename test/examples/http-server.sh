@@ -502,8 +502,8 @@ refuses_bad_options() {
   bad_usage --nonsense && bad_usage argument && bad_usage --port &&
     bad_usage --port 65536 && bad_usage --port x && bad_usage --port '' &&
     bad_usage --port -1 && bad_usage --grace && bad_usage --grace x &&
-    bad_usage --grace -1 && bad_usage --grace 3601 && bad_usage --grace '' &&
-    bad_usage --hard && bad_usage --hard 1x && bad_usage --hard 3601 &&
+    bad_usage --grace -1 && bad_usage --grace 65536 && bad_usage --grace '' &&
+    bad_usage --hard && bad_usage --hard 1x && bad_usage --hard 65536 &&
     bad_usage --hard 99999999999999999999 &&
     bad_usage --directory "$tmp/nothing" --port 0 &&
     bad_usage --directory "$tmp/secret.txt" --port 0
@@ -868,6 +868,88 @@ closes_connections_while_it_waits() {
   saw answered 1 && saw farewells 1 && return $result
 }
 
+# --- Upgrades -----------------------------------------------------------------
+
+# It ends after its predecessor, and is none of the shell's children.
+has_gone() { # process
+  has_ended "$1" || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
+is_upgraded() { # how many times
+  test "$(grep -c '^Upgrade: ' "$tmp/log")" -ge "$1"
+}
+
+# Have the server upgraded, and set $successor.
+upgrade() { # which one it is
+  kill -USR2 "$server"
+  wait_for is_upgraded "$1" || return 1
+  successor=$(sed -n 's/^Upgrade: process \(.*\) is ready$/\1/p' "$tmp/log" |
+    tail -n 1)
+  clients="$clients $successor"
+}
+
+# The successor is the server now.
+end_successor() {
+  kill -TERM "$successor"
+  wait_for has_gone "$successor" && logged '^SIGTERM: finishing$' &&
+    said 'shutdown: SIGTERM .*: clean' && clients=
+}
+
+# A relative folder is the same for the successor.
+start_upgradable() {
+  start --settle 0 --directory "$(realpath --relative-to=. "$tmp/www" \
+    2>/dev/null || echo "$tmp/www")"
+}
+
+upgrades_during_a_download() {
+  start_upgradable && start_download && upgrade 1 || return 1
+  get hello.txt
+  equal "body from the successor" "$(cat "$tmp/body")" hello || return 1
+  has_ended "$server" && because "it did not wait for the download"
+  finish_download
+  ended_well && said 'shutdown: request: upgrade: clean' && download_is_whole || return 1
+  get hello.txt
+  equal "body after the end" "$(cat "$tmp/body")" hello && end_successor
+}
+
+upgrades_under_wrk() {
+  if ! command -v "$WRK" >/dev/null; then
+    skip="wrk is missing"
+  elif ! test -r /proc/net/tcp; then
+    skip="there is no /proc/net/tcp"
+  fi
+  test -n "$skip" || in_time upgrades_five_times
+}
+
+# Here the listener stays, so that there are no connect errors, either.
+upgrades_five_times() {
+  start_upgradable || return 1
+  "$WRK" -t 1 -c 50 -d 600 "${url}small.bin" >"$tmp/wrk" 2>&1 &
+  client=$!
+  wait_for are_connected 50 || return 1
+  for i in 1 2 3 4 5; do
+    upgrade $i || return 1
+    old=$server
+    server=$successor
+    wait_for has_gone "$old" || return 1
+  done
+  kill -INT "$client" # wrk prints what it has seen
+  finish_client
+  echo "# wrk: $(sed -n 's/^ *\([0-9]* requests in\)/\1/p' "$tmp/wrk")," \
+    "$(sed -n 's/^ *\(Socket errors:\)/\1/p' "$tmp/wrk")"
+  server=
+  end_successor || return 1
+  grep -q '^ *[1-9][0-9]* requests in' "$tmp/wrk" || because "no requests" ||
+    return 1
+  ! grep -q 'Non-2xx' "$tmp/wrk" || because "answers are missing" || return 1
+  errors=$(sed -n 's/^ *Socket errors:\(.*\), timeout.*/\1/p' "$tmp/wrk")
+  case ${errors:- connect 0, read 0, write 0} in
+    ' connect 0, read 0, write 0') ;;
+    *) again="errors of wrk's: $errors" ;;
+  esac
+  test -z "$again"
+}
+
 # --- Under load ---------------------------------------------------------------
 
 # 50 connections, every second of which thinks before it asks again. Promised is
@@ -1006,6 +1088,9 @@ run cuts_no_response \
   "SIGTERM under load cuts no response of 50 connections, and resets none"
 run cuts_no_response_of_wrk "SIGTERM under load is no read error of wrk's"
 run closes_a_thousand_idle "1,000 idle connections see their end"
+run upgrades_during_a_download \
+  "an upgrade lets a download finish, and refuses no connection"
+run upgrades_under_wrk "five upgrades under load are no error of wrk's"
 run says_it_is_busy "too many open files are a 503"
 run taken_port "a port in use is exit status 1"
 run refuses_bad_options "bad options are exit status 2"

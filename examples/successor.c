@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See successor.h. */
+#include "successor.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST_SOCKETS = 8 };
+
+static struct {
+  uvsig_listen_fd_t fds[MOST_SOCKETS]; /* -1: it has an owner */
+  int count;
+  int is_taken;
+} handed;
+
+static uvsig_upgrade_t upgrade;
+
+/* --- What was handed over ------------------------------------------------- */
+
+static int take(void) {
+  int count = handed.is_taken ? handed.count
+                              : uvsig_listen_fds(handed.fds, MOST_SOCKETS);
+
+  if (count < 0 || count > MOST_SOCKETS)
+    return count < 0 ? count : UV_E2BIG;
+  handed.count = count;
+  handed.is_taken = 1;
+  return 0;
+}
+
+static int is_unix(int fd) {
+  struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+  socklen_t size = sizeof(address);
+
+  getsockname(fd, (struct sockaddr*) &address, &size);
+  return address.ss_family == AF_UNIX;
+}
+
+/* Its place, or NULL: there is none. By its kind, since a .socket unit gives
+ * each a name of its own choice. */
+static int* find(int wants_unix) {
+  int i;
+
+  for (i = 0; i < handed.count; i++)
+    if (handed.fds[i].fd >= 0 && is_unix(handed.fds[i].fd) == wants_unix)
+      return &handed.fds[i].fd;
+  return NULL;
+}
+
+int successor_open_tcp(uv_tcp_t* tcp, unsigned port) {
+  struct sockaddr_in address;
+  int err = take();
+  int* fd = find(0);
+
+  if (err == 0 && fd != NULL)
+    err = uv_tcp_open(tcp, *fd);
+  if (err == 0 && fd != NULL)
+    *fd = -1;
+  if (err != 0 || fd != NULL)
+    return err;
+  err = uv_ip4_addr("127.0.0.1", (int) port, &address);
+  return err != 0 ? err : uv_tcp_bind(tcp, (struct sockaddr*) &address, 0);
+}
+
+int successor_open_pipe(uv_pipe_t* pipe) {
+  int err = take();
+  int* fd = find(1);
+
+  if (err == 0)
+    err = fd == NULL ? UV_ENOENT : uv_pipe_open(pipe, *fd);
+  if (err == 0)
+    *fd = -1;
+  return err;
+}
+
+const char* successor_address(const uv_tcp_t* tcp) {
+  static char text[64];
+  struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+  int size = sizeof(address);
+  char name[48] = "?";
+
+  uv_tcp_getsockname(tcp, (struct sockaddr*) &address, &size);
+  if (address.ss_family == AF_INET6)
+    uv_ip6_name((struct sockaddr_in6*) &address, name, sizeof(name));
+  else
+    uv_ip4_name((struct sockaddr_in*) &address, name, sizeof(name));
+  /* The port is in the same place of both. */
+  snprintf(text,
+           sizeof(text),
+           address.ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d",
+           name,
+           ntohs(((struct sockaddr_in*) &address)->sin_port));
+  return text;
+}
+
+/* --- The upgrade ---------------------------------------------------------- */
+
+static void on_upgrade(uvsig_upgrade_t* u, int status) {
+  if (status == 0)
+    printf("Upgrade: process %d is ready\n", (int) u->pid);
+  else if (status != UV_ESRCH)
+    printf("No upgrade: %s\n", uv_strerror(status));
+  else if (WIFSIGNALED(u->wait_status))
+    printf("No upgrade: the successor was ended by %s\n",
+           uvsig_signal_name(WTERMSIG(u->wait_status)));
+  else
+    printf("No upgrade: the successor exited with %d\n",
+           WEXITSTATUS(u->wait_status));
+  fflush(stdout);
+}
+
+int successor_start(uvsig_shutdown_t* sd, unsigned settle_ms) {
+  uvsig_upgrade_options_t options;
+  int i, err;
+
+  for (i = 0; i < handed.count; i++)
+    if (handed.fds[i].fd >= 0)
+      close(handed.fds[i].fd);
+  handed.count = 0;
+  uvsig_upgrade_options_init(&options);
+  options.settle_ms = settle_ms;
+  err = uvsig_upgrade_init(sd, &upgrade, &options);
+  return err != 0 ? err : uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2);
+}

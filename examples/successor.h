@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Upgrades of a server: its sockets may come from a predecessor, or from a
+ * systemd .socket unit, and SIGUSR2 starts a successor. That is the same
+ * program with the same arguments: a new release, if one has taken the place of
+ * the file. */
+
+#ifndef SUCCESSOR_H
+#define SUCCESSOR_H
+
+#include <uvsig.h>
+
+/* Give `tcp` the TCP socket that was handed over or, where there is none, one
+ * that is bound to this port of 127.0.0.1. uv_listen() comes next, in either
+ * case. Returns 0 or UV_E*. */
+int successor_open_tcp(uv_tcp_t* tcp, unsigned port);
+
+/* Give `pipe` the UNIX socket that was handed over. Returns 0 or UV_E*:
+ * UV_ENOENT where there is none. */
+int successor_open_pipe(uv_pipe_t* pipe);
+
+/* ADDRESS:PORT, valid until the next call. */
+const char* successor_address(const uv_tcp_t* tcp);
+
+/* Begin an upgrade at each SIGUSR2 from now on, and say on standard output what
+ * comes of it. To be called when all listeners are open: what else was handed
+ * over is closed. `settle_ms`: how long a successor must live once it is ready.
+ * Returns 0 or UV_E*. */
+int successor_start(uvsig_shutdown_t* sd, unsigned settle_ms);
+
+#endif
