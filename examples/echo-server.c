@@ -7,8 +7,10 @@
  * Run it, and in two other terminals `nc 127.0.0.1 7777`. Type half a line and
  * Ctrl-D in one of them, then press Ctrl-C here: the other one ends at once,
  * that one with the end of its line. You should see "SIGINT: finishing" and
- * "2 closed, 0 forced, 0 cut", and `echo $?` should print 130. */
+ * "2 closed, 0 forced, 0 cut", and `echo $?` should print 130. `kill -USR2` it
+ * instead: a successor serves at once, and it finishes. */
 #include "common.h"
+#include "successor.h"
 #include "unix-socket.h"
 
 #include <stdio.h>
@@ -27,7 +29,6 @@ typedef struct {
 const char* const program = "echo-server";
 static uvsig_t sig;
 static uvsig_shutdown_t sd;
-static unix_socket_t unix_socket;
 static int is_draining; /* no other line; this protocol has no goodbye */
 
 /* --- Clients -------------------------------------------------------------- */
@@ -110,38 +111,22 @@ static void on_connection(uv_stream_t* listener, int status) {
     hang_up(c);
 }
 
-static void on_stop(uvsig_shutdown_listener_t* listener) {
-  failed(unix_socket_close(&unix_socket, listener->stream), "close");
-}
+/* A signal may have begun a shutdown; that is no error. */
+static int start(unsigned port, const char* path, unsigned settle_ms) {
+  const char* what = "port";
+  int err = successor_listen(&sd, port, on_connection);
 
-/* `path`: NULL for TCP. What the coordinator was given is closed at the end,
- * also after a failure. */
-static int listen_at(const char* path, int port) {
-  static uvsig_shutdown_listener_t listeners[2];
-  static union uv_any_handle handles[2];
-  union uv_any_handle* h = &handles[path != NULL];
-  struct sockaddr_in address;
-  int size = sizeof(address), err;
-
-  if (failed(uv_ip4_addr("127.0.0.1", port, &address), "port") ||
-      failed(init(h, path == NULL ? UV_TCP : UV_NAMED_PIPE), "uv_*_init"))
-    return 1;
-  err = uvsig_shutdown_add_listener(
-      &sd, &listeners[path != NULL], &h->stream, path != NULL ? on_stop : NULL);
-  if (err < 0) {
-    uv_close(&h->handle, NULL);
-    return err != UV_ECANCELED; /* which a signal has done */
-  }
-  err = path == NULL ? uv_tcp_bind(&h->tcp, (const void*) &address, 0)
-                     : unix_socket_bind(&unix_socket, &h->pipe, path);
-  if (failed(err, path == NULL ? "port" : path) ||
-      failed(uv_listen(&h->stream, SOMAXCONN, on_connection), "uv_listen"))
-    return 1;
+  if (err == 0 && path != NULL)
+    err = unix_socket_listen(&sd, what = path, on_connection);
+  if (err == 0)
+    err = successor_start(&sd, settle_ms);
+  if (err != 0)
+    return err != UV_ECANCELED && failed(err, what);
+  printf("Serving on %s\n", successor_address());
   if (path != NULL)
-    return printf("Serving on %s\n", path) < 0;
-  return failed(uv_tcp_getsockname(&h->tcp, (void*) &address, &size),
-                "uv_tcp_getsockname") ||
-         printf("Serving on 127.0.0.1:%d\n", ntohs(address.sin_port)) < 0;
+    printf("Serving on %s\n", path);
+  uvsig_shutdown_ready(&sd);
+  return fflush(stdout);
 }
 
 /* --- The server ----------------------------------------------------------- */
@@ -163,15 +148,21 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
 }
 
 int main(int argc, char** argv) {
-  static const char about[] = "Send lines back until SIGINT or SIGTERM.\n";
+  static const char about[] = "Send lines back until SIGINT or SIGTERM.\n"
+                              "SIGUSR2 upgrades it.\n";
   uvsig_shutdown_options_t options;
   const char* path = NULL;
-  unsigned port = 7777;
+  unsigned port = 7777, settle_ms = 1000;
   const option_t table[] = {
       {"grace", "MS", "wait so long for lines (8000)", NULL, &options.grace_ms},
       {"hard", "MS", "then exit within so long (1000)", NULL, &options.hard_ms},
       {"pipe", "PATH", "listen at this UNIX socket, too", &path, NULL},
       {"port", "PORT", "of 127.0.0.1 (7777); 0: a free one", NULL, &port},
+      {"settle",
+       "MS",
+       "so long must a successor live (1000)",
+       NULL,
+       &settle_ms},
       {NULL, NULL, NULL, NULL, NULL}};
   int status, c;
 
@@ -187,12 +178,9 @@ int main(int argc, char** argv) {
       failed(uvsig_init(uv_default_loop(), &sig, NULL), "uvsig_init") ||
       failed(uvsig_shutdown_init(&sig, &sd, &options), "uvsig_shutdown_init"))
     return 1;
-  status = listen_at(NULL, (int) port) ||
-           (path != NULL && listen_at(path, 0)) || fflush(stdout) != 0;
+  status = start(port, path, settle_ms) != 0;
   if (status != 0)
     uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
-  uvsig_shutdown_ready(&sd); /* fails where a shutdown has begun */
-
   uv_run(sig.loop, UV_RUN_DEFAULT); /* until everything is closed */
   status |= failed(uv_loop_close(sig.loop), "uv_loop_close");
   c = uvsig_shutdown_exit(&sd); /* by the signal: does not return */

@@ -95,30 +95,18 @@ static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
   }
 }
 
-/* The listener is the coordinator's to close, also after a failure. */
 static int start(uvsig_shutdown_t* sd, unsigned port, unsigned settle_ms) {
-  static uvsig_shutdown_listener_t listener;
-  static uv_tcp_t tcp;
-  uv_stream_t* stream = (uv_stream_t*) &tcp;
-  int err = uv_tcp_init(sd->sig->loop, &tcp);
+  int err = successor_listen(sd, port, http_daemon_accept);
 
-  if (failed(err, "uv_tcp_init"))
-    return -1;
-  err = uvsig_shutdown_add_listener(sd, &listener, stream, NULL);
-  if (err != 0) {
-    uv_close((uv_handle_t*) &tcp, NULL);
-    return err != UV_ECANCELED && failed(err, "listener") ? -1 : 0;
-  }
-  if (failed(http_daemon_start(sd, respond), "libmicrohttpd") ||
-      failed(successor_open_tcp(&tcp, port), "port") ||
-      failed(uv_listen(stream, SOMAXCONN, http_daemon_accept), "listen"))
-    return -1;
-  err = successor_start(sd, settle_ms);
-  if (err != UV_ECANCELED && failed(err, "upgrade"))
-    return -1;
-  printf("Serving on http://%s/\n", successor_address(&tcp));
+  if (err == 0)
+    err = http_daemon_start(sd, respond);
+  if (err == 0)
+    err = successor_start(sd, settle_ms);
+  if (err != 0) /* a shutdown may have begun; that is no error */
+    return err != UV_ECANCELED && failed(err, "not started");
+  printf("Serving on http://%s/\n", successor_address());
   fflush(stdout);
-  uvsig_shutdown_ready(sd); /* a shutdown may have begun; that is no error */
+  uvsig_shutdown_ready(sd);
   return 0;
 }
 
@@ -168,6 +156,7 @@ int main(int argc, char** argv) {
     uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_FORCED);
   }
   uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */
+  close(folder);
   if (failed(uv_loop_close(loop), "uv_loop_close"))
     status = EXIT_FAILURE;
   c = uvsig_shutdown_exit(&sd);

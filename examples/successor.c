@@ -3,6 +3,7 @@
  * See successor.h. */
 #include "successor.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,6 +18,8 @@ static struct {
 } handed;
 
 static uvsig_upgrade_t upgrade;
+static uvsig_shutdown_listener_t listener;
+static uv_tcp_t tcp;
 
 /* --- What was handed over ------------------------------------------------- */
 
@@ -50,21 +53,6 @@ static int* find(int wants_unix) {
   return NULL;
 }
 
-int successor_open_tcp(uv_tcp_t* tcp, unsigned port) {
-  struct sockaddr_in address;
-  int err = take();
-  int* fd = find(0);
-
-  if (err == 0 && fd != NULL)
-    err = uv_tcp_open(tcp, *fd);
-  if (err == 0 && fd != NULL)
-    *fd = -1;
-  if (err != 0 || fd != NULL)
-    return err;
-  err = uv_ip4_addr("127.0.0.1", (int) port, &address);
-  return err != 0 ? err : uv_tcp_bind(tcp, (struct sockaddr*) &address, 0);
-}
-
 int successor_open_pipe(uv_pipe_t* pipe) {
   int err = take();
   int* fd = find(1);
@@ -76,13 +64,59 @@ int successor_open_pipe(uv_pipe_t* pipe) {
   return err;
 }
 
-const char* successor_address(const uv_tcp_t* tcp) {
+/* --- The TCP socket ------------------------------------------------------- */
+
+static int open_tcp(unsigned port) {
+  struct sockaddr_in address;
+  int err = take();
+  int* fd = find(0);
+
+  if (err == 0 && fd != NULL)
+    err = uv_tcp_open(&tcp, *fd);
+  if (err == 0 && fd != NULL)
+    *fd = -1;
+  if (err != 0 || fd != NULL)
+    return err;
+  err = uv_ip4_addr("127.0.0.1", (int) port, &address);
+  return err != 0 ? err : uv_tcp_bind(&tcp, (struct sockaddr*) &address, 0);
+}
+
+/* As uv_listen(), which would accept. */
+static int listen_only(void) {
+  struct sockaddr_storage address;
+  int size = sizeof(address);
+  /* where the address is in use, this says so */
+  int err = uv_tcp_getsockname(&tcp, (struct sockaddr*) &address, &size);
+
+  if (err == 0 && listen(successor_fd(), SOMAXCONN) != 0)
+    err = uv_translate_sys_error(errno);
+  return err;
+}
+
+int successor_listen(uvsig_shutdown_t* sd, unsigned port, uv_connection_cb cb) {
+  uv_stream_t* stream = (uv_stream_t*) &tcp;
+  int err = uv_tcp_init(sd->sig->loop, &tcp);
+
+  if (err != 0)
+    return err;
+  err = uvsig_shutdown_add_listener(sd, &listener, stream, NULL);
+  if (err != 0) {
+    uv_close((uv_handle_t*) &tcp, NULL);
+    return err;
+  }
+  err = open_tcp(port);
+  if (err == 0)
+    err = cb != NULL ? uv_listen(stream, SOMAXCONN, cb) : listen_only();
+  return err;
+}
+
+const char* successor_address(void) {
   static char text[64];
   struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
   int size = sizeof(address);
   char name[48] = "?";
 
-  uv_tcp_getsockname(tcp, (struct sockaddr*) &address, &size);
+  uv_tcp_getsockname(&tcp, (struct sockaddr*) &address, &size);
   if (address.ss_family == AF_INET6)
     uv_ip6_name((struct sockaddr_in6*) &address, name, sizeof(name));
   else
@@ -94,6 +128,13 @@ const char* successor_address(const uv_tcp_t* tcp) {
            name,
            ntohs(((struct sockaddr_in*) &address)->sin_port));
   return text;
+}
+
+uv_os_fd_t successor_fd(void) {
+  uv_os_fd_t fd = -1;
+
+  uv_fileno((uv_handle_t*) &tcp, &fd);
+  return fd;
 }
 
 /* --- The upgrade ---------------------------------------------------------- */

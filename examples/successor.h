@@ -10,22 +10,25 @@
 
 #include <uvsig.h>
 
-/* Give `tcp` the TCP socket that was handed over or, where there is none, one
- * that is bound to this port of 127.0.0.1. uv_listen() comes next, in either
- * case. Returns 0 or UV_E*. */
-int successor_open_tcp(uv_tcp_t* tcp, unsigned port);
+/* Have the TCP socket that was handed over or, where there is none, one that is
+ * bound to this port of 127.0.0.1, and call `cb` for its connections. NULL: it
+ * listens, and other processes accept. The shutdown has it as a listener, and
+ * closes it, also after a failure. Returns 0 or UV_E*: UV_ECANCELED where a
+ * shutdown has begun. */
+int successor_listen(uvsig_shutdown_t* sd, unsigned port, uv_connection_cb cb);
+
+/* That socket's ADDRESS:PORT, and its descriptor. */
+const char* successor_address(void);
+uv_os_fd_t successor_fd(void);
 
 /* Give `pipe` the UNIX socket that was handed over. Returns 0 or UV_E*:
  * UV_ENOENT where there is none. */
 int successor_open_pipe(uv_pipe_t* pipe);
 
-/* ADDRESS:PORT, valid until the next call. */
-const char* successor_address(const uv_tcp_t* tcp);
-
 /* Begin an upgrade at each SIGUSR2 from now on, and say on standard output what
  * comes of it. To be called when all listeners are open: what else was handed
  * over is closed. `settle_ms`: how long a successor must live once it is ready.
- * Returns 0 or UV_E*. */
+ * Returns 0 or UV_E*: UV_ECANCELED as above. */
 int successor_start(uvsig_shutdown_t* sd, unsigned settle_ms);
 
 #endif

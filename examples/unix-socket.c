@@ -7,14 +7,25 @@
 
 #include "unix-socket.h"
 
+#include "successor.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+static uvsig_shutdown_listener_t listener;
+static uv_pipe_t server;
+static struct {
+  const char* path; /* NULL: none is there */
+  dev_t dev;
+  ino_t ino;
+} own;
 
 static int error(void) {
   return uv_translate_sys_error(errno);
@@ -71,12 +82,12 @@ static int remove_stale(const struct sockaddr_un* address) {
 
 static int bind_and_listen(int fd,
                            const struct sockaddr_un* address,
-                           struct stat* own) {
+                           struct stat* made) {
   int err;
 
   if (bind(fd, (const void*) address, sizeof(*address)) != 0)
     return error();
-  if (listen(fd, SOMAXCONN) == 0 && lstat(address->sun_path, own) == 0)
+  if (listen(fd, SOMAXCONN) == 0 && lstat(address->sun_path, made) == 0)
     return 0;
   err = error();
   unlink(address->sun_path);
@@ -84,7 +95,7 @@ static int bind_and_listen(int fd,
 }
 
 /* Returns a descriptor, or UV_E*. */
-static int listen_at(const char* path, struct stat* own) {
+static int listen_at(const char* path, struct stat* made) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int folder, fd, err;
 
@@ -97,7 +108,7 @@ static int listen_at(const char* path, struct stat* own) {
   fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   err = fd < 0 ? error() : remove_stale(&address);
   if (err == 0)
-    err = bind_and_listen(fd, &address, own);
+    err = bind_and_listen(fd, &address, made);
   close(folder);
   if (err == 0)
     return fd;
@@ -106,29 +117,51 @@ static int listen_at(const char* path, struct stat* own) {
   return err;
 }
 
-int unix_socket_bind(unix_socket_t* s, uv_pipe_t* pipe, const char* path) {
-  struct stat own;
-  int fd = listen_at(path, &own);
+static int open_at(const char* path) {
+  struct stat made;
+  int fd = listen_at(path, &made);
   int err;
 
   if (fd < 0)
     return fd;
-  *s = (unix_socket_t){path, own.st_dev, own.st_ino};
-  err = uv_pipe_open(pipe, fd); /* its close removes nothing */
-  if (err < 0)
+  own.path = path;
+  own.dev = made.st_dev;
+  own.ino = made.st_ino;
+  err = uv_pipe_open(&server, fd); /* its close removes nothing */
+  if (err != 0)
     close(fd);
   return err;
 }
 
-int unix_socket_close(unix_socket_t* s, uv_stream_t* stream) {
-  const char* path = s->path;
+/* The file goes before the socket: until then it is stale for nobody, and its
+ * inode is no other file's. */
+static void on_stop(uvsig_shutdown_listener_t* l) {
+  const uvsig_shutdown_t* sd = l->data;
   struct stat there;
-  int err = 0;
 
-  if (path != NULL && lstat(path, &there) == 0 && there.st_dev == s->dev &&
-      there.st_ino == s->ino && unlink(path) != 0)
-    err = error();
-  s->path = NULL;
-  uv_close((uv_handle_t*) stream, NULL);
-  return err;
+  if (own.path != NULL && sd->report.successor == 0 &&
+      lstat(own.path, &there) == 0 && there.st_dev == own.dev &&
+      there.st_ino == own.ino && unlink(own.path) != 0)
+    perror(own.path);
+  uv_close((uv_handle_t*) l->stream, NULL);
+}
+
+int unix_socket_listen(uvsig_shutdown_t* sd,
+                       const char* path,
+                       uv_connection_cb cb) {
+  uv_stream_t* stream = (uv_stream_t*) &server;
+  int err = uv_pipe_init(sd->sig->loop, &server, 0);
+
+  if (err != 0)
+    return err;
+  listener.data = sd;
+  err = uvsig_shutdown_add_listener(sd, &listener, stream, on_stop);
+  if (err != 0) {
+    uv_close((uv_handle_t*) &server, NULL);
+    return err;
+  }
+  err = successor_open_pipe(&server);
+  if (err == UV_ENOENT)
+    err = open_at(path);
+  return err != 0 ? err : uv_listen(stream, SOMAXCONN, cb);
 }

@@ -2,30 +2,23 @@
  *
  * A UNIX socket that listens at a path. The file that a killed server has left
  * is taken over. One where somebody listens, and what is no socket, is left
- * alone. At the end the server removes its own file, and no successor's: the
- * close of a uv_pipe_t from uv_pipe_bind() would remove whatever has the name.
- */
+ * alone. At the end the server removes its own file, and no other's: the close
+ * of a uv_pipe_t from uv_pipe_bind() would remove whatever has the name. After
+ * an upgrade the file stays: it is the successor's, which leaves it to whoever
+ * listens there next. */
 
 #ifndef UNIX_SOCKET_H
 #define UNIX_SOCKET_H
 
-#include <sys/types.h>
-#include <uv.h>
+#include <uvsig.h>
 
-typedef struct {
-  const char* path; /* NULL: none is there, as in zeroed memory */
-  dev_t dev;
-  ino_t ino;
-} unix_socket_t;
-
-/* To be called before uv_listen(), in place of uv_pipe_bind(). `path` must stay
- * valid. Returns 0 or UV_E*: UV_EADDRINUSE where somebody listens, UV_ENOTSOCK
- * where no socket is. */
-int unix_socket_bind(unix_socket_t* s, uv_pipe_t* pipe, const char* path);
-
-/* In place of uv_close(). The file goes first: until then it is stale for
- * nobody, and its inode is no other file's. Returns 0, or UV_E* where the file
- * could not be removed. */
-int unix_socket_close(unix_socket_t* s, uv_stream_t* stream);
+/* Have the UNIX socket that was handed over or, where there is none, one at
+ * `path`, and call `cb` for its connections. The shutdown has it as a listener,
+ * and closes it, also after a failure. `path` must stay valid. Returns 0 or
+ * UV_E*: UV_EADDRINUSE where somebody listens, UV_ENOTSOCK where no socket is,
+ * UV_ECANCELED where a shutdown has begun. */
+int unix_socket_listen(uvsig_shutdown_t* sd,
+                       const char* path,
+                       uv_connection_cb cb);
 
 #endif
