@@ -150,9 +150,14 @@ static void on_forwarded(uvsig_watcher_t* watcher,
       uv_process_kill(&w->process, signum);
 }
 
+/* After an upgrade others serve: no hurry. */
 void pool_on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
-  (void) shutdown;
+  worker_t* w;
+
   finish_replacing(); /* all of them go */
+  if (phase == UVSIG_SHUTDOWN_DRAINING && shutdown->report.successor != 0)
+    for (w = pool.workers; w != NULL; w = w->next)
+      uvsig_shutdown_child_set_signal(&w->child, SIGUSR2);
   if (phase != UVSIG_SHUTDOWN_DONE)
     return;
   while (pool.workers != NULL)

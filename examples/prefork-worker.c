@@ -16,6 +16,7 @@ static struct {
   uv_tcp_t tcp;
   uv_pipe_t parent;
   uv_timer_t tick;
+  uvsig_shutdown_listener_t listener;
   uvsig_watcher_t on_usr1, on_usr2, on_term;
   int replaced; /* others serve: no hurry */
 } self;
@@ -64,13 +65,14 @@ static void on_parent(uv_stream_t* parent, ssize_t size, const uv_buf_t* buf) {
 
 /* A SIGTERM that has come before is no failure. */
 static int open_listener(void) {
-  int err = init_listener(&self.tcp);
+  uv_stream_t* stream = (uv_stream_t*) &self.tcp;
+  int err = uvsig_shutdown_add_listener(&sd, &self.listener, stream, NULL);
 
+  if (err != 0)
+    uv_close((uv_handle_t*) stream, NULL);
   return err == UV_ECANCELED || failed(err, "listener") ||
          failed(uv_tcp_open(&self.tcp, LISTENER_FD), "uv_tcp_open") ||
-         failed(
-             uv_listen((uv_stream_t*) &self.tcp, SOMAXCONN, http_on_connection),
-             "uv_listen");
+         failed(uv_listen(stream, SOMAXCONN, http_on_connection), "uv_listen");
 }
 
 static int open_parent(void) {
@@ -98,6 +100,7 @@ int be_worker(void) {
   options.phase_cb = on_phase;
   if (failed(uv_timer_init(loop, &self.tick), "uv_timer_init") ||
       failed(uv_pipe_init(loop, &self.parent, 0), "uv_pipe_init") ||
+      failed(uv_tcp_init(loop, &self.tcp), "uv_tcp_init") ||
       failed(uvsig_shutdown_init(&sig, &sd, &options), "shutdown") ||
       failed(watch(&self.on_usr1, on_signal, SIGUSR1), "SIGUSR1") ||
       failed(watch(&self.on_usr2, on_signal, SIGUSR2), "SIGUSR2") ||

@@ -7,43 +7,31 @@
  *
  * Run it, and `curl` the address that it names. `kill -HUP` it: you should see
  * new workers serve, the old ones go, and "Replaced". `kill -USR1` it: each
- * worker says what it has done. Press Ctrl-C: the workers finish and go, then
- * it does, a line says how, and `echo $?` should print 130.
+ * worker says what it has done. `kill -USR2` it: a new parent starts workers of
+ * its own, with the same listener, and the old ones go. Press Ctrl-C: the
+ * workers finish and go, then it does, a line says how, and `echo $?` should
+ * print 130.
  *
  * The listener is shared, rather than one with SO_REUSEPORT for each worker:
  * such a one has a queue of its own, and what waits in it is reset when it is
  * closed. In the shared one it waits for another worker. */
 #include "prefork.h"
+#include "successor.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 enum { EXIT_USAGE = 2, MOST_WORKERS = 1000 };
 
 const char* const program = "prefork";
-struct settings settings = {0, 4, 10};
+struct settings settings = {0, 4, 10, 1000};
 
 uv_loop_t* loop;
 uvsig_t sig;
 uvsig_shutdown_t sd;
 
 /* --- For both ------------------------------------------------------------- */
-
-int init_listener(uv_tcp_t* tcp) {
-  static uvsig_shutdown_listener_t tracked;
-  uv_stream_t* stream = (uv_stream_t*) tcp;
-  int err = uv_tcp_init(loop, tcp);
-
-  if (err != 0)
-    return err;
-  err = uvsig_shutdown_add_listener(&sd, &tracked, stream, NULL);
-  if (err != 0)
-    uv_close((uv_handle_t*) tcp, NULL);
-  return err;
-}
 
 int watch(uvsig_watcher_t* w, uvsig_watcher_cb cb, int signum) {
   int err = uvsig_watcher_init(&sig, w);
@@ -68,40 +56,14 @@ int run_and_exit(void) {
 
 /* --- The parent ----------------------------------------------------------- */
 
-static uv_tcp_t listener;
-
+/* Not before: a predecessor goes when it hears it. */
 static void on_serving(void) {
-  struct sockaddr_in address;
-  int size = sizeof(address);
-
-  if (uvsig_shutdown_is_ready(&sd) || uvsig_shutdown_ready(&sd) != 0)
-    return;
-  uv_tcp_getsockname(&listener, (struct sockaddr*) &address, &size);
-  printf("Serving on 127.0.0.1:%d\n", ntohs(address.sin_port));
-}
-
-/* Not uv_listen(), which would accept. */
-static int open_listener(uv_os_fd_t* fd) {
-  struct sockaddr_in address;
-  int size = sizeof(address);
-  int err = init_listener(&listener);
-
-  if (err != 0)
-    return err;
-  uv_ip4_addr("127.0.0.1", (int) settings.port, &address);
-  err = uv_tcp_bind(&listener, (struct sockaddr*) &address, 0);
-  if (err == 0) /* where the address is in use, this says so */
-    err = uv_tcp_getsockname(&listener, (struct sockaddr*) &address, &size);
-  if (err == 0)
-    err = uv_fileno((uv_handle_t*) &listener, fd);
-  if (err == 0 && listen(*fd, SOMAXCONN) != 0)
-    err = uv_translate_sys_error(errno);
-  return err;
+  if (!uvsig_shutdown_is_ready(&sd) && uvsig_shutdown_ready(&sd) == 0)
+    printf("Serving on %s\n", successor_address());
 }
 
 static int be_parent(void) {
   uvsig_shutdown_options_t options;
-  uv_os_fd_t fd;
   int err;
 
   uvsig_shutdown_options_init(&options);
@@ -113,9 +75,11 @@ static int be_parent(void) {
   if (pool_init() != 0 ||
       failed(uvsig_shutdown_init(&sig, &sd, &options), "shutdown"))
     return EXIT_FAILURE;
-  err = open_listener(&fd);
+  err = successor_listen(&sd, settings.port, NULL);
   if (err == 0)
-    err = pool_start(fd, on_serving);
+    err = successor_start(&sd, settings.settle);
+  if (err == 0)
+    err = pool_start(successor_fd(), on_serving);
   if (err != UV_ECANCELED && failed(err, "not started"))
     return EXIT_FAILURE;
   return run_and_exit();
@@ -125,11 +89,12 @@ static int be_parent(void) {
 int main(int argc, char** argv) {
   static const char about[] =
       "Answer HTTP requests on 127.0.0.1, in several processes. SIGHUP\n"
-      "replaces them, SIGUSR1 has them say what they have done, SIGINT and\n"
-      "SIGTERM end it.\n";
+      "replaces them, SIGUSR1 has them say what they have done, SIGUSR2\n"
+      "upgrades it, SIGINT and SIGTERM end it.\n";
   static const option_t table[] = {
       {"grace", "SECONDS", "for clients to end (10)", NULL, &settings.grace},
       {"port", "PORT", "listen there (0: a free one)", NULL, &settings.port},
+      {"settle", "MS", "a successor's (1000)", NULL, &settings.settle},
       {"workers", "N", "so many (4)", NULL, &settings.workers},
       {NULL, NULL, NULL, NULL, NULL}};
   int is_worker = argc > 1 && strcmp(argv[1], "worker") == 0;

@@ -19,15 +19,13 @@ enum {
   MARGIN_MS = 1000
 };
 
-extern struct settings { unsigned port, workers, grace; } settings;
+extern struct settings { unsigned port, workers, grace, settle; } settings;
 extern uv_loop_t* loop;
 extern uvsig_t sig;
 extern uvsig_shutdown_t sd;
 
 /* --- For both: prefork.c -------------------------------------------------- */
 
-/* Open a listener that a shutdown closes. UV_ECANCELED: one has begun. */
-int init_listener(uv_tcp_t* tcp);
 int watch(uvsig_watcher_t* w, uvsig_watcher_cb cb, int signum);
 void on_alloc(uv_handle_t* handle, size_t size, uv_buf_t* buf);
 /* Run until what keeps the loop alive has been closed, and end. */
