@@ -1800,6 +1800,8 @@ UVSIG_EXTERN int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size);
  *   UV_ETIMEDOUT  it was not ready in `ready_ms`, and has been killed
  *   UV_ESRCH      it has ended: see `wait_status`
  *   UV_ECANCELED  a shutdown has begun meanwhile
+ *   UV_EPERM      it was not ready in time, and is another user's: it is left,
+ *                 and until its end uvsig_upgrade_request() is UV_EBUSY
  *   UV_ENOENT, UV_EACCES, UV_ENOMEM and so on: it could not be started */
 typedef void (*uvsig_upgrade_cb)(uvsig_upgrade_t* u, int status);
 

@@ -283,16 +283,13 @@ void uvsig__notify_successor(struct uvsig__coordinator* c, uv_pid_t pid) {
 }
 
 /* Lost where there is no room. */
-void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c, int error) {
+void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c,
+                                  const char* reason) {
   char text[256];
-  char reason[128];
 
   if (c->notifier.service.size == 0)
     return;
-  snprintf(text,
-           sizeof(text),
-           "STATUS=Upgrade failed: %s",
-           uv_strerror_r(error, reason, sizeof(reason)));
+  snprintf(text, sizeof(text), "STATUS=Upgrade failed: %s", reason);
   send_text(&c->notifier, text);
   c->notifier.has_status = true;
 }

@@ -42,6 +42,7 @@ void uvsig__notify_extend(struct uvsig__coordinator* c, uint64_t limit);
 void uvsig__notify_reloading(struct uvsig__coordinator* c);
 
 void uvsig__notify_successor(struct uvsig__coordinator* c, uv_pid_t pid);
-void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c, int error);
+void uvsig__notify_upgrade_failed(struct uvsig__coordinator* c,
+                                  const char* reason);
 
 #endif

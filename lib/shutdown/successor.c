@@ -12,6 +12,7 @@
 #include "ready.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ struct uvsig__successor {
   enum stage stage;
   uint64_t until; /* ns: when STARTING and SETTLING end */
   int result;     /* of ENDING */
+  bool is_over;   /* it has been reported, and only its end is waited for */
   int fd;         /* where it says that it is ready */
   uv_poll_t poll;
   uvsig_watcher_t sigchld;
@@ -65,19 +67,37 @@ static void forget(struct uvsig__successor* s) {
   uvsig__look_again(c);
 }
 
-static void write_log(struct uvsig__coordinator* c, uv_pid_t pid, int status) {
+/* Why there is no upgrade. `how`: a wait status, or -1: it is not known. */
+static const char* describe(int status, int how, char* text, size_t size) {
+  if (status == UV_ETIMEDOUT)
+    snprintf(text, size, "the successor was not ready in time");
+  else if (status != UV_ESRCH)
+    uv_strerror_r(status, text, size);
+  else if (how == -1)
+    snprintf(text, size, "the successor ended");
+  else if (WIFSIGNALED(how))
+    snprintf(text,
+             size,
+             "the successor was ended by %s",
+             uvsig_signal_name(WTERMSIG(how)));
+  else
+    snprintf(
+        text, size, "the successor exited with status %d", WEXITSTATUS(how));
+  return text;
+}
+
+static void write_log(const struct uvsig__coordinator* c,
+                      uv_pid_t pid,
+                      const char* failure) {
   struct uvsig__line line = {.length = 0};
-  char reason[128];
 
   if (!c->options.log)
     return;
-  if (status == 0)
+  if (failure == NULL)
     uvsig__line_add(
         &line, "libuvsig: upgrade: process %ld is ready", (long) pid);
   else
-    uvsig__line_add(&line,
-                    "libuvsig: upgrade: failed: %s",
-                    uv_strerror_r(status, reason, sizeof(reason)));
+    uvsig__line_add(&line, "libuvsig: upgrade: failed: %s", failure);
   uvsig__line_print(&line);
 }
 
@@ -85,23 +105,30 @@ static void write_log(struct uvsig__coordinator* c, uv_pid_t pid, int status) {
 static void report(struct uvsig__coordinator* c,
                    uvsig_upgrade_t* u,
                    uv_pid_t pid,
-                   int status) {
-  write_log(c, pid, status);
+                   int status,
+                   int how) {
+  char text[128];
+
+  if (status != 0)
+    describe(status, how, text, sizeof(text));
+  write_log(c, pid, status != 0 ? text : NULL);
   if (status != 0 && status != UV_ECANCELED)
-    uvsig__notify_upgrade_failed(c, status);
+    uvsig__notify_upgrade_failed(c, text);
   if (u != NULL) {
     u->pid = status == 0 ? pid : 0;
     u->cb(u, status);
   }
 }
 
-static void finish(struct uvsig__successor* s, int status) {
+static void finish(struct uvsig__successor* s, int status, int how) {
   struct uvsig__coordinator* c = s->c;
   uvsig_upgrade_t* u = s->u;
   uv_pid_t pid = s->pid;
+  bool is_over = s->is_over;
 
   forget(s);
-  report(c, u, pid, status);
+  if (!is_over)
+    report(c, u, pid, status, how);
 }
 
 /* The successor serves. The service manager hears of it, and nothing of this
@@ -113,18 +140,26 @@ static void succeed(struct uvsig__successor* s) {
   uvsig__listeners_hand_over(c);
   uvsig__notify_successor(c, s->pid);
   uvsig_shutdown_request(c->sd, "upgrade", UVSIG_SHUTDOWN_GRACEFUL);
-  finish(s, 0);
+  finish(s, 0, -1);
 }
 
-static void end_by(struct uvsig__successor* s, int signum, int result) {
+/* Returns false where it cannot be ended: it is another user's by now. */
+static bool end_by(struct uvsig__successor* s, int signum, int result) {
   s->stage = ENDING;
   s->result = result;
   s->until = UVSIG__NEVER;
-  kill(s->pid, signum);
+  return kill(s->pid, signum) == 0 || errno != EPERM;
+}
+
+/* It lives on, which is no reason to keep the program waiting. */
+static void leave(struct uvsig__successor* s, int status) {
+  s->is_over = true;
+  report(s->c, s->u, s->pid, status, -1);
 }
 
 static void kill_and_wait(uv_pid_t pid) {
-  kill(pid, SIGKILL);
+  if (kill(pid, SIGKILL) != 0 && errno == EPERM)
+    return;
   while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
     ;
 }
@@ -138,7 +173,7 @@ void uvsig__successor_cancel(struct uvsig__coordinator* c,
     return;
   s->u = NULL;
   if (s->stage != ENDING)
-    end_by(s, SIGKILL, UV_ECANCELED);
+    (void) end_by(s, SIGKILL, UV_ECANCELED); /* nobody waits for its end */
 }
 
 /* --- While it is under way ------------------------------------------------ */
@@ -159,7 +194,9 @@ static bool reap(struct uvsig__successor* s) {
     return false;
   if (s->u != NULL)
     s->u->wait_status = status;
-  finish(s, s->stage == ENDING ? s->result : UV_ESRCH);
+  finish(s,
+         s->stage == ENDING ? s->result : UV_ESRCH,
+         pid == s->pid ? status : -1);
   return true;
 }
 
@@ -192,10 +229,10 @@ uint64_t uvsig__successor_check(struct uvsig__coordinator* c) {
   read_messages(s);
   if (!is_late || s->stage != stage)
     return s->until;
-  if (stage == STARTING)
-    end_by(s, SIGKILL, UV_ETIMEDOUT);
-  else
+  if (stage == SETTLING)
     succeed(s);
+  else if (!end_by(s, SIGKILL, UV_ETIMEDOUT))
+    leave(s, UV_EPERM);
   return UVSIG__NEVER;
 }
 
@@ -212,12 +249,15 @@ void uvsig__successor_end(struct uvsig__coordinator* c) {
     succeed(s);
     return;
   }
+  if (s->is_over)
+    return;
+  if (s->stage == STARTING && !end_by(s, SIGTERM, UV_ECANCELED)) {
+    leave(s, UV_ECANCELED);
+    return;
+  }
+  kill(s->pid, SIGCONT);
   uvsig_shutdown_add_child(c->sd, &s->child, s->pid);
   s->child.is_asked = 1; /* here, and not once more when draining begins */
-  if (s->stage == STARTING) {
-    end_by(s, SIGTERM, UV_ECANCELED);
-    kill(s->pid, SIGCONT);
-  }
 }
 
 /* The shutdown is done, or given up: a successor that has not settled does not
@@ -317,7 +357,7 @@ void uvsig__successor_start(struct uvsig__coordinator* c) {
   }
   if (err != 0) {
     free(s);
-    report(c, c->upgrade, 0, err);
+    report(c, c->upgrade, 0, err, -1);
     return;
   }
   s->parent = getpid();

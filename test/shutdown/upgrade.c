@@ -5,7 +5,7 @@
  * server under load is in test/examples.
  */
 
-#include "../lib/harness.h"
+#include "../lib/program.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -14,12 +14,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+# include <sys/prctl.h>
+#endif
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 120 * 1000, FDS = 4 };
+enum { PATIENCE_MS = 120 * 1000, FDS = 4, NOBODY = 65534 };
 
 static char self[4096];
 
@@ -83,6 +86,31 @@ static void end_at_once(void) {
   _exit(3);
 }
 
+static void end_later(void) {
+  poll(NULL, 0, 50);
+  _exit(6);
+}
+
+/* The port is its predecessor's: a server that takes no socket over. */
+static void bind_its_own(void) {
+  struct sockaddr_in address;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  CHECK_EQ(uv_ip4_addr("127.0.0.1", atoi(getenv("PORT")), &address), 0);
+  _exit(bind(fd, (struct sockaddr*) &address, sizeof(address)) == 0 ? 0 : 5);
+}
+
+static void be_ready_as_another_user(void) {
+  CHECK_EQ(setresuid(NOBODY, NOBODY, NOBODY), 0);
+  say_ready();
+  wait_for_ever();
+}
+
+static void end_as_another_user(void) {
+  CHECK_EQ(setresuid(NOBODY, NOBODY, NOBODY), 0);
+  _exit(7);
+}
+
 static void die(void) {
   raise(SIGKILL);
 }
@@ -134,8 +162,23 @@ static void serve(void) {
       uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL),
       0);
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  if (getenv("TELLS") != NULL)
+    tell("r");
   uv_run(loop, UV_RUN_DEFAULT);
   exit(uvsig_shutdown_exit(&sd));
+}
+
+static bool has_lost(void* parent) {
+  return getppid() != *(pid_t*) parent;
+}
+
+/* It goes on when its predecessor has gone. */
+static void serve_alone(void) {
+  pid_t parent = getppid();
+
+  tell("h");
+  wait_until(has_lost, &parent, "the predecessor ends");
+  serve();
 }
 
 static unsigned port_of(int fd) {
@@ -189,12 +232,17 @@ static const struct {
 } roles[] = {
     {"be_ready", be_ready},
     {"be_ready_and_end", be_ready_and_end},
+    {"be_ready_as_another_user", be_ready_as_another_user},
+    {"bind_its_own", bind_its_own},
+    {"end_as_another_user", end_as_another_user},
     {"end_at_once", end_at_once},
+    {"end_later", end_later},
     {"die", die},
     {"hang", hang},
     {"have_another_say_it", have_another_say_it},
     {"say_something_else", say_something_else},
     {"serve", serve},
+    {"serve_alone", serve_alone},
     {"tell_all", tell_all},
 };
 
@@ -219,6 +267,7 @@ static uv_tcp_t tcp;
 static int told[2]; /* standard output, which the successor has, too */
 static unsigned long calls;
 static int result;
+static bool is_logged;
 
 static void on_upgrade(uvsig_upgrade_t* u, int status) {
   CHECK(u == &upgrade);
@@ -246,6 +295,7 @@ static void open_server(const char* role) {
   options.hard_ms = LONG_MS;
   options.keep_sig = 1;
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.log = is_logged;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
   uvsig_upgrade_options_init(&upgrade_options);
@@ -294,6 +344,29 @@ static void close_server(void) {
   if (!uv_is_closing((uv_handle_t*) &tcp))
     uv_close((uv_handle_t*) &tcp, NULL);
   fixture_close(&f);
+}
+
+static void become_subreaper(void) {
+#ifdef __linux__
+  CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+#else
+  skip_test("orphans cannot be waited for here");
+#endif
+}
+
+/* Of this process: it is not waited for. */
+static pid_t only_child(void) {
+  char path[64];
+  FILE* file;
+  int pid = 0;
+
+  snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int) getpid());
+  file = fopen(path, "re");
+  if (file == NULL)
+    skip_test("there is no /proc/self/task/*/children");
+  CHECK_EQ(fscanf(file, "%d", &pid), 1);
+  fclose(file);
+  return pid;
 }
 
 static void end_successor(uv_pid_t pid, int signum) {
@@ -369,18 +442,92 @@ static void a_signal_begins_it(void) {
   close_server();
 }
 
+/* --- Who listens ------------------------------------------------------------- */
+
+static int manager;
+
+static void listen_as_manager(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char name[64];
+  int n = snprintf(name, sizeof(name), "@uvsig-upgrade-%d", (int) getpid());
+
+  manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  memcpy(address.sun_path + 1, name + 1, (size_t) n - 1);
+  CHECK_EQ(
+      bind(manager,
+           (struct sockaddr*) &address,
+           (socklen_t) (offsetof(struct sockaddr_un, sun_path) + (size_t) n)),
+      0);
+  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
+}
+
+static void check_message(const char* expected) {
+  char text[256] = "";
+  ssize_t n = recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+  CHECK(n >= 0 || *expected == 0);
+  CHECK_STR(text, expected);
+}
+
+/* What goes to standard error meanwhile. */
+static FILE* log_file;
+static int standard_error;
+
+static void begin_log(void) {
+  is_logged = true;
+  log_file = tmpfile();
+  CHECK(log_file != NULL);
+  standard_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+  CHECK_EQ(dup2(fileno(log_file), STDERR_FILENO), STDERR_FILENO);
+}
+
+static void end_log(const char* expected) {
+  char text[1024] = "";
+
+  CHECK_EQ(dup2(standard_error, STDERR_FILENO), STDERR_FILENO);
+  close(standard_error);
+  rewind(log_file);
+  (void) !fread(text, 1, sizeof(text) - 1, log_file);
+  fclose(log_file);
+  CHECK_STR(text, expected);
+}
+
 /* --- It is not --------------------------------------------------------------- */
 
-/* Whatever has gone wrong, this process serves on, and may try again. */
-static void check_failure(const char* role, int expected) {
-  open_server(role);
-  if (expected == UV_ETIMEDOUT)
-    upgrade_options.ready_ms = 300;
-  upgrade_options.settle_ms = LONG_MS;
+/* The callback, the log and the service manager have the cause. */
+static void fail_with(int expected, const char* why) {
+  char line[160];
+
+  begin_log();
   start_upgrade();
   run_until(&f.loop, &calls, 1);
+  snprintf(line, sizeof(line), "libuvsig: upgrade: failed: %s\n", why);
+  end_log(line);
+  snprintf(line, sizeof(line), "STATUS=Upgrade failed: %s", why);
+  check_message(line);
+  check_message("");
   CHECK_EQ(result, expected);
   CHECK_EQ(upgrade.pid, 0);
+}
+
+static void open_watched(const char* role) {
+  is_logged = true;
+  listen_as_manager();
+  open_server(role);
+  upgrade_options.settle_ms = LONG_MS;
+}
+
+static void close_watched(void) {
+  close(manager);
+  close_server();
+}
+
+/* Whatever has gone wrong, this process serves on, and may try again. */
+static void check_failure(const char* role, int expected, const char* why) {
+  open_watched(role);
+  if (expected == UV_ETIMEDOUT)
+    upgrade_options.ready_ms = 300;
+  fail_with(expected, why);
   CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1); /* it has been waited for */
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
   CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
@@ -389,56 +536,167 @@ static void check_failure(const char* role, int expected) {
 }
 
 static void one_that_ends_at_once_is_none(void) {
-  check_failure("end_at_once", UV_ESRCH);
+  check_failure("end_at_once", UV_ESRCH, "the successor exited with status 3");
   CHECK(WIFEXITED(upgrade.wait_status));
   CHECK_EQ(WEXITSTATUS(upgrade.wait_status), 3);
-  close_server();
+  close_watched();
+}
+
+static void nor_is_one_that_ends_later(void) {
+  check_failure("end_later", UV_ESRCH, "the successor exited with status 6");
+  close_watched();
 }
 
 static void one_that_is_killed_is_none(void) {
-  check_failure("die", UV_ESRCH);
+  check_failure("die", UV_ESRCH, "the successor was ended by SIGKILL");
   CHECK(WIFSIGNALED(upgrade.wait_status));
   CHECK_EQ(WTERMSIG(upgrade.wait_status), SIGKILL);
-  close_server();
+  close_watched();
 }
 
+static const char is_late[] = "the successor was not ready in time";
+
 static void one_that_hangs_is_killed(void) {
-  check_failure("hang", UV_ETIMEDOUT);
-  close_server();
+  check_failure("hang", UV_ETIMEDOUT, is_late);
+  close_watched();
 }
 
 static void one_that_ends_after_it_was_ready_is_none(void) {
-  check_failure("be_ready_and_end", UV_ESRCH);
+  check_failure(
+      "be_ready_and_end", UV_ESRCH, "the successor exited with status 4");
   CHECK_EQ(WEXITSTATUS(upgrade.wait_status), 4);
-  close_server();
+  close_watched();
+}
+
+static void one_that_cannot_bind_what_it_needs_is_none(void) {
+  char text[16];
+
+  open_watched("bind_its_own");
+  snprintf(text, sizeof(text), "%u", own_port());
+  CHECK_EQ(setenv("PORT", text, 1), 0);
+  fail_with(UV_ESRCH, "the successor exited with status 5");
+  close_watched();
 }
 
 static void one_that_says_something_else_is_not_ready(void) {
-  check_failure("say_something_else", UV_ETIMEDOUT);
-  close_server();
+  check_failure("say_something_else", UV_ETIMEDOUT, is_late);
+  close_watched();
 }
 
 static void another_process_is_not_believed(void) {
-  check_failure("have_another_say_it", UV_ETIMEDOUT);
-  close_server();
+  check_failure("have_another_say_it", UV_ETIMEDOUT, is_late);
+  close_watched();
 }
 
 static void a_file_that_does_not_exist_is_said_so(void) {
-  open_server("serve");
+  open_watched("serve");
   upgrade_options.file = "/nonexistent/server";
-  start_upgrade();
-  CHECK_EQ(calls, 1);
-  CHECK_EQ(result, UV_ENOENT);
-  close_server();
+  fail_with(UV_ENOENT, "no such file or directory");
+  close_watched();
 }
 
 static void a_file_that_is_no_program_is_said_so(void) {
-  open_server("serve");
+  open_watched("serve");
   upgrade_options.file = "/etc/passwd";
+  fail_with(UV_EACCES, "permission denied");
+  close_watched();
+}
+
+/* Its end is nobody's to know: the program has waited for any child. */
+static void one_that_the_program_has_waited_for_is_none(void) {
+  open_watched("hang");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  await_told("h");
+  CHECK_EQ(kill(upgrade.pid, SIGKILL), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(-1, NULL, 0)), upgrade.pid);
+  begin_log();
+  run_until(&f.loop, &calls, 1);
+  end_log("libuvsig: upgrade: failed: the successor ended\n");
+  CHECK_EQ(result, UV_ESRCH);
+  CHECK_EQ(upgrade.wait_status, 0);
+  close_watched();
+}
+
+/* --- As another user ----------------------------------------------------------- */
+
+static void need_root(void) {
+  if (geteuid() != 0)
+    skip_test("only root may be another user");
+}
+
+static void one_of_another_user_is_believed(void) {
+  need_root();
+  open_server("be_ready_as_another_user");
   start_upgrade();
-  CHECK_EQ(calls, 1);
-  CHECK_EQ(result, UV_EACCES);
+  run_to_the_end();
+  CHECK_EQ(result, 0);
+  end_successor(sd.report.successor, SIGTERM);
   close_server();
+}
+
+static void one_of_another_user_that_fails_is_none(void) {
+  need_root();
+  check_failure(
+      "end_as_another_user", UV_ESRCH, "the successor exited with status 7");
+  close_watched();
+}
+
+/* A successor that this process may not signal. */
+static void start_out_of_reach(void) {
+  need_root();
+  open_watched("hang");
+  upgrade_options.ready_ms = 300;
+  start_upgrade();
+  await_told("h");
+  CHECK_EQ(setresuid(NOBODY, NOBODY, 0), 0);
+}
+
+static void one_that_cannot_be_killed_is_left_alone(void) {
+  uv_pid_t pid;
+
+  start_out_of_reach();
+  pid = upgrade.pid;
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(result, UV_EPERM);
+  check_message("STATUS=Upgrade failed: operation not permitted");
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EBUSY);
+  CHECK_EQ(setresuid(0, 0, 0), 0);
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  while (kill(pid, 0) == 0)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  run_until(&f.loop, &calls, 2);
+  CHECK_EQ(result, UV_ETIMEDOUT);
+  close_watched();
+}
+
+static void nor_does_a_shutdown_wait_for_it(void) {
+  uv_pid_t pid;
+
+  start_out_of_reach();
+  pid = upgrade.pid;
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_ECANCELED);
+  CHECK_EQ(setresuid(0, 0, 0), 0);
+  end_successor(pid, SIGKILL);
+  close_watched();
+}
+
+static void nor_one_that_is_given_up(void) {
+  uv_pid_t pid;
+
+  start_out_of_reach();
+  pid = upgrade.pid;
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(setresuid(0, 0, 0), 0);
+  end_successor(pid, SIGKILL);
+  close_watched();
 }
 
 /* --- Meanwhile --------------------------------------------------------------- */
@@ -511,6 +769,167 @@ static void sigterm_leaves_one_that_is_ready(void) {
   end_successor(sd.report.successor, SIGUSR1);
   close_server();
 }
+
+static void a_reload_is_dropped_where_the_successor_takes_over(void) {
+  open_server("be_ready");
+  upgrade_options.settle_ms = 100;
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, on_reload, SIGHUP), 0);
+  start_upgrade();
+  await_told("r");
+  raise(SIGHUP);
+  run_to_the_end();
+  CHECK_EQ(result, 0);
+  CHECK_EQ(reloads, 0);
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
+}
+
+/* --- SIGTERM in every moment --------------------------------------------------- */
+
+static void expect_none_left(void) {
+  run_to_the_end();
+  CHECK_EQ(sd.report.successor, 0);
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  CHECK_EQ(errno, ECHILD);
+  close_server();
+}
+
+static void sigterm_with_the_signal_that_begins_it(void) {
+  open_server("hang");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  raise(SIGUSR2);
+  raise(SIGTERM);
+  expect_none_left();
+  CHECK(calls == 0 || result == UV_ECANCELED);
+}
+
+/* It may not have come to exec() yet, or not to its first instruction. */
+static void sigterm_when_it_has_just_been_started(void) {
+  open_server("hang");
+  start_upgrade();
+  raise(SIGTERM);
+  expect_none_left();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_ECANCELED);
+}
+
+static void sigterm_wakes_one_that_is_stopped(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  CHECK_EQ(kill(upgrade.pid, SIGSTOP), 0);
+  raise(SIGTERM);
+  expect_none_left();
+  CHECK_EQ(result, UV_ECANCELED);
+}
+
+static void sigterm_while_it_is_being_killed(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  raise(SIGTERM);
+  expect_none_left();
+  CHECK_EQ(calls, 0);
+}
+
+static void end_too(uvsig_upgrade_t* u, int status) {
+  on_upgrade(u, status);
+  raise(SIGTERM);
+}
+
+static void sigterm_in_the_callback(void) {
+  open_server("end_at_once");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, end_too, SIGUSR2), 0);
+  raise(SIGUSR2);
+  expect_none_left();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_ESRCH);
+}
+
+static void sigterm_when_the_successor_has_taken_over(void) {
+  open_server("be_ready");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, end_too, SIGUSR2), 0);
+  raise(SIGUSR2);
+  run_to_the_end();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, 0);
+  end_successor(sd.report.successor, SIGUSR1); /* it has lived on */
+  close_server();
+}
+
+/* --- SIGKILL in every moment --------------------------------------------------- */
+
+/* A predecessor as a process of its own: what it leaves is this one's child. */
+static const char* role_after;
+
+static void tell_result(uvsig_upgrade_t* u, int status) {
+  on_upgrade(u, status);
+  tell(status == 0 ? "R" : "F");
+}
+
+static void be_predecessor(void) {
+  static uvsig_shutdown_hold_t hold;
+
+  upgrade_options.args[1] = strdup(role_after);
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "hold"), 0); /* it drains on */
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, tell_result, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+}
+
+/* Kill it when that has been told. The successor serves alone. */
+static void kill_when(const char* role, const char* told_text, unsigned ms) {
+  uv_pid_t pid;
+  unsigned port;
+  int status;
+
+  CHECK_EQ(setenv("TELLS", "", 1), 0);
+  open_server(role);
+  role_after = role;
+  upgrade_options.settle_ms = ms;
+  port = own_port();
+  become_subreaper();
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    be_predecessor();
+    _exit(1);
+  }
+  uv_close((uv_handle_t*) &tcp, NULL); /* it is theirs alone */
+  await_told(told_text);
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  CHECK_EQ(WTERMSIG(status), SIGKILL);
+  expect_served(port);
+  pid = only_child();
+  CHECK_EQ(kill(pid, SIGTERM), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  close_server();
+}
+
+static void sigkill_before_it_is_ready_leaves_it_alone(void) {
+  kill_when("serve_alone", "h", 0);
+}
+
+static void sigkill_when_it_is_ready_leaves_it_alone(void) {
+  kill_when("serve", "r", LONG_MS);
+}
+
+static void sigkill_when_it_has_taken_over_leaves_it_alone(void) {
+  kill_when("serve", "R", 0);
+}
+
+/* --- The callback, a late loop, a fork ----------------------------------------- */
 
 static unsigned long closed;
 
@@ -672,31 +1091,6 @@ static void the_successor_has_the_sockets_and_nothing_else(void) {
 
 /* --- The service manager ------------------------------------------------------- */
 
-static int manager;
-
-static void listen_as_manager(void) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  char name[64];
-  int n = snprintf(name, sizeof(name), "@uvsig-upgrade-%d", (int) getpid());
-
-  manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  memcpy(address.sun_path + 1, name + 1, (size_t) n - 1);
-  CHECK_EQ(
-      bind(manager,
-           (struct sockaddr*) &address,
-           (socklen_t) (offsetof(struct sockaddr_un, sun_path) + (size_t) n)),
-      0);
-  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
-}
-
-static void check_message(const char* expected) {
-  char text[256] = "";
-  ssize_t n = recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT);
-
-  CHECK(n >= 0 || *expected == 0);
-  CHECK_STR(text, expected);
-}
-
 static void the_service_manager_hears_of_the_successor_alone(void) {
   char expected[64];
 
@@ -714,17 +1108,6 @@ static void the_service_manager_hears_of_the_successor_alone(void) {
   check_message(""); /* no STOPPING=1 */
   end_successor(sd.report.successor, SIGTERM);
   check_message("STOPPING=1"); /* the successor's */
-  close(manager);
-  close_server();
-}
-
-static void and_why_an_upgrade_has_failed(void) {
-  listen_as_manager();
-  open_server("end_at_once");
-  start_upgrade();
-  run_until(&f.loop, &calls, 1);
-  check_message("STATUS=Upgrade failed: no such process");
-  check_message("");
   close(manager);
   close_server();
 }
@@ -913,17 +1296,35 @@ int main(int argc, char** argv) {
       TEST(one_without_this_library_does_too),
       TEST(a_signal_begins_it),
       TEST(one_that_ends_at_once_is_none),
+      TEST(nor_is_one_that_ends_later),
       TEST(one_that_is_killed_is_none),
       TEST(one_that_hangs_is_killed),
       TEST(one_that_ends_after_it_was_ready_is_none),
+      TEST(one_that_cannot_bind_what_it_needs_is_none),
       TEST(one_that_says_something_else_is_not_ready),
       TEST(another_process_is_not_believed),
       TEST(a_file_that_does_not_exist_is_said_so),
       TEST(a_file_that_is_no_program_is_said_so),
+      TEST(one_that_the_program_has_waited_for_is_none),
+      TEST(one_of_another_user_is_believed),
+      TEST(one_of_another_user_that_fails_is_none),
+      TEST(one_that_cannot_be_killed_is_left_alone),
+      TEST(nor_does_a_shutdown_wait_for_it),
+      TEST(nor_one_that_is_given_up),
       TEST(a_second_one_is_refused_and_a_signal_passed_over),
       TEST(a_reload_waits_for_its_end),
+      TEST(a_reload_is_dropped_where_the_successor_takes_over),
       TEST(sigterm_ends_one_that_is_not_ready),
       TEST(sigterm_leaves_one_that_is_ready),
+      TEST(sigterm_with_the_signal_that_begins_it),
+      TEST(sigterm_when_it_has_just_been_started),
+      TEST(sigterm_wakes_one_that_is_stopped),
+      TEST(sigterm_while_it_is_being_killed),
+      TEST(sigterm_in_the_callback),
+      TEST(sigterm_when_the_successor_has_taken_over),
+      TEST(sigkill_before_it_is_ready_leaves_it_alone),
+      TEST(sigkill_when_it_is_ready_leaves_it_alone),
+      TEST(sigkill_when_it_has_taken_over_leaves_it_alone),
       TEST(the_callback_may_give_up_the_shutdown),
       TEST(one_that_was_ready_in_time_is_believed_by_a_late_loop),
       TEST(one_that_has_ended_is_none_for_a_late_loop),
@@ -932,7 +1333,6 @@ int main(int argc, char** argv) {
       TEST(to_give_up_the_shutdown_ends_it_too),
       TEST(the_successor_has_the_sockets_and_nothing_else),
       TEST(the_service_manager_hears_of_the_successor_alone),
-      TEST(and_why_an_upgrade_has_failed),
       TEST(the_path_of_a_unix_socket_stays),
       TEST(sockets_of_the_service_manager_are_taken_once),
       TEST(those_of_another_process_are_not),
