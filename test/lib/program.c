@@ -86,10 +86,12 @@ static bool look_for_end(pid_t pid) {
   }
 }
 
+/* 0: there is none, or it has ended and was not waited for. */
 static pid_t parent_of(const char* pid) {
   char path[64];
   char text[512];
   const char* end;
+  char state;
   int parent = 0;
   size_t n;
   FILE* file;
@@ -102,9 +104,9 @@ static pid_t parent_of(const char* pid) {
   fclose(file);
   text[n] = '\0';
   end = strrchr(text, ')'); /* the name may have any character */
-  if (end == NULL || sscanf(end, ") %*c %d", &parent) != 1)
+  if (end == NULL || sscanf(end, ") %c %d", &state, &parent) != 2)
     return 0;
-  return (pid_t) parent;
+  return state == 'Z' ? 0 : (pid_t) parent;
 }
 
 static void kill_children(void) {
@@ -173,6 +175,27 @@ static void keep(int control, pid_t pid) {
 
 /* --- Starting ------------------------------------------------------------- */
 
+enum { FIRST_SOCKET = 3 }; /* SD_LISTEN_FDS_START */
+
+static int handed_over = -1; /* the next program's */
+
+static void set_sockets(void) {
+  char pid[32];
+
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+  if (handed_over < 0)
+    return;
+  snprintf(pid, sizeof(pid), "%d", (int) getpid());
+  setenv("LISTEN_PID", pid, 1);
+  setenv("LISTEN_FDS", "1", 1);
+  if (handed_over == FIRST_SOCKET)
+    fcntl(FIRST_SOCKET, F_SETFD, 0);
+  else
+    dup2(handed_over, FIRST_SOCKET);
+}
+
 static void set_environment(const char* const environment[]) {
   const char* equals;
   char name[64];
@@ -210,6 +233,7 @@ static void be_program(const char* const argv[],
     all[n++] = strdup(*argv);
   all[n] = NULL;
   set_environment(environment);
+  set_sockets();
   execvp(all[0], all);
   fprintf(stderr, "%s: %s\n", all[0], strerror(errno));
   _exit(127);
@@ -230,7 +254,7 @@ static void be_keeper(int control,
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 #endif
   for (fd = 3; fd < OWN_FDS; fd++)
-    if (fd != control && fd != output)
+    if (fd != control && fd != output && fd != handed_over)
       close(fd);
   pid = fork();
   if (pid < 0)
@@ -250,6 +274,8 @@ static void be_keeper(int control,
     be_program(argv, environment);
   }
   close(output);
+  if (handed_over >= 0)
+    close(handed_over);
   tell(control, (int) pid);
   keep(control, pid);
 }
@@ -303,6 +329,14 @@ void program_start_2to1(struct program* p,
                         const char* const argv[],
                         const char* const environment[]) {
   start(p, argv, environment, true);
+}
+
+void program_start_with_socket(struct program* p,
+                               const char* const argv[],
+                               int socket) {
+  handed_over = socket;
+  start(p, argv, NULL, true);
+  handed_over = -1;
 }
 
 /* --- Output --------------------------------------------------------------- */
@@ -380,6 +414,39 @@ unsigned program_port(struct program* p, const char* prefix) {
 void program_signal(const struct program* p, int signum) {
   CHECK(p->pid > 0);
   CHECK_EQ(kill(p->pid, signum), 0);
+}
+
+pid_t program_parent(pid_t pid) {
+  char text[32];
+
+  snprintf(text, sizeof(text), "%d", (int) pid);
+  return parent_of(text);
+}
+
+static bool descends(const struct program* p, pid_t pid) {
+  pid_t parent;
+
+  for (parent = program_parent(pid); parent > 1;
+       parent = program_parent(parent))
+    if (parent == p->keeper)
+      return true;
+  return false;
+}
+
+unsigned program_processes(const struct program* p,
+                           pid_t* pids,
+                           unsigned most) {
+  DIR* proc = opendir("/proc");
+  struct dirent* entry;
+  unsigned count = 0;
+
+  CHECK(proc != NULL);
+  while (count < most && (entry = readdir(proc)) != NULL)
+    if (isdigit((unsigned char) entry->d_name[0]) &&
+        descends(p, (pid_t) atoi(entry->d_name)))
+      pids[count++] = (pid_t) atoi(entry->d_name);
+  closedir(proc);
+  return count;
 }
 
 bool program_has_ended(const struct program* p) {

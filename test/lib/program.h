@@ -47,6 +47,10 @@ void program_start(struct program* p,
 void program_start_2to1(struct program* p,
                         const char* const argv[],
                         const char* const environment[]);
+/* The same, and it is handed over this socket, as by a socket unit. */
+void program_start_with_socket(struct program* p,
+                               const char* const argv[],
+                               int socket);
 
 /* Wait for a line of output that begins with `prefix`, and return it without
  * its end. Lines before it are gone. Valid until the next call. */
@@ -60,6 +64,12 @@ void program_output_ends(struct program* p);
 unsigned program_port(struct program* p, const char* prefix);
 
 void program_signal(const struct program* p, int signum);
+
+/* The processes that have come from the program, and have not ended. Returns
+ * how many: at most so many. */
+unsigned program_processes(const struct program* p, pid_t* pids, unsigned most);
+/* Whose child it is; 0: it has ended. An orphan is the keeper's. */
+pid_t program_parent(pid_t pid);
 
 /* Has it ended? Does not wait. */
 bool program_has_ended(const struct program* p);
