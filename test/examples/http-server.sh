@@ -823,14 +823,17 @@ tells_who_is_not_finished() {
     saw_no_harm && saw answered 1 && saw farewells 1
 }
 
+# An answer that is large is not done when the end comes.
 closes_what_its_client_has_closed() {
-  start && run_client half 2 hello.txt && ended_in_time && saw_no_harm &&
-    saw answered 2 && saw outlasted 1
+  for file in hello.txt medium.bin big.bin; do
+    start && run_client half 2 $file && ended_in_time && saw_no_harm &&
+      saw answered 2 && saw outlasted 1 || return 1
+  done
 }
 
 # What has come of a request is not waited for: no more will.
 closes_what_its_client_has_torn() {
-  for mode in torn torn-body; do
+  for mode in torn torn-body torn-upload; do
     start && run_client $mode 2 hello.txt && ended_in_time && saw_no_harm &&
       saw answered 1 && saw outlasted 1 || return 1
   done

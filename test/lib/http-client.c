@@ -13,7 +13,8 @@
  *   http-client half PORT PID 2 PATH          a request and the end at once,
  *                                             beside an idle connection
  *   http-client torn PORT PID 2 PATH          the same with half of a request
- *   http-client torn-body PORT PID 2 PATH     and with half of its body
+ *   http-client torn-body PORT PID 2 PATH     and with a piece of its body
+ *   http-client torn-upload PORT PID 2 PATH   and with a large one
  *   http-client stalled PORT PID 1 PATH       a request, and nothing is read
  *   http-client run PROGRAM [ARGUMENT]...     with SIGINT not ignored, as it
  *                                             is in a shell's background job
@@ -26,6 +27,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -508,26 +510,33 @@ static void be_piecewise(const char* how) {
   send_pieces(pieces);
 }
 
-/* The server stands still, so that the request and the end come together. The
+/* The server stands still, so that the request and the end come together, and
+ * in one segment if that has room. The
  * other connection was idle before, and so is the first to be closed where that
  * takes the server's time limit. */
 static void close_half(const char* how) {
   static const char header[] = "GET /hel";
   static const char body[] = "POST / HTTP/1.1\r\nHost: localhost\r\n"
-                             "Content-Length: 100\r\n\r\nabc";
+                             "Content-Length: 100000000\r\n\r\nabc";
+  static const char more[100000]; /* more than libmicrohttpd reads at once */
   connection_t* connection = &connections[1];
+  int one = 1;
 
   ask(&connections[0]);
   while (is_answering())
     read_all(100);
   if (kill(server, SIGSTOP) != 0)
     die("kill");
+  if (setsockopt(connection->fd, IPPROTO_TCP, TCP_CORK, &one, sizeof(one)) != 0)
+    die("TCP_CORK");
   if (strcmp(how, "half") == 0)
     ask(connection);
   else if (strcmp(how, "torn") == 0)
     send_whole(connection->fd, header, strlen(header));
   else
     send_whole(connection->fd, body, strlen(body));
+  if (strcmp(how, "torn-upload") == 0)
+    send_whole(connection->fd, more, sizeof(more));
   if (shutdown(connection->fd, SHUT_WR) != 0)
     die("shutdown");
   wait_and_read(100);
