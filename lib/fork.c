@@ -23,9 +23,7 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
        component = component->next)
     if (component->on_fork != NULL)
       component->on_fork(component);
-  /* Relaxed: this is the only thread, until fork() returns. */
-  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != uvsig__self())
-    atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
+  uvsig__own_or_disown(hub);
   hub->at = 0;
   hub->end = 0;
   hub->overdue = 0;

@@ -28,9 +28,11 @@ static void disown(void* unused) {
   has_ended = true;
   uvsig__lock();
   for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
-    /* Release: what this thread did happens before what the next one does. */
-    if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id)
+    if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id) {
+      atomic_store_explicit(&hub->owner_thread, 0, memory_order_relaxed);
+      /* Release: what this thread did happens before what the next one does. */
       atomic_store_explicit(&hub->owner, 0, memory_order_release);
+    }
   uvsig__unlock();
 }
 
@@ -77,16 +79,29 @@ static unsigned long owner_to_be(void) {
  * note it. If the thread ends before, it stays the owner until another thread
  * runs the loop. */
 void uvsig__own(struct uvsig__hub* hub) {
+  bool is_known;
+  unsigned long id;
+
+  if (uvsig__is_known_owner(hub))
+    return;
+  id = owner_to_be();
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
-  atomic_store_explicit(&hub->owner, owner_to_be(), memory_order_relaxed);
+  atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
+  /* disown() clears this. Where it will not be called, or was, nothing would. */
+  is_known = id != 0 && is_noted;
+  atomic_store_explicit(
+      &hub->owner_thread, is_known ? uvsig__thread() : 0, memory_order_relaxed);
 }
 
 /* May the calling thread use the loop? It takes a loop that has no owner. */
 bool uvsig__owns(struct uvsig__hub* hub) {
-  unsigned long id = owner_to_be();
+  unsigned long id;
   unsigned long owner = 0;
 
+  if (uvsig__is_known_owner(hub))
+    return true;
+  id = owner_to_be();
   if (id != 0 && atomic_load_explicit(&hub->owner, memory_order_relaxed) == id)
     return true;
   /* Acquire: pairs with disown(). */
@@ -101,6 +116,15 @@ void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask)) {
   hub->next = uvsig__hubs;
   uvsig__hubs = hub;
   uvsig__unlock();
+}
+
+/* In the child of a fork: a loop of another thread of the parent's has no owner
+ * any more. */
+void uvsig__own_or_disown(struct uvsig__hub* hub) {
+  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id)
+    return;
+  atomic_store_explicit(&hub->owner_thread, 0, memory_order_relaxed);
+  atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
 }
 
 void uvsig__delist(struct uvsig__hub* hub) {

@@ -9,6 +9,8 @@
 
 #include "subscription.h"
 
+#include <pthread.h>
+
 /* What one turn of the loop reads at most, so that a storm of signals cannot
  * starve the loop's other handles. */
 #define UVSIG__BUDGET 4096
@@ -28,7 +30,8 @@ struct uvsig__hub {
   uvsig_t* sig;
   struct uvsig__hub* next; /* of `uvsig__hubs`; under uvsig__lock() */
   struct uvsig__wakeup wakeup;
-  atomic_ulong owner; /* a thread's number, see hub.c */
+  atomic_ulong owner;            /* a thread's number, see hub.c */
+  atomic_uintptr_t owner_thread; /* its uvsig__thread(), or 0: not known */
 
   uv_poll_t poll;        /* referenced while `refs` is not 0 */
   uv_prepare_t prepare;  /* notices which thread runs the loop */
@@ -58,11 +61,31 @@ struct uvsig__hub {
 
 extern struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
+/* What no other thread has while this one lives, in one instruction if that can
+ * be. pthread_self() is a call into another library. */
+static inline uintptr_t uvsig__thread(void) {
+#ifdef HAVE_THREAD_POINTER
+  return (uintptr_t) __builtin_thread_pointer();
+#else
+  return (uintptr_t) pthread_self();
+#endif
+}
+
+/* Is the calling thread known as the owner? Where this says no, it may be all
+ * the same: uvsig__owns() tells. The next thread may have the same, so it is
+ * cleared before the thread has ended, see hub.c. */
+static inline bool uvsig__is_known_owner(const struct uvsig__hub* hub) {
+  /* Relaxed: the thread finds its own store, or another thread's number. */
+  return atomic_load_explicit(&hub->owner_thread, memory_order_relaxed) ==
+         uvsig__thread();
+}
+
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
 unsigned long uvsig__self(void);
 int uvsig__note_thread(void);
 void uvsig__own(struct uvsig__hub* hub);
 bool uvsig__owns(struct uvsig__hub* hub);
+void uvsig__own_or_disown(struct uvsig__hub* hub);
 void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask));
 void uvsig__delist(struct uvsig__hub* hub);
 void uvsig__count_ref(struct uvsig__hub* hub, int change);

@@ -12,6 +12,8 @@
 
 int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
                           struct uvsig__coordinator** c) {
+  struct uvsig__hub* hub;
+
   if (sd == NULL || sd->coordinator == NULL)
     return UV_EINVAL;
   *c = sd->coordinator;
@@ -19,7 +21,7 @@ int uvsig__coordinator_of(const uvsig_shutdown_t* sd,
     return UV_EINVAL;
   if ((*c)->has_closed_sig) /* it is the user's memory by now */
     return 0;
-  return uvsig_is_loop_thread(sd->sig) ? 0 : UV_EPERM;
+  return uvsig__hub_of(sd->sig, &hub) == 0 ? 0 : UV_EPERM;
 }
 
 /* As uvsig__coordinator_of(), for what relies on the shutdown. */

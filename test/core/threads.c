@@ -362,6 +362,75 @@ static void what_a_thread_makes_at_its_very_end_is_not_its_own(void) {
   CHECK_EQ(pthread_key_delete(last_key), 0);
 }
 
+/* --- Threads with the id of another one ----------------------------------- */
+
+static uv_sem_t may_end;
+
+static void check_that_it_is_another_thread(void) {
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 0);
+}
+
+static void* open_and_run(void* argument) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1); /* or the loop would not turn */
+  CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+  if (argument != NULL) {
+    uv_sem_post(&running);
+    uv_sem_wait(&may_end);
+  }
+  return NULL;
+}
+
+static void a_thread_with_the_id_of_one_that_ended_owns_nothing(void) {
+  pthread_t thread;
+
+  CHECK_EQ(pthread_create(&thread, NULL, open_and_run, NULL), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1); /* and so it is this one's */
+  run_with_id(thread, check_that_it_is_another_thread);
+  fixture_close(&f);
+}
+
+static void a_thread_with_the_id_of_one_that_ran_it_at_its_end_owns_nothing(
+    void) {
+  pthread_t thread;
+
+  runs_loop = true;
+  CHECK_EQ(pthread_create(&thread, NULL, open_and_end, NULL), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1);
+  run_with_id(thread, check_that_it_is_another_thread);
+  fixture_close(&f);
+  CHECK_EQ(pthread_key_delete(last_key), 0);
+}
+
+static pthread_t owner;
+
+static void take_in_a_child(void) {
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1);
+  run_with_id(owner, check_that_it_is_another_thread);
+}
+
+/* The child has this thread alone, and so the owner's id is free there. */
+static void a_thread_with_the_id_of_one_that_was_not_forked_owns_nothing(void) {
+  int status;
+
+  if (under_thread_sanitizer())
+    skip_test("ThreadSanitizer allows no thread in the child of threads");
+  CHECK_EQ(uv_sem_init(&running, 0), 0);
+  CHECK_EQ(uv_sem_init(&may_end, 0), 0);
+  CHECK_EQ(pthread_create(&owner, NULL, open_and_run, &f), 0);
+  uv_sem_wait(&running);
+  status = run_forked(take_in_a_child);
+  uv_sem_post(&may_end);
+  CHECK_EQ(pthread_join(owner, NULL), 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+    skip_test("the ids of threads that were not forked are not used again");
+  CHECK(child_passed(status));
+  fixture_close(&f);
+}
+
 /* --- Small stacks --------------------------------------------------------- */
 
 enum { SMALL_STACK = 16 * 1024, BELOW = 64 * 1024, PATTERN = 0x5a };
@@ -457,6 +526,9 @@ int main(void) {
       TEST(what_a_thread_uses_at_its_very_end_is_not_its_own),
       TEST(what_a_thread_runs_at_its_very_end_is_not_its_own),
       TEST(what_a_thread_makes_at_its_very_end_is_not_its_own),
+      TEST(a_thread_with_the_id_of_one_that_ended_owns_nothing),
+      TEST(a_thread_with_the_id_of_one_that_ran_it_at_its_end_owns_nothing),
+      TEST(a_thread_with_the_id_of_one_that_was_not_forked_owns_nothing),
       TEST(init_uses_a_small_stack_and_nothing_below_it),
       TEST(a_thread_that_is_cancelled_in_the_handler_loses_nothing),
   };

@@ -347,6 +347,34 @@ void open_terminal(int* terminal, int* tty) {
     skip_test("there is no pseudo-terminal to be had here");
 }
 
+struct errand {
+  pthread_t id;
+  void (*fn)(void);
+  bool is_done;
+};
+
+static void* run_errand(void* argument) {
+  struct errand* errand = argument;
+
+  errand->is_done = pthread_equal(pthread_self(), errand->id) != 0;
+  if (errand->is_done)
+    errand->fn();
+  return NULL;
+}
+
+void run_with_id(pthread_t id, void (*fn)(void)) {
+  struct errand errand = {.id = id, .fn = fn};
+  pthread_t thread;
+  int i;
+
+  for (i = 0; i < 10 && !errand.is_done; i++) {
+    CHECK_EQ(pthread_create(&thread, NULL, run_errand, &errand), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+  }
+  if (!errand.is_done)
+    skip_test("the ids of threads that have ended are not used again at once");
+}
+
 void let_pass(uint64_t milliseconds) {
   uint64_t end = uv_hrtime() + milliseconds * 1000 * 1000;
 

@@ -14,6 +14,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -179,6 +180,10 @@ void raise_times(int signum, unsigned times);
 /* Open a pseudo-terminal: the end that an emulator has, and the other one, which
  * is nobody's controlling terminal yet. Skips the test where there is none. */
 void open_terminal(int* terminal, int* tty);
+
+/* Run `fn` on a thread whose id is that of one which has ended. Skips the test
+ * where the system does not use it again. */
+void run_with_id(pthread_t id, void (*fn)(void));
 
 /* Be busy for that long: it is time itself that the case is about. */
 void let_pass(uint64_t milliseconds);
