@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections, idle and busy, and when their callbacks get which event. They
+ * Connections, idle and busy, and when their callbacks get which event. Until
+ * draining begins, a request changes a flag and nothing else. From then on they
  * are in lists, so each change takes constant time. A callback may remove any
  * connection, so those whose callbacks are next are in a list as well. Runs in
  * the loop thread.
@@ -52,13 +53,26 @@ void uvsig__connections_open(struct uvsig__coordinator* c) {
     list->prev = list;
   }
   c->connections.linger_at = UVSIG__NEVER;
+  c->connections.is_ordered = c->options.idle == UVSIG_SHUTDOWN_IDLE_SPREAD;
+}
+
+static void leave(struct uvsig__coordinator* c,
+                  uvsig_shutdown_connection_t* connection) {
+  cut(connection);
+  if ((connection->state & UVSIG__CONN_COUNTED) != 0)
+    c->connections.idle--;
+  connection->state &= ~(unsigned) UVSIG__CONN_COUNTED;
 }
 
 void uvsig__connection_move(struct uvsig__coordinator* c,
                             uvsig_shutdown_connection_t* connection,
                             int list) {
-  cut(connection);
+  leave(c, connection);
   append(&c->connections.lists[list], connection);
+  if (list == UVSIG__CONN_IDLE) {
+    c->connections.idle++;
+    connection->state |= UVSIG__CONN_COUNTED;
+  }
 }
 
 /* How long a fresh one has: there is to be time left for it to close in. */
@@ -95,14 +109,18 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
     append(&c->connections.lists[UVSIG__CONN_NEW], connection);
     uvsig__look_again(c);
   } else {
-    append(&c->connections.lists[UVSIG__CONN_IDLE], connection);
+    connection->state = UVSIG__CONN_QUIET;
+    append(&c->connections.lists[UVSIG__CONN_RUNNING], connection);
   }
   return 0;
 }
 
 void uvsig__connection_forget(struct uvsig__coordinator* c,
                               uvsig_shutdown_connection_t* connection) {
-  cut(connection);
+  leave(c, connection);
+  if (connection->shutdown_req != NULL)
+    connection->shutdown_req->data = NULL;
+  connection->shutdown_req = NULL;
   connection->shutdown = NULL;
   connection->state = 0;
   c->connections.open--;
@@ -135,9 +153,14 @@ int uvsig_shutdown_remove_connection(uvsig_shutdown_connection_t* connection) {
     return err;
   uvsig__connection_count_closed(c, connection);
   uvsig__connection_forget(c, connection);
-  if (uvsig__has_begun(c))
+  if (c->connections.open == 0 && uvsig__has_begun(c))
     uvsig__look_again(c);
   return 0;
+}
+
+/* Has the shutdown not come to the connections yet? */
+static bool is_running(const struct uvsig__coordinator* c) {
+  return atomic_load(&c->phase) < UVSIG_SHUTDOWN_DRAINING;
 }
 
 /* Of a connection that is registered and does not linger. */
@@ -153,19 +176,52 @@ static int find_coordinator(const uvsig_shutdown_connection_t* connection,
   return (connection->state & UVSIG__CONN_LINGERS) != 0 ? UV_EINVAL : 0;
 }
 
-/* Is it in its list for another reason than being idle or busy? While forcing
- * all are to be closed, or are closing. */
+/* Is it in its list for another reason than being idle or busy? Until it has
+ * been notified of draining, it is in the list of all, or of those to be
+ * notified. While forcing all are to be closed, or are closing. */
 static bool keeps_its_list(const struct uvsig__coordinator* c,
                            const uvsig_shutdown_connection_t* connection) {
-  int phase = atomic_load(&c->phase);
-
-  return (connection->state & UVSIG__CONN_CLOSES) != 0 ||
-         phase == UVSIG_SHUTDOWN_FORCING ||
-         (phase == UVSIG_SHUTDOWN_DRAINING &&
-          (connection->state & UVSIG__CONN_NOTIFIED) == 0);
+  return (connection->state & UVSIG__CONN_NOTIFIED) == 0 ||
+         (connection->state & UVSIG__CONN_CLOSES) != 0 ||
+         atomic_load(&c->phase) == UVSIG_SHUTDOWN_FORCING;
 }
 
-int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
+/* Nearly all requests come before the shutdown has come to the connections, on
+ * a thread that is known to run the loop. Then this finds the coordinator, and
+ * busy and idle need nothing but a flag. Otherwise it returns NULL, and
+ * find_coordinator() says more. The uvsig_t cannot be closed meanwhile. */
+static inline struct uvsig__coordinator* find_running(
+    const uvsig_shutdown_connection_t* connection) {
+  struct uvsig__coordinator* c;
+
+  if (connection == NULL || connection->shutdown == NULL ||
+      (connection->state & UVSIG__CONN_LINGERS) != 0)
+    return NULL;
+  c = connection->shutdown->coordinator;
+  if (c == NULL || !is_running(c) ||
+      !uvsig__is_known_owner(connection->shutdown->sig->hub))
+    return NULL;
+  return c;
+}
+
+static inline void set_busy(uvsig_shutdown_connection_t* connection) {
+  connection->state = (connection->state & ~(unsigned) UVSIG__CONN_QUIET) |
+                      UVSIG__CONN_BUSY | UVSIG__CONN_USED;
+}
+
+/* Also of one that is idle. */
+static inline void set_idle(struct uvsig__coordinator* c,
+                            uvsig_shutdown_connection_t* connection) {
+  unsigned was = connection->state;
+
+  connection->state = (was & ~(unsigned) UVSIG__CONN_BUSY) | UVSIG__CONN_QUIET;
+  if (c->connections.is_ordered && (was & UVSIG__CONN_BUSY) != 0)
+    uvsig__connection_move(c, connection, UVSIG__CONN_RUNNING);
+}
+
+/* Not inlined: the usual way would save registers for it. */
+__attribute__((noinline)) static int become_busy(
+    uvsig_shutdown_connection_t* connection) {
   struct uvsig__coordinator* c;
   int err;
 
@@ -174,14 +230,21 @@ int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
     return err;
   if ((connection->state & UVSIG__CONN_BUSY) != 0)
     return 0;
-  connection->state |= UVSIG__CONN_BUSY | UVSIG__CONN_USED;
-  connection->state &= ~(unsigned) UVSIG__CONN_QUIET;
+  set_busy(connection);
   if (!keeps_its_list(c, connection))
     uvsig__connection_move(c, connection, UVSIG__CONN_ACTIVE);
   return 0;
 }
 
-int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
+int uvsig_shutdown_connection_busy(uvsig_shutdown_connection_t* connection) {
+  if (find_running(connection) == NULL)
+    return become_busy(connection);
+  set_busy(connection);
+  return 0;
+}
+
+__attribute__((noinline)) static int become_idle(
+    uvsig_shutdown_connection_t* connection) {
   struct uvsig__coordinator* c;
   int err;
 
@@ -190,16 +253,25 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
     return err;
   if ((connection->state & UVSIG__CONN_BUSY) == 0)
     return 0;
-  connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
-  if (keeps_its_list(c, connection))
+  if (is_running(c)) {
+    set_idle(c, connection);
     return 0;
-  if ((connection->state & UVSIG__CONN_NOTIFIED) != 0) {
+  }
+  connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
+  if (!keeps_its_list(c, connection)) {
     connection->deadline = uvsig__now();
     uvsig__connection_move(c, connection, UVSIG__CONN_IDLE_AGAIN);
     uvsig__look_again(c);
-  } else {
-    uvsig__connection_move(c, connection, UVSIG__CONN_IDLE);
   }
+  return 0;
+}
+
+int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
+  struct uvsig__coordinator* c = find_running(connection);
+
+  if (c == NULL)
+    return become_idle(connection);
+  set_idle(c, connection);
   return 0;
 }
 
@@ -208,13 +280,14 @@ int uvsig_shutdown_connection_idle(uvsig_shutdown_connection_t* connection) {
 /* Where a connection goes that has been notified of draining, and when it is
  * due there. */
 static int find_list(const struct uvsig__coordinator* c,
-                     uvsig_shutdown_connection_t* connection) {
+                     uvsig_shutdown_connection_t* connection,
+                     uint64_t now) {
   uint64_t begin = c->phase_at[UVSIG_SHUTDOWN_DRAINING];
 
   if ((connection->state & UVSIG__CONN_BUSY) != 0)
     return UVSIG__CONN_ACTIVE;
   if ((connection->state & UVSIG__CONN_USED) != 0 || fresh_ns(c) == 0) {
-    connection->deadline = uvsig__now();
+    connection->deadline = now;
     return UVSIG__CONN_IDLE_NOTIFIED;
   }
   if (connection->deadline == 0) /* registered before draining began */
@@ -229,13 +302,17 @@ static void notify_all(struct uvsig__coordinator* c,
   uvsig_shutdown_connection_t* queue =
       &c->connections.lists[UVSIG__CONN_NOTIFYING];
   uvsig_shutdown_connection_t* at;
+  uint64_t now;
   int list;
 
+  if (is_empty(queue))
+    return;
+  now = uvsig__now(); /* one for all: the loop polls after the last of them */
   while (!is_empty(queue)) {
     at = queue->next;
     if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN) {
       at->state |= UVSIG__CONN_NOTIFIED;
-      list = find_list(c, at);
+      list = find_list(c, at, now);
     } else {
       at->state |= UVSIG__CONN_CLOSES;
       if (event == UVSIG_SHUTDOWN_CONNECTION_FORCE)
@@ -257,19 +334,15 @@ static void queue_all(struct uvsig__coordinator* c, int list) {
 static void move_due(struct uvsig__coordinator* c, int from, int to) {
   uvsig_shutdown_connection_t* list = &c->connections.lists[from];
 
+  if (to == UVSIG__CONN_NOTIFYING && !is_empty(list) &&
+      list->prev->deadline <= c->connections.poll_at)
+    queue_all(c, from);
   while (!is_empty(list) && list->next->deadline <= c->connections.poll_at)
     uvsig__connection_move(c, list->next, to);
 }
 
 void uvsig__connections_drain(struct uvsig__coordinator* c) {
-  struct uvsig__connections* all = &c->connections;
-  uvsig_shutdown_connection_t* list = &all->lists[UVSIG__CONN_IDLE];
-  uvsig_shutdown_connection_t* at;
-
-  for (at = list->next; at != list; at = at->next)
-    at->state |= UVSIG__CONN_QUIET;
-  queue_all(c, UVSIG__CONN_IDLE);
-  queue_all(c, UVSIG__CONN_ACTIVE);
+  queue_all(c, UVSIG__CONN_RUNNING);
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_DRAIN);
 }
 
@@ -303,12 +376,9 @@ static void spread(struct uvsig__coordinator* c, uint64_t now) {
                            ? c->options.spread_ms
                            : c->options.grace_ms;
   uint64_t end = c->phase_at[UVSIG_SHUTDOWN_DRAINING] + window_ms * UVSIG__MS;
-  uvsig_shutdown_connection_t* at;
-  double count = 0;
+  double count = (double) all->idle;
 
   /* A share of those that are left now. */
-  for (at = idle->next; at != idle; at = at->next)
-    count++;
   if (now < end)
     all->spread += count * (double) (now - all->spread_at) /
                    (double) (end - all->spread_at);

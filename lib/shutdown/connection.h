@@ -9,24 +9,26 @@ struct uvsig__coordinator;
 
 /* Flags in a connection's `state`. */
 enum {
-  UVSIG__CONN_NOTIFIED = 1, /* its callback knows that draining has begun */
-  UVSIG__CONN_BUSY = 2,     /* a request is under way */
-  UVSIG__CONN_QUIET = 4,    /* idle since before draining began */
-  UVSIG__CONN_CLOSES = 8,   /* its callback has got CLOSE or FORCE */
-  UVSIG__CONN_FORCED = 16,  /* its callback has got FORCE */
-  UVSIG__CONN_LINGERS = 32, /* given to uvsig_shutdown_linger() */
-  UVSIG__CONN_SENT = 64,    /* it lingers, and all has been written */
-  UVSIG__CONN_BROKEN = 128, /* it lingers, and writing has failed */
-  UVSIG__CONN_SHUT = 256,   /* the program had closed it for writing before */
-  UVSIG__CONN_SEEN = 512,   /* the loop has looked at it since it lingers */
-  UVSIG__CONN_USED = 1024,  /* it has been busy: it is not fresh */
-  UVSIG__CONN_CUT = 2048    /* a limit ended it before all had arrived */
+  UVSIG__CONN_NOTIFIED = 1,  /* its callback knows that draining has begun */
+  UVSIG__CONN_BUSY = 2,      /* a request is under way */
+  UVSIG__CONN_QUIET = 4,     /* idle, since before draining if that has begun */
+  UVSIG__CONN_CLOSES = 8,    /* its callback has got CLOSE or FORCE */
+  UVSIG__CONN_FORCED = 16,   /* its callback has got FORCE */
+  UVSIG__CONN_LINGERS = 32,  /* given to uvsig_shutdown_linger() */
+  UVSIG__CONN_SENT = 64,     /* it lingers, and all has been written */
+  UVSIG__CONN_BROKEN = 128,  /* it lingers, and writing has failed */
+  UVSIG__CONN_SHUT = 256,    /* it lingers without a uv_shutdown_t */
+  UVSIG__CONN_SEEN = 512,    /* the loop has looked at it since it lingers */
+  UVSIG__CONN_USED = 1024,   /* it has been busy: it is not fresh */
+  UVSIG__CONN_CUT = 2048,    /* a limit ended it before all had arrived */
+  UVSIG__CONN_COUNTED = 4096 /* it is one of `idle` */
 };
 
 /* The lists. A connection is in one of them. */
 enum {
-  UVSIG__CONN_IDLE = 0,      /* the longest idle first */
-  UVSIG__CONN_ACTIVE,        /* busy */
+  UVSIG__CONN_RUNNING = 0,   /* draining has not begun: all of them */
+  UVSIG__CONN_IDLE,          /* notified, and idle when the loop had polled */
+  UVSIG__CONN_ACTIVE,        /* notified, and busy */
   UVSIG__CONN_NEW,           /* registered while draining, not notified yet */
   UVSIG__CONN_FRESH,         /* notified, and has fresh_ms for a request */
   UVSIG__CONN_IDLE_NOTIFIED, /* notified, and idle: after the next poll */
@@ -40,7 +42,9 @@ enum {
 struct uvsig__connections {
   /* The heads: linked to themselves when there is none. */
   uvsig_shutdown_connection_t lists[UVSIG__CONN_LISTS];
+  bool is_ordered;    /* the longest idle is the first to be notified */
   size_t open;        /* all of them */
+  size_t idle;        /* those in UVSIG__CONN_IDLE */
   uint64_t poll_at;   /* ns: when the loop last went to poll for a look */
   double spread;      /* how many of the idle it is time to close ... */
   uint64_t spread_at; /* ... as of when */

@@ -12,6 +12,7 @@
 #include "coordinator.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -115,13 +116,16 @@ static void close_now(struct uvsig__coordinator* c,
     uv_close((uv_handle_t*) stream, close_cb);
 }
 
+/* The request is no part of a connection, which is smaller for it: few linger
+ * at a time. */
 static void on_sent(uv_shutdown_t* req, int status) {
   uvsig_shutdown_connection_t* connection = req->data;
   struct uvsig__coordinator* c;
 
-  /* Closed meanwhile: libuv calls this before the close callback. */
-  if ((connection->state & UVSIG__CONN_LINGERS) == 0)
+  free(req);
+  if (connection == NULL) /* it was forgotten meanwhile */
     return;
+  connection->shutdown_req = NULL;
   if (status == 0)
     connection->state |= UVSIG__CONN_SENT;
   else
@@ -130,6 +134,41 @@ static void on_sent(uv_shutdown_t* req, int status) {
     c->connections.linger_at = 0;
     uvsig__look_again(c);
   }
+}
+
+/* Close the stream for writing once all is written. Where that fails, it is not
+ * connected, or the program has closed it for writing already. Then, or where
+ * there is no memory, linger_check() does it. */
+static void shut(uvsig_shutdown_connection_t* connection) {
+  uv_shutdown_t* req = calloc(1, sizeof(*req));
+
+  connection->state |= UVSIG__CONN_SHUT;
+  if (req == NULL)
+    return;
+  if (uv_shutdown(req, connection->stream, on_sent) != 0) {
+    free(req);
+    return;
+  }
+  req->data = connection;
+  connection->shutdown_req = req;
+  connection->state &= ~(unsigned) UVSIG__CONN_SHUT;
+}
+
+/* All has been written, and no request closes the stream for writing. Harmless
+ * for one that is closed so, or is no socket. */
+static void shut_now(uvsig_shutdown_connection_t* connection) {
+  uv_os_fd_t fd;
+
+  if (uv_fileno((const uv_handle_t*) connection->stream, &fd) == 0)
+    shutdown(fd, SHUT_WR);
+  connection->state |= UVSIG__CONN_SENT;
+}
+
+/* Idle since before draining began: what it has sent was answered. */
+static bool is_quiet(const struct uvsig__coordinator* c,
+                     const uvsig_shutdown_connection_t* connection) {
+  return c->phase_at[UVSIG_SHUTDOWN_DRAINING] != 0 &&
+         (connection->state & UVSIG__CONN_QUIET) != 0;
 }
 
 int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
@@ -156,15 +195,13 @@ int uvsig_shutdown_linger(uvsig_shutdown_connection_t* connection,
   connection->state |= UVSIG__CONN_LINGERS;
   connection->unsent = count_unsent(stream);
   set_deadline(c, connection);
-  connection->shutdown_req.data = connection;
   uvsig__connection_move(c, connection, UVSIG__CONN_LINGER);
-  if ((connection->state & UVSIG__CONN_QUIET) != 0 && connection->unsent == 0 &&
+  if (is_quiet(c, connection) && connection->unsent == 0 &&
       !has_input(stream)) {
     connection->state |= UVSIG__CONN_SENT;
     close_now(c, connection);
-  } else if (uv_shutdown(&connection->shutdown_req, stream, on_sent) != 0) {
-    /* Not connected, or the program has closed it for writing already. */
-    connection->state |= UVSIG__CONN_SHUT;
+  } else {
+    shut(connection);
   }
   c->connections.linger_ns = SOONEST;
   c->connections.linger_at = 0;
@@ -220,9 +257,10 @@ uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now) {
       close_now(c, at);
       continue;
     }
-    if ((at->state & UVSIG__CONN_SHUT) != 0 &&
+    if ((at->state & (UVSIG__CONN_SHUT | UVSIG__CONN_SENT)) ==
+            UVSIG__CONN_SHUT &&
         uv_stream_get_write_queue_size(at->stream) == 0)
-      at->state |= UVSIG__CONN_SENT;
+      shut_now(at);
     side = discard_input(at->stream);
     if (side == BROKEN)
       at->state |= UVSIG__CONN_BROKEN;

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -389,6 +390,30 @@ static void run_without_a_note(void* argument) {
   CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
   CHECK_EQ(uvsig_is_loop_thread(&f.sig), 1);
   no_specific = false;
+}
+
+static pthread_t without_note;
+
+static void* end_without_a_note(void* argument) {
+  run_without_a_note(argument);
+  return NULL;
+}
+
+static void check_that_it_is_another_thread(void) {
+  CHECK_EQ(uvsig_is_loop_thread(&f.sig), 0);
+}
+
+/* Nor is it the next one's that has the same id: its end was not noticed. */
+static void a_loop_of_a_thread_without_a_note_is_nobodys_with_the_same_id(
+    void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1); /* or the loop would not turn */
+  CHECK_EQ(pthread_create(&without_note, NULL, end_without_a_note, NULL), 0);
+  CHECK_EQ(pthread_join(without_note, NULL), 0);
+  run_with_id(without_note, check_that_it_is_another_thread);
+  CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+  fixture_close(&f);
 }
 
 /* What happens then is one of the header's rules. */
@@ -929,6 +954,55 @@ static void shutdown_init_without_memory_says_enomem(void) {
   check_failing_shutdown(&no_memory, UV_ENOMEM);
 }
 
+static void on_connection(uvsig_shutdown_connection_t* c,
+                          uvsig_shutdown_event_t event) {
+  (void) c;
+  (void) event;
+}
+
+/* More than the socket takes, so that it cannot be closed for writing yet. */
+static char much[1 << 20];
+
+static void without_memory_what_lingers_is_closed_for_writing_all_the_same(
+    void) {
+  static uvsig_shutdown_connection_t connection;
+  static char chunk[sizeof(much) / 8];
+  uvsig_shutdown_t sd;
+  uv_buf_t buffer = uv_buf_init(much, sizeof(much));
+  uv_write_t request;
+  uv_pipe_t pipe;
+  uv_stream_t* stream = (uv_stream_t*) &pipe;
+  size_t count = 0;
+  ssize_t n;
+  int fds[2];
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  CHECK_EQ(uv_socketpair(SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, 0), 0);
+  CHECK_EQ(uv_pipe_init(&f.loop, &pipe, 0), 0);
+  CHECK_EQ(uv_pipe_open(&pipe, fds[0]), 0);
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, on_connection), 0);
+  CHECK_EQ(uv_write(&request, stream, &buffer, 1, NULL), 0);
+  CHECK(uv_stream_get_write_queue_size(stream) > 0);
+  no_memory = true;
+  CHECK_EQ(uvsig_shutdown_linger(&connection, stream, NULL), 0);
+  no_memory = false;
+  do {
+    CHECK(uv_run(&f.loop, UV_RUN_NOWAIT) != 0);
+    n = recv(fds[1], chunk, sizeof(chunk), MSG_DONTWAIT);
+    CHECK(n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK);
+    if (n > 0)
+      count += (size_t) n;
+  } while (n != 0);
+  CHECK_EQ(count, sizeof(much));
+  CHECK(connection.shutdown == &sd);
+  close(fds[1]);
+  while (connection.shutdown != NULL)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
 static void shutdown_init_without_an_async_handle_says_why(void) {
   check_failing_shutdown(&no_async, UV_EMFILE);
 }
@@ -1111,6 +1185,7 @@ int main(void) {
       TEST(init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing),
       TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
       TEST(a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it),
+      TEST(a_loop_of_a_thread_without_a_note_is_nobodys_with_the_same_id),
       TEST(fork_that_sigaction_refuses_says_why_and_takes_all_back),
       TEST(what_comes_while_a_fork_is_refused_is_delivered_later),
       TEST(a_handler_that_stays_does_not_call_itself_for_ever),
@@ -1138,6 +1213,7 @@ int main(void) {
       TEST(shutdown_init_without_memory_says_enomem),
       TEST(shutdown_init_without_an_async_handle_says_why),
       TEST(shutdown_init_that_sigaction_refuses_says_why),
+      TEST(without_memory_what_lingers_is_closed_for_writing_all_the_same),
       TEST(a_notification_that_is_interrupted_is_sent_again_at_once),
       TEST(a_notification_without_room_is_sent_again_later),
       TEST(a_notification_that_is_refused_is_not_sent_again),

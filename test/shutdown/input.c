@@ -49,6 +49,11 @@ static void open_shutdown(void) {
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
 }
 
+/* 128 bytes where a pointer has 8: a server has one for each client. */
+static void a_connection_is_as_large_as_16_pointers_at_most(void) {
+  CHECK(sizeof(uvsig_shutdown_connection_t) <= 16 * sizeof(void*));
+}
+
 /* It runs as if nothing had been called, and still works. */
 static void check_running(void) {
   run_idle(&f.loop);
@@ -588,6 +593,7 @@ int main(void) {
       TEST(what_was_never_registered_is_harmless_to_forget),
       TEST(bad_arguments_of_linger_are_refused),
       TEST(extend_has_a_limit),
+      TEST(a_connection_is_as_large_as_16_pointers_at_most),
       TEST(once_it_is_asked_for_what_begins_is_refused),
       TEST(once_it_is_forced_nothing_begins),
       TEST(once_it_is_done_it_only_ends),

@@ -688,6 +688,94 @@ static void a_peer_that_goes_by_itself_was_not_forced_to(void) {
   close_loop(&f.loop);
 }
 
+/* --- What lingers is forgotten, or is idle -------------------------------- */
+
+static void open_stream(uv_pipe_t* stream, int* peer) {
+  int fds[2];
+
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+  CHECK_EQ(uv_pipe_init(&f.loop, stream, 0), 0);
+  CHECK_EQ(uv_pipe_open(stream, fds[0]), 0);
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, on_event), 0);
+  *peer = fds[1];
+}
+
+/* Not all has been written when it is removed, so libuv still has a request. */
+static void what_is_removed_while_it_lingers_is_not_touched_any_more(void) {
+  uvsig_shutdown_connection_t other;
+  uv_write_t request;
+  uv_buf_t buffer = uv_buf_init(much, sizeof(much));
+  uv_pipe_t stream;
+  int peer;
+
+  set_options(LONG_MS, LONG_MS);
+  open_shutdown();
+  open_stream(&stream, &peer);
+  CHECK_EQ(uv_write(&request, (uv_stream_t*) &stream, &buffer, 1, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_linger(
+               &connection, (uv_stream_t*) &stream, on_stream_closed),
+           0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_remove_connection(&connection), 0);
+  memset(&connection, 0x5a, sizeof(connection));
+  other = connection;
+  uv_close((uv_handle_t*) &stream, on_stream_closed);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed_streams, 1);
+  CHECK_EQ(memcmp(&connection, &other, sizeof(connection)), 0);
+  close(peer);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
+/* The peer has the connection until it closes it. */
+static void check_that_it_lingers(uv_pipe_t* stream, int peer) {
+  CHECK_EQ(uvsig_shutdown_linger(
+               &connection, (uv_stream_t*) stream, on_stream_closed),
+           0);
+  run_idle(&f.loop);
+  CHECK(connection.shutdown == &sd);
+  CHECK_EQ(closed_streams, 0);
+  close(peer);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed_streams, 1);
+  CHECK_EQ(sd.report.closed, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
+static void open_with_linger(uv_pipe_t* stream, int* peer) {
+  set_options(LONG_MS, LONG_MS);
+  options.linger_ms = LONG_MS;
+  open_shutdown();
+  open_stream(stream, peer);
+  CHECK_EQ(uvsig_shutdown_connection_busy(&connection), 0);
+}
+
+/* Only what was idle when draining began is closed at once. */
+static void while_running_an_idle_one_lingers_like_any_other(void) {
+  uv_pipe_t stream;
+  int peer;
+
+  open_with_linger(&stream, &peer);
+  CHECK_EQ(uvsig_shutdown_connection_idle(&connection), 0);
+  check_that_it_lingers(&stream, peer);
+}
+
+static void one_that_was_busy_when_draining_began_lingers(void) {
+  uv_pipe_t stream;
+  int peer;
+
+  open_with_linger(&stream, &peer);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "end", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(uvsig_shutdown_connection_idle(&connection), 0);
+  check_that_it_lingers(&stream, peer);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_thread_that_reads_standard_input_does_not_keep_exit),
@@ -709,6 +797,9 @@ int main(void) {
       TEST(a_stream_shut_down_by_its_owner_closes_with_the_peer),
       TEST(a_loop_that_is_late_forces_nobody_that_lingers),
       TEST(a_peer_that_goes_by_itself_was_not_forced_to),
+      TEST(what_is_removed_while_it_lingers_is_not_touched_any_more),
+      TEST(while_running_an_idle_one_lingers_like_any_other),
+      TEST(one_that_was_busy_when_draining_began_lingers),
   };
 
   harness_init();
