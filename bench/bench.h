@@ -168,7 +168,8 @@ struct spread {
   double high;
 };
 struct spread spread_of(const double* values, size_t n);
-/* The ratio of the medians, and the quartiles of the ratios. */
+/* Of the rounds' own ratios: the ratio of the medians drifts with the
+ * machine. */
 struct spread ratio_of(const double* a, const double* b, size_t n);
 
 /* --- The report ----------------------------------------------------------- */
