@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -129,6 +130,24 @@ void drain_now(struct side* side) {
       idle = 0;
     }
   }
+}
+
+void use_processor(enum place place) {
+#ifdef CPU_SET
+  cpu_set_t set;
+  int step = place == FIRST ? 1 : -1;
+  int at = place == FIRST ? 0 : CPU_SETSIZE - 1;
+
+  if (sched_getaffinity(0, sizeof(set), &set) != 0)
+    return;
+  while (!CPU_ISSET(at, &set))
+    at += step;
+  CPU_ZERO(&set);
+  CPU_SET(at, &set);
+  sched_setaffinity(0, sizeof(set), &set);
+#else
+  (void) place;
+#endif
 }
 
 /* --- Statistics ----------------------------------------------------------- */

@@ -82,6 +82,8 @@ extern const struct peer uv_signal;
 extern const struct peer raw_pipe, raw_handler, raw_handler_siginfo;
 extern const struct peer peer_libev, peer_libevent, peer_sd_event, peer_glib;
 extern const struct peer presence_without, presence_uvsig;
+extern const struct peer by_hand_1, conns_1, conns_10k, conns_1m;
+extern const struct peer http_without, http_with;
 
 /* All that were compiled in; ends with NULL. */
 extern const struct peer* const peers[];
@@ -123,6 +125,8 @@ extern const struct bench start_benches[];
 extern const struct bench thread_benches[];
 extern const struct bench flood_benches[];
 extern const struct bench presence_benches[];
+extern const struct bench connection_benches[];
+extern const struct bench http_benches[];
 
 /* --- For those that measure ----------------------------------------------- */
 
@@ -143,6 +147,10 @@ void span_begin(struct span* span);
 void span_end(struct span* span);
 /* Set the first figure and the processor time, for each of `n`. */
 void set_time(struct result* result, const struct span* span, double n);
+
+/* Put the calling thread, and what it starts from here on, on a processor. */
+enum place { FIRST, LAST, PLACES };
+void use_processor(enum place place);
 
 void open_side(struct side* side, const struct peer* peer, caught_fn fn);
 /* For another signal of the same loop. */

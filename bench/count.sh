@@ -101,6 +101,7 @@ if command -v valgrind >/dev/null; then
   of_instructions burst 3,000 1 3000
   of_instructions watchers 100 50 50
   of_instructions start-stop further 200 200
+  of_instructions busy-idle "one connection" 1000 1000
 else
   echo "instructions are not counted: valgrind is missing" >&2
 fi

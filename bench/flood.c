@@ -142,29 +142,9 @@ static void send_end(struct link* link, pid_t to) {
 /* --- Processors ----------------------------------------------------------- */
 
 /* Latencies are of a sender on the first processor and a receiver on the last
- * one, or of both there: then the scheduler has nothing to decide. */
-enum place { FIRST, LAST, PLACES };
-
-/* Put the calling thread, and what it starts from here on, on a processor. */
-static void use_processor(enum place place) {
-#ifdef CPU_SET
-  cpu_set_t set;
-  int step = place == FIRST ? 1 : -1;
-  int at = place == FIRST ? 0 : CPU_SETSIZE - 1;
-
-  if (sched_getaffinity(0, sizeof(set), &set) != 0)
-    return;
-  while (!CPU_ISSET(at, &set))
-    at += step;
-  CPU_ZERO(&set);
-  CPU_SET(at, &set);
-  sched_setaffinity(0, sizeof(set), &set);
-#else
-  (void) place;
-#endif
-}
-
-/* A processor that has nothing to do halts, and to wake it takes longer than
+ * one, or of both there: then the scheduler has nothing to decide.
+ *
+ * A processor that has nothing to do halts, and to wake it takes longer than
  * what is measured, on a virtual machine most of all. So it has something to
  * do, which is whatever else there is to come before. */
 static void keep_awake(pid_t* pids) {

@@ -35,6 +35,8 @@ static const struct bench* const all_benches[] = {deliver_benches,
                                                   thread_benches,
                                                   flood_benches,
                                                   presence_benches,
+                                                  connection_benches,
+                                                  http_benches,
                                                   NULL};
 
 /* In the order of the turns: what is to be close to each other in a ratio is so

@@ -59,7 +59,7 @@ trap 'rm -f "$ended"' EXIT
   failed=
   machine
   echo
-  echo "## Counts for each signal, or each start and stop, or open and close"
+  echo "## Counts for each signal, start and stop, open and close, or request"
   "$source/count.sh" "$directory" || failed=yes
   echo
   echo "## Times"
