@@ -19,7 +19,7 @@ enum {
   MOST_KILLS = 10 /* then init ends, whatever the kernel still holds */
 };
 
-struct command command = {0, -1, 0};
+struct command command = {.status = -1};
 
 static uv_timer_t timer; /* until what is left is killed */
 
@@ -141,6 +141,18 @@ static void note_end(pid_t pid, int ended) {
          uvsig_signal_name(WTERMSIG(ended)));
 }
 
+/* Is it the end of the command, or of the last that has followed it? */
+static int ends_command(pid_t pid, int ended) {
+  int is_left = kill(-command.pid, 0) == 0; /* of its group */
+
+  if (pid != command.pid)
+    return command.followed && !is_left;
+  command.followed = settings.follow && ended == 0 && is_left;
+  if (command.followed)
+    note("its group goes on");
+  return !command.followed;
+}
+
 /* One signal may stand for several children. It waits for any, which uv_spawn()
  * would not survive: its children would be taken from it. */
 void collect(void) {
@@ -159,7 +171,7 @@ void collect(void) {
       continue;
     }
     note_end(pid, ended);
-    if (pid == command.pid && command.status == -1)
+    if (command.status == -1 && ends_command(pid, ended))
       command.status = ended; /* its number is free for others now */
   }
   if (command.status == -1)

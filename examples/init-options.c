@@ -23,6 +23,8 @@ const char usage[] =
     "  -S, --stop-signal=SIG   SIG is a stop signal, as INT, QUIT, TERM are\n"
     "  -r, --rewrite=FROM:TO   send TO where FROM comes; 0: nothing\n"
     "  -c, --single-child      send signals to COMMAND, not to its group\n"
+    "  -f, --follow            where COMMAND ends with 0, what is left of its\n"
+    "                          group takes its place: a server's successor\n"
     "  -p, --parent-death=SIG  get SIG when the parent of init ends\n"
     "  -v, --verbose           say on standard error what happens\n"
     "  -h, --help              print this\n";
@@ -92,6 +94,9 @@ static int parse_option(int option, char* value) {
   case 'c':
     settings.single_child = 1;
     return 0;
+  case 'f':
+    settings.follow = 1;
+    return 0;
   case 'v':
     settings.verbose = 1;
     return 0;
@@ -101,6 +106,7 @@ static int parse_option(int option, char* value) {
 
 int parse_options(int argc, char** argv) {
   static const struct option options[] = {
+      {"follow", no_argument, NULL, 'f'},
       {"grace", required_argument, NULL, 'G'},
       {"help", no_argument, NULL, 'h'},
       {"parent-death", required_argument, NULL, 'p'},
@@ -117,7 +123,7 @@ int parse_options(int argc, char** argv) {
   sigaddset(&settings.stop_signals, SIGINT);
   sigaddset(&settings.stop_signals, SIGQUIT);
   sigaddset(&settings.stop_signals, SIGTERM);
-  while ((option = getopt_long(argc, argv, "+S:chp:r:v", options, NULL)) != -1)
+  while ((option = getopt_long(argc, argv, "+S:cfhp:r:v", options, NULL)) != -1)
     if (option == 'h')
       return 'h';
     else if (parse_option(option, optarg) != 0)

@@ -59,7 +59,9 @@ void send_command(int signum) {
     return;
   if (signum == SIGCONT)
     command.stopped = 0;
-  kill(settings.single_child && signum != SIGCONT ? command.pid : -command.pid,
+  kill(settings.single_child && !command.followed && signum != SIGCONT
+           ? command.pid
+           : -command.pid,
        signum);
 }
 

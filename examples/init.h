@@ -12,6 +12,7 @@
 extern struct settings {
   int grace;               /* seconds; -1: not given */
   int single_child;        /* only the command gets signals */
+  int follow;              /* a successor takes the command's place */
   int parent_death;        /* the signal for it; 0: none */
   int verbose;             /* say what happens */
   int becomes[UVSIG_NSIG]; /* what is sent instead of a signal; 0: nothing */
@@ -19,9 +20,10 @@ extern struct settings {
 } settings;
 
 extern struct command {
-  pid_t pid;   /* of its process group the number, too */
-  int status;  /* of waitpid(); -1: it has not ended */
-  int stopped; /* as far as init knows */
+  pid_t pid;    /* of its process group the number, too */
+  int status;   /* of waitpid(); -1: it has not ended */
+  int stopped;  /* as far as init knows */
+  int followed; /* by what is left of its group */
 } command;
 
 extern uvsig_t sig;

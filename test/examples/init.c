@@ -346,6 +346,26 @@ static pid_t only_child_of(pid_t parent) {
   return pid;
 }
 
+static bool has_one_child(void* parent) {
+  char path[64];
+  int first;
+  int second;
+  int n;
+  FILE* file;
+
+  snprintf(path,
+           sizeof(path),
+           "/proc/%d/task/%d/children",
+           (int) *(pid_t*) parent,
+           (int) *(pid_t*) parent);
+  file = fopen(path, "re");
+  if (file == NULL)
+    skip_test("no /proc/PID/task/TID/children here");
+  n = fscanf(file, "%d %d", &first, &second);
+  fclose(file);
+  return n == 1;
+}
+
 /* The only child of unshare(1), or else the program itself. */
 static pid_t pid_of_init(void) {
   return as_pid_1 ? only_child_of(p.pid) : p.pid;
@@ -647,6 +667,58 @@ static void an_orphan_that_stops_is_left_alone(void) {
   CHECK_EQ(WEXITSTATUS(program_finish(&p)), 4);
 }
 
+/* --- A successor ------------------------------------------------------------ */
+
+static void exchange(unsigned port) {
+  int fd = connect_to(port);
+
+  send_text(fd, "here\n");
+  expect_text(fd, "here\n");
+  close(fd);
+}
+
+/* The server that it runs is upgraded twice, and outlives no end of it. */
+static void check_follows(void) {
+  pid_t init;
+  unsigned port;
+  int i;
+
+  start(LIST(INIT,
+             "--follow",
+             "--",
+             "examples/echo-server",
+             "--port=0",
+             "--settle=0"));
+  port = program_port(&p, "Serving on ");
+  init = pid_of_init();
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(kill(init, SIGUSR2), 0);
+    program_line(&p, "Upgrade: process ");
+    wait_until(has_one_child, &init, "the predecessor goes");
+    exchange(port);
+  }
+  CHECK_EQ(kill(init, SIGTERM), 0);
+  check_exit(128 + SIGTERM);
+}
+
+static void a_successor_takes_the_commands_place(void) {
+  check_follows();
+}
+
+static void as_pid_1_it_follows_a_successor(void) {
+  enter_namespace();
+  check_follows();
+}
+
+static void without_follow_a_successor_is_ended(void) {
+  start(LIST(INIT, "--", "examples/echo-server", "--port=0", "--settle=0"));
+  program_port(&p, "Serving on ");
+  program_signal(&p, SIGUSR2);
+  program_line(&p, "Upgrade: process ");
+  program_line(&p, "SIGTERM: finishing");
+  check_exit(0);
+}
+
 static void check_left(const char* how) {
   start(LIST(INIT, "--", SELF, "leaving", how));
   program_line(&p, "ends");
@@ -867,6 +939,9 @@ int main(int argc, char** argv) {
       TEST(a_signal_from_before_the_command_is_forwarded),
       TEST(a_signal_from_before_the_command_is_forwarded_by_pid_1),
       TEST(it_collects_orphans),
+      TEST(a_successor_takes_the_commands_place),
+      TEST(as_pid_1_it_follows_a_successor),
+      TEST(without_follow_a_successor_is_ended),
       TEST(pid_1_collects_orphans),
       TEST(the_command_has_default_actions_and_the_mask_from_before),
       TEST(the_command_has_a_group_of_its_own),
