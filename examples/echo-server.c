@@ -125,8 +125,9 @@ static int start(unsigned port, const char* path, unsigned settle_ms) {
   printf("Serving on %s\n", successor_address());
   if (path != NULL)
     printf("Serving on %s\n", path);
+  err = fflush(stdout);
   uvsig_shutdown_ready(&sd);
-  return fflush(stdout);
+  return err;
 }
 
 /* --- The server ----------------------------------------------------------- */

@@ -74,8 +74,8 @@ static bool send_to(const struct uvsig__address* to, const char* text) {
   return !is_lack_of_room(error);
 }
 
-static bool send_text(const struct uvsig__notifier* n, const char* text) {
-  return send_to(&n->service, text);
+static bool send_text(struct uvsig__notifier* n, const char* text) {
+  return !uvsig__adoption_is_busy(&n->adoption) && send_to(&n->service, text);
 }
 
 /* --- What is owed --------------------------------------------------------- */
@@ -214,6 +214,7 @@ void uvsig__notify_open(struct uvsig__coordinator* c) {
   uv_timer_init(c->loop, &n->retry_timer);
   n->ping_timer.data = c;
   n->retry_timer.data = n;
+  uvsig__adoption_open(&n->adoption, c->loop);
   uvsig__environment_read(c);
   if (n->predecessor.size == 0) /* a successor is not the main process yet */
     start_pings(n);
@@ -224,6 +225,7 @@ void uvsig__notify_close(struct uvsig__coordinator* c) {
   send_owed(&c->notifier);
   uvsig__close_handle((uv_handle_t*) &c->notifier.ping_timer);
   uvsig__close_handle((uv_handle_t*) &c->notifier.retry_timer);
+  uvsig__adoption_close(&c->notifier.adoption);
 }
 
 /* In the child of a fork: the parent sends what it owes. Only what may be
@@ -240,6 +242,8 @@ void uvsig__notify_ready(struct uvsig__coordinator* c) {
   if (n->predecessor.size != 0 && !n->has_succeeded) {
     n->has_succeeded = true;
     notify(n, SUCCEEDED);
+    if (n->service.size != 0)
+      uvsig__adoption_start(&n->adoption, &n->service);
     start_pings(n);
     return;
   }
@@ -278,6 +282,7 @@ void uvsig__notify_successor(struct uvsig__coordinator* c, uv_pid_t pid) {
   struct uvsig__notifier* n = &c->notifier;
 
   uv_timer_stop(&n->ping_timer);
+  uvsig__adoption_stop(&n->adoption);
   n->successor = pid;
   notify(n, SUCCESSOR);
 }

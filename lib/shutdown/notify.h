@@ -3,32 +3,25 @@
 #ifndef UVSIG_SHUTDOWN_NOTIFY_H
 #define UVSIG_SHUTDOWN_NOTIFY_H
 
-#include "../base.h"
-
-#include <sys/socket.h>
-#include <sys/un.h>
+#include "adopt.h"
 
 struct uvsig__coordinator;
-
-struct uvsig__address {
-  struct sockaddr_un name;
-  socklen_t size; /* 0: nobody is notified */
-};
 
 /* What the service manager is to be notified of, and where. */
 struct uvsig__notifier {
   struct uvsig__address service;
   struct uvsig__address predecessor; /* whose upgrade has started this */
   uv_pid_t successor;                /* that is the main process now, or 0 */
-  unsigned owed;         /* messages that there was no room for, see notify.c */
-  uint64_t reload_at;    /* ns: the beginning of the last reload */
-  int reload_error;      /* why the last reload failed, or 0 */
-  bool status_is_due;    /* STATUS= is to come with READY=1 */
-  bool has_status;       /* the service manager has got a failure */
-  uint64_t limit;        /* ns: the shutdown is over by then */
-  uint64_t watchdog_us;  /* the interval that WATCHDOG_USEC had, or 0 */
-  bool has_succeeded;    /* the predecessor has been notified, or will be */
-  uv_timer_t ping_timer; /* WATCHDOG=1 */
+  unsigned owed;        /* messages that there was no room for, see notify.c */
+  uint64_t reload_at;   /* ns: the beginning of the last reload */
+  int reload_error;     /* why the last reload failed, or 0 */
+  bool status_is_due;   /* STATUS= is to come with READY=1 */
+  bool has_status;      /* the service manager has got a failure */
+  uint64_t limit;       /* ns: the shutdown is over by then */
+  uint64_t watchdog_us; /* the interval that WATCHDOG_USEC had, or 0 */
+  bool has_succeeded;   /* the predecessor has been notified, or will be */
+  struct uvsig__adoption adoption;
+  uv_timer_t ping_timer;  /* WATCHDOG=1 */
   uv_timer_t retry_timer; /* started while something is owed */
 };
 

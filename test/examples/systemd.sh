@@ -122,6 +122,20 @@ unit ending "\"$PWD/examples/echo-server\" --port=0 --grace=60000" \
 child child_for_all NotifyAccess=all
 child child_for_main NotifyAccess=main
 unit workers "\"$PWD/examples/prefork\" --workers=2" NotifyAccess=all "$reload"
+unit upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=100"
+unit upgraded_workers "\"$PWD/examples/prefork\" --workers=2 --settle=100"
+unit not_upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=60000"
+# A port that is free: of a server that the kernel has given it.
+"$PWD/examples/echo-server" --port=0 >"$tmp/port" &
+server=$!
+wait_for grep -q '^Serving on ' "$tmp/port"
+kill "$server"
+wait "$server"
+own_port=$(sed -n 's/^Serving on .*://p' "$tmp/port")
+unit accepting "\"$PWD/examples/echo-server\" --port=1 --settle=100"
+printf '%s\n' '[Unit]' DefaultDependencies=no \
+  '[Socket]' "ListenStream=127.0.0.1:$own_port" >"$tmp/units/accepting.socket"
+units="$units accepting.socket"
 # What it refers to is remembered after its end.
 printf '%s\n' '[Unit]' DefaultDependencies=no "After=$units" \
   >"$tmp/units/test.target"
@@ -277,6 +291,112 @@ workers() {
     wait_for is ActiveState active && has "MainPID=$main" &&
     ctl stop "$unit" && has ActiveState=inactive Result=success
 }
+
+# The service's main process is the successor. Twice: it is upgraded, too.
+upgrade() { # which one it is
+  old=$(property MainPID)
+  inside sh -c "kill -USR2 $old"
+  wait_for logged "$1" '^Upgrade: process .* is ready$' || return 1
+  new=$(sed -n 's/^Upgrade: process \(.*\) is ready$/\1/p' "$tmp/$unit.log" |
+    tail -n 1)
+  wait_for is MainPID "$new" && has ActiveState=active NRestarts=0 StatusText=
+}
+
+has_gone() {
+  ! inside test -e "/proc/$1"
+}
+
+# Have a client of the one that serves, in the middle of a line.
+hold() { # port
+  rm -f "$tmp/client" "$tmp/echo"
+  mkfifo "$tmp/client"
+  timeout 60 "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$1" \
+    <"$tmp/client" >"$tmp/echo" 9>&- &
+  exec 8>"$tmp/client"
+  printf half >&8
+  wait_for grep -q half "$tmp/echo"
+}
+
+let_go() {
+  echo >&8
+  wait_for has_gone "$old"
+  exec 8>&-
+}
+
+is_named_again() { # since when it is the main process
+  test "$(property ExecMainStartTimestampMonotonic)" != "$1"
+}
+
+# When its predecessor has gone, it is systemd's own child, and named again: or
+# systemd would not wait for its end.
+upgrade_with_client() { # which one it is, port
+  hold "$2" && upgrade "$1" || return 1
+  stamp=$(property ExecMainStartTimestampMonotonic)
+  if has_gone "$old"; then because "it did not wait"; fi && let_go &&
+    wait_for is_named_again "$stamp" && wait_for is MainPID "$new" &&
+    has ActiveState=active NRestarts=0
+}
+
+# It still has a client when it is stopped.
+ends_in_order() { # port
+  hold "$1" && ctl stop --no-block "$unit" &&
+    wait_for is ActiveState deactivating && old=$new && let_go &&
+    wait_for is ActiveState inactive && has Result=success &&
+    logged 1 '^1 closed, 0 forced, 0 cut$'
+}
+
+upgraded() {
+  ctl start "$unit" || return 1
+  port=$(sed -n 's/^Serving on .*://p' "$tmp/$unit.log")
+  upgrade_with_client 1 "$port" && upgrade_with_client 2 "$port" &&
+    ends_in_order "$port"
+}
+
+accepting() {
+  ctl start "$unit.socket" && has ActiveState=inactive &&
+    upgrade_with_client 1 "$own_port" && upgrade_with_client 2 "$own_port" &&
+    logged 3 "^Serving on 127.0.0.1:$own_port\$" &&
+    ctl stop "$unit.socket" && ends_in_order "$own_port"
+}
+
+upgraded_workers() {
+  ctl start "$unit" && upgrade 1 && wait_for has_gone "$old" &&
+    upgrade 2 && wait_for has_gone "$old" &&
+    ctl stop "$unit" && has ActiveState=inactive Result=success
+}
+
+successor_of() {
+  inside cat "/proc/$1/task/$1/children"
+}
+
+has_successor() {
+  test -n "$(successor_of "$1")"
+}
+
+not_upgraded() {
+  ctl start "$unit" || return 1
+  main=$(property MainPID)
+  inside sh -c "kill -USR2 $main"
+  wait_for has_successor "$main" || return 1
+  inside sh -c "kill -KILL $(successor_of "$main")"
+  wait_for is StatusText \
+    "Upgrade failed: the successor was ended by SIGKILL" &&
+    has ActiveState=active "MainPID=$main" &&
+    logged 1 '^No upgrade: the successor was ended by SIGKILL$' &&
+    ctl stop "$unit" && has ActiveState=inactive Result=success
+}
+
+run not_upgraded "why there is no upgrade is the unit's status"
+run upgraded_workers "the main process is the successor, which has workers"
+twice="it is, after each of two upgrades, and is waited for when it stops"
+by_socket="so it is for a service that its socket unit has started"
+if "$CURL" --version 2>/dev/null | grep -qw telnet; then
+  run upgraded "$twice"
+  run accepting "$by_socket"
+else
+  skip "$twice" "curl is missing"
+  skip "$by_socket" "curl is missing"
+fi
 
 run child_for_all "NotifyAccess=all lets another process say that it is ready"
 run child_for_main "NotifyAccess=main does not"

@@ -929,6 +929,83 @@ static void sigkill_when_it_has_taken_over_leaves_it_alone(void) {
   kill_when("serve", "R", 0);
 }
 
+static bool has_been_waited_for(void* pid) {
+  return kill(*(int*) pid, 0) != 0;
+}
+
+/* --- Named again ----------------------------------------------------------------- */
+
+/* The next message to the service manager, with who has sent it, and a
+ * descriptor or -1. */
+static pid_t receive_message(const char* expected, int* fd) {
+  char text[256] = "";
+  char control[256];
+  struct iovec iov = {text, sizeof(text) - 1};
+  struct msghdr message = {.msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = control,
+                           .msg_controllen = sizeof(control)};
+  struct ucred sender = {0, 0, 0};
+  struct cmsghdr* at;
+
+  *fd = -1;
+  wait_readable(manager);
+  CHECK(UNINTERRUPTED(recvmsg(manager, &message, MSG_CMSG_CLOEXEC)) > 0);
+  for (at = CMSG_FIRSTHDR(&message); at != NULL; at = CMSG_NXTHDR(&message, at))
+    if (at->cmsg_type == SCM_CREDENTIALS)
+      memcpy(&sender, CMSG_DATA(at), sizeof(sender));
+    else
+      memcpy(fd, CMSG_DATA(at), sizeof(*fd));
+  CHECK_STR(text, expected);
+  return sender.pid;
+}
+
+/* systemd waits for no main process that was another one's child when it was
+ * named, and passes over a name that it has. */
+static void when_its_predecessor_has_gone_it_is_named_again(void) {
+  const int on = 1;
+  char text[64];
+  int helper = 0;
+  uv_pid_t pid;
+  int status;
+  int fd;
+
+  listen_as_manager();
+  CHECK_EQ(setsockopt(manager, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+  open_server("serve");
+  role_after = "serve";
+  become_subreaper();
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    be_predecessor();
+    _exit(1);
+  }
+  await_told("R");
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  pid = only_child();
+  snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1", (int) pid);
+  CHECK(receive_message(text, &fd) != pid);
+  wait_readable(manager);
+  CHECK(recv(manager, text, sizeof(text) - 1, MSG_PEEK) > 8);
+  helper = atoi(text + strlen("MAINPID="));
+  snprintf(text, sizeof(text), "MAINPID=%d", helper);
+  CHECK_EQ(receive_message(text, &fd), pid);
+  CHECK_EQ(program_parent(helper), pid);
+  CHECK_EQ(receive_message("BARRIER=1", &fd), helper);
+  check_message(""); /* it waits until that has been read */
+  close(fd);
+  snprintf(text, sizeof(text), "MAINPID=%d", (int) pid);
+  CHECK_EQ(receive_message(text, &fd), helper);
+  wait_until(has_been_waited_for, &helper, "the helper is waited for");
+  CHECK_EQ(kill(pid, SIGTERM), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
+  CHECK_EQ(receive_message("STOPPING=1", &fd), pid);
+  close(manager);
+  close_server();
+}
+
 /* --- The callback, a late loop, a fork ----------------------------------------- */
 
 static unsigned long closed;
@@ -1325,6 +1402,7 @@ int main(int argc, char** argv) {
       TEST(sigkill_before_it_is_ready_leaves_it_alone),
       TEST(sigkill_when_it_is_ready_leaves_it_alone),
       TEST(sigkill_when_it_has_taken_over_leaves_it_alone),
+      TEST(when_its_predecessor_has_gone_it_is_named_again),
       TEST(the_callback_may_give_up_the_shutdown),
       TEST(one_that_was_ready_in_time_is_believed_by_a_late_loop),
       TEST(one_that_has_ended_is_none_for_a_late_loop),
