@@ -10,6 +10,7 @@
  * "2 closed, 0 forced, 0 cut", and `echo $?` should print 130. `kill -USR2` it
  * instead: a successor serves at once, and it finishes. */
 #include "common.h"
+#include "pid-file.h"
 #include "successor.h"
 #include "unix-socket.h"
 
@@ -29,7 +30,9 @@ typedef struct {
 const char* const program = "echo-server";
 static uvsig_t sig;
 static uvsig_shutdown_t sd;
-static int is_draining; /* no other line; this protocol has no goodbye */
+static const char* pid_path;
+static pid_file_t pid_file; /* of the one that serves */
+static int is_draining;     /* no other line; this protocol has no goodbye */
 
 /* --- Clients -------------------------------------------------------------- */
 
@@ -111,6 +114,10 @@ static void on_connection(uv_stream_t* listener, int status) {
     hang_up(c);
 }
 
+static void on_no_upgrade(void) {
+  refused(pid_file_take_back(&pid_file), pid_path);
+}
+
 /* A signal may have begun a shutdown; that is no error. */
 static int start(unsigned port, const char* path, unsigned settle_ms) {
   const char* what = "port";
@@ -119,9 +126,11 @@ static int start(unsigned port, const char* path, unsigned settle_ms) {
   if (err == 0 && path != NULL)
     err = unix_socket_listen(&sd, what = path, on_connection);
   if (err == 0)
-    err = successor_start(&sd, settle_ms);
+    err = successor_start(&sd, settle_ms, on_no_upgrade);
   if (err != 0)
     return err != UV_ECANCELED && failed(err, what);
+  if (pid_path != NULL && refused(pid_file_open(&pid_file, pid_path), pid_path))
+    return 1;
   printf("Serving on %s\n", successor_address());
   if (path != NULL)
     printf("Serving on %s\n", path);
@@ -157,6 +166,7 @@ int main(int argc, char** argv) {
   const option_t table[] = {
       {"grace", "MS", "wait so long for lines (8000)", NULL, &options.grace_ms},
       {"hard", "MS", "then exit within so long (1000)", NULL, &options.hard_ms},
+      {"pid-file", "FILE", "keep another one out (none)", &pid_path, NULL},
       {"pipe", "PATH", "listen at this UNIX socket, too", &path, NULL},
       {"port", "PORT", "of 127.0.0.1 (7777); 0: a free one", NULL, &port},
       {"settle",
@@ -183,6 +193,7 @@ int main(int argc, char** argv) {
   if (status != 0)
     uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
   uv_run(sig.loop, UV_RUN_DEFAULT); /* until everything is closed */
+  refused(pid_file_remove(&pid_file), pid_path);
   status |= failed(uv_loop_close(sig.loop), "uv_loop_close");
   c = uvsig_shutdown_exit(&sd); /* by the signal: does not return */
   return status != 0 ? status : c;

@@ -101,7 +101,7 @@ static int start(uvsig_shutdown_t* sd, unsigned port, unsigned settle_ms) {
   if (err == 0)
     err = http_daemon_start(sd, respond);
   if (err == 0)
-    err = successor_start(sd, settle_ms);
+    err = successor_start(sd, settle_ms, NULL);
   if (err != 0) /* a shutdown may have begun; that is no error */
     return err != UV_ECANCELED && failed(err, "not started");
   printf("Serving on http://%s/\n", successor_address());

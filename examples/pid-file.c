@@ -35,6 +35,14 @@ static const char* why_locked(int fd) {
   return text;
 }
 
+/* That of the predecessor whose upgrade has started us. */
+static bool is_parents(int fd) {
+  struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+  return fcntl(fd, F_GETLK, &all) == 0 && all.l_type != F_UNLCK &&
+         all.l_pid == getppid();
+}
+
 /* Is `path` still, or again, the name of this file? */
 static bool is_at(int fd, const char* path) {
   struct stat ours, there;
@@ -70,7 +78,8 @@ static bool is_other_kind(const char* path) {
   return lstat(path, &there) == 0 && !S_ISREG(there.st_mode);
 }
 
-/* The one that is there is replaced by who has its lock, and nobody else.
+/* The one that is there is replaced by who has its lock, or by the successor of
+ * who has it, and nobody else.
  * Returns NULL with `*done` or, where the name has changed meanwhile, without
  * it; or why not. */
 static const char* replace(const char* name, const char* path, bool* done) {
@@ -79,7 +88,7 @@ static const char* replace(const char* name, const char* path, bool* done) {
 
   if (fd < 0)
     return errno == ENOENT ? NULL : strerror(errno);
-  if (!lock(fd))
+  if (!lock(fd) && !is_parents(fd))
     why = why_locked(fd);
   else if (is_at(fd, path)) {
     *done = rename(name, path) == 0;
@@ -118,6 +127,13 @@ const char* pid_file_open(pid_file_t* file, const char* path) {
   else if (fd >= 0)
     close(fd);
   return why;
+}
+
+const char* pid_file_take_back(pid_file_t* file) {
+  if (file->path == NULL || is_at(file->fd, file->path))
+    return NULL;
+  close(file->fd);
+  return pid_file_open(file, file->path);
 }
 
 /* Before the lock goes: after that the file may be another's. */

@@ -77,7 +77,7 @@ static int be_parent(void) {
     return EXIT_FAILURE;
   err = successor_listen(&sd, settings.port, NULL);
   if (err == 0)
-    err = successor_start(&sd, settings.settle);
+    err = successor_start(&sd, settings.settle, NULL);
   if (err == 0)
     err = pool_start(successor_fd(), on_serving);
   if (err != UV_ECANCELED && failed(err, "not started"))

@@ -139,6 +139,8 @@ uv_os_fd_t successor_fd(void) {
 
 /* --- The upgrade ---------------------------------------------------------- */
 
+static void (*on_failure)(void);
+
 static void on_upgrade(uvsig_upgrade_t* u, int status) {
   if (status == 0)
     printf("Upgrade: process %d is ready\n", (int) u->pid);
@@ -151,9 +153,13 @@ static void on_upgrade(uvsig_upgrade_t* u, int status) {
     printf("No upgrade: the successor exited with %d\n",
            WEXITSTATUS(u->wait_status));
   fflush(stdout);
+  if (status != 0 && on_failure != NULL)
+    on_failure();
 }
 
-int successor_start(uvsig_shutdown_t* sd, unsigned settle_ms) {
+int successor_start(uvsig_shutdown_t* sd,
+                    unsigned settle_ms,
+                    void (*failure_cb)(void)) {
   uvsig_upgrade_options_t options;
   int i, err;
 
@@ -161,6 +167,7 @@ int successor_start(uvsig_shutdown_t* sd, unsigned settle_ms) {
     if (handed.fds[i].fd >= 0)
       close(handed.fds[i].fd);
   handed.count = 0;
+  on_failure = failure_cb;
   uvsig_upgrade_options_init(&options);
   options.settle_ms = settle_ms;
   err = uvsig_upgrade_init(sd, &upgrade, &options);

@@ -28,7 +28,10 @@ int successor_open_pipe(uv_pipe_t* pipe);
 /* Begin an upgrade at each SIGUSR2 from now on, and say on standard output what
  * comes of it. To be called when all listeners are open: what else was handed
  * over is closed. `settle_ms`: how long a successor must live once it is ready.
- * Returns 0 or UV_E*: UV_ECANCELED as above. */
-int successor_start(uvsig_shutdown_t* sd, unsigned settle_ms);
+ * `on_failure`, if any, is called where there is no upgrade. Returns 0 or UV_E*:
+ * UV_ECANCELED as above. */
+int successor_start(uvsig_shutdown_t* sd,
+                    unsigned settle_ms,
+                    void (*on_failure)(void));
 
 #endif

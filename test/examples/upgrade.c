@@ -145,6 +145,76 @@ static void the_path_stays_and_is_taken_over_by_the_next(void) {
   CHECK_EQ(access(path, F_OK), -1); /* it had made it */
 }
 
+/* --- The PID file ------------------------------------------------------------ */
+
+static char pid_path[64], pid_option[96];
+
+static pid_t named(void) {
+  FILE* file = fopen(pid_path, "re");
+  int pid = 0;
+
+  CHECK(file != NULL);
+  CHECK_EQ(fscanf(file, "%d", &pid), 1);
+  fclose(file);
+  return pid;
+}
+
+static bool is_named(void* pid) {
+  return named() == *(pid_t*) pid;
+}
+
+static void launch_with_pid_file(const char* settle) {
+  snprintf(pid_path, sizeof(pid_path), "%s/pid", folder);
+  snprintf(pid_option, sizeof(pid_option), "--pid-file=%s", pid_path);
+  launch(LIST(ECHO_SERVER, "--port=0", pid_option, settle));
+}
+
+static void the_pid_file_names_the_one_that_serves(void) {
+  pid_t old;
+  int fd;
+
+  launch_with_pid_file("--settle=0");
+  fd = connect_to(port);
+  exchange(fd, "half");
+  CHECK_EQ(named(), current);
+  old = upgrade();
+  CHECK_EQ(named(), current);
+  exchange(fd, "\n");
+  expect_end(fd);
+  expect_gone(old);
+  CHECK_EQ(named(), current);
+  expect_gone(upgrade());
+  CHECK_EQ(named(), current);
+  end_by_sigterm();
+  CHECK_EQ(access(pid_path, F_OK), -1);
+}
+
+/* Between READY=1 and the end of settle_ms it has the successor's number. */
+static void and_again_the_old_one_where_the_successor_fails(void) {
+  struct program other;
+  pid_t pids[MANY];
+  const char* line;
+  pid_t new;
+
+  launch_with_pid_file("--settle=65535");
+  program_signal(&p, SIGUSR2);
+  program_line(&p, "Serving on "); /* the successor's */
+  CHECK_EQ(program_processes(&p, pids, MANY), 2);
+  new = pids[0] == current ? pids[1] : pids[0];
+  wait_until(is_named, &new, "the successor has the PID file");
+  CHECK_EQ(kill(new, SIGKILL), 0);
+  program_line(&p, "No upgrade: the successor was ended by SIGKILL");
+  wait_until(is_named, &current, "the old one has the PID file");
+  program_start_2to1(&other, LIST(ECHO_SERVER, "--port=0", pid_option), NULL);
+  line = program_line(&other, "echo-server: ");
+  CHECK(strstr(line, "runs already: process ") != NULL);
+  CHECK_EQ(WEXITSTATUS(program_finish(&other)), 1);
+  expect_served(over_tcp());
+  program_signal(&p, SIGTERM);
+  CHECK_EQ(WTERMSIG(program_finish(&p)), SIGTERM);
+  CHECK_EQ(access(pid_path, F_OK), -1);
+}
+
 /* --- From a socket unit ----------------------------------------------------- */
 
 static int listen_at(const struct sockaddr* address, socklen_t size) {
@@ -474,6 +544,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_old_one_serves_its_clients_and_the_new_one_all_others),
       TEST(the_path_stays_and_is_taken_over_by_the_next),
+      TEST(the_pid_file_names_the_one_that_serves),
+      TEST(and_again_the_old_one_where_the_successor_fails),
       TEST(a_socket_of_the_service_manager_is_upgraded_too),
       TEST(a_socket_that_nobody_wants_is_closed),
       TEST(a_hundred_upgrades_cut_no_line_and_leave_nothing),
