@@ -2,7 +2,7 @@
  *
  * See http-connection.h. While draining, a connection whose last response did
  * not say that it is the last stays for a while: its client may be about to ask
- * again. */
+ * again. Where a successor serves it stays until its client asks. */
 #define _GNU_SOURCE 1 /* F_DUPFD_CLOEXEC */
 
 #include "http-connection.h"
@@ -142,7 +142,7 @@ static void on_event(uvsig_shutdown_connection_t* tracked,
   http_connection_t* c = tracked->data;
 
   if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN) {
-    if (!uv_is_active((uv_handle_t*) &tick))
+    if (sd->report.successor == 0 && !uv_is_active((uv_handle_t*) &tick))
       uv_timer_start(&tick, on_tick, 0, TICK_MS);
     return;
   }

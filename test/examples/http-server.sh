@@ -915,6 +915,15 @@ upgrades_during_a_download() {
   equal "body after the end" "$(cat "$tmp/body")" hello && end_successor
 }
 
+# They are silent for longer than a server that ends would wait.
+lets_idle_clients_ask_after_an_upgrade() {
+  start_upgradable && run_client patient 20 hello.txt || return 1
+  successor=$(sed -n 's/^Upgrade: process \(.*\) is ready$/\1/p' "$tmp/log")
+  clients="$clients $successor"
+  ended_in_time && saw_no_harm && saw early 0 && saw late 0 && saw farewells 20 &&
+    end_successor
+}
+
 upgrades_under_wrk() {
   if ! command -v "$WRK" >/dev/null; then
     skip="wrk is missing"
@@ -1093,6 +1102,8 @@ run cuts_no_response_of_wrk "SIGTERM under load is no read error of wrk's"
 run closes_a_thousand_idle "1,000 idle connections see their end"
 run upgrades_during_a_download \
   "an upgrade lets a download finish, and refuses no connection"
+run lets_idle_clients_ask_after_an_upgrade \
+  "an upgrade closes no idle connection before its next answer"
 run upgrades_under_wrk "five upgrades under load are no error of wrk's"
 run says_it_is_busy "too many open files are a 503"
 run taken_port "a port in use is exit status 1"

@@ -5,6 +5,8 @@
  *
  *   http-client busy PORT PID COUNT PATH...   requests, one after the other
  *   http-client idle PORT PID COUNT PATH      one request each, then silence
+ *   http-client patient PORT PID COUNT PATH   one request each, an upgrade, and
+ *                                             long after it the next ones
  *   http-client slow PORT PID 1 PATH          a request, byte by byte
  *   http-client pieces PORT PID 1 PATH        a request in pieces, with pauses
  *   http-client continue PORT PID 1 PATH      the same with a body, which the
@@ -124,9 +126,9 @@ static void check_deadline(void) {
   }
 }
 
-static void send_signal(void) {
+static void send_signal(int signum) {
   signalled_at = now_ms();
-  if (kill(server, SIGTERM) != 0)
+  if (kill(server, signum) != 0)
     die("kill");
 }
 
@@ -402,7 +404,7 @@ static void be_busy(void) {
     ask(&connections[i]);
   while (read_all(5) > 0) {
     if (signalled_at == 0 && seen.answered >= (unsigned) count * WARM_UP)
-      send_signal();
+      send_signal(SIGTERM);
     for (i = 0; i < count; i++) {
       connection = &connections[i];
       if (connection->state == THINKING && now_ms() >= connection->next_at)
@@ -421,21 +423,44 @@ static int is_answering(void) {
   return 0;
 }
 
-static void be_idle(void) {
-  int64_t silent_at;
+static void ask_once(void) {
   int i;
 
   for (i = 0; i < count; i++)
     ask(&connections[i]);
   while (is_answering())
     read_all(100);
-  silent_at = now_ms();
-  while (now_ms() - silent_at < SILENCE_MS)
-    read_all(100);
+}
+
+static void wait_and_read(int64_t ms) {
+  int64_t until = now_ms() + ms;
+
+  while (now_ms() < until)
+    read_all((int) (until - now_ms()));
+}
+
+static void be_idle(void) {
+  ask_once();
+  wait_and_read(SILENCE_MS);
   printf("early=%u\n", seen.between);
-  send_signal();
+  send_signal(SIGTERM);
   while (read_all(1000) > 0)
     ;
+}
+
+/* The next answers are the last ones, as soon as the successor is ready. */
+static void be_patient(void) {
+  int i;
+
+  ask_once();
+  send_signal(SIGUSR2);
+  wait_and_read(2 * SILENCE_MS);
+  printf("early=%u\n", seen.between);
+  do {
+    for (i = 0; i < count; i++)
+      if (connections[i].state == THINKING)
+        ask(&connections[i]);
+  } while (read_all(100) > 0);
 }
 
 /* The signal comes in the middle of the request. */
@@ -449,19 +474,12 @@ static void be_slow(void) {
   connection->left = -1;
   for (i = 0; i < size && connection->state != CLOSED; i++) {
     if (i == size / 4)
-      send_signal();
+      send_signal(SIGTERM);
     send_bytes(connection, request + i, 1, i > 0);
     read_all(BYTE_MS);
   }
   while (read_all(1000) > 0)
     ;
-}
-
-static void wait_and_read(int64_t ms) {
-  int64_t until = now_ms() + ms;
-
-  while (now_ms() < until)
-    read_all((int) (until - now_ms()));
 }
 
 /* The signal comes after the first piece. An answer is owed to the request,
@@ -479,7 +497,7 @@ static void send_pieces(const char* const* pieces) {
            connection->state != CLOSED)
       read_all(1000);
     if (signalled_at == 0)
-      send_signal();
+      send_signal(SIGTERM);
     if (pieces[1] != NULL)
       wait_and_read(PIECE_MS);
   }
@@ -545,7 +563,7 @@ static void close_half(const char* how) {
   while (connections[0].state != CLOSED && connection->state != CLOSED)
     read_all(1000);
   printf("outlasted=%d\n", connections[0].state != CLOSED);
-  send_signal();
+  send_signal(SIGTERM);
   while (read_all(1000) > 0)
     ;
 }
@@ -556,7 +574,7 @@ static void stall(void) {
   ask(&connections[0]);
   while (poll(&response, 1, 1000) <= 0)
     check_deadline();
-  send_signal();
+  send_signal(SIGTERM);
 }
 
 __attribute__((noreturn)) static void run(char** program) {
@@ -602,6 +620,8 @@ int main(int argc, char** argv) {
     be_slow();
   else if (strcmp(how, "idle") == 0)
     be_idle();
+  else if (strcmp(how, "patient") == 0)
+    be_patient();
   else if ((strcmp(how, "half") == 0 || strncmp(how, "torn", 4) == 0) &&
            count == 2)
     close_half(how);
