@@ -62,6 +62,15 @@ static void on_serving(void) {
     printf("Serving on %s\n", successor_address());
 }
 
+/* The listener is closed here before the workers are told. The last one to close
+ * it then is one that accepts: what comes while this one has it alone would wait
+ * in the queue, and be reset. */
+static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    successor_close();
+  pool_on_phase(shutdown, phase);
+}
+
 static int be_parent(void) {
   uvsig_shutdown_options_t options;
   int err;
@@ -69,7 +78,7 @@ static int be_parent(void) {
   uvsig_shutdown_options_init(&options);
   /* A worker forces by itself, before: it is killed only if it is stuck. */
   options.grace_ms = settings.grace * 1000 + 2 * MARGIN_MS;
-  options.phase_cb = pool_on_phase;
+  options.phase_cb = on_phase;
   options.log = 1;
   options.notify = 2; /* a worker does not speak for the service */
   if (pool_init() != 0 ||

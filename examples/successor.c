@@ -137,6 +137,11 @@ uv_os_fd_t successor_fd(void) {
   return fd;
 }
 
+void successor_close(void) {
+  if (!uv_is_closing((uv_handle_t*) &tcp))
+    uv_close((uv_handle_t*) &tcp, NULL);
+}
+
 /* --- The upgrade ---------------------------------------------------------- */
 
 static void (*on_failure)(void);

@@ -20,6 +20,9 @@ int successor_listen(uvsig_shutdown_t* sd, unsigned port, uv_connection_cb cb);
 /* That socket's ADDRESS:PORT, and its descriptor. */
 const char* successor_address(void);
 uv_os_fd_t successor_fd(void);
+/* Close it here, and not in the processes that have inherited it. Harmless when
+ * repeated. */
+void successor_close(void);
 
 /* Give `pipe` the UNIX socket that was handed over. Returns 0 or UV_E*:
  * UV_ENOENT where there is none. */

@@ -99,6 +99,22 @@ static void signal_worker(pid_t pid, int signum) {
   CHECK_EQ(kill(pid, signum), 0);
 }
 
+static bool is_dead(void* pid) {
+  char path[64];
+  char text[512] = "";
+  char* end;
+  FILE* file;
+
+  snprintf(path, sizeof(path), "/proc/%d/stat", *(pid_t*) pid);
+  file = fopen(path, "re");
+  if (file == NULL)
+    return true; /* it has been waited for */
+  CHECK(fgets(text, sizeof(text), file) != NULL);
+  fclose(file);
+  end = strrchr(text, ')');
+  return end != NULL && strchr("XZ", end[2]) != NULL;
+}
+
 static void stop_worker(pid_t pid) {
   signal_worker(pid, SIGSTOP);
   wait_until(is_stopped, &pid, "a worker stops");
@@ -558,6 +574,45 @@ static unsigned count_answers(int fd) {
   return n_answers;
 }
 
+/* strace has it stand still for a while when it has told its worker to end. What
+ * connects then must not wait in a queue that nobody reads. */
+static void the_parent_does_not_listen_alone(void) {
+  const char* strace = getenv("STRACE");
+  const char* sanitizer = getenv("SANITIZER");
+  bool last;
+  pid_t worker;
+  int fd;
+
+  skip_under_valgrind("strace cannot run it there");
+  if (sanitizer != NULL && *sanitizer != '\0')
+    skip_test("the sanitizer cannot look for leaks under strace");
+  if (strace == NULL || *strace == '\0')
+    strace = "strace";
+  if (system("${STRACE:-strace} -o /dev/null true 2>/dev/null") != 0)
+    skip_test("strace is missing or may not trace here");
+  start_with(LIST("/usr/bin/env",
+                  strace,
+                  "-D",
+                  "-f",
+                  "-qq",
+                  "-o",
+                  "/dev/null",
+                  "-e",
+                  "trace=kill",
+                  "-e",
+                  "inject=kill:delay_exit=1000000:when=1",
+                  PREFORK,
+                  "--workers=1"),
+             NULL);
+  fd = connect_to(port);
+  worker = ask(fd, &last);
+  close(fd);
+  program_signal(&p, SIGTERM);
+  wait_until(is_dead, &worker, "the worker ends");
+  CHECK_EQ(try_connect(port), UV_ECONNREFUSED);
+  check_death_by(SIGTERM);
+}
+
 /* All that it sends comes at once, the end too. */
 static void a_client_that_closes_for_writing_has_its_answers(void) {
   unsigned i;
@@ -993,6 +1048,7 @@ int main(int argc, char** argv) {
       TEST(sigterm_before_there_is_a_listener_ends_it_as_ever),
       TEST(sigterm_answers_what_is_under_way_and_ends_all),
       TEST(sigterm_answers_requests_that_are_not_read_yet),
+      TEST(the_parent_does_not_listen_alone),
       TEST(a_client_that_closes_for_writing_has_its_answers),
       TEST(sigterm_under_load_cuts_no_client),
       TEST(ctrl_c_ends_all_in_order),
