@@ -186,8 +186,8 @@ static void at_random_moments_either_may_end(void) {
   unsigned i;
   pid_t pid;
 
-  seed = given != NULL && given[0] != 0 ? (unsigned) atoi(given)
-                                        : (unsigned) uv_hrtime() % 1000000;
+  seed = given != NULL && *given != '\0' ? (unsigned) atoi(given)
+                                         : (unsigned) uv_hrtime() % 1000000;
   printf("# TEST_SEED=%u\n", seed);
   fflush(stdout);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
