@@ -93,7 +93,8 @@ typedef struct uvsig_reload_s uvsig_reload_t;
 /* What carries the bytes from the signal handler to the loop. */
 typedef enum {
   UVSIG_WAKEUP_PIPE = 0,  /* 65,536 bytes on Linux */
-  UVSIG_WAKEUP_SOCKETPAIR /* AF_UNIX; hundreds or thousands of bytes */
+  UVSIG_WAKEUP_SOCKETPAIR, /* AF_UNIX; hundreds or thousands of bytes */
+  UVSIG_WAKEUP_SIGNALFD
 } uvsig_wakeup_t;
 
 /* What the bytes mean. */

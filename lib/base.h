@@ -78,6 +78,12 @@ static inline sigset_t uvsig__set_of(int signum) {
   return set;
 }
 
+/* Does a thread raise it by a fault of its own? */
+static inline bool uvsig__is_synchronous(int signum) {
+  return signum == SIGSEGV || signum == SIGBUS || signum == SIGFPE ||
+         signum == SIGILL || signum == SIGTRAP || signum == SIGSYS;
+}
+
 /* signum.c */
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);

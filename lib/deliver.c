@@ -28,25 +28,32 @@ static bool is_notified(const uvsig_watcher_t* w,
   return (w->state & UVSIG__WAIT) == 0 && w->since < end;
 }
 
-/* Account for the next `count` signals: the last `notified` of them are
- * delivered. Describe them in `*info`, but for how many each watcher is
- * notified of. Where that is one, and its sender is known, it is the last of
- * them for every watcher. */
+/* Describe the signals of a delivery, but for how many each watcher is notified
+ * of. Returns whether the sender of the last one is known. */
+static bool describe(struct uvsig__source* source, struct uvsig__cursor* at) {
+  if (at->queued == NULL)
+    return uvsig__senders_take(source,
+                               (unsigned long) uvsig__source_settled(source),
+                               (unsigned long) (at->end - at->before),
+                               &at->info);
+  uvsig__info_set(&at->info, at->queued);
+  source->account.queued++;
+  return true;
+}
+
+/* Account for the signals of a delivery: the last `notified` of them are
+ * delivered. Where that is one, and its sender is known, it is the last of them
+ * for every watcher. */
 static void settle(struct uvsig__source* source,
-                   uint64_t count,
-                   uint64_t notified,
-                   uvsig_info_t* info) {
-  bool is_known =
-      uvsig__senders_take(source,
-                          (unsigned long) uvsig__source_settled(source),
-                          (unsigned long) count,
-                          info) &&
-      notified == 1;
+                   struct uvsig__cursor* at,
+                   uint64_t notified) {
+  uint64_t count = at->end - at->before;
+  bool is_known = describe(source, at) && notified == 1;
 
   if (!is_known) {
-    memset(info, 0, sizeof(*info));
-    info->signum = source->sub.signum;
-    info->flags = UVSIG_INFO_NONE;
+    memset(&at->info, 0, sizeof(at->info));
+    at->info.signum = source->sub.signum;
+    at->info.flags = UVSIG_INFO_NONE;
   }
   if (source->sub.depth > 0)
     source->stats.info_dropped += notified - (is_known ? 1 : 0);
@@ -75,7 +82,7 @@ static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
                    ? 1
                    : at->end - (w->since > at->before ? w->since : at->before);
     if (!at->is_settled)
-      settle(source, at->end - at->before, notified, &at->info);
+      settle(source, at, notified);
     at->is_settled = true;
     at->info.count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
     if ((w->state & UVSIG__ONESHOT) != 0) {
@@ -88,28 +95,44 @@ static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
   return calls;
 }
 
-/* Notify the watchers of the next `count` signals, or the first wait of the
- * next one, and then `count` must be 1 at most. Returns how many callbacks it
- * ran, as notify(). */
-int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
+/* Notify the watchers of the signals behind `before` and up to `end`, or the
+ * first wait, and then it must be one signal at most. Returns how many callbacks
+ * it ran, as notify(). */
+static int deliver(struct uvsig__source* source,
+                   uint64_t before,
+                   uint64_t end,
+                   const siginfo_t* queued) {
   struct uvsig__cursor cursor;
   int calls;
 
-  if (count == 0)
-    return 0;
   cursor.next = source->first;
   cursor.outer = source->cursors;
   cursor.is_drain = false;
   cursor.wait = find_wait(source);
-  cursor.before = uvsig__source_settled(source);
-  cursor.end = cursor.before + count;
+  cursor.queued = queued;
+  cursor.before = before;
+  cursor.end = end;
   cursor.is_settled = false;
   source->cursors = &cursor;
   calls = notify(source, &cursor);
   source->cursors = cursor.outer;
   if (!cursor.is_settled)
-    settle(source, count, 0, &cursor.info);
+    settle(source, &cursor, 0);
   return calls;
+}
+
+/* The next `count` signals that the handler has caught. */
+int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
+  uint64_t before = uvsig__source_settled(source);
+
+  return count > 0 ? deliver(source, before, before + count, NULL) : 0;
+}
+
+/* A signal of the kernel's queue: it has just been caught, after the start of
+ * every watcher. */
+int uvsig__source_deliver_queued(struct uvsig__source* source,
+                                 const siginfo_t* info) {
+  return deliver(source, UINT64_MAX - 1, UINT64_MAX, info);
 }
 
 /* Deliver as much of what has been taken as one callback may stand for, or,

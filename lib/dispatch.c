@@ -6,6 +6,7 @@
 
 #include "dispatch.h"
 #include "disposition.h"
+#include "queue.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -292,6 +293,8 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
+  if (hub->queue != NULL)
+    uvsig__prepare_queue(hub);
   /* An fd that has failed wakes no loop; one that runs anyhow notices here.
    * Relaxed: if it is not seen now, it is on the next turn. */
   if (!hub->inherited &&
@@ -303,9 +306,11 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
  * result of the last read. */
 int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
   size_t total = 0;
-  int calls = 0;
+  int calls = uvsig__flush_queue(hub);
 
   *n = 0;
+  if (has_gone(hub))
+    return calls;
   /* No more than what can have been pending at the call. */
   do {
     calls += turn(hub, n);

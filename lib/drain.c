@@ -6,6 +6,7 @@
 
 #include "dispatch.h"
 #include "disposition.h"
+#include "queue.h"
 #include "source.h"
 
 /* Take everything that was caught for a source. Where `w` is its last watcher,
@@ -43,6 +44,9 @@ static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
   /* In a callback: watchers are notified first of what came first. */
   uvsig__source_resume(source);
   while (cursor.next != NULL) {
+    uvsig__drain_queue(source, &cursor, (w->state & UVSIG__ONESHOT) != 0);
+    if (cursor.next == NULL)
+      break;
     take_caught(source, w);
     while (uvsig__source_taken(source) > 0 && !source->hub->closing)
       /* A one-shot is notified once, so of all of them. */

@@ -8,6 +8,7 @@
 #include "disposition.h"
 #include "dispatch.h"
 #include "libuv.h"
+#include "signalfd.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -27,6 +28,8 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   hub->at = 0;
   hub->end = 0;
   hub->overdue = 0;
+  if (hub->queue != NULL)
+    uvsig__signalfd_inherit(hub->queue);
   hub->junk = 0;
   hub->full_buffers = 0;
   for (source = hub->first; source != NULL; source = source->after) {
@@ -65,6 +68,25 @@ static int subscribe_all(struct uvsig__hub* hub) {
   return err;
 }
 
+/* The steps that cannot fail. */
+static void complete(struct uvsig__source* source) {
+  if (source->is_shared)
+    uvsig__share_rejoin(source);
+  if (source->mask_thread == 0)
+    return;
+  /* As in the parent, in this thread. */
+  uvsig__mask_enter_queue(source);
+  if (!source->is_queued)
+    uvsig__mask_open(source);
+}
+
+/* Descriptors of the child's own, under the numbers of the parent's. */
+static int renew(struct uvsig__hub* hub) {
+  int err = hub->queue != NULL ? uvsig__signalfd_renew(hub->queue) : 0;
+
+  return err != 0 ? err : uvsig__wakeup_renew(&hub->wakeup, &hub->options);
+}
+
 int uvsig_fork(uvsig_t* sig) {
   struct uvsig__source* source;
   struct uvsig__hub* hub;
@@ -79,9 +101,11 @@ int uvsig_fork(uvsig_t* sig) {
   /* The poll handle keeps its number. Stopped meanwhile: the system's poller
    * may know the parent's file by it. */
   uv_poll_stop(&hub->poll);
+  if (hub->queue != NULL)
+    uvsig__signalfd_pause(hub->queue);
   /* Once: where this is tried again, they may hold what was caught
    * meanwhile. */
-  err = hub->is_renewed ? 0 : uvsig__wakeup_renew(&hub->wakeup, &hub->options);
+  err = hub->is_renewed ? 0 : renew(hub);
   hub->is_renewed = err == 0;
   if (err == 0)
     err = subscribe_all(hub);
@@ -91,11 +115,9 @@ int uvsig_fork(uvsig_t* sig) {
   hub->inherited = false;
   /* Fails for a handle that is closing alone, which has been asked above. */
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
-  for (source = hub->first; source != NULL; source = source->after) {
-    if (source->is_shared)
-      uvsig__share_rejoin(source);
-    if (source->mask_thread != 0) /* the parent has it open */
-      uvsig__mask_open(source);
-  }
+  if (hub->queue != NULL)
+    uvsig__signalfd_resume(hub->queue);
+  for (source = hub->first; source != NULL; source = source->after)
+    complete(source);
   return 0;
 }

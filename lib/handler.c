@@ -186,21 +186,12 @@ static void catch_all(struct uvsig__subscription* first,
  * above 0 then, and on Linux 0 or below when a process sent it (sigaction(2));
  * the BSDs have positive codes for that too. */
 static bool is_fault(int signum, const siginfo_t* info) {
-  switch (signum) {
-  case SIGSEGV:
-  case SIGBUS:
-  case SIGFPE:
-  case SIGILL:
-  case SIGTRAP:
-  case SIGSYS:
-    return info->si_code > 0 && info->si_code != SI_USER &&
+  return uvsig__is_synchronous(signum) && info->si_code > 0 &&
+         info->si_code != SI_USER &&
 #ifdef SI_LWP
-           info->si_code != SI_LWP &&
+         info->si_code != SI_LWP &&
 #endif
-           info->si_code != SI_QUEUE;
-  default:
-    return false;
-  }
+         info->si_code != SI_QUEUE;
 }
 
 /* No handler of ours has this signal yet. */

@@ -24,6 +24,8 @@ struct uvsig__component {
   struct uvsig__component* next;
 };
 
+struct uvsig__signalfd;
+
 /* What is behind a uvsig_t. On the heap, because the handler and closing
  * handles may outlive what the user does with the public struct. */
 struct uvsig__hub {
@@ -32,6 +34,7 @@ struct uvsig__hub {
   struct uvsig__wakeup wakeup;
   atomic_ulong owner;            /* a thread's number, see hub.c */
   atomic_uintptr_t owner_thread; /* its uvsig__thread(), or 0: not known */
+  struct uvsig__signalfd* queue; /* the kernel's, or NULL (queue.c) */
 
   uv_poll_t poll;        /* referenced while `refs` is not 0 */
   uv_prepare_t prepare;  /* notices which thread runs the loop */

@@ -5,6 +5,7 @@
  */
 
 #include "dispatch.h"
+#include "signalfd.h"
 #include "source.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@ static int resume_deliveries(struct uvsig__hub* hub) {
 
 int uvsig_pause(uvsig_t* sig) {
   struct uvsig__hub* hub;
-  struct pollfd pollfd;
+  struct pollfd fds[2];
   ssize_t n;
   int calls;
   int err;
@@ -49,8 +50,9 @@ int uvsig_pause(uvsig_t* sig) {
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
     return err;
-  pollfd.fd = hub->wakeup.read_fd;
-  pollfd.events = POLLIN;
+  fds[0].fd = hub->wakeup.read_fd;
+  fds[0].events = POLLIN;
+  fds[1].events = POLLIN;
   for (;;) {
     calls = uvsig__flush(hub, &n);
     if (calls > 0)
@@ -64,8 +66,10 @@ int uvsig_pause(uvsig_t* sig) {
       return calls;
     if (!is_watching(hub))
       return UV_EINVAL;
+    fds[1].fd = hub->queue != NULL && !hub->queue->is_lost ? hub->queue->fd
+                                                           : -1; /* left out */
     /* EINTR: a handler ran, maybe ours. What it wrote is readable. */
-    if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+    if (poll(fds, 2, -1) < 0 && errno != EINTR)
       return UVSIG__ERR(errno);
   }
 }

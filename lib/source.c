@@ -13,13 +13,15 @@
 
 #include "disposition.h"
 #include "libuv.h"
+#include "signalfd.h"
 
 #include <stdlib.h>
 
 /* --- Accounting ----------------------------------------------------------- */
 
 uint64_t uvsig__source_settled(const struct uvsig__source* source) {
-  return source->stats.delivered + source->stats.discarded;
+  return source->stats.delivered + source->stats.discarded -
+         source->account.queued;
 }
 
 /* How many were caught and are neither delivered nor discarded. */
@@ -61,9 +63,13 @@ void uvsig__source_withdraw(struct uvsig__source* source,
 /* No handler is in flight that could find the source. */
 static void discard(struct uvsig__source* source) {
   unsigned long pending = uvsig__source_pending(source);
+  unsigned long queued = 0;
 
   uvsig__source_withdraw(source, pending);
-  source->stats.discarded += pending;
+  if (source->hub->queue != NULL)
+    queued = uvsig__signalfd_drop(source->hub->queue, source->sub.signum);
+  source->account.queued += queued;
+  source->stats.discarded += pending + queued;
   source->account.singles = 0;
   source->account.taken = 0;
   uvsig__senders_clear(source);
@@ -148,6 +154,12 @@ static void stop_sharing(struct uvsig__source* source) {
   source->is_shared = false;
 }
 
+/* Does a watcher want the mask changed, and none has before? */
+static bool wants_mask(const struct uvsig__source* source,
+                       const uvsig_watcher_t* w) {
+  return (w->flags & UVSIG_KEEP_MASK) == 0 && source->mask_thread == 0;
+}
+
 /* Handlers may be using the source until uvsig__synchronize(). */
 void uvsig__source_unsubscribe(struct uvsig__source* source) {
   if (source->sub.is_linked && !uvsig__unsubscribe(&source->sub))
@@ -160,8 +172,11 @@ void uvsig__source_unsubscribe(struct uvsig__source* source) {
  * libuv's handle goes, too: a signal that only libuv's handler caught meanwhile
  * would be lost. */
 void uvsig__source_release(struct uvsig__source* source) {
-  uvsig__mask_restore(source);
+  bool is_blocked = uvsig__mask_restore(source);
+
   uvsig__source_unsubscribe(source);
+  if (is_blocked)
+    uvsig__mask_unblock(source);
   uvsig__synchronize();
   stop_sharing(source);
 }
@@ -173,6 +188,11 @@ int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w) {
   uint64_t since;
   int err;
 
+  if (source->hub->queue != NULL) {
+    err = uvsig__signalfd_poll(source->hub->queue, source->hub);
+    if (err != 0)
+      return err;
+  }
   if (is_shared && !source->is_shared) {
     err = uvsig__share_open(source);
     if (err != 0)
@@ -185,6 +205,8 @@ int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w) {
   /* What the watcher is notified of has had its handler and the chain. */
   if (source->sub.is_linked && (w->handler != NULL || chains(source, w->flags)))
     uvsig__synchronize();
+  if (wants_mask(source, w))
+    uvsig__mask_enter_queue(source);
   since = uvsig__source_settled(source) + uvsig__source_pending(source);
   /* libuv may have replaced our handler before a watcher had UVSIG_SHARE. */
   err =
@@ -198,6 +220,9 @@ int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w) {
   /* Its handler must not be running. */
   uvsig__synchronize();
   require(source, w, -1);
+  if (!source->sub.is_linked && source->is_queued &&
+      uvsig__mask_restore(source))
+    uvsig__mask_unblock(source);
   if (source->first == NULL)
     stop_sharing(source);
   return err;
@@ -262,8 +287,10 @@ static void remove_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
 void uvsig__source_add(struct uvsig__source* source, uvsig_watcher_t* w) {
   insert_watcher(source, w);
   /* Last: what the launcher's mask held back is caught at once. */
-  if ((w->flags & UVSIG_KEEP_MASK) == 0 && source->mask_thread == 0)
+  if (wants_mask(source, w))
     uvsig__mask_open(source);
+  else if (source->is_queued && uvsig__source_needs_handler(source))
+    uvsig__mask_leave_queue(source);
 }
 
 void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {

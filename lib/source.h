@@ -18,6 +18,7 @@ struct uvsig__cursor {
   struct uvsig__cursor* outer;
   bool is_drain;               /* and has no use for the rest */
   const uvsig_watcher_t* wait; /* the one that takes the signal, or NULL */
+  const siginfo_t* queued;     /* it was in the kernel's queue, else NULL */
   uint64_t before; /* it is of signals that are later than this ... */
   uint64_t end;    /* ... and no later than this */
   bool is_settled;
@@ -25,8 +26,11 @@ struct uvsig__cursor {
 };
 
 /* caught = delivered + discarded + what is pending. What is pending is in the
- * pipe, in `singles`, in `taken` or still in the subscription's `overflow`. */
+ * pipe, in `singles`, in `taken` or still in the subscription's `overflow`. A
+ * signal of the kernel's queue is caught when it is delivered or discarded, and
+ * has no number among those that the handler catches. */
 struct uvsig__account {
+  uint64_t queued;       /* of the delivered and discarded, so many */
   unsigned long taken;   /* from `overflow`, not yet delivered */
   unsigned long singles; /* the same, but with bytes, which are stale */
   unsigned long raised;  /* what was taken last */
@@ -52,7 +56,7 @@ struct uvsig__source {
 
   /* The mask that start changed; under uvsig__lock(). */
   unsigned long mask_thread; /* whose it is, or 0: see hub.c */
-  bool was_blocked;          /* in that thread, before */
+  bool is_queued;            /* it is blocked, and read from the signalfd */
 
   struct uvsig__sender senders[];
 };
@@ -70,9 +74,22 @@ enum {
   UVSIG__SPARE = 32 /* of use only where there is no other: escalate.c */
 };
 
+/* Does the handler do more than to count for it? What a thread raises by a
+ * fault ends the process where it is blocked. */
+static inline bool uvsig__source_needs_handler(
+    const struct uvsig__source* source) {
+  return atomic_load(&source->sub.hooked) != NULL ||
+         atomic_load(&source->sub.chains) > 0 ||
+         uvsig__is_synchronous(source->sub.signum);
+}
+
 /* mask.c */
+void uvsig__mask_enter_queue(struct uvsig__source* source);
 void uvsig__mask_open(struct uvsig__source* source);
-void uvsig__mask_restore(struct uvsig__source* source);
+void uvsig__mask_leave_queue(struct uvsig__source* source);
+void uvsig__mask_move(struct uvsig__source* source);
+bool uvsig__mask_restore(struct uvsig__source* source);
+void uvsig__mask_unblock(const struct uvsig__source* source);
 void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask);
 
 /* senders.c */
@@ -102,6 +119,8 @@ void uvsig__source_reset(struct uvsig__source* source);
 
 /* deliver.c */
 int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+int uvsig__source_deliver_queued(struct uvsig__source* source,
+                                 const siginfo_t* info);
 int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole);
 int uvsig__source_resume(struct uvsig__source* source);
 

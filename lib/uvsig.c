@@ -5,6 +5,8 @@
  */
 
 #include "dispatch.h"
+#include "queue.h"
+#include "signalfd.h"
 #include "source.h"
 #include "wakeup.h"
 
@@ -30,8 +32,7 @@ void uvsig_options_init(uvsig_options_t* options) {
 
 static bool are_valid(const uvsig_options_t* options) {
   return UVSIG__ARE_SET(options) &&
-         (options->wakeup == UVSIG_WAKEUP_PIPE ||
-          options->wakeup == UVSIG_WAKEUP_SOCKETPAIR) &&
+         (unsigned) options->wakeup <= UVSIG_WAKEUP_SIGNALFD &&
          (options->mode == UVSIG_MODE_BYTES ||
           options->mode == UVSIG_MODE_WAKE_ONLY) &&
          (options->warn_on_full_buffer == 0 ||
@@ -92,9 +93,13 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   hub->options = *options;
   hub->options.info_depth = power_of_two(options->info_depth);
   uvsig__own(hub);
-  err = uvsig__wakeup_open(&hub->wakeup, options);
+  if (options->wakeup == UVSIG_WAKEUP_SIGNALFD)
+    err = uvsig__signalfd_open(&hub->queue, uvsig__on_queue);
   if (err != 0)
     goto free_hub;
+  err = uvsig__wakeup_open(&hub->wakeup, options);
+  if (err != 0)
+    goto close_queue;
   err = open_handles(hub, loop);
   if (err != 0)
     goto close_wakeup;
@@ -108,7 +113,11 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
 
 close_wakeup:
   uvsig__wakeup_close(&hub->wakeup);
+close_queue:
+  if (hub->queue != NULL)
+    uvsig__signalfd_close(hub->queue);
 free_hub:
+  free(hub->queue);
   free(hub);
   return err;
 }
@@ -123,6 +132,8 @@ static bool has_handle(const void* owner, const uv_handle_t* handle) {
     if (handle == (const uv_handle_t*) &source->share)
       return true;
   return handle == (const uv_handle_t*) &hub->poll ||
+         (hub->queue != NULL &&
+          handle == (const uv_handle_t*) &hub->queue->poll) ||
          handle == (const uv_handle_t*) &hub->prepare ||
          handle == (const uv_handle_t*) &hub->wait_timer ||
          handle == (const uv_handle_t*) &hub->ending.last;
@@ -138,6 +149,7 @@ static void free_hub(void* owner) {
   uvsig__delist(hub);
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     free(hub->sources[signum]);
+  free(hub->queue);
   free(hub);
   /* The last access: from the callback on it is the user's. */
   sig->hub = NULL;
@@ -153,6 +165,8 @@ static void close_handles(struct uvsig__hub* hub) {
   hub->ending.done = free_hub;
   uvsig__closing_start(&hub->ending, hub->sig->loop, 1);
   uvsig__close_handle((uv_handle_t*) &hub->poll);
+  if (hub->queue != NULL && hub->queue->is_polled)
+    uvsig__close_handle((uv_handle_t*) &hub->queue->poll);
   uvsig__close_handle((uv_handle_t*) &hub->prepare);
   uvsig__close_handle((uv_handle_t*) &hub->wait_timer);
   for (source = hub->first; source != NULL; source = source->after)
@@ -184,6 +198,8 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
    * forgets the fd before the number is free again. */
   close_handles(hub);
   uvsig__wakeup_close(&hub->wakeup);
+  if (hub->queue != NULL)
+    uvsig__signalfd_close(hub->queue);
   return 0;
 }
 

@@ -89,7 +89,7 @@ int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
 
 /* Another thread may be opening something under that number meanwhile (dup2(2),
  * EBUSY). */
-static int move_fd(int from, int to) {
+int uvsig__move_fd(int from, int to) {
   int result;
 
   do
@@ -116,9 +116,9 @@ int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup,
   err = uvsig__wakeup_open(&fresh, options);
   if (err != 0)
     return err;
-  err = move_fd(fresh.read_fd, wakeup->read_fd);
+  err = uvsig__move_fd(fresh.read_fd, wakeup->read_fd);
   if (err == 0)
-    err = move_fd(fresh.write_fd, wakeup->write_fd);
+    err = uvsig__move_fd(fresh.write_fd, wakeup->write_fd);
   uvsig__wakeup_close(&fresh);
   if (err != 0)
     return err;

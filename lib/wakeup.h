@@ -12,6 +12,7 @@ int uvsig__wakeup_open(struct uvsig__wakeup* wakeup,
                        const uvsig_options_t* options);
 int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup,
                         const uvsig_options_t* options);
+int uvsig__move_fd(int from, int to);
 void uvsig__wakeup_close(struct uvsig__wakeup* wakeup);
 ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
                            void* buffer,

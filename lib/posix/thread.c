@@ -14,14 +14,12 @@
  * process without a chance for a handler (POSIX, XSH 2.4.1). */
 static void block_asynchronous(sigset_t* previous) {
   sigset_t set;
+  int signum;
 
   sigfillset(&set);
-  sigdelset(&set, SIGSEGV);
-  sigdelset(&set, SIGBUS);
-  sigdelset(&set, SIGFPE);
-  sigdelset(&set, SIGILL);
-  sigdelset(&set, SIGTRAP);
-  sigdelset(&set, SIGSYS);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (uvsig__is_synchronous(signum))
+      sigdelset(&set, signum);
   pthread_sigmask(SIG_SETMASK, &set, previous);
 }
 

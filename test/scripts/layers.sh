@@ -15,8 +15,8 @@
 cat >"$tmp/layers" <<'END'
 ground    signum names clock info output line closing lock version
 catch     previous handler
-process   grace wakeup hub disposition libuv mask
-loop      senders source deliver watcher warning wakeup-fd dispatch drain pause
+process   grace wakeup signalfd hub disposition libuv mask
+loop      senders source deliver queue watcher warning wakeup-fd dispatch drain pause
 posix     action itimer sigwait-poll sigwait send thread exec
 top       wait fork uvsig run
 shutdown  coordinator escalate environment adopt notify hold work child closer listener connection linger report watchdog limit reload listen-fds launch ready successor upgrade exit close phases init

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signals that wait in the kernel's queue: read from the signalfd, and delivered
+ * with all that the kernel knows of each. Where the handler would do more than
+ * to count for one loop, it is called instead, and the signal comes through the
+ * pipe. Runs in the loop thread.
+ */
+
+#include "queue.h"
+
+#include "signalfd.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef HAVE_GETCONTEXT
+# include <ucontext.h>
+#endif
+
+static bool has_gone(const struct uvsig__hub* hub) {
+  return hub->closing || hub->inherited;
+}
+
+/* What one user may have queued (getrlimit(2)), and a standard signal each. */
+static size_t get_most(void) {
+  const size_t plenty = 1 << 20; /* also where there is no limit */
+  struct rlimit limit;
+
+#ifdef RLIMIT_SIGPENDING
+  if (getrlimit(RLIMIT_SIGPENDING, &limit) == 0 && limit.rlim_cur < plenty)
+    return (size_t) limit.rlim_cur + UVSIG_NSIG;
+#endif
+  (void) limit;
+  return plenty;
+}
+
+/* --- Delivery ------------------------------------------------------------- */
+
+/* Is this source all that the handler would find, and would it count alone? */
+static bool is_alone(const struct uvsig__source* source) {
+  return atomic_load(&uvsig__shared.subscriptions[source->sub.signum]) ==
+             &source->sub &&
+         atomic_load(&source->sub.next) == NULL &&
+         !uvsig__source_needs_handler(source) &&
+         atomic_load(&uvsig__shared.wakeup_fd) == NULL;
+}
+
+/* As if the signal had interrupted this place. */
+static void handle(siginfo_t* info) {
+  sigset_t all;
+  sigset_t before;
+#ifdef HAVE_GETCONTEXT
+  ucontext_t context;
+
+  getcontext(&context);
+#else
+  uint64_t context[512] = {0}; /* musl has none */
+#endif
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  uvsig__handle(info->si_signo, info, &context);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Returns how many callbacks it ran. */
+static int deliver(struct uvsig__hub* hub, siginfo_t* info) {
+  int signum = info->si_signo;
+  struct uvsig__source* source =
+      signum > 0 && signum < UVSIG_NSIG ? hub->sources[signum] : NULL;
+
+  /* What is read is of a source that has watchers: the last stop drops it. Else
+   * the program has opened something else under the descriptor's number. */
+  if (source == NULL || source->first == NULL)
+    return 0;
+  if (is_alone(source))
+    return uvsig__source_deliver_queued(source, info);
+  handle(info);
+  return 0;
+}
+
+/* A callback may deliver what is left, close the loop context, or fork. */
+static int deliver_read(struct uvsig__hub* hub) {
+  siginfo_t info;
+  int calls = 0;
+
+  while (!has_gone(hub) && uvsig__signalfd_next(hub->queue, 0, &info))
+    calls += deliver(hub, &info);
+  return calls;
+}
+
+/* The descriptor has failed. Have the handler catch all signals from here
+ * on. */
+static void leave_queue(struct uvsig__hub* hub, int err) {
+  struct uvsig__source* source;
+
+  uvsig__signalfd_lose(hub->queue);
+  for (source = hub->first; source != NULL; source = source->after)
+    if (source->is_queued)
+      uvsig__mask_leave_queue(source);
+  /* The loop warns on its next turn. */
+  atomic_store(&hub->wakeup.error, err);
+}
+
+void uvsig__on_queue(uv_poll_t* poll, int status, int events) {
+  struct uvsig__hub* hub = poll->data;
+  int err = status;
+
+  (void) events;
+  uvsig__own(hub);
+  if (hub->inherited) { /* what comes is the parent's */
+    uv_poll_stop(poll);
+    return;
+  }
+  if (err == 0)
+    err = uvsig__signalfd_read(hub->queue);
+  deliver_read(hub);
+  if (err < 0 && !has_gone(hub))
+    leave_queue(hub, err);
+}
+
+/* The same without the loop, until nothing waits. Returns how many callbacks it
+ * ran. */
+int uvsig__flush_queue(struct uvsig__hub* hub) {
+  /* No more than what can have been pending at the call. */
+  size_t left = hub->queue != NULL ? get_most() : 0;
+  int calls = left > 0 ? deliver_read(hub) : 0;
+  int n = UVSIG__FULL_READ;
+
+  while (left > 0 && n == UVSIG__FULL_READ && !has_gone(hub)) {
+    n = uvsig__signalfd_read(hub->queue);
+    calls += deliver_read(hub);
+    left -= left < UVSIG__FULL_READ ? left : UVSIG__FULL_READ;
+  }
+  if (n < 0 && !has_gone(hub))
+    leave_queue(hub, n);
+  return calls;
+}
+
+/* Deliver all that waits of one signal, until a callback has stopped the watcher
+ * that is drained. A one-shot is notified once, so of all of them: they are
+ * counted. What is not told has the previous action. */
+void uvsig__drain_queue(struct uvsig__source* source,
+                        const struct uvsig__cursor* drain,
+                        bool is_once) {
+  struct uvsig__hub* hub = source->hub;
+  int signum = source->sub.signum;
+  size_t left = source->is_queued ? get_most() : 0;
+  siginfo_t info;
+
+  while (left-- > 0 && drain->next != NULL && source->is_queued &&
+         (uvsig__signalfd_next(hub->queue, signum, &info) ||
+          uvsig__signalfd_take(hub->queue, signum, &info))) {
+    if (is_once)
+      handle(&info);
+    else
+      deliver(hub, &info);
+  }
+}
+
+/* An fd that the program has closed wakes no loop. So it is looked after, but
+ * not in each turn: that is a system call. */
+enum { CHECK_MS = 100 };
+
+static void check(struct uvsig__hub* hub) {
+  struct uvsig__signalfd* from = hub->queue;
+  uint64_t now = uv_now(hub->sig->loop);
+  int err;
+
+  if (from->is_lost || hub->inherited || now - from->checked < CHECK_MS)
+    return;
+  from->checked = now;
+  err = uvsig__signalfd_check(from);
+  if (err != 0)
+    leave_queue(hub, err);
+}
+
+/* In each turn of the loop. Another thread may have taken it over. */
+void uvsig__prepare_queue(struct uvsig__hub* hub) {
+  struct uvsig__source* source;
+
+  check(hub);
+  for (source = hub->first; source != NULL; source = source->after)
+    if (source->is_queued && source->mask_thread != uvsig__self())
+      uvsig__mask_move(source);
+}
