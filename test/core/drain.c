@@ -282,12 +282,16 @@ static void keep_value(uvsig_watcher_t* w,
 }
 
 static void each_is_told_with_its_sender_and_value(void) {
+  uvsig_options_t options;
+  const char* tool = getenv("TEST_TOOL");
   int i;
 
-  if (under_thread_sanitizer())
-    skip_test("of several of a number it keeps one");
-  skip_under_valgrind("it delivers late what sigqueue() sends");
-  open_idle();
+  uvsig_options_init(&options);
+  /* Of several of a number, ThreadSanitizer's runtime keeps one for a handler;
+   * valgrind delivers late what sigqueue() sends. So there is none. */
+  if (under_thread_sanitizer() || (tool != NULL && *tool != 0))
+    options.wakeup = UVSIG_WAKEUP_SIGNALFD;
+  open_with(&options);
   CHECK_EQ(uvsig_watcher_start(&a.w, keep_value, SIGRTMIN), 0);
   for (i = 0; i < 5; i++)
     CHECK_EQ(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i}), 0);

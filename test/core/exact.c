@@ -21,6 +21,8 @@ static struct recorder a;
 
 /* --- A thread that raises ------------------------------------------------- */
 
+static int raised_one = SIGUSR1;
+static bool is_queued; /* it waits in the kernel's queue for the loop */
 static atomic_bool is_over;
 static atomic_ulong raised;
 static atomic_ulong previous_calls;
@@ -48,8 +50,10 @@ static void raise_all_the_time(void* unused) {
   (void) unused;
   while (!atomic_load(&is_over)) {
     calls = atomic_load(&previous_calls);
-    CHECK_EQ(pthread_kill(pthread_self(), SIGUSR1), 0);
     atomic_fetch_add(&raised, 1);
+    CHECK_EQ(is_queued ? kill(getpid(), raised_one)
+                       : pthread_kill(pthread_self(), raised_one),
+             0);
     if (own[0] > 0)
       CHECK_EQ(count_watched() + atomic_load(&previous_calls) - calls, 1);
   }
@@ -57,7 +61,10 @@ static void raise_all_the_time(void* unused) {
 
 static void start_raiser(uv_thread_t* thread) {
   atomic_store(&is_over, false);
-  CHECK_EQ(uv_thread_create(thread, raise_all_the_time, NULL), 0);
+  if (is_queued)
+    CHECK_EQ(uvsig_thread_create(thread, raise_all_the_time, NULL), 0);
+  else
+    CHECK_EQ(uv_thread_create(thread, raise_all_the_time, NULL), 0);
   while (atomic_load(&raised) == 0)
     sched_yield();
 }
@@ -76,7 +83,7 @@ static void skip_where_signals_are_held_back(void) {
 
 /* Some are delivered, most are discarded by the stop. */
 static void stop_and_start(struct fixture* at, struct recorder* r, unsigned n) {
-  recorder_start(r, SIGUSR1);
+  recorder_start(r, raised_one);
   if (n % 4 == 0)
     sched_yield();
   if (n % 16 == 0)
@@ -98,7 +105,7 @@ static uint64_t count_caught(const struct fixture* at,
                              const struct recorder* r) {
   uvsig_stats_t stats;
 
-  uvsig_stats(&at->sig, SIGUSR1, &stats);
+  uvsig_stats(&at->sig, raised_one, &stats);
   CHECK_EQ(stats.delivered, r->signals);
   CHECK_EQ(stats.caught, stats.delivered + stats.discarded);
   return stats.caught;
@@ -107,9 +114,11 @@ static uint64_t count_caught(const struct fixture* at,
 static void race_with(void (*previous)(int)) {
   uv_thread_t thread;
 
-  skip_where_signals_are_held_back();
-  install_handler(SIGUSR1, previous);
-  fixture_open(&f, NULL);
+  install_handler(raised_one, previous);
+  if (is_queued)
+    fixture_open_queued(&f);
+  else
+    fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   start_raiser(&thread);
   stop_and_start_often(&f, &a, scaled(100000));
@@ -119,6 +128,7 @@ static void race_with(void (*previous)(int)) {
 /* --- Tests ---------------------------------------------------------------- */
 
 static void each_is_delivered_or_discarded_or_the_previous_handlers(void) {
+  skip_where_signals_are_held_back();
   race_with(count_previous);
   CHECK_EQ(raised, count_caught(&f, &a) + previous_calls);
   fixture_close(&f);
@@ -127,10 +137,23 @@ static void each_is_delivered_or_discarded_or_the_previous_handlers(void) {
 /* What is ignored leaves no trace: whether a signal had the previous action, or
  * was lost, cannot be told. This holds that none is counted twice, also where
  * the handler looks again for what watches. */
-static void none_is_delivered_or_discarded_twice_where_it_was_ignored(void) {
+static void check_that_none_is_counted_twice(void) {
   race_with(SIG_IGN);
   CHECK(count_caught(&f, &a) <= raised);
   fixture_close(&f);
+}
+
+static void none_is_delivered_or_discarded_twice_where_it_was_ignored(void) {
+  skip_where_signals_are_held_back();
+  check_that_none_is_counted_twice();
+}
+
+/* Nothing holds back what has no handler. */
+static void nor_where_it_waits_in_the_kernels_queue(void) {
+  limit_queue();
+  raised_one = SIGRTMIN;
+  is_queued = true;
+  check_that_none_is_counted_twice();
 }
 
 static struct fixture g;
@@ -258,6 +281,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(each_is_delivered_or_discarded_or_the_previous_handlers),
       TEST(none_is_delivered_or_discarded_twice_where_it_was_ignored),
+      TEST(nor_where_it_waits_in_the_kernels_queue),
       TEST(with_two_loops_each_has_one_of_the_three_ways),
       TEST(sigterm_ends_the_process_or_is_delivered_or_discarded),
   };

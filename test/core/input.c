@@ -140,7 +140,7 @@ static void an_option_out_of_range_is_refused(void) {
   size_t i;
 
   uvsig_options_init(&options);
-  options.wakeup = (uvsig_wakeup_t) 2;
+  options.wakeup = (uvsig_wakeup_t) 3;
   refuse_options(&options);
   uvsig_options_init(&options);
   options.mode = (uvsig_mode_t) 2;

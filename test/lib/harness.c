@@ -344,6 +344,32 @@ void check_books(const uvsig_t* sig,
   CHECK_EQ(stats.caught, delivered + discarded);
 }
 
+void queue_value(int signum, int value) {
+  const union sigval sigval = {.sival_int = value};
+  int err;
+
+  while ((err = uvsig_sigqueue(getpid(), signum, sigval)) == UV_EAGAIN)
+    usleep(1000);
+  CHECK_EQ(err, 0);
+}
+
+void limit_queue(void) {
+#ifdef RLIMIT_SIGPENDING
+  struct rlimit limit;
+
+  CHECK_EQ(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
+  limit.rlim_cur /= 8;
+  CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
+#endif
+}
+
+bool is_waiting(int signum) {
+  sigset_t set;
+
+  CHECK_EQ(sigpending(&set), 0);
+  return sigismember(&set, signum) == 1;
+}
+
 void raise_times(int signum, unsigned times) {
   while (times-- > 0)
     CHECK_EQ(uvsig_raise_signal(signum), 0);
@@ -460,6 +486,21 @@ void fixture_open(struct fixture* f, const uvsig_options_t* options) {
   CHECK_EQ(uvsig_init(&f->loop, &f->sig, options), 0);
 }
 
+void fixture_open_queued(struct fixture* f) {
+  uvsig_options_t options;
+  int err;
+
+  memset(f, 0, sizeof(*f));
+  CHECK_EQ(uv_loop_init(&f->loop), 0);
+  f->sig.data = f;
+  uvsig_options_init(&options);
+  options.wakeup = UVSIG_WAKEUP_SIGNALFD;
+  err = uvsig_init(&f->loop, &f->sig, &options);
+  if (err == UV_ENOTSUP)
+    skip_test("this system has no signalfd()");
+  CHECK_EQ(err, 0);
+}
+
 void fixture_close(struct fixture* f) {
   if (f->closed == 0) {
     CHECK_EQ(uvsig_close(&f->sig, on_closed), 0);
@@ -509,6 +550,7 @@ void record(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
   if (info->count > r->largest)
     r->largest = info->count;
   r->signum = signum;
+  r->last = *info;
   if (r->then != NULL)
     r->then(r);
 }

@@ -142,6 +142,8 @@ struct fixture {
 };
 
 void fixture_open(struct fixture* f, const uvsig_options_t* options);
+/* With UVSIG_WAKEUP_SIGNALFD. Skips the test where the system has none. */
+void fixture_open_queued(struct fixture* f);
 /* Close what is open, run the loop until it is empty, and check that it is. */
 void fixture_close(struct fixture* f);
 void close_loop(uv_loop_t* loop);
@@ -157,6 +159,7 @@ struct recorder {
   unsigned long signals;
   unsigned long largest; /* count */
   int signum;
+  uvsig_info_t last;
   void (*then)(struct recorder* r); /* if any, called at the end */
 };
 
@@ -176,6 +179,14 @@ void check_books(const uvsig_t* sig,
                  uint64_t discarded);
 
 void raise_times(int signum, unsigned times);
+/* sigqueue() to this process, again while the queue is full of others'. */
+void queue_value(int signum, int value);
+/* Before this process is sent more than a few thousand at once: the kernel's
+ * queue is shared by all processes of the user, and this is to fill an eighth of
+ * it at most. */
+void limit_queue(void);
+/* Is it in the kernel's queue, of the process or of the calling thread? */
+bool is_waiting(int signum);
 
 /* Open a pseudo-terminal: the end that an emulator has, and the other one, which
  * is nobody's controlling terminal yet. Skips the test where there is none. */

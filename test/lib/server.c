@@ -122,8 +122,12 @@ static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
 }
 
 void server_open(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.wakeup = server.wakeup;
   CHECK_EQ(uv_loop_init(&server.loop), 0);
-  CHECK_EQ(uvsig_init(&server.loop, &server.sig, NULL), 0);
+  CHECK_EQ(uvsig_init(&server.loop, &server.sig, &options), 0);
   server.options.phase_cb = on_phase;
   ended.began = uv_hrtime();
   CHECK_EQ(uvsig_shutdown_init(&server.sig, &server.sd, &server.options), 0);
@@ -192,6 +196,14 @@ void server_init(void) {
   server.options.hard_ms = LONG_MS;
   server.options.linger_ms = LONG_MS;
   server.options.fresh_ms = 0;
+}
+
+void server_use_signalfd(void) {
+  struct fixture f;
+
+  fixture_open_queued(&f);
+  fixture_close(&f);
+  server.wakeup = UVSIG_WAKEUP_SIGNALFD;
 }
 
 void server_start(void (*serve)(void)) {

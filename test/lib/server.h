@@ -46,6 +46,7 @@ struct server {
   uvsig_t sig;
   uvsig_shutdown_t sd;
   uvsig_shutdown_options_t options;
+  uvsig_wakeup_t wakeup;
   uvsig_shutdown_hold_t hold;
   /* Called after the letter is said. */
   void (*on_phase)(uvsig_shutdown_phase_t phase);
@@ -123,6 +124,9 @@ extern struct server_end ended;
  * hard and linger are long. What is to pass the test makes short. There is no
  * fresh_ms: a connection without a request is idle. */
 void server_init(void);
+/* After it: the server's uvsig_t has UVSIG_WAKEUP_SIGNALFD. Skips the test where
+ * the system has none. */
+void server_use_signalfd(void);
 void server_start(void (*serve)(void));
 /* The one that listens, but on a UNIX socket in a directory of its own, which
  * is to be removed at the end. */

@@ -97,6 +97,31 @@ static void the_third_signal_ends_the_process(void) {
   server_exits_at_once(128 + SIGTERM);
 }
 
+static void with_signalfd_signals_drain_force_and_end(void) {
+  server_init();
+  server_use_signalfd();
+  server.options.debounce_ms = 0;
+  start_job();
+  server_signal(SIGTERM);
+  server_expect("d");
+  CHECK_EQ(server_ask(SERVER_PHASE), UVSIG_SHUTDOWN_DRAINING);
+  server_signal(SIGINT);
+  server_expect("f");
+  server_signal(SIGTERM);
+  server_exits_at_once(128 + SIGTERM);
+}
+
+static void with_signalfd_a_shutdown_is_as_clean(void) {
+  server_init();
+  server_use_signalfd();
+  start_job();
+  server_signal(SIGTERM);
+  server_expect("d");
+  release_job();
+  server_dies(SIGTERM);
+  check_one_clean_signal(SIGTERM);
+}
+
 static void both_signals_at_once_are_one_graceful_shutdown(void) {
   int status;
 
@@ -570,6 +595,8 @@ int main(void) {
       TEST(the_second_signal_after_the_debounce_forces),
       TEST(a_forced_shutdown_ends_as_soon_as_all_is_finished),
       TEST(the_third_signal_ends_the_process),
+      TEST(with_signalfd_signals_drain_force_and_end),
+      TEST(with_signalfd_a_shutdown_is_as_clean),
       TEST(both_signals_at_once_are_one_graceful_shutdown),
       TEST(signals_within_the_debounce_do_not_count),
       TEST(with_counts_of_0_no_signal_forces_or_ends),

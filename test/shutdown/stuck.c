@@ -73,9 +73,7 @@ static void check_ended_after(unsigned ms, int code) {
 
 /* --- Stuck from before ---------------------------------------------------- */
 
-static void the_third_signal_ends_a_process_that_is_stuck(void) {
-  skip_if_signals_wait();
-  server_init();
+static void send_three(void) {
   server.options.debounce_ms = 0;
   start_stuck();
   send_until_taken(SIGTERM);
@@ -85,9 +83,13 @@ static void the_third_signal_ends_a_process_that_is_stuck(void) {
   server_exits_at_once(128 + SIGTERM);
 }
 
-static void the_first_signal_ends_a_stuck_process_at_the_hard_deadline(void) {
+static void the_third_signal_ends_a_process_that_is_stuck(void) {
   skip_if_signals_wait();
   server_init();
+  send_three();
+}
+
+static void send_one(void) {
   server.options.delay_ms = 50;
   server.options.grace_ms = 100;
   server.options.hard_ms = 100;
@@ -95,6 +97,27 @@ static void the_first_signal_ends_a_stuck_process_at_the_hard_deadline(void) {
   begin = uv_hrtime();
   server_signal(SIGINT);
   check_ended_after(250, 128 + SIGINT);
+}
+
+static void the_first_signal_ends_a_stuck_process_at_the_hard_deadline(void) {
+  skip_if_signals_wait();
+  server_init();
+  send_one();
+}
+
+/* Its signals go by the handler there, too. */
+static void with_signalfd_the_third_signal_ends_it(void) {
+  skip_if_signals_wait();
+  server_init();
+  server_use_signalfd();
+  send_three();
+}
+
+static void with_signalfd_the_hard_deadline_ends_it(void) {
+  skip_if_signals_wait();
+  server_init();
+  server_use_signalfd();
+  send_one();
 }
 
 static void the_second_signal_brings_the_hard_deadline_nearer(void) {
@@ -384,6 +407,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_third_signal_ends_a_process_that_is_stuck),
       TEST(the_first_signal_ends_a_stuck_process_at_the_hard_deadline),
+      TEST(with_signalfd_the_third_signal_ends_it),
+      TEST(with_signalfd_the_hard_deadline_ends_it),
       TEST(the_second_signal_brings_the_hard_deadline_nearer),
       TEST(whatever_the_exit_policy_a_deadline_is_a_failure),
       TEST(a_request_ends_a_stuck_process_at_the_hard_deadline),

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * UVSIG_WAKEUP_SIGNALFD where the system refuses: signalfd() itself, its poll
+ * handle, an action, a read. Linked with --wrap, so that the calls of the library come here
+ * first.
+ */
+
+#include "../lib/harness.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ThreadSanitizer's runtime calls some of these before it can be called. */
+#if defined(__clang__) && defined(__has_attribute)
+# if __has_attribute(disable_sanitizer_instrumentation)
+#  define EARLY __attribute__((disable_sanitizer_instrumentation))
+# endif
+#endif
+#ifndef EARLY
+# define EARLY
+#endif
+
+static struct fixture f;
+static struct recorder a, b;
+
+static int refusal;         /* errno of signalfd(), or 0 */
+static unsigned calls_left; /* of signalfd(), before that */
+static bool no_poll;        /* for any but the first handle */
+static unsigned polls;
+static int read_error; /* of a descriptor that is a signalfd */
+static int signal_fd = -1;
+
+#ifdef HAVE_SYS_SIGNALFD_H
+int __real_signalfd(int fd, const sigset_t* set, int flags);
+int __wrap_signalfd(int fd, const sigset_t* set, int flags);
+EARLY int __wrap_signalfd(int fd, const sigset_t* set, int flags) {
+  int result;
+
+  if (refusal != 0 && calls_left-- == 0) {
+    calls_left = 0;
+    errno = refusal;
+    return -1;
+  }
+  result = __real_signalfd(fd, set, flags);
+  if (fd < 0)
+    signal_fd = result;
+  return result;
+}
+
+#endif
+
+int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
+int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
+EARLY int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd) {
+  if (no_poll && polls++ > 0)
+    return UV_ENOSPC;
+  return __real_uv_poll_init(loop, handle, fd);
+}
+
+ssize_t __real_read(int fd, void* to, size_t size);
+ssize_t __wrap_read(int fd, void* to, size_t size);
+EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
+  if (read_error != 0 && fd == signal_fd) {
+    errno = read_error;
+    if (read_error == EINTR)
+      read_error = 0;
+    return -1;
+  }
+  return __real_read(fd, to, size);
+}
+
+static bool no_action;
+
+int __real_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+EARLY int __wrap_sigaction(int signum,
+                           const struct sigaction* action,
+                           struct sigaction* previous) {
+  if (no_action && action != NULL) {
+    errno = EACCES;
+    return -1;
+  }
+  return __real_sigaction(signum, action, previous);
+}
+
+static int R(void) {
+  return SIGRTMIN;
+}
+
+static unsigned long warnings;
+
+static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  CHECK_EQ(warning->kind, UVSIG_WARN_WRITE_ERROR);
+  CHECK_EQ(warning->error, UV_EIO);
+  warnings++;
+}
+
+static void set_options(uvsig_options_t* options) {
+  uvsig_options_init(options);
+  options->wakeup = UVSIG_WAKEUP_SIGNALFD;
+  options->warning_cb = on_warning;
+}
+
+static void open_two(void) {
+  uvsig_options_t options;
+
+  fixture_open_queued(&f); /* skips where there is none */
+  fixture_close(&f);
+  set_options(&options);
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+}
+
+static void queue_values(int signum, int n) {
+  int i;
+
+  for (i = 0; i < n; i++)
+    queue_value(signum, i);
+}
+
+static void init_fails_with(int err, int expected) {
+  uvsig_options_t options;
+  uv_loop_t loop;
+  uvsig_t sig;
+  int fds;
+
+  memset(&sig, 0, sizeof(sig));
+  set_options(&options);
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  fds = open_fds();
+  refusal = err;
+  calls_left = 0;
+  CHECK_EQ(uvsig_init(&loop, &sig, &options), expected);
+  refusal = 0;
+  CHECK(sig.hub == NULL);
+  CHECK_EQ(open_fds(), fds);
+  close_loop(&loop);
+}
+
+static void a_kernel_without_signalfd_is_not_supported(void) {
+  init_fails_with(ENOSYS, UV_ENOTSUP);
+}
+
+static void init_says_what_signalfd_says(void) {
+  open_two();
+  fixture_close(&f);
+  init_fails_with(EMFILE, UV_EMFILE);
+  init_fails_with(ENOMEM, UV_ENOMEM);
+}
+
+static void init_without_a_poll_handle_holds_nothing(void) {
+  uvsig_options_t options;
+  uv_loop_t loop;
+  uvsig_t sig;
+  int fds;
+
+  open_two();
+  fixture_close(&f);
+  memset(&sig, 0, sizeof(sig));
+  set_options(&options);
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  fds = open_fds();
+  no_poll = true;
+  polls = 1;
+  CHECK_EQ(uvsig_init(&loop, &sig, &options), UV_ENOSPC);
+  CHECK_EQ(open_fds(), fds);
+  close_loop(&loop);
+}
+
+static void check_untouched(int signum) {
+  CHECK(!is_blocked(signum));
+  CHECK(action_of(signum).sa_handler == SIG_DFL);
+  CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
+}
+
+static void a_start_without_a_poll_handle_changes_nothing(void) {
+  struct sigaction before;
+
+  open_two();
+  no_poll = true;
+  polls = 1;
+  before = action_of(SIGCHLD);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_ENOSPC);
+  check_untouched(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGCHLD), UV_ENOSPC);
+  check_untouched(SIGCHLD);
+  CHECK(action_of(SIGCHLD).sa_handler == before.sa_handler);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  no_poll = false;
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void a_start_without_an_action_changes_nothing(void) {
+  open_two();
+  install_handler(R(), count_foreign);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, R()), UV_EACCES);
+  no_action = false;
+  CHECK(!is_blocked(R()));
+  CHECK(action_of(R()).sa_handler == count_foreign);
+  raise(R());
+  CHECK_EQ(foreign_calls, 1);
+  recorder_start(&a, R());
+  raise(R());
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void a_signal_that_signalfd_refuses_goes_by_the_handler(void) {
+  open_two();
+  recorder_start(&a, SIGUSR1);
+  refusal = EINVAL;
+  calls_left = 0;
+  recorder_start(&b, R());
+  refusal = 0;
+  CHECK(is_blocked(SIGUSR1));
+  CHECK(!is_blocked(R()));
+  if (!under_thread_sanitizer()) {
+    queue_values(R(), 3);
+    run_until(&f.loop, &b.signals, 3);
+  }
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void an_interrupted_read_is_tried_again(void) {
+  open_two();
+  recorder_start(&a, R());
+  queue_values(R(), 3);
+  read_error = EINTR;
+  CHECK_EQ(uvsig_flush(&f.sig), 3);
+  queue_values(R(), 3);
+  read_error = EINTR;
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(a.calls, 6);
+  fixture_close(&f);
+}
+
+static void check_that_it_goes_by_the_handler(void) {
+  CHECK_EQ(warnings, 1);
+  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGUSR1));
+  read_error = 0;
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  recorder_start(&a, R());
+  CHECK(!is_blocked(R()));
+  /* It is the library's still, and is closed. */
+  fixture_close(&f);
+}
+
+static void a_read_that_fails_is_warned_of_and_nothing_is_lost(void) {
+  open_two();
+  recorder_start(&a, R());
+  recorder_start(&b, SIGUSR1);
+  raise(R());
+  read_error = EIO;
+  run_until(&f.loop, &a.signals, 1);
+  run_idle(&f.loop);
+  check_that_it_goes_by_the_handler();
+}
+
+static void a_read_that_fails_in_a_flush_is_warned_of(void) {
+  open_two();
+  recorder_start(&a, R());
+  recorder_start(&b, SIGUSR1);
+  raise(R());
+  read_error = EIO;
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(a.calls, 1);
+  check_that_it_goes_by_the_handler();
+}
+
+/* The rest has the previous action. */
+static void a_read_that_fails_in_a_drain_ends_it(void) {
+  open_two();
+  install_handler(R(), count_foreign);
+  recorder_start(&a, R());
+  raise(R());
+  read_error = EIO;
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(a.calls + (unsigned long) foreign_calls, 1);
+  CHECK(!is_blocked(R()));
+  fixture_close(&f);
+}
+
+static void use_the_handler(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK(!is_blocked(R()));
+  raise(R());
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void where_it_has_failed_a_child_goes_by_the_handler_too(void) {
+  open_two();
+  recorder_start(&a, R());
+  read_error = EIO;
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+  CHECK_EQ(warnings, 1);
+  read_error = 0;
+  CHECK_EQ(run_forked(use_the_handler), 0);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_kernel_without_signalfd_is_not_supported),
+      TEST(init_says_what_signalfd_says),
+      TEST(init_without_a_poll_handle_holds_nothing),
+      TEST(a_start_without_a_poll_handle_changes_nothing),
+      TEST(a_start_without_an_action_changes_nothing),
+      TEST(a_signal_that_signalfd_refuses_goes_by_the_handler),
+      TEST(an_interrupted_read_is_tried_again),
+      TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
+      TEST(a_read_that_fails_in_a_flush_is_warned_of),
+      TEST(a_read_that_fails_in_a_drain_ends_it),
+      TEST(where_it_has_failed_a_child_goes_by_the_handler_too),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
