@@ -38,6 +38,7 @@ static void loop_leave(struct side* side) {
 /* --- libuvsig ------------------------------------------------------------- */
 
 struct options {
+  uvsig_wakeup_t wakeup;
   uvsig_mode_t mode;
   unsigned depth;
 };
@@ -57,6 +58,7 @@ static void uvsig_open(struct side* side) {
   uvsig_options_t wanted;
 
   uvsig_options_init(&wanted);
+  wanted.wakeup = options->wakeup;
   wanted.mode = options->mode;
   wanted.info_depth = options->depth;
   wanted.warn_on_full_buffer = 0;
@@ -91,21 +93,27 @@ static void uvsig_stop(struct side* side, unsigned i) {
 
 #define UVSIG_CAN                                                              \
  (CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_REALTIME | CAN_RESTART)
-#define UVSIG_PEER(name_, mode_, depth_)                                       \
+#define UVSIG_PEER(name_, wakeup_, mode_, depth_)                              \
  {                                                                             \
   .name = name_, .version = PACKAGE_VERSION, .flags = UVSIG_CAN,               \
-  .options = &(const struct options){mode_, depth_}, .open = uvsig_open,       \
-  .prepare = uvsig_prepare, .start = uvsig_start, .stop = uvsig_stop,          \
-  .turn = loop_turn, .run = loop_run, .leave = loop_leave                      \
+  .options = &(const struct options){wakeup_, mode_, depth_},                  \
+  .open = uvsig_open, .prepare = uvsig_prepare, .start = uvsig_start,          \
+  .stop = uvsig_stop, .turn = loop_turn, .run = loop_run, .leave = loop_leave  \
  }
 
-const struct peer uvsig_bytes = UVSIG_PEER("uvsig bytes", UVSIG_MODE_BYTES, 64);
+const struct peer uvsig_bytes =
+    UVSIG_PEER("uvsig bytes", UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 64);
 const struct peer uvsig_wake_only =
-    UVSIG_PEER("uvsig wake-only", UVSIG_MODE_WAKE_ONLY, 64);
-const struct peer uvsig_bytes_no_info =
-    UVSIG_PEER("uvsig bytes without siginfo", UVSIG_MODE_BYTES, 0);
+    UVSIG_PEER("uvsig wake-only", UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 64);
+const struct peer uvsig_bytes_no_info = UVSIG_PEER(
+    "uvsig bytes without siginfo", UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);
 const struct peer uvsig_wake_only_no_info =
-    UVSIG_PEER("uvsig wake-only without siginfo", UVSIG_MODE_WAKE_ONLY, 0);
+    UVSIG_PEER("uvsig wake-only without siginfo",
+               UVSIG_WAKEUP_PIPE,
+               UVSIG_MODE_WAKE_ONLY,
+               0);
+const struct peer uvsig_signalfd =
+    UVSIG_PEER("uvsig signalfd", UVSIG_WAKEUP_SIGNALFD, UVSIG_MODE_BYTES, 64);
 
 /* --- uv_signal_t ---------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ const struct peer* const peers[] = {&raw_pipe,
                                     &raw_handler,
                                     &uvsig_wake_only,
                                     &uvsig_bytes,
+                                    &uvsig_signalfd,
                                     &uv_signal,
 #ifdef HAVE_LIBEV
                                     &peer_libev,
