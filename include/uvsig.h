@@ -90,10 +90,20 @@ typedef struct uvsig_reload_s uvsig_reload_t;
 
 /* --- The signals of a loop ------------------------------------------------ */
 
-/* What carries the bytes from the signal handler to the loop. */
+/* How signals get to the loop: through the handler, and then this carries the
+ * bytes, or without it. */
 typedef enum {
-  UVSIG_WAKEUP_PIPE = 0,  /* 65,536 bytes on Linux */
+  UVSIG_WAKEUP_PIPE = 0,   /* 65,536 bytes on Linux */
   UVSIG_WAKEUP_SOCKETPAIR, /* AF_UNIX; hundreds or thousands of bytes */
+  /* Linux. A start blocks the signal in the loop's thread, and the loop reads it
+   * from a signalfd(2): one callback per signal, with its sender and its value,
+   * as many as the kernel queues (RLIMIT_SIGPENDING, getrlimit(2)). The last
+   * stop unblocks it once the previous action is back: what still waits in the
+   * kernel has that action. The handler stays for threads that do not block the
+   * signal, and catches alone: SIGCHLD, what a fault raises, and a signal with
+   * UVSIG_CHAIN, UVSIG_SHARE, UVSIG_KEEP_MASK or uvsig_watcher_set_handler().
+   * Its bytes go through a pipe. See uvsig_init(3), "Without a handler", for
+   * what differs. */
   UVSIG_WAKEUP_SIGNALFD
 } uvsig_wakeup_t;
 
@@ -162,7 +172,8 @@ struct uvsig_s {
 
 /* Counts of one signal, or of all. At rest, caught = delivered + discarded. */
 struct uvsig_stats_s {
-  uint64_t caught;         /* seen by the signal handler */
+  uint64_t caught;         /* seen by the signal handler, or read from the
+                            * signalfd */
   uint64_t delivered;      /* at least one callback was notified of them */
   uint64_t discarded;      /* dropped: no watcher was left to be notified */
   uint64_t coalesced;      /* of the delivered, those in a count above 1 */
@@ -198,9 +209,10 @@ UVSIG_EXTERN void uvsig_options_init(uvsig_options_t* options);
  *   UV_ENFILE   none left in the system
  *   UV_EPERM    `buffer_size` is above what the system allows the user
  *               (fcntl(2), F_SETPIPE_SZ)
- *   UV_ENOTSUP  `buffer_size` is set and this system cannot resize a pipe
- *   what uv_poll_init() returns, and another code of fcntl(2) or, with a
- *   socketpair, of setsockopt(2)
+ *   UV_ENOTSUP  `buffer_size` is set and this system cannot resize a pipe, or
+ *               `wakeup` is UVSIG_WAKEUP_SIGNALFD and it has no signalfd(2)
+ *   what uv_poll_init() returns, and another code of fcntl(2) or signalfd(2)
+ *   or, with a socketpair, of setsockopt(2)
  * After an error: `*sig` is untouched, no memory or descriptor is held.
  * Context: the thread that owns the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
@@ -402,7 +414,8 @@ UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
  *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  *   UV_EBUSY   see uvsig_watcher_set_handler()
  *   UV_ENOMEM  no memory
- *   what sigaction(2) refuses
+ *   what sigaction(2) refuses, and, at the first start with
+ *   UVSIG_WAKEUP_SIGNALFD, what uv_poll_init() returns
  * After an error: a started watcher goes on as it was.
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_watcher_start(uvsig_watcher_t* w,
