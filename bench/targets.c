@@ -20,7 +20,8 @@ static const struct target {
   const char* variant;
   unsigned figure;
   const struct peer* peer;
-  const struct peer* against; /* NULL: delivered signals against sent ones */
+  const struct peer* against; /* NULL: delivered signals against sent ones, or,
+                               * for the signalfd, those told with value */
   double limit;
 } targets[] = {
     {"burst of 3,000, bytes",
@@ -70,6 +71,42 @@ static const struct target {
      &uvsig_bytes,
      &uv_signal,
      0.12},
+    {"ping, signalfd", "ping", "", 0, &uvsig_signalfd, &uv_signal, 0.48},
+#ifdef HAVE_SD_EVENT
+    {"ping, signalfd", "ping", "", 0, &uvsig_signalfd, &peer_sd_event, 1.0},
+#endif
+    {"burst of 1,000 realtime signals, signalfd",
+     "realtime",
+     "1,000",
+     0,
+     &uvsig_signalfd,
+     &uvsig_bytes,
+     0.48},
+#ifdef HAVE_SD_EVENT
+    {"burst of 1,000 realtime signals, signalfd",
+     "realtime",
+     "1,000",
+     0,
+     &uvsig_signalfd,
+     &peer_sd_event,
+     0.9},
+#endif
+    {"flood from another process, signalfd: told with value",
+     "flood",
+     "process",
+     0,
+     &uvsig_signalfd,
+     NULL,
+     1},
+#ifdef HAVE_SD_EVENT
+    {"latency on one processor, signalfd, p99",
+     "latency",
+     "process on the same processor",
+     1,
+     &uvsig_signalfd,
+     &peer_sd_event,
+     1.0},
+#endif
     {"start and stop of a further watcher",
      "start-stop",
      "further",
@@ -181,9 +218,11 @@ static void look_at_target(const struct target* target,
   if (ours == NULL || (target->against != NULL && theirs == NULL))
     return;
   out->sent = ours->sent;
-  out->delivered = ours->delivered;
+  out->delivered = target->against == NULL && target->peer == &uvsig_signalfd
+                       ? ours->told
+                       : ours->delivered;
   if (theirs == NULL) {
-    delivered = (double) ours->delivered / (double) ours->sent;
+    delivered = (double) out->delivered / (double) out->sent;
     out->ratio = (struct spread){delivered, delivered, delivered};
   } else if (theirs == ours) {
     out->ratio = spread_of(ours->figures[target->figure], rounds);

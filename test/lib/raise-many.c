@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Raises SIGUSR1 50 times, to be traced by syscalls.sh:
- *   raise-many bytes|wake-only|uv WATCHERS
- * or, in wake-only mode, one after the other, each in the callback of the one
+ *   raise-many bytes|wake-only|chain|signalfd|uv WATCHERS
+ * (chain: in bytes mode, over a handler that was there before), or, in wake-only mode, one after the other, each in the callback of the one
  * before:
  *   raise-many ping 1
  */
 
 #include "config.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uvsig.h>
@@ -39,18 +40,33 @@ static void on_signal(uvsig_watcher_t* w,
   }
 }
 
-static int raise_to_us(uv_loop_t* loop, uvsig_mode_t mode) {
+static void do_nothing(int signum) {
+  (void) signum;
+}
+
+static int raise_to_us(uv_loop_t* loop, const char* way) {
   static uvsig_watcher_t watchers[MOST_WATCHERS];
   uvsig_options_t options;
+  bool is_chained = strcmp(way, "chain") == 0;
+  unsigned long expected = (unsigned long) count * RAISES;
   uvsig_t sig;
   int i;
 
   uvsig_options_init(&options);
-  options.mode = mode;
+  if (strcmp(way, "wake-only") == 0 || pings > 0)
+    options.mode = UVSIG_MODE_WAKE_ONLY;
+  if (strcmp(way, "signalfd") == 0) {
+    options.wakeup = UVSIG_WAKEUP_SIGNALFD;
+    expected = (unsigned long) count; /* the kernel keeps one that waits */
+  }
+  if (is_chained)
+    signal(SIGUSR1, do_nothing);
   if (uvsig_init(loop, &sig, &options) != 0)
     return 1;
   for (i = 0; i < count; i++)
     if (uvsig_watcher_init(&sig, &watchers[i]) != 0 ||
+        uvsig_watcher_set_flags(&watchers[i], is_chained ? UVSIG_CHAIN : 0) !=
+            0 ||
         uvsig_watcher_start(&watchers[i], on_signal, SIGUSR1) != 0)
       return 1;
 
@@ -61,9 +77,7 @@ static int raise_to_us(uv_loop_t* loop, uvsig_mode_t mode) {
   uv_run(loop, UV_RUN_DEFAULT);
   uvsig_close(&sig, NULL);
   uv_run(loop, UV_RUN_DEFAULT);
-  return uv_loop_close(loop) == 0 && signals == (unsigned long) count * RAISES
-             ? 0
-             : 1;
+  return uv_loop_close(loop) == 0 && signals == expected ? 0 : 1;
 }
 
 static void on_uv_signal(uv_signal_t* handle, int signum) {
@@ -101,7 +115,5 @@ int main(int argc, char** argv) {
     return raise_to_uv(loop);
   if (strcmp(argv[1], "ping") == 0)
     pings = RAISES - 1;
-  return raise_to_us(
-      loop,
-      strcmp(argv[1], "bytes") == 0 ? UVSIG_MODE_BYTES : UVSIG_MODE_WAKE_ONLY);
+  return raise_to_us(loop, argv[1]);
 }

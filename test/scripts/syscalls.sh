@@ -39,12 +39,19 @@ expect "bytes mode makes one system call a signal with one watcher" \
   bytes 1 1 1
 expect "bytes mode makes one system call a signal with a hundred watchers" \
   bytes 100 1 1
+expect "a chained signal costs no more" \
+  chain 1 1 1
 expect "wake-only mode makes one for the first of a burst and none after it" \
   wake-only 1 1 0
 expect "wake-only mode makes no more with a hundred watchers" \
   wake-only 100 1 0
 expect "wake-only mode makes none for those that callbacks raise" \
   ping 1 1 0
+"$STRACE" -o "$tmp/trace" ./test/lib/raise-many signalfd 1
+check "with a signalfd the program is not ended" test $? -eq 0
+check "with a signalfd no handler runs" \
+  test "$(grep -c '^--- SIGUSR1' "$tmp/trace")" -eq 0
+
 if test "$("$PKG_CONFIG" --modversion libuv | cut -d. -f1,2)" = 1.44; then
   expect "uv_signal_t makes three with one handle" \
     uv 1 3 3
