@@ -88,6 +88,22 @@ static int deliver_read(struct uvsig__hub* hub) {
   return calls;
 }
 
+/* Read, and first hand out what is not for this loop alone: a callback may stop
+ * a watcher here, which drops what has been read for it, and the other loops'
+ * watchers are to be notified all the same. Returns how many signals were read,
+ * or a code. */
+static int read_and_share(struct uvsig__hub* hub) {
+  int n = uvsig__signalfd_read(hub->queue);
+  struct uvsig__source* source;
+  siginfo_t info;
+
+  for (source = hub->first; source != NULL && n > 0; source = source->after)
+    while (source->is_queued && !is_alone(source) &&
+           uvsig__signalfd_next(hub->queue, source->sub.signum, &info))
+      handle(&info);
+  return n;
+}
+
 /* The descriptor has failed. Have the handler catch all signals from here
  * on. */
 static void leave_queue(struct uvsig__hub* hub, int err) {
@@ -112,7 +128,7 @@ void uvsig__on_queue(uv_poll_t* poll, int status, int events) {
     return;
   }
   if (err == 0)
-    err = uvsig__signalfd_read(hub->queue);
+    err = read_and_share(hub);
   deliver_read(hub);
   if (err < 0 && !has_gone(hub))
     leave_queue(hub, err);
@@ -127,7 +143,7 @@ int uvsig__flush_queue(struct uvsig__hub* hub) {
   int n = UVSIG__FULL_READ;
 
   while (left > 0 && n == UVSIG__FULL_READ && !has_gone(hub)) {
-    n = uvsig__signalfd_read(hub->queue);
+    n = read_and_share(hub);
     calls += deliver_read(hub);
     left -= left < UVSIG__FULL_READ ? left : UVSIG__FULL_READ;
   }
