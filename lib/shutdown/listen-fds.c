@@ -27,9 +27,9 @@ static int check_fd(int fd) {
 }
 
 /* The names, a copy that stays, cut in its place; NULL where there are none. */
-static int copy_names(char** names) {
+static int copy_names(char** names, int count) {
   static char* kept;
-  const char* text = getenv("LISTEN_FDNAMES");
+  const char* text = count > 0 ? getenv("LISTEN_FDNAMES") : NULL;
 
   if (text != NULL) {
     kept = strdup(text);
@@ -63,7 +63,7 @@ static int take(uvsig_listen_fd_t* fds, int count) {
     if (err != 0)
       return err;
   }
-  err = copy_names(&names);
+  err = copy_names(&names, count);
   if (err != 0)
     return err;
   for (i = 0; i < count; i++) {

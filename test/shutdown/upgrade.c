@@ -1292,6 +1292,22 @@ static void those_of_another_process_are_not(void) {
   run_placed(take_none);
 }
 
+/* Names without a socket. Valgrind sees what is lost. */
+static void take_names_alone(void) {
+  int i;
+
+  for (i = 0; i < 3; i++) {
+    set_variables("0", "http:control");
+    CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+    CHECK(getenv("LISTEN_FDS") == NULL);
+    CHECK(getenv("LISTEN_FDNAMES") == NULL);
+  }
+}
+
+static void names_without_a_socket_take_no_memory(void) {
+  run_placed(take_names_alone);
+}
+
 static void take_bad(void) {
   place_socket(3, true);
   place_socket(4, false);
@@ -1416,6 +1432,7 @@ int main(int argc, char** argv) {
       TEST(those_of_another_process_are_not),
       TEST(what_is_no_listening_socket_is_refused),
       TEST(names_may_be_more_or_fewer_than_sockets),
+      TEST(names_without_a_socket_take_no_memory),
       TEST(what_makes_no_sense_is_refused),
   };
 
