@@ -45,13 +45,13 @@ int uvsig__ready_open(int* fd, char name[sizeof(struct sockaddr_un)]) {
 }
 
 #ifdef __linux__
-/* Does a message have this line? */
-static bool has_line(const char* text, const char* line) {
+/* Does a message have this line? The last line of one that is cut may go on. */
+static bool has_line(const char* text, bool is_cut, const char* line) {
   size_t length = strlen(line);
 
   while (text != NULL) {
     if (strncmp(text, line, length) == 0 &&
-        (text[length] == '\n' || text[length] == 0))
+        (text[length] == '\n' || (text[length] == 0 && !is_cut)))
       return true;
     text = strchr(text, '\n');
     if (text != NULL)
@@ -91,7 +91,8 @@ bool uvsig__ready_receive(int fd, uv_pid_t pid, bool* is_ready) {
   if (at != NULL && at->cmsg_level == SOL_SOCKET &&
       at->cmsg_type == SCM_CREDENTIALS)
     memcpy(&sender, CMSG_DATA(at), sizeof(sender));
-  *is_ready = sender.pid == pid && has_line(text, "READY=1");
+  *is_ready = sender.pid == pid &&
+              has_line(text, (message.msg_flags & MSG_TRUNC) != 0, "READY=1");
   return true;
 #else
   (void) fd;

@@ -71,6 +71,28 @@ static void say_something_else(void) {
   wait_for_ever();
 }
 
+/* Messages that are longer than the 4,095 bytes which are read. They may end
+ * after the 1 of READY=10, but whole lines before that are heard. */
+static void say_too_much(const char* begin) {
+  static const char end[] = "\nREADY=10";
+  char text[4095 + sizeof(end)];
+
+  memset(text, 'x', sizeof(text));
+  memcpy(text, begin, strlen(begin));
+  memcpy(text + 4095 - strlen("\nREADY=1"), end, sizeof(end));
+  notify(text);
+}
+
+static void say_more_than_is_read(void) {
+  say_too_much("STATUS=here\n");
+  wait_for_ever();
+}
+
+static void say_it_before_too_much(void) {
+  say_too_much("READY=1\n");
+  wait_for_ever();
+}
+
 static void be_ready(void) {
   say_ready();
   tell("r");
@@ -241,6 +263,8 @@ static const struct {
     {"hang", hang},
     {"have_another_say_it", have_another_say_it},
     {"say_something_else", say_something_else},
+    {"say_more_than_is_read", say_more_than_is_read},
+    {"say_it_before_too_much", say_it_before_too_much},
     {"serve", serve},
     {"serve_alone", serve_alone},
     {"tell_all", tell_all},
@@ -431,6 +455,15 @@ static void one_without_this_library_does_too(void) {
   close_server();
 }
 
+static void a_line_before_the_cut_is_heard(void) {
+  open_server("say_it_before_too_much");
+  start_upgrade();
+  run_to_the_end();
+  CHECK_EQ(result, 0);
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
+}
+
 static void a_signal_begins_it(void) {
   open_server("be_ready");
   CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
@@ -580,6 +613,11 @@ static void one_that_cannot_bind_what_it_needs_is_none(void) {
 
 static void one_that_says_something_else_is_not_ready(void) {
   check_failure("say_something_else", UV_ETIMEDOUT, is_late);
+  close_watched();
+}
+
+static void one_whose_message_is_cut_after_ready_1_is_not_ready(void) {
+  check_failure("say_more_than_is_read", UV_ETIMEDOUT, is_late);
   close_watched();
 }
 
@@ -1387,6 +1425,7 @@ int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
       TEST(a_successor_that_is_ready_serves_on),
       TEST(one_without_this_library_does_too),
+      TEST(a_line_before_the_cut_is_heard),
       TEST(a_signal_begins_it),
       TEST(one_that_ends_at_once_is_none),
       TEST(nor_is_one_that_ends_later),
@@ -1395,6 +1434,7 @@ int main(int argc, char** argv) {
       TEST(one_that_ends_after_it_was_ready_is_none),
       TEST(one_that_cannot_bind_what_it_needs_is_none),
       TEST(one_that_says_something_else_is_not_ready),
+      TEST(one_whose_message_is_cut_after_ready_1_is_not_ready),
       TEST(another_process_is_not_believed),
       TEST(a_file_that_does_not_exist_is_said_so),
       TEST(a_file_that_is_no_program_is_said_so),
