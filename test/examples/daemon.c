@@ -221,6 +221,41 @@ static void a_wrong_configuration_is_not_taken(void) {
   terminate();
 }
 
+/* A value has 63 characters at most. */
+#define ZEROS_21 "000000000000000000000"
+#define ZEROS_63 ZEROS_21 ZEROS_21 ZEROS_21
+
+/* No part of it is a line of its own. */
+static void a_comment_may_be_long(void) {
+  start("#" ZEROS_63 ZEROS_63 "message = no\n"
+        "interval_ms = 3600000\nmessage = one\n");
+  configure("interval_ms = 3600000\nmessage = two\n#" ZEROS_63 ZEROS_63
+            "nonsense");
+  program_signal(&daemon_, SIGHUP);
+  CHECK_STR(program_line(&daemon_, ""), "reload: two");
+  terminate();
+}
+
+/* The beginning of a value is another value. */
+static void a_value_that_does_not_fit_is_refused(void) {
+  const char* const wrong[] = {"message = 1" ZEROS_63 "\n",
+                               "message = 1" ZEROS_63,
+                               "work_ms = " ZEROS_63 "1\n"};
+  unsigned i;
+
+  start("interval_ms = 3600000\nmessage = one\n");
+  for (i = 0; i < 3; i++) {
+    configure(wrong[i]);
+    program_signal(&daemon_, SIGHUP);
+    CHECK(strstr(program_line(&daemon_, ""), "invalid") != NULL);
+  }
+  configure("interval_ms = 3600000\nmessage = " ZEROS_63 "\nwork_ms = " ZEROS_63
+            "\n");
+  program_signal(&daemon_, SIGHUP);
+  CHECK_STR(program_line(&daemon_, ""), "reload: " ZEROS_63);
+  terminate();
+}
+
 static void make_fifo(void) {
   unlink(config_path);
   CHECK_EQ(mkfifo(config_path, 0600), 0);
@@ -1028,6 +1063,8 @@ int main(void) {
       TEST(work_is_done_again_and_again),
       TEST(sighup_takes_a_changed_configuration),
       TEST(a_wrong_configuration_is_not_taken),
+      TEST(a_comment_may_be_long),
+      TEST(a_value_that_does_not_fit_is_refused),
       TEST(a_burst_of_sighups_is_one_reload_more),
       TEST(a_shutdown_waits_for_a_reload_and_begins_none),
       TEST(sigusr1_opens_a_log_that_was_renamed_again),
