@@ -1803,8 +1803,8 @@ struct uvsig_listen_fd_s {
  * from the environment.
  * Returns: how many there are, 0 where none are or they are another process's.
  *   If that is more than `size`, nothing has been taken
- *   UV_EINVAL    one does not listen, LISTEN_FDS is more than there can be, or
- *                `fds` is NULL and `size` is not 0
+ *   UV_EINVAL    one does not listen, LISTEN_PID or LISTEN_FDS is no number or
+ *                more than there can be, or `fds` is NULL and `size` is not 0
  *   UV_ENOTSOCK  one is no socket
  *   UV_EBADF     one is not open
  *   UV_ENOMEM    no memory

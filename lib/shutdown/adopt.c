@@ -34,9 +34,17 @@
 #endif
 
 enum {
-  LOOK_MS = 100, /* for the predecessor's end, and the helper's */
-  RETRY_S = 1    /* of the helper, where the service manager has no room */
+  LOOK_MS = 100,  /* for the predecessor's end, and the helper's */
+  BUSY_MS = 1000, /* other messages wait so long for the helper's, at most */
+  RETRY_S = 1,    /* of the helper, where the service manager has no room */
+  PATIENCE_MS = 300000 /* of the helper, until the service manager has read */
 };
+
+/* Lack of room, at the reader's or here, passes. Anything else stays. */
+bool uvsig__is_lack_of_room(int error) {
+  return error == EAGAIN || error == ENOBUFS || error == ENOMEM ||
+         error == EMFILE || error == ENFILE;
+}
 
 /* A message, with a descriptor unless it is -1. */
 static bool send_message(const struct uvsig__address* to,
@@ -120,32 +128,33 @@ static bool send_in_time(const struct uvsig__address* service,
 
 /* Wait until what has been sent before was read: sd_notify_barrier(3). The
  * service manager closes the descriptor then. */
-static bool wait_until_read(const struct uvsig__address* service, int server) {
+static void wait_until_read(const struct uvsig__address* service, int server) {
   struct pollfd fds[2] = {{.fd = server}, {.fd = -1}};
   int ends[2];
   bool is_sent;
 
   if (pipe(ends) != 0)
-    return false;
+    return;
   is_sent = send_in_time(service, "BARRIER=1", ends[1], server);
   close(ends[1]);
   fds[1].fd = ends[0];
-  while (is_sent && poll(fds, 2, -1) < 0 && errno == EINTR)
+  while (is_sent && poll(fds, 2, PATIENCE_MS) < 0 && errno == EINTR)
     ;
-  return fds[1].revents != 0;
 }
 
-/* It is the main process when the barrier is over, and names `text`. */
+/* It is the main process by the time that `text` is read, which names the
+ * server: messages keep their order. It must live until then, for the service
+ * manager looks at who has sent a message. */
 static _Noreturn void be_helper(const struct uvsig__address* service,
                                 const char* text,
                                 int server) {
   char byte;
 
   close_all_but(server);
-  _exit(read(server, &byte, 1) == 1 && wait_until_read(service, server) &&
-                send_in_time(service, text, -1, server)
-            ? 0
-            : 1);
+  if (read(server, &byte, 1) != 1 || !send_in_time(service, text, -1, server))
+    _exit(1);
+  wait_until_read(service, server);
+  _exit(0);
 }
 
 /* --- In this process ---------------------------------------------------------- */
@@ -168,23 +177,32 @@ static uv_pid_t fork_helper(const struct uvsig__address* service, int server) {
   return pid < 0 ? 0 : pid;
 }
 
-/* Where it fails, on_timer() tries again. A helper without a byte ends when its
- * link is closed. */
-static void start_helper(struct uvsig__adoption* a) {
+/* Returns false where it is not to be tried again: there is no service manager
+ * any more. A helper without a byte ends at once when its link is closed. */
+static bool start_helper(struct uvsig__adoption* a) {
   char text[40];
   int ends[2];
+  int error = EAGAIN;
 
   if (pipe2(ends, O_CLOEXEC) != 0)
-    return;
+    return true;
   a->helper = fork_helper(a->service, ends[0]);
   close(ends[0]);
   snprintf(text, sizeof(text), "MAINPID=%ld", (long) a->helper);
   a->link = ends[1];
-  if (a->helper != 0 && send_message(a->service, text, -1, MSG_DONTWAIT) &&
-      write(a->link, "+", 1) == 1)
-    return;
+  a->since = uvsig__now();
+  if (a->helper != 0) {
+    if (send_message(a->service, text, -1, MSG_DONTWAIT) &&
+        write(a->link, "+", 1) == 1)
+      return true;
+    error = errno;
+  }
   close(a->link);
-  a->link = -1;
+  if (a->helper != 0)
+    while (waitpid(a->helper, NULL, 0) < 0 && errno == EINTR)
+      ;
+  a->helper = 0;
+  return uvsig__is_lack_of_room(error);
 }
 
 /* Has it ended, and done what it was to do? */
@@ -202,10 +220,9 @@ static bool reap_helper(struct uvsig__adoption* a) {
 static void on_timer(uv_timer_t* timer) {
   struct uvsig__adoption* a = timer->data;
 
-  if (getpid() != a->self || reap_helper(a))
+  if (getpid() != a->self || reap_helper(a) ||
+      (a->helper == 0 && getppid() != a->predecessor && !start_helper(a)))
     uv_timer_stop(timer);
-  else if (a->helper == 0 && getppid() != a->predecessor)
-    start_helper(a);
 }
 
 void uvsig__adoption_open(struct uvsig__adoption* a, uv_loop_t* loop) {
@@ -226,7 +243,8 @@ void uvsig__adoption_start(struct uvsig__adoption* a,
 bool uvsig__adoption_is_busy(struct uvsig__adoption* a) {
   if (reap_helper(a))
     uv_timer_stop(&a->timer);
-  return a->helper != 0;
+  return a->helper != 0 &&
+         uvsig__now() - a->since < BUSY_MS * (UVSIG__SECOND / 1000);
 }
 
 /* Another process is to be the main one. */

@@ -21,8 +21,10 @@ struct uvsig__adoption {
   uv_pid_t predecessor;
   uv_pid_t helper; /* that has not been waited for, or 0 */
   int link;        /* to it: closed with this process, or once it has ended */
+  uint64_t since;  /* ns: it was started */
 };
 
+bool uvsig__is_lack_of_room(int error);
 void uvsig__adoption_open(struct uvsig__adoption* a, uv_loop_t* loop);
 void uvsig__adoption_start(struct uvsig__adoption* a,
                            const struct uvsig__address* service);

@@ -231,7 +231,7 @@ static int read_args(char*** args) {
   int err;
 
   if (file == NULL)
-    return UV_ENOTSUP;
+    return errno == ENOENT ? UV_ENOTSUP : UVSIG__ERR(errno);
   do {
     larger = realloc(list, (count + 1) * sizeof(*list));
     if (larger == NULL)

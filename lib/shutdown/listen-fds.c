@@ -79,11 +79,13 @@ int uvsig_listen_fds(uvsig_listen_fd_t* fds, size_t size) {
   uint64_t pid;
   int err;
 
-  /* For this process, and not for its parent. */
-  if (!uvsig__read_number("LISTEN_FDS", &count) ||
-      !uvsig__read_number("LISTEN_PID", &pid) || pid != (uint64_t) getpid())
+  if (getenv("LISTEN_PID") == NULL || getenv("LISTEN_FDS") == NULL)
     return 0;
-  if (count > INT_MAX - FIRST)
+  if (!uvsig__read_number("LISTEN_PID", &pid))
+    return UV_EINVAL;
+  if (pid != (uint64_t) getpid())
+    return 0; /* for its parent */
+  if (!uvsig__read_number("LISTEN_FDS", &count) || count > INT_MAX - FIRST)
     return UV_EINVAL;
   if (count > size)
     return (int) count;

@@ -45,12 +45,6 @@ enum {
 
 /* --- One datagram --------------------------------------------------------- */
 
-/* Lack of room, at the reader's or here, passes. Anything else stays. */
-static bool is_lack_of_room(int error) {
-  return error == EAGAIN || error == ENOBUFS || error == ENOMEM ||
-         error == EMFILE || error == ENFILE;
-}
-
 /* Returns false where there is no room now. What cannot be sent at all counts
  * as sent. The socket is a new one each time: the service manager's may be
  * another one by then, and a child of fork(2) shares none. */
@@ -60,7 +54,7 @@ static bool send_to(const struct uvsig__address* to, const char* text) {
   int error;
 
   if (fd < 0)
-    return !is_lack_of_room(errno);
+    return !uvsig__is_lack_of_room(errno);
   do
     sent = sendto(fd,
                   text,
@@ -71,7 +65,7 @@ static bool send_to(const struct uvsig__address* to, const char* text) {
   while (sent < 0 && errno == EINTR);
   error = sent < 0 ? errno : 0;
   close(fd);
-  return !is_lack_of_room(error);
+  return !uvsig__is_lack_of_room(error);
 }
 
 static bool send_text(struct uvsig__notifier* n, const char* text) {

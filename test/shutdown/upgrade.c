@@ -1031,11 +1031,11 @@ static void when_its_predecessor_has_gone_it_is_named_again(void) {
   snprintf(text, sizeof(text), "MAINPID=%d", helper);
   CHECK_EQ(receive_message(text, &fd), pid);
   CHECK_EQ(program_parent(helper), pid);
-  CHECK_EQ(receive_message("BARRIER=1", &fd), helper);
-  check_message(""); /* it waits until that has been read */
-  close(fd);
   snprintf(text, sizeof(text), "MAINPID=%d", (int) pid);
   CHECK_EQ(receive_message(text, &fd), helper);
+  CHECK_EQ(receive_message("BARRIER=1", &fd), helper);
+  CHECK_EQ(kill(helper, 0), 0); /* it lives until that has been read */
+  close(fd);
   wait_until(has_been_waited_for, &helper, "the helper is waited for");
   CHECK_EQ(kill(pid, SIGTERM), 0);
   CHECK_EQ(UNINTERRUPTED(waitpid(pid, &status, 0)), pid);
@@ -1317,9 +1317,14 @@ static void take_none(void) {
   set_variables("0", NULL);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
   set_variables("one", NULL);
-  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
   set_variables("-1", NULL);
-  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
+  set_variables("", NULL);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
+  set_variables("1", NULL);
+  CHECK_EQ(setenv("LISTEN_PID", "1x", 1), 0);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
   set_variables("2147483645", NULL);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
   set_variables("99999999999999999999", NULL);
