@@ -358,7 +358,8 @@ struct uvsig_watcher_s {
   unsigned flags;
   unsigned state;
   void (*handler)(uvsig_watcher_t* w, int signum, const siginfo_t* info);
-  void* reserved[3];
+  uint64_t start;
+  void* reserved[2];
 };
 
 /* Flags of a watcher; those of the handler hold for the process, for as long as

@@ -18,14 +18,16 @@ static uvsig_watcher_t* find_wait(const struct uvsig__source* source) {
   return w != NULL && (w->state & UVSIG__WAIT) != 0 ? w : NULL;
 }
 
-/* Is this watcher notified of the next signals, up to number `end`? A wait, if
- * there is one, takes them from all but timers. */
+/* Is this watcher notified of a delivery? A wait, if there is one, takes it from
+ * all but timers. */
 static bool is_notified(const uvsig_watcher_t* w,
-                        const uvsig_watcher_t* wait,
-                        uint64_t end) {
-  if (wait != NULL)
-    return w == wait || ((w->state & UVSIG__TIMER) != 0 && w->since < end);
-  return (w->state & UVSIG__WAIT) == 0 && w->since < end;
+                        const struct uvsig__cursor* at) {
+  bool was_started =
+      at->queued != NULL ? w->start <= at->starts : w->since < at->end;
+
+  if (at->wait != NULL)
+    return w == at->wait || ((w->state & UVSIG__TIMER) != 0 && was_started);
+  return (w->state & UVSIG__WAIT) == 0 && was_started;
 }
 
 /* Describe the signals of a delivery, but for how many each watcher is notified
@@ -72,7 +74,7 @@ static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
 
   while ((w = at->next) != NULL) {
     at->next = w->next;
-    if (!is_notified(w, at->wait, at->end))
+    if (!is_notified(w, at))
       continue;
 
     /* Behind the waits, the list is in the order of the starts: no later
@@ -110,6 +112,7 @@ static int deliver(struct uvsig__source* source,
   cursor.is_drain = false;
   cursor.wait = find_wait(source);
   cursor.queued = queued;
+  cursor.starts = source->starts;
   cursor.before = before;
   cursor.end = end;
   cursor.is_settled = false;
@@ -129,7 +132,7 @@ int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
 }
 
 /* A signal of the kernel's queue: it has just been caught, after the start of
- * every watcher. */
+ * every watcher that there is now. */
 int uvsig__source_deliver_queued(struct uvsig__source* source,
                                  const siginfo_t* info) {
   return deliver(source, UINT64_MAX - 1, UINT64_MAX, info);

@@ -14,7 +14,7 @@
 
 /* Empty what the parent had, caught or read. A delivery that the fork was in
  * the middle of ends. */
-static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
+static void inherit(struct uvsig__hub* hub) {
   struct uvsig__source* source;
   struct uvsig__component* component;
 
@@ -34,7 +34,8 @@ static void inherit(struct uvsig__hub* hub, sigset_t* mask) {
   hub->full_buffers = 0;
   for (source = hub->first; source != NULL; source = source->after) {
     uvsig__source_reset(source);
-    uvsig__mask_forget(source, mask);
+    /* `mask_thread` stays: uvsig_fork() opens what the parent has open. */
+    source->is_queued = false;
   }
 }
 
@@ -47,8 +48,9 @@ void uvsig__begin_child(sigset_t* mask) {
   uvsig__forget_shares();
   uvsig__forget_wakeup_fd(mask);
   uvsig__forget_itimers();
+  uvsig__mask_forget(mask);
   for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
-    inherit(hub, mask);
+    inherit(hub);
 }
 
 /* Have the handler find every source that has watchers, or, where one is

@@ -51,11 +51,22 @@ static struct uvsig__source* find_other(const struct uvsig__source* source) {
 }
 
 /* Does another loop of the thread let the handler catch it? This loop may not
- * be the one that runs, so the signal must not wait for it. */
+ * be the one that runs, so the signal must not wait for it. One with
+ * UVSIG_KEEP_MASK has not changed the mask. */
 static bool is_handled(const struct uvsig__source* source) {
-  const struct uvsig__source* other = find_other(source);
+  const struct uvsig__subscription* at =
+      atomic_load(&uvsig__shared.subscriptions[source->sub.signum]);
+  const struct uvsig__source* other;
 
-  return other != NULL && !other->is_queued;
+  for (; at != NULL; at = atomic_load(&at->next)) {
+    other = (const struct uvsig__source*) at; /* its first member */
+    if (other != source && !other->is_queued &&
+        (other->mask_thread == uvsig__self() ||
+         atomic_load_explicit(&other->hub->owner, memory_order_relaxed) ==
+             uvsig__self()))
+      return true;
+  }
+  return false;
 }
 
 /* Have the signal wait in the kernel's queue, unless the handler does more with
@@ -76,14 +87,22 @@ void uvsig__mask_enter_queue(struct uvsig__source* source) {
 
 /* A watcher wants the signal to come to the calling thread. */
 void uvsig__mask_open(struct uvsig__source* source) {
+  const struct uvsig__source* other;
+
   uvsig__lock();
+  other = find_other(source);
   source->mask_thread = uvsig__self();
   uvsig__unlock();
+  /* First what was read before: what waits comes now. */
+  if (other != NULL && other->is_queued)
+    uvsig__signalfd_handle(other->hub->queue, source->sub.signum);
   change(source->sub.signum, SIG_UNBLOCK);
 }
 
-/* From here on the handler is to catch it, also what waits. */
+/* From here on the handler is to catch it, also what was read, and what
+ * waits. */
 void uvsig__mask_leave_queue(struct uvsig__source* source) {
+  uvsig__signalfd_handle(source->hub->queue, source->sub.signum);
   uvsig__lock();
   uvsig__signalfd_remove(source->hub->queue, source->sub.signum);
   source->is_queued = false;
@@ -133,20 +152,18 @@ void uvsig__mask_unblock(const struct uvsig__source* source) {
 }
 
 /* In the child of a fork, where nothing is watched: `mask` is what this
- * thread's will be. `mask_thread` stays: uvsig_fork() opens what the parent has
- * open. Under uvsig__lock(). */
-void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask) {
-  int signum = source->sub.signum;
+ * thread's will be. Under uvsig__lock(). */
+void uvsig__mask_forget(sigset_t* mask) {
+  int signum;
 
-  source->is_queued = false;
-  if (source->mask_thread == 0)
-    return;
-  if (sigismember(&unblocked, signum) == 1)
-    sigaddset(mask, signum);
-  if (sigismember(&blocked, signum) == 1)
-    sigdelset(mask, signum);
-  sigdelset(&blocked, signum);
-  sigdelset(&unblocked, signum);
+  for (signum = 1; signum < UVSIG_NSIG; signum++) {
+    if (sigismember(&unblocked, signum) == 1)
+      sigaddset(mask, signum);
+    if (sigismember(&blocked, signum) == 1)
+      sigdelset(mask, signum);
+  }
+  memset(&blocked, 0, sizeof(blocked));
+  memset(&unblocked, 0, sizeof(unblocked));
 }
 
 int uvsig_pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {

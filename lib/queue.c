@@ -13,10 +13,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#ifdef HAVE_GETCONTEXT
-# include <ucontext.h>
-#endif
-
 static bool has_gone(const struct uvsig__hub* hub) {
   return hub->closing || hub->inherited;
 }
@@ -41,25 +37,7 @@ static bool is_alone(const struct uvsig__source* source) {
   return atomic_load(&uvsig__shared.subscriptions[source->sub.signum]) ==
              &source->sub &&
          atomic_load(&source->sub.next) == NULL &&
-         !uvsig__source_needs_handler(source) &&
-         atomic_load(&uvsig__shared.wakeup_fd) == NULL;
-}
-
-/* As if the signal had interrupted this place. */
-static void handle(siginfo_t* info) {
-  sigset_t all;
-  sigset_t before;
-#ifdef HAVE_GETCONTEXT
-  ucontext_t context;
-
-  getcontext(&context);
-#else
-  uint64_t context[512] = {0}; /* musl has none */
-#endif
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  uvsig__handle(info->si_signo, info, &context);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+         !uvsig__source_needs_handler(source);
 }
 
 /* Returns how many callbacks it ran. */
@@ -74,7 +52,7 @@ static int deliver(struct uvsig__hub* hub, siginfo_t* info) {
     return 0;
   if (is_alone(source))
     return uvsig__source_deliver_queued(source, info);
-  handle(info);
+  uvsig__signalfd_catch(info);
   return 0;
 }
 
@@ -95,12 +73,10 @@ static int deliver_read(struct uvsig__hub* hub) {
 static int read_and_share(struct uvsig__hub* hub) {
   int n = uvsig__signalfd_read(hub->queue);
   struct uvsig__source* source;
-  siginfo_t info;
 
   for (source = hub->first; source != NULL && n > 0; source = source->after)
-    while (source->is_queued && !is_alone(source) &&
-           uvsig__signalfd_next(hub->queue, source->sub.signum, &info))
-      handle(&info);
+    if (source->is_queued && !is_alone(source))
+      uvsig__signalfd_handle(hub->queue, source->sub.signum);
   return n;
 }
 
@@ -115,6 +91,13 @@ static void leave_queue(struct uvsig__hub* hub, int err) {
       uvsig__mask_leave_queue(source);
   /* The loop warns on its next turn. */
   atomic_store(&hub->wakeup.error, err);
+}
+
+static void check(struct uvsig__hub* hub) {
+  int err = hub->queue->is_lost ? 0 : uvsig__signalfd_check(hub->queue);
+
+  if (err != 0)
+    leave_queue(hub, err);
 }
 
 void uvsig__on_queue(uv_poll_t* poll, int status, int events) {
@@ -163,11 +146,13 @@ void uvsig__drain_queue(struct uvsig__source* source,
   size_t left = source->is_queued ? get_most() : 0;
   siginfo_t info;
 
+  if (left > 0)
+    check(hub);
   while (left-- > 0 && drain->next != NULL && source->is_queued &&
          (uvsig__signalfd_next(hub->queue, signum, &info) ||
           uvsig__signalfd_take(hub->queue, signum, &info))) {
     if (is_once)
-      handle(&info);
+      uvsig__signalfd_catch(&info);
     else
       deliver(hub, &info);
   }
@@ -177,25 +162,25 @@ void uvsig__drain_queue(struct uvsig__source* source,
  * not in each turn: that is a system call. */
 enum { CHECK_MS = 100 };
 
-static void check(struct uvsig__hub* hub) {
+static bool is_due(struct uvsig__hub* hub) {
   struct uvsig__signalfd* from = hub->queue;
   uint64_t now = uv_now(hub->sig->loop);
-  int err;
 
   if (from->is_lost || hub->inherited || now - from->checked < CHECK_MS)
-    return;
+    return false;
   from->checked = now;
-  err = uvsig__signalfd_check(from);
-  if (err != 0)
-    leave_queue(hub, err);
+  return true;
 }
 
 /* In each turn of the loop. Another thread may have taken it over. */
 void uvsig__prepare_queue(struct uvsig__hub* hub) {
   struct uvsig__source* source;
 
-  check(hub);
+  if (is_due(hub))
+    check(hub);
   for (source = hub->first; source != NULL; source = source->after)
-    if (source->is_queued && source->mask_thread != uvsig__self())
+    if (source->is_queued && uvsig__source_needs_handler(source))
+      uvsig__mask_leave_queue(source); /* there is a wakeup fd by now */
+    else if (source->is_queued && source->mask_thread != uvsig__self())
       uvsig__mask_move(source);
 }

@@ -12,6 +12,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#ifdef HAVE_GETCONTEXT
+# include <ucontext.h>
+#endif
+#ifdef __linux__
+# include <sys/syscall.h>
+#endif
+
 /* --- What the system has -------------------------------------------------- */
 
 #ifdef HAVE_SYS_SIGNALFD_H
@@ -259,15 +266,48 @@ bool uvsig__signalfd_take(struct uvsig__signalfd* from,
   return true;
 }
 
-/* Take those of one number away. Returns how many there were. */
-unsigned uvsig__signalfd_drop(struct uvsig__signalfd* from, int signum) {
-  unsigned dropped = 0;
-  size_t at;
+/* As if those of one number that were read had interrupted this place. With
+ * every signal blocked, as in a handler. */
+void uvsig__signalfd_handle(struct uvsig__signalfd* from, int signum) {
+  siginfo_t info;
 
-  for (at = from->at; at < from->end; at++)
-    if (number_of(&from->read[at]) == signum) {
-      set_number(&from->read[at], 0);
-      dropped++;
-    }
-  return dropped;
+  while (uvsig__signalfd_next(from, signum, &info))
+    uvsig__signalfd_catch(&info);
+}
+
+void uvsig__signalfd_catch(siginfo_t* info) {
+  sigset_t all;
+  sigset_t before;
+#ifdef HAVE_GETCONTEXT
+  ucontext_t context;
+
+  getcontext(&context);
+#else
+  uint64_t context[512] = {0}; /* musl has none */
+#endif
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  uvsig__handle(info->si_signo, info, &context);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Give those of one number back to the kernel, for this thread: they come before
+ * what still waits for the process. Where it has no room, they are lost: returns
+ * how many. */
+unsigned uvsig__signalfd_return(struct uvsig__signalfd* from, int signum) {
+  unsigned lost = 0;
+  siginfo_t info;
+
+  while (uvsig__signalfd_next(from, signum, &info)) {
+#if defined(__linux__) && defined(SYS_rt_tgsigqueueinfo)
+    if (syscall(SYS_rt_tgsigqueueinfo,
+                getpid(),
+                syscall(SYS_gettid),
+                signum,
+                &info) == 0)
+      continue;
+#endif
+    lost++;
+  }
+  return lost;
 }

@@ -50,6 +50,8 @@ bool uvsig__signalfd_next(struct uvsig__signalfd* from,
 bool uvsig__signalfd_take(struct uvsig__signalfd* from,
                           int signum,
                           siginfo_t* info);
-unsigned uvsig__signalfd_drop(struct uvsig__signalfd* from, int signum);
+void uvsig__signalfd_handle(struct uvsig__signalfd* from, int signum);
+void uvsig__signalfd_catch(siginfo_t* info);
+unsigned uvsig__signalfd_return(struct uvsig__signalfd* from, int signum);
 
 #endif /* UVSIG_SIGNALFD_H */

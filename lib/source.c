@@ -67,7 +67,7 @@ static void discard(struct uvsig__source* source) {
 
   uvsig__source_withdraw(source, pending);
   if (source->hub->queue != NULL)
-    queued = uvsig__signalfd_drop(source->hub->queue, source->sub.signum);
+    queued = uvsig__signalfd_return(source->hub->queue, source->sub.signum);
   source->account.queued += queued;
   source->stats.discarded += pending + queued;
   source->account.singles = 0;
@@ -250,6 +250,7 @@ static void insert_watcher(struct uvsig__source* source, uvsig_watcher_t* w) {
     source->last = w;
 
   w->source = source;
+  w->start = ++source->starts;
   w->signum = source->sub.signum;
   /* Relaxed: a signal that comes at the same time may find either count. */
   if ((w->state & UVSIG__SPARE) == 0)

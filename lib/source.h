@@ -19,6 +19,7 @@ struct uvsig__cursor {
   bool is_drain;               /* and has no use for the rest */
   const uvsig_watcher_t* wait; /* the one that takes the signal, or NULL */
   const siginfo_t* queued;     /* it was in the kernel's queue, else NULL */
+  uint64_t starts; /* then: it is for no watcher that was started later */
   uint64_t before; /* it is of signals that are later than this ... */
   uint64_t end;    /* ... and no later than this */
   bool is_settled;
@@ -48,6 +49,7 @@ struct uvsig__source {
   struct uvsig__account account;
   uvsig_watcher_t* first;
   uvsig_watcher_t* last;
+  uint64_t starts;               /* of watchers, so far */
   struct uvsig__cursor* cursors; /* of the deliveries under way */
 
   bool is_shared;    /* with libuv's handles: `share` is started */
@@ -74,12 +76,14 @@ enum {
   UVSIG__SPARE = 32 /* of use only where there is no other: escalate.c */
 };
 
-/* Does the handler do more than to count for it? What a thread raises by a
- * fault ends the process where it is blocked. */
+/* Does the handler do more than to count for it? A wakeup fd is the program's,
+ * which may have no loop that runs. What a thread raises by a fault ends the
+ * process where it is blocked. */
 static inline bool uvsig__source_needs_handler(
     const struct uvsig__source* source) {
   return atomic_load(&source->sub.hooked) != NULL ||
          atomic_load(&source->sub.chains) > 0 ||
+         atomic_load(&uvsig__shared.wakeup_fd) != NULL ||
          uvsig__is_synchronous(source->sub.signum);
 }
 
@@ -90,7 +94,7 @@ void uvsig__mask_leave_queue(struct uvsig__source* source);
 void uvsig__mask_move(struct uvsig__source* source);
 bool uvsig__mask_restore(struct uvsig__source* source);
 void uvsig__mask_unblock(const struct uvsig__source* source);
-void uvsig__mask_forget(struct uvsig__source* source, sigset_t* mask);
+void uvsig__mask_forget(sigset_t* mask);
 
 /* senders.c */
 bool uvsig__senders_take(struct uvsig__source* source,
