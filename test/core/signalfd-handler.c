@@ -365,6 +365,62 @@ static void the_programs_wakeup_fd_has_its_byte(void) {
   close(fds[1]);
 }
 
+/* A program that has no loop which runs waits for its own fd. */
+static void a_wakeup_fd_has_its_byte_without_a_turn_of_the_loop(void) {
+  unsigned char byte = 0;
+  int fds[2];
+
+  CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
+  open_two();
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, NULL), 0);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(read(fds[0], &byte, 1), 1);
+  CHECK_EQ(byte, SIGUSR1);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
+  fixture_close(&f);
+  close(fds[0]);
+  close(fds[1]);
+}
+
+static int next_value;
+
+static void check_next(struct recorder* r) {
+  CHECK_EQ(r->last.value.sival_int, next_value);
+  next_value++;
+  if (next_value == 1) {
+    CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+    recorder_start(&b, R());
+  }
+}
+
+static void what_was_read_comes_before_what_waits(void) {
+  if (under_thread_sanitizer())
+    skip_test("its runtime keeps one of several signals for a handler");
+  open_two();
+  install_handler(R(), count_foreign);
+  a.then = check_next;
+  recorder_start(&a, R());
+  queue_values(R(), 60); /* more than are read at once, all have a slot */
+  run_until(&f.loop, &a.calls, 60);
+  CHECK_EQ(next_value, 60);
+  fixture_close(&f);
+}
+
+static void another_loop_of_the_thread_that_keeps_the_mask_is_told(void) {
+  open_two();
+  open_third(NULL);
+  CHECK_EQ(uvsig_watcher_set_flags(&c.w, UVSIG_KEEP_MASK), 0);
+  recorder_start(&c, SIGUSR1);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&g.loop, &c.calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+  fixture_close(&g);
+}
+
 /* --- The program closes it ---------------------------------------------------- */
 
 static int find_signalfd(void) {
@@ -509,6 +565,16 @@ static void all_handles_are_known_as_the_librarys(void) {
   fixture_close(&f);
 }
 
+static void a_drain_of_a_closed_descriptor_tells_what_waits(void) {
+  open_warned();
+  recorder_start(&a, R());
+  close(find_signalfd());
+  queue_values(R(), few(40));
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(a.calls, few(40));
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(by_the_handler_and_by_the_queue_it_is_one_delivery),
@@ -529,6 +595,10 @@ int main(void) {
       TEST(a_pause_after_it_has_been_closed_does_not_spin),
       TEST(a_program_that_closes_all_that_uv_walk_finds_can_go_on),
       TEST(all_handles_are_known_as_the_librarys),
+      TEST(a_wakeup_fd_has_its_byte_without_a_turn_of_the_loop),
+      TEST(what_was_read_comes_before_what_waits),
+      TEST(another_loop_of_the_thread_that_keeps_the_mask_is_told),
+      TEST(a_drain_of_a_closed_descriptor_tells_what_waits),
   };
 
   harness_init();

@@ -26,15 +26,8 @@ static void close_here(struct recorder* r) {
 }
 
 static void open_both(void) {
-  uvsig_options_t options;
-
-#ifndef __linux__
-  skip_test("this system has no signalfd(2)");
-#endif
-  uvsig_options_init(&options);
-  options.wakeup = UVSIG_WAKEUP_SIGNALFD;
-  fixture_open(&here, &options);
-  fixture_open(&there, &options);
+  fixture_open_queued(&here);
+  fixture_open_queued(&there);
   recorder_init(&first, &here.sig);
   recorder_init(&second, &here.sig);
   recorder_init(&other, &there.sig);
