@@ -8,7 +8,7 @@
  * to it: ours -> foreign -> ours. So several actions are saved for each signal,
  * and the siginfo_t that the foreign handler gets says which of them have been
  * called for this very signal: the newest first, and each once, so the chain
- * ends.
+ * ends. test/scripts/chain.pml is a model of this.
  */
 
 #include "previous.h"

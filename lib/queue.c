@@ -3,7 +3,7 @@
  * Signals that wait in the kernel's queue: read from the signalfd, and delivered
  * with all that the kernel knows of each. Where the handler would do more than
  * to count for one loop, it is called instead, and the signal comes through the
- * pipe. Runs in the loop thread.
+ * pipe. test/scripts/signalfd.pml is a model of this. Runs in the loop thread.
  */
 
 #include "queue.h"

@@ -110,7 +110,7 @@ struct uvsig__reader {
  * A thread that unpublishes something stores the pointer first, and then looks
  * at the counters. This counts first, and then loads the pointer. Sequential
  * consistency on all of them (every load of such a pointer too) makes at least
- * one see the other. */
+ * one see the other. test/scripts/cancel.pml is a model of this. */
 static inline struct uvsig__reader uvsig__reader_enter(void) {
   struct uvsig__reader reader;
 
