@@ -18,7 +18,8 @@ enum {
   /* While draining, a client that asks again sooner than this after an answer
    * has its next one, which says that it is the last. */
   QUIET_MS = 1000,
-  TICK_MS = 100
+  TICK_MS = 100,
+  EMPTY_LINE = 2 /* bytes; it may follow a request, and begins none */
 };
 
 static uvsig_shutdown_t* sd;
@@ -63,8 +64,7 @@ void http_connection_refuse(http_connection_t* c, const char* status) {
 
 /* --- Its requests --------------------------------------------------------- */
 
-/* How many bytes have come: tcpi_bytes_received in linux/tcp.h. glibc's struct
- * tcp_info ends before it. */
+/* tcpi_bytes_received of linux/tcp.h; glibc's struct tcp_info ends before. */
 static uint64_t count_received(const http_connection_t* c) {
   uint64_t info[32] = {0};
   socklen_t size = sizeof(info);
@@ -74,10 +74,10 @@ static uint64_t count_received(const http_connection_t* c) {
 }
 
 /* Has some of a request come, but not all of it? libmicrohttpd tells when its
- * header is whole. */
+ * header is whole. Before that, bytes have come since the last response. */
 static int is_asking(const http_connection_t* c) {
   return c->stage == READING ||
-         (c->stage == BETWEEN && count_received(c) > c->consumed);
+         (c->stage == BETWEEN && count_received(c) > c->received + EMPTY_LINE);
 }
 
 /* What has come with the end of the input is one event. libmicrohttpd 0.9.75
@@ -102,18 +102,18 @@ static void on_end(uv_poll_t* poll, int status, int events) {
   pass_end_on(c);
 }
 
-void http_connection_asks(http_connection_t* c, uint64_t size) {
+void http_connection_asks(http_connection_t* c) {
   c->stage = READING;
-  c->consumed += size;
   uvsig_shutdown_connection_busy(&c->tracked);
   pass_end_on(c);
 }
 
-/* While draining one that was not told to be the last is left to
- * end_if_quiet(). */
+/* Of a next request, a piece may have come before this, but not the whole.
+ * While draining, end_if_quiet() ends one that was not told to be the last. */
 void http_connection_completed(http_connection_t* c) {
   c->stage = BETWEEN;
   c->since = uv_now(tick.loop);
+  c->received = count_received(c);
   pass_end_on(c);
   if (uvsig_shutdown_phase(sd) == UVSIG_SHUTDOWN_RUNNING)
     uvsig_shutdown_connection_idle(&c->tracked);

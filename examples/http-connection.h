@@ -14,12 +14,12 @@ typedef struct {
   uv_tcp_t tcp;
   uvsig_shutdown_connection_t tracked;
   int fd;         /* libmicrohttpd's; -1: it has none */
-  uv_poll_t poll; /* of that: has the client closed for writing? */
-  int at_end;     /* it has */
+  uv_poll_t poll; /* of that: tells when the client has closed for writing */
+  int at_end;     /* the client has closed for writing */
   int handles;    /* tcp and poll, until they are closed */
   enum { BETWEEN, READING, RESPONDING } stage;
   uint64_t since;    /* of the last response, or of the beginning */
-  uint64_t consumed; /* bytes of requests, as far as they were told of */
+  uint64_t received; /* bytes that had come by then */
 } http_connection_t;
 
 /* Prepare for the connections of a shutdown. */
@@ -33,8 +33,8 @@ void http_connection_refuse(http_connection_t* c, const char* status);
 /* Close it so that all arrives: libmicrohttpd is done with it. */
 void http_connection_end(http_connection_t* c);
 
-/* So many bytes of a request have been told of. */
-void http_connection_asks(http_connection_t* c, uint64_t size);
+/* The header of a request is whole, or a piece of its body has come. */
+void http_connection_asks(http_connection_t* c);
 /* The kernel has got the whole response, or the connection has ended. */
 void http_connection_completed(http_connection_t* c);
 

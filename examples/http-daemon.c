@@ -65,15 +65,11 @@ static enum MHD_Result on_request(void* arg,
   (void) body;
   if (*request == NULL) {
     *request = c;
-    http_connection_asks(
-        c,
-        MHD_get_connection_info(connection,
-                                MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
-            ->header_size);
+    http_connection_asks(c);
     return MHD_YES;
   }
   if (*body_size > 0) {
-    http_connection_asks(c, *body_size);
+    http_connection_asks(c);
     *body_size = 0;
     return MHD_YES;
   }

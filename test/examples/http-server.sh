@@ -804,6 +804,16 @@ idle_connection_does_not_hold_it_up() {
   return $result
 }
 
+# Bytes that are of no header and no body are no next request. After a minute
+# libmicrohttpd would end it, so the grace is less.
+closes_all_that_are_idle() {
+  for mode in lines chunks; do
+    start --grace 30 && run_client $mode 2 hello.txt && ended_in_time &&
+      saw_no_harm && saw early 0 && saw answered 2 &&
+      saw between 2 || return 1
+  done
+}
+
 # Ten minutes of grace, and three pauses of more than any silence.
 finishes_slow() { # mode
   start && run_client "$1" 1 hello.txt && ended_in_time && saw_no_harm &&
@@ -1086,6 +1096,8 @@ run both_at_once_during_a_download \
   "both signals at once in a download are one, and let it finish"
 run idle_connection_does_not_hold_it_up \
   "an idle connection does not hold it up"
+run closes_all_that_are_idle \
+  "idle after an empty line, or a body in chunks: the connection is closed"
 run closes_what_its_client_has_closed \
   "a request and the end at once: the answer, and the connection is closed"
 run closes_what_its_client_has_torn \

@@ -5,6 +5,9 @@
  *
  *   http-client busy PORT PID COUNT PATH...   requests, one after the other
  *   http-client idle PORT PID COUNT PATH      one request each, then silence
+ *   http-client lines PORT PID COUNT PATH     the same, and each request has
+ *                                             an empty line after it
+ *   http-client chunks PORT PID COUNT PATH    the same with a body in chunks
  *   http-client patient PORT PID COUNT PATH   one request each, an upgrade, and
  *                                             long after it the next ones
  *   http-client slow PORT PID 1 PATH          a request, byte by byte
@@ -93,6 +96,8 @@ static uint16_t port;
 static pid_t server;
 static int pidfd;
 static int wanted_status = 200;
+static const char* method = "GET";
+static const char* after_host = "\r\n";  /* the rest of a request */
 static int is_continued;                 /* 100 Continue has come */
 static int64_t started_at, signalled_at; /* 0: not yet */
 
@@ -198,8 +203,10 @@ static void end(connection_t* connection, int reset) {
 static int make_request(char* request, size_t room) {
   return snprintf(request,
                   room,
-                  "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                  paths[rand() % path_count]);
+                  "%s /%s HTTP/1.1\r\nHost: localhost\r\n%s",
+                  method,
+                  paths[rand() % path_count],
+                  after_host);
 }
 
 /* 0, or errno. */
@@ -439,8 +446,20 @@ static void wait_and_read(int64_t ms) {
     read_all((int) (until - now_ms()));
 }
 
-static void be_idle(void) {
+static void be_idle(const char* how) {
+  int i;
+
+  if (strcmp(how, "lines") == 0) {
+    after_host = "\r\n\r\n";
+  } else if (strcmp(how, "chunks") == 0) {
+    method = "POST";
+    after_host = "Transfer-Encoding: chunked\r\n\r\n"
+                 "3\r\nabc\r\n0\r\n\r\n";
+    wanted_status = 405;
+  }
   ask_once();
+  for (i = 0; i < count && strcmp(how, "lines") == 0; i += 2)
+    send_whole(connections[i].fd, "\r\n", 2); /* a late one */
   wait_and_read(SILENCE_MS);
   printf("early=%u\n", seen.between);
   send_signal(SIGTERM);
@@ -618,8 +637,9 @@ int main(int argc, char** argv) {
     stall();
   else if (strcmp(how, "slow") == 0)
     be_slow();
-  else if (strcmp(how, "idle") == 0)
-    be_idle();
+  else if (strcmp(how, "idle") == 0 || strcmp(how, "lines") == 0 ||
+           strcmp(how, "chunks") == 0)
+    be_idle(how);
   else if (strcmp(how, "patient") == 0)
     be_patient();
   else if ((strcmp(how, "half") == 0 || strncmp(how, "torn", 4) == 0) &&
