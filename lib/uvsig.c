@@ -70,6 +70,28 @@ static int open_handles(struct uvsig__hub* hub, uv_loop_t* loop) {
   return 0;
 }
 
+static int open_hub(struct uvsig__hub* hub, uv_loop_t* loop) {
+  int err = 0;
+
+  if (hub->options.wakeup == UVSIG_WAKEUP_SIGNALFD)
+    err = uvsig__signalfd_open(&hub->queue, uvsig__on_queue);
+  if (err != 0)
+    return err;
+  err = uvsig__wakeup_open(&hub->wakeup, &hub->options);
+  if (err != 0)
+    goto close_queue;
+  err = open_handles(hub, loop);
+  if (err == 0)
+    return 0;
+
+  uvsig__wakeup_close(&hub->wakeup);
+close_queue:
+  if (hub->queue != NULL)
+    uvsig__signalfd_close(hub->queue);
+  free(hub->queue);
+  return err;
+}
+
 int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   struct uvsig__hub* hub;
   uvsig_options_t defaults;
@@ -93,33 +115,17 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   hub->options = *options;
   hub->options.info_depth = power_of_two(options->info_depth);
   uvsig__own(hub);
-  if (options->wakeup == UVSIG_WAKEUP_SIGNALFD)
-    err = uvsig__signalfd_open(&hub->queue, uvsig__on_queue);
-  if (err != 0)
-    goto free_hub;
-  err = uvsig__wakeup_open(&hub->wakeup, options);
-  if (err != 0)
-    goto close_queue;
-  err = open_handles(hub, loop);
-  if (err != 0)
-    goto close_wakeup;
-
+  err = open_hub(hub, loop);
+  if (err != 0) {
+    free(hub);
+    return err;
+  }
   uvsig__enlist(hub, uvsig__begin_child);
   hub->sig = sig;
   sig->loop = loop;
   sig->hub = hub;
   memset(sig->reserved, 0, sizeof(sig->reserved));
   return 0;
-
-close_wakeup:
-  uvsig__wakeup_close(&hub->wakeup);
-close_queue:
-  if (hub->queue != NULL)
-    uvsig__signalfd_close(hub->queue);
-free_hub:
-  free(hub->queue);
-  free(hub);
-  return err;
 }
 
 /* --- Close ---------------------------------------------------------------- */
