@@ -345,21 +345,22 @@ static void a_chain_of_another_loop_is_called_with_a_context(void) {
 
 static void the_programs_wakeup_fd_has_its_byte(void) {
   unsigned char bytes[8];
+  const int n = few(3);
   int fds[2];
 
   CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
   open_two();
   recorder_start(&a, R());
   CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, NULL), 0);
-  queue_values(R(), 3);
-  run_until(&f.loop, &a.calls, 3);
-  CHECK_EQ(read(fds[0], bytes, sizeof(bytes)), 3);
+  queue_values(R(), n);
+  run_until(&f.loop, &a.calls, (unsigned long) n);
+  CHECK_EQ(read(fds[0], bytes, sizeof(bytes)), n);
   CHECK_EQ(bytes[0], R());
   CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
-  queue_values(R(), 3);
-  run_until(&f.loop, &a.calls, 6);
+  queue_values(R(), n);
+  run_until(&f.loop, &a.calls, 2 * (unsigned long) n);
   CHECK_EQ(read(fds[0], bytes, sizeof(bytes)), -1);
-  check_books(&f.sig, R(), 6, 0);
+  check_books(&f.sig, R(), 2 * (unsigned long) n, 0);
   fixture_close(&f);
   close(fds[0]);
   close(fds[1]);
