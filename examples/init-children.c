@@ -131,23 +131,24 @@ static void end_others(void) {
 
 static void note_end(pid_t pid, int ended) {
   const char* who = pid == command.pid ? "the command" : "an orphan";
+  const char* name = uvsig_signal_name(WTERMSIG(ended));
 
   if (WIFEXITED(ended))
     note("%s, %d, has ended: %d", who, (int) pid, WEXITSTATUS(ended));
   else
-    note("%s, %d, has ended: %s",
-         who,
-         (int) pid,
-         uvsig_signal_name(WTERMSIG(ended)));
+    note("%s, %d, has ended: %s", who, (int) pid, name);
 }
 
-/* Is it the end of the command, or of the last that has followed it? */
+/* Is it the end of the command, or of the last that has followed it? After a
+ * stop signal nothing follows, and what has followed does not last for ever. */
 static int ends_command(pid_t pid, int ended) {
   int is_left = kill(-command.pid, 0) == 0; /* of its group */
 
+  if (pid != command.pid && command.followed && command.told)
+    limit(settings.grace > 0 ? settings.grace : LEFT_SECONDS);
   if (pid != command.pid)
     return command.followed && !is_left;
-  command.followed = settings.follow && ended == 0 && is_left;
+  command.followed = settings.follow && !command.told && ended == 0 && is_left;
   if (command.followed)
     note("its group goes on");
   return !command.followed;

@@ -24,7 +24,9 @@ const char usage[] =
     "  -r, --rewrite=FROM:TO   send TO where FROM comes; 0: nothing\n"
     "  -c, --single-child      send signals to COMMAND, not to its group\n"
     "  -f, --follow            where COMMAND ends with 0, what is left of its\n"
-    "                          group takes its place: a server's successor\n"
+    "                          group takes its place: a server's successor;\n"
+    "                          the status is that of the last to end. After a\n"
+    "                          stop signal no other takes the place\n"
     "  -p, --parent-death=SIG  get SIG when the parent of init ends\n"
     "  -v, --verbose           say on standard error what happens\n"
     "  -h, --help              print this\n";

@@ -97,8 +97,10 @@ static void on_signal(uvsig_watcher_t* w,
     hand_on(to);
   if (stops && (command.stopped || command.status != -1))
     hand_on(SIGCONT); /* or it could not end */
-  if (stops)
+  if (stops) {
+    command.told = 1;
     limit(settings.grace);
+  }
 }
 
 int watch(int signum) {

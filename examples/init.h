@@ -24,6 +24,7 @@ extern struct command {
   int status;   /* of waitpid(); -1: it has not ended */
   int stopped;  /* as far as init knows */
   int followed; /* by what is left of its group */
+  int told;     /* a stop signal has been handed on */
 } command;
 
 extern uvsig_t sig;

@@ -106,6 +106,31 @@ static int be_stubborn(void) {
   return 1;
 }
 
+/* The server ends when it is told to, and a process of its group does not. It
+ * is the command, which ends with 0, or a successor, which ends with 3. */
+static int be_server(bool is_successor) {
+  sigset_t set;
+
+  sigfillset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  if (fork() == 0)
+    while (true)
+      pause();
+  if (is_successor && fork() != 0)
+    return 0;
+  role_says("ready\n");
+  name_signals("server");
+  return is_successor ? 3 : 0;
+}
+
+static int be_beside_deaf(void) {
+  return be_server(false);
+}
+
+static int be_succeeded(void) {
+  return be_server(true);
+}
+
 /* What the command leaves: "group", "session", "parent", "stopped" or
  * "stubborn"; all but the first in a session of its own. `fd` is open until it
  * is ready. */
@@ -280,6 +305,7 @@ static int be_unheard(char** argv) {
 static const struct role roles[] = {
     {"alone", be_alone, NULL},
     {"at-terminal", NULL, be_at_terminal},
+    {"beside-deaf", be_beside_deaf, NULL},
     {"beside-stopped", be_beside_stopped, NULL},
     {"child", be_child, NULL},
     {"continued", be_continued, NULL},
@@ -292,6 +318,7 @@ static const struct role roles[] = {
     {"pair", be_pair, NULL},
     {"parent", NULL, be_parent},
     {"stubborn", be_stubborn, NULL},
+    {"succeeded", be_succeeded, NULL},
     {"suspended", be_suspended, NULL},
     {"unheard", NULL, be_unheard},
     {"wrapper", be_wrapper, NULL},
@@ -346,7 +373,9 @@ static pid_t only_child_of(pid_t parent) {
   return pid;
 }
 
-static bool has_one_child(void* parent) {
+/* `children`: a process, and the child that it had. */
+static bool has_another_child(void* children) {
+  const pid_t* pids = children;
   char path[64];
   int first;
   int second;
@@ -356,14 +385,14 @@ static bool has_one_child(void* parent) {
   snprintf(path,
            sizeof(path),
            "/proc/%d/task/%d/children",
-           (int) *(pid_t*) parent,
-           (int) *(pid_t*) parent);
+           (int) pids[0],
+           (int) pids[0]);
   file = fopen(path, "re");
   if (file == NULL)
     skip_test("no /proc/PID/task/TID/children here");
   n = fscanf(file, "%d %d", &first, &second);
   fclose(file);
-  return n == 1;
+  return n == 1 && first != pids[1];
 }
 
 /* The only child of unshare(1), or else the program itself. */
@@ -679,7 +708,7 @@ static void exchange(unsigned port) {
 
 /* The server that it runs is upgraded twice, and outlives no end of it. */
 static void check_follows(void) {
-  pid_t init;
+  pid_t pids[2];
   unsigned port;
   int i;
 
@@ -690,14 +719,15 @@ static void check_follows(void) {
              "--port=0",
              "--settle=0"));
   port = program_port(&p, "Serving on ");
-  init = pid_of_init();
+  pids[0] = pid_of_init();
   for (i = 0; i < 2; i++) {
-    CHECK_EQ(kill(init, SIGUSR2), 0);
+    pids[1] = only_child_of(pids[0]);
+    CHECK_EQ(kill(pids[0], SIGUSR2), 0);
     program_line(&p, "Upgrade: process ");
-    wait_until(has_one_child, &init, "the predecessor goes");
+    wait_until(has_another_child, pids, "the predecessor goes");
     exchange(port);
   }
-  CHECK_EQ(kill(init, SIGTERM), 0);
+  CHECK_EQ(kill(pids[0], SIGTERM), 0);
   check_exit(128 + SIGTERM);
 }
 
@@ -717,6 +747,37 @@ static void without_follow_a_successor_is_ended(void) {
   program_line(&p, "Upgrade: process ");
   program_line(&p, "SIGTERM: finishing");
   check_exit(0);
+}
+
+/* It has ended, and what does not end is no successor. */
+static void after_a_stop_signal_nothing_follows(void) {
+  int ended;
+
+  start(LIST(INIT, "--follow", "--grace=0", "--", SELF, "beside-deaf"));
+  program_line(&p, "ready");
+  program_signal(&p, SIGTERM);
+  CHECK_STR(program_line(&p, ""), "server got SIGTERM");
+  ended = program_wait(&p);
+  CHECK(WIFEXITED(ended));
+  CHECK_EQ(WEXITSTATUS(ended), 0);
+  CHECK_EQ(program_end(&p), 1);
+}
+
+static void nor_does_it_wait_for_ever_for_what_has_followed(void) {
+  bool follows = false;
+  bool is_ready = false;
+  const char* line;
+
+  program_start_2to1(
+      &p, LIST(INIT, "--follow", "-v", "--", SELF, "succeeded"), NULL);
+  while (!follows || !is_ready) {
+    line = program_line(&p, "");
+    follows = follows || strcmp(line, "init: its group goes on") == 0;
+    is_ready = is_ready || strcmp(line, "ready") == 0;
+  }
+  program_signal(&p, SIGTERM);
+  program_line(&p, "server got SIGTERM");
+  check_exit(128 + SIGKILL);
 }
 
 static void check_left(const char* how) {
@@ -942,6 +1003,8 @@ int main(int argc, char** argv) {
       TEST(a_successor_takes_the_commands_place),
       TEST(as_pid_1_it_follows_a_successor),
       TEST(without_follow_a_successor_is_ended),
+      TEST(after_a_stop_signal_nothing_follows),
+      TEST(nor_does_it_wait_for_ever_for_what_has_followed),
       TEST(pid_1_collects_orphans),
       TEST(the_command_has_default_actions_and_the_mask_from_before),
       TEST(the_command_has_a_group_of_its_own),
