@@ -1,8 +1,8 @@
 /* The smallest server that ends in order: it echoes what it is sent. Run it,
  * and `nc 127.0.0.1 7777` in another terminal; then press Ctrl-C here. What was
  * sent is answered, connections are closed, and `echo $?` prints 130. To be
- * short, it takes a port and nothing else, and has no word about errors;
- * echo-server.c has options and words. */
+ * short, it takes a port and nothing else. It has no word about errors, and ends
+ * with 1; echo-server.c has options and words. */
 #include <stdlib.h>
 #include <uvsig.h>
 
@@ -59,9 +59,11 @@ int main(int argc, char** argv) {
   static uv_tcp_t tcp;
   uv_loop_t* loop = uv_default_loop();
   struct sockaddr_in address;
-  uv_ip4_addr("127.0.0.1", argc > 1 ? atoi(argv[1]) : 7777, &address);
-  if (uvsig_ignore(SIGPIPE) < 0 || uvsig_init(loop, &sig, NULL) ||
-      uvsig_shutdown_init(&sig, &sd, NULL) || uv_tcp_init(loop, &tcp) ||
+  int port = argc > 1 ? atoi(argv[1]) : 7777;
+  uv_ip4_addr("127.0.0.1", port, &address);
+  if (port < 1 || port > 65535 || uvsig_ignore(SIGPIPE) < 0 ||
+      uvsig_init(loop, &sig, NULL) || uvsig_shutdown_init(&sig, &sd, NULL) ||
+      uv_tcp_init(loop, &tcp) ||
       uv_tcp_bind(&tcp, (const struct sockaddr*) &address, 0) ||
       uv_listen((uv_stream_t*) &tcp, 128, on_connection) ||
       uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL))

@@ -110,11 +110,26 @@ static void the_smallest_server_answers_and_dies_by_sigterm(void) {
   CHECK_EQ(WTERMSIG(status), SIGTERM);
 }
 
+/* As port 0, it would serve on one that it does not name. */
+static void it_refuses_what_is_no_port(void) {
+  static const char* const wrong[] = {"--help", "0", "-1", "65536"};
+  size_t i;
+  int status;
+
+  for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+    program_start(&p, LIST("examples/02-server", wrong[i]), NULL);
+    status = program_finish(&p);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 1);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_smallest_program_ends_its_loop_and_dies_by_sigint),
       TEST(the_smallest_program_does_so_on_sigterm),
       TEST(the_smallest_server_answers_and_dies_by_sigterm),
+      TEST(it_refuses_what_is_no_port),
   };
 
   harness_init();
