@@ -27,9 +27,9 @@ static int print_help(FILE* to,
   fprintf(to, "Usage: %s [OPTION]...\n%s\n", program, about);
   for (; options->name != NULL; options++) {
     width = fprintf(to, "  --%s=%s", options->name, options->value);
-    fprintf(to, "%*s%s\n", width < 20 ? 20 - width : 1, "", options->help);
+    fprintf(to, "%*s%s\n", width < 21 ? 21 - width : 1, "", options->help);
   }
-  fprintf(to, "  --help            print this\n");
+  fprintf(to, "  --help             print this\n");
   return fflush(to) == 0 ? status : 1;
 }
 

@@ -171,7 +171,7 @@ int main(int argc, char** argv) {
       {"port", "PORT", "of 127.0.0.1 (7777); 0: a free one", NULL, &port},
       {"settle",
        "MS",
-       "so long must a successor live (1000)",
+       "a successor must live so long (1000)",
        NULL,
        &settle_ms},
       {NULL, NULL, NULL, NULL, NULL}};

@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
       {"hard", "SECONDS", "and then exit within so long (1)", NULL, &hard},
       {"settle",
        "MS",
-       "so long must a successor live (1000)",
+       "a successor must live so long (1000)",
        NULL,
        &settle_ms},
       {NULL, NULL, NULL, NULL, NULL}};

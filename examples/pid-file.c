@@ -78,8 +78,8 @@ static bool is_other_kind(const char* path) {
   return lstat(path, &there) == 0 && !S_ISREG(there.st_mode);
 }
 
-/* The one that is there is replaced by who has its lock, or by the successor of
- * who has it, and nobody else.
+/* Only the process that has the lock of the file there may replace it, or the
+ * successor of that process.
  * Returns NULL with `*done` or, where the name has changed meanwhile, without
  * it; or why not. */
 static const char* replace(const char* name, const char* path, bool* done) {

@@ -101,10 +101,18 @@ int main(int argc, char** argv) {
       "replaces them, SIGUSR1 has them say what they have done, SIGUSR2\n"
       "upgrades it, SIGINT and SIGTERM end it.\n";
   static const option_t table[] = {
-      {"grace", "SECONDS", "for clients to end (10)", NULL, &settings.grace},
+      {"grace",
+       "SECONDS",
+       "wait so long for clients (10)",
+       NULL,
+       &settings.grace},
       {"port", "PORT", "listen there (0: a free one)", NULL, &settings.port},
-      {"settle", "MS", "a successor's (1000)", NULL, &settings.settle},
-      {"workers", "N", "so many (4)", NULL, &settings.workers},
+      {"settle",
+       "MS",
+       "a successor must live so long (1000)",
+       NULL,
+       &settings.settle},
+      {"workers", "N", "start so many processes (4)", NULL, &settings.workers},
       {NULL, NULL, NULL, NULL, NULL}};
   int is_worker = argc > 1 && strcmp(argv[1], "worker") == 0;
   int status = read_options(argc - is_worker, argv + is_worker, about, table);

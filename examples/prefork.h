@@ -55,8 +55,8 @@ struct worker_s {
   worker_cb on_change;
 };
 
-/* `path`: of the program. `on_change` is called with each new state. NULL: it has not been started, and
- * why not has been said. */
+/* `path`: of the program. `on_change` is called with each new state. NULL: it
+ * has not been started, and why not has been said. */
 worker_t* worker_start(char* path, uv_os_fd_t listener, worker_cb on_change);
 /* What has gone, or cannot be waited for. */
 void worker_forget(worker_t* w);

@@ -53,8 +53,8 @@ static int lock_folder(const char* path) {
   return err;
 }
 
-/* Nobody listens there: of a server that was killed. Not waited for: a queue
- * that is full has somebody, too. */
+/* No server listens there: the one that did was killed. Does not wait: where the
+ * queue is full, a server listens, too. */
 static int check_stale(const struct sockaddr_un* address) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int err = UV_EADDRINUSE;
