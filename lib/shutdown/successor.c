@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The successor that an upgrade has started, until it serves or has ended: is
- * it ready, does it live on, has it ended? Runs in the loop thread.
+ * it ready, does it live on, has it ended? test/scripts/upgrade.pml is a model
+ * of this. Runs in the loop thread.
  */
 
 #include "successor.h"

@@ -3,8 +3,7 @@
  * An upgrade: a successor is started with this process's listening sockets, and
  * once it is ready, this process begins to shut down. Whatever goes wrong
  * before, this process serves on. Here is when one is asked for; successor.c
- * has the rest. test/scripts/upgrade.pml is a model of this. Runs in the loop
- * thread.
+ * has the rest. Runs in the loop thread.
  */
 
 #include "upgrade.h"

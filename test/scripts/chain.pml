@@ -47,7 +47,7 @@
 #endif
 
 #define DEEPEST (2 * LIBRARIES + 4)
-#define BIT(level) (1 << (level))
+#define BIT(slot) (1 << (slot))
 
 /* Actions. */
 #define NONE 0
@@ -62,6 +62,7 @@ bool is_there[LIBRARIES + 1];
 
 /* uvsig__shared. */
 byte saved[LEVELS];
+byte slot_of[LEVELS]; /* 0: none has been saved there */
 byte installed;
 byte watchers;   /* of a loop each: subscriptions */
 bool chains;     /* each watcher has UVSIG_CHAIN */
@@ -154,13 +155,26 @@ inline call(action, bits) {
   }
 }
 
+/* uvsig__bit_at() */
+#define BIT_AT(level) \
+  (level == 255 || slot_of[level] == 0 -> 0 : BIT(slot_of[level]))
+
+/* The newest, or what is below all that have been called. 255: none. */
 inline find_due(bits) {
   level = NEWEST;
   atomic {
+    due = level;
     do
-    :: level != 255 && (bits & (2 * BIT(level) - 1)) != 0 -> level--
-    :: level == 255 || (bits & (2 * BIT(level) - 1)) == 0 -> break
-    od
+    :: level != 255 ->
+       if
+       :: (bits & BIT_AT(level)) != 0 -> due = level - 1
+       :: else -> skip
+       fi;
+       level--
+    :: level == 255 -> break
+    od;
+    level = due;
+    due = 0
   }
 }
 
@@ -170,10 +184,11 @@ inline chain(bits) {
   atomic {
     action = (level == 255 -> NONE : saved[level]);
     has_reader = false;
-    was_called = action != NONE
+    was_called = action != NONE;
+    now_called = bits | BIT_AT(level)
   }
   if
-  :: was_called -> call(action, bits | BIT(level))
+  :: was_called -> call(action, now_called)
   :: else -> skip
   fi
 }
@@ -186,9 +201,7 @@ inline find_action() {
      action = saved[level];
      current = action;
      installed = level
-  :: current != OURS && installed > 0 ->
-     find_due(0);
-     action = saved[level]
+  :: current != OURS && installed > 0 -> action = saved[level]
   :: current != OURS && installed == 0 ->
      atomic {
        action = current;
@@ -208,13 +221,12 @@ inline forward() {
   :: watchers > 0 -> has_reader = false
   :: else ->
      find_action();
+#ifndef NO_BIT
+     now_called = BIT_AT(level);
+#endif
      has_reader = false;
      was_called = true;
-#ifdef NO_BIT
-     call(action, 0)
-#else
-     call(action, (level == 255 -> 0 : BIT(level)))
-#endif
+     call(action, now_called)
   fi
 }
 
@@ -252,7 +264,7 @@ inline take() {
 inline guess() {
 #ifndef NO_GUESS
   if
-  :: current == OURS -> called = BIT(NEWEST)
+  :: current == OURS -> called = BIT_AT(NEWEST)
   :: else -> skip
   fi;
 #endif
@@ -264,7 +276,9 @@ proctype ours(byte depth; byte info) {
   byte called;
   byte before;
   byte level;
+  byte due;
   byte action;
+  byte now_called;
   bool was_called;
   bool is_watched;
 
@@ -307,23 +321,43 @@ gone:
 /* uvsig__synchronize_locked() */
 #define SYNCHRONIZED (!has_reader)
 
+/* For LEVELS of 2 to 4. */
+#define IS_USED(slot) \
+  (slot_of[0] == slot || slot_of[1] == slot || \
+   slot_of[LEVELS - 1] == slot || slot_of[LEVELS - 2] == slot)
+
+/* In a slot that no level has. */
 inline save(at, action) {
-  saved[at] = action;
+  atomic {
+    saved[at] = action;
+    slot = 1;
+    do
+    :: IS_USED(slot) -> slot++
+    :: else -> break
+    od;
+    slot_of[at] = slot;
+    slot = 0
+  }
   SYNCHRONIZED
 }
 
 inline forget_level() {
   do
-  :: level < NEWEST -> saved[level] = saved[level + 1]; level++
+  :: level < NEWEST ->
+     atomic {
+       saved[level] = saved[level + 1];
+       slot_of[level] = slot_of[level + 1];
+       level++
+     }
   :: else -> break
   od;
   installed = level;
   SYNCHRONIZED;
-  saved[level] = NONE;
-  SYNCHRONIZED
+  atomic { saved[level] = NONE; slot_of[level] = 0 }
 }
 
-inline save_cover() {
+/* make_level(), where what is installed may hold ours. */
+inline make_level() {
   atomic {
     level = NEWEST;
     do
@@ -342,9 +376,7 @@ inline save_cover() {
   :: level > 0 -> forget_level()
   :: else -> skip
   fi;
-  level = NEWEST + 1;
-  save(level, was);
-  installed = level + 1
+  level = NEWEST + 1
 }
 
 inline install() {
@@ -353,15 +385,16 @@ inline install() {
     has_come_again = has_come_again && was != FIRST + 1
   }
   if
-  :: was == OURS -> skip
-#ifdef NO_COVER
-  :: was != OURS ->
-#else
-  :: was != OURS && installed > 0 -> save_cover(); current = OURS
-  :: was != OURS && installed == 0 ->
+  :: was == OURS -> installed = NEWEST + 1
+  :: else ->
+#ifndef NO_COVER
+     if
+     :: installed > 0 -> make_level()
+     :: else -> skip
+     fi;
 #endif
-     save(0, was);
-     installed = 1;
+     save(level, was);
+     installed = level + 1;
      current = OURS
   fi
 }
@@ -421,6 +454,7 @@ inline stop() {
 /* A library goes only from the top. One that is covered may come again. */
 proctype user() {
   byte level;
+  byte slot;
   byte was;
   byte libraries;
 
@@ -428,7 +462,7 @@ end:
   do
   :: atomic { changes < CHANGES && MAY_CHANGE -> changes++; is_changing = true }
      if
-     :: watchers <= LIBRARIES -> start()
+     :: watchers <= LIBRARIES + 1 -> start()
      :: watchers > 0 -> stop()
      :: atomic {
           libraries < LIBRARIES ->

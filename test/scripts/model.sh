@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The models of the wakeup protocol, of the grace period, of the handler's chain,
-# of the signalfd source and of an upgrade: Spin tries every interleaving. The
-# library's steps keep what the head of each model promises. With a step taken
-# out or changed they do not, so that the model could find it. And no line of a
-# model is without effect: each is reached.
+# The models of the wakeup protocol, of the grace period, of the handler's
+# chain, of the signalfd source and of an upgrade: Spin tries every
+# interleaving. The library's steps keep what the head of each model promises.
+# With a step taken out or changed they do not, so that the model could find it.
+# And no line of a model is idle: each is reached.
 
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
 
@@ -182,15 +182,15 @@ check "a signal stays blocked when the last stop does not unblock" \
   errs signalfd -DNO_UNBLOCK
 check "the loop reads what is not its own when the signalfd keeps the signal" \
   errs signalfd -DNO_REMOVE
-check "one is lost when the last stop forgets what has been read" \
-  errs signalfd -DNO_DROP
+check "one is lost when the last stop does not give back what has been read" \
+  errs signalfd -DNO_RETURN
 check "one has the previous action when there is no handler beside it" \
   errs signalfd -DNO_HANDLER
 check "one is lost when the last stop does not wait for handlers" \
   errs signalfd -DNO_SYNC
 check "the handler is gone when the first start does not wait" \
   errs signalfd -DNO_START_SYNC
-check "one is left waiting when the loop leaves the queue and does not unblock" \
+check "one is left waiting when the loop leaves the queue without unblocking" \
   errs signalfd -DNO_LEAVE
 check "another loop misses one when its watchers are not asked for" \
   errs signalfd -DNO_ALONE

@@ -12,7 +12,8 @@
  *    or has the previous action, once.
  * 2. As long as a loop watches, the library's handler is installed. What is
  *    sent meanwhile does not have the previous action, and is not left waiting.
- * 3. What waits in the kernel's queue at the last stop is not discarded.
+ * 3. What waits in the kernel's queue at the last stop is not discarded, nor is
+ *    what has been read from it and is not told.
  * 4. The previous action never comes to the loop's thread where the launcher
  *    has blocked the signal.
  * 5. A drain tells what waits in the kernel's queue when it begins.
@@ -20,7 +21,7 @@
  * The steps are those of lib/source.c, mask.c, queue.c, drain.c, disposition.c,
  * handler.c and previous.c. What is in the pipe is not lost: wakeup.pml.
  * model.sh runs it, and with UNBLOCK_FIRST, MASK_LAST, NO_UNBLOCK, NO_REMOVE,
- * NO_DROP, NO_HANDLER, NO_SYNC, NO_START_SYNC, NO_LEAVE, NO_ALONE, NO_SHARE,
+ * NO_RETURN, NO_HANDLER, NO_SYNC, NO_START_SYNC, NO_LEAVE, NO_ALONE, NO_SHARE,
  * NO_OTHER and NO_DRAIN_QUEUE. Each of them changes a step, and must break a
  * promise.
  */
@@ -44,6 +45,11 @@ chan direct = [SIGNALS] of { byte }; /* what goes to the other thread */
 byte in_flight; /* there */
 bool is_blocked; /* in the loop's thread */
 bool by_launcher; /* it was, before the first start */
+
+/* What mask.c has changed in the loop's thread, and is to be restored. */
+bool was_unblocked; /* `blocked` */
+bool was_blocked; /* `unblocked` */
+
 bool is_ours; /* our handler is installed */
 
 /* Of each loop's source. */
@@ -51,7 +57,6 @@ bool is_subscribed[2];
 bool is_queued[2];
 bool in_set[2]; /* its signalfd has the signal */
 bool has_mask[2]; /* mask_thread is this thread */
-bool was_blocked[2];
 bool needs_handler[2];
 chan pipe[2] = [SIGNALS] of { byte };
 chan batch[2] = [SIGNALS] of { byte }; /* read from the signalfd */
@@ -129,13 +134,29 @@ end:
 }
 
 inline block() {
-  is_blocked = true
+  atomic {
+    if
+    :: !is_blocked && was_blocked -> was_blocked = false
+    :: !is_blocked && !was_blocked -> was_unblocked = true
+    :: else -> skip
+    fi;
+    is_blocked = true
+  }
 }
 
-/* What waits has been taken when the call returns. */
+/* What waits has been taken when a call of the kernel returns. */
+#define HAS_TAKEN (is_blocked || empty(queue))
+
 inline unblock() {
-  is_blocked = false;
-  empty(queue)
+  atomic {
+    if
+    :: is_blocked && was_unblocked -> was_unblocked = false
+    :: is_blocked && !was_unblocked -> was_blocked = true
+    :: else -> skip
+    fi;
+    is_blocked = false
+  }
+  HAS_TAKEN
 }
 
 /* The other thread, which blocks nothing: uvsig__handle(), take(),
@@ -208,24 +229,46 @@ proctype sender() {
 /* find_other(): a source of the other loop that has this thread's mask. */
 #define HAS_OTHER(l) (is_subscribed[1 - l] && has_mask[1 - l])
 
-/* uvsig__mask_open() */
-inline open_mask(l) {
+/* is_handled() */
+#define IS_HANDLED(l) (is_subscribed[1 - l] && !is_queued[1 - l])
+
+/* uvsig__signalfd_handle() */
+inline handle_batch(whose) {
   atomic {
-    is_queued[l] = HAS_SIGNALFD(l) && !needs_handler[l] &&
-                   (!HAS_OTHER(l) || is_queued[1 - l]);
-    in_set[l] = is_queued[l];
-    was_blocked[l] = (HAS_OTHER(l) -> was_blocked[1 - l] : is_blocked);
-    has_mask[l] = true;
-    if
-    :: is_queued[l] -> block()
-    :: else -> unblock()
-    fi
+    do
+    :: nempty(batch[whose]) -> batch[whose] ? s; handle_here(s)
+    :: empty(batch[whose]) -> break
+    od;
+    s = 0;
+    h = 0
   }
 }
 
+/* uvsig__mask_enter_queue() */
+inline enter_queue(l) {
+  if
+  :: HAS_SIGNALFD(l) && !IS_HANDLED(l) ->
+     atomic { in_set[l] = true; is_queued[l] = true; has_mask[l] = true }
+     block()
+  :: else -> skip
+  fi
+}
+
+/* uvsig__mask_open() */
+inline open_mask(l) {
+  has_mask[l] = true;
+  if
+  :: HAS_OTHER(l) && is_queued[1 - l] -> handle_batch(1 - l)
+  :: else -> skip
+  fi;
+  unblock()
+}
+
+/* uvsig__source_prepare(), uvsig__subscribe(), uvsig__source_add() */
 inline start(l) {
   starts[l]++;
   assert(empty(pipe[l]) && empty(batch[l]));
+  enter_queue(l);
   is_subscribed[l] = true;
 #ifndef NO_START_SYNC
   SYNCHRONIZED;
@@ -233,7 +276,10 @@ inline start(l) {
 #ifndef NO_HANDLER
   is_ours = true;
 #endif
-  open_mask(l);
+  if
+  :: !has_mask[l] -> open_mask(l)
+  :: else -> skip
+  fi;
   atomic {
     if
     :: watching == 0 -> period++
@@ -245,6 +291,7 @@ inline start(l) {
 
 /* uvsig__mask_leave_queue() */
 inline leave_queue(l) {
+  handle_batch(l);
   in_set[l] = false;
   is_queued[l] = false;
 #ifndef NO_LEAVE
@@ -319,23 +366,20 @@ inline read_queue(l) {
 /* uvsig__mask_restore() */
 inline restore_mask(l) {
   atomic {
-    is_to_unblock = has_mask[l] && is_queued[l] && !was_blocked[l] &&
-                    !HAS_OTHER(l);
 #ifndef NO_REMOVE
     in_set[l] = false;
 #endif
     if
 #ifdef NO_OTHER
-    :: has_mask[l] && was_blocked[l] -> block()
+    :: was_blocked -> block()
 #else
-    :: has_mask[l] &&
-       (HAS_OTHER(l) -> is_queued[1 - l] : was_blocked[l]) -> block()
+    :: (HAS_OTHER(l) -> is_queued[1 - l] : was_blocked) -> block()
 #endif
     :: else -> skip
     fi;
     is_queued[l] = false;
-    was_blocked[l] = false;
-    has_mask[l] = false
+    has_mask[l] = false;
+    is_to_unblock = !HAS_OTHER(l) && was_unblocked
   }
 }
 
@@ -380,30 +424,38 @@ inline release(l) {
 #endif
 }
 
-inline discard_from(channel, l) {
-  do
-  :: nempty(channel) ->
-     channel ? s;
-     settle(l, s);
-     assert(!is_kept[s] && !is_to_be_told[AT(l, s)])
-  :: empty(channel) -> break
-  od
+/* uvsig__signalfd_return() */
+inline return_batch(l) {
+  atomic {
+    do
+    :: nempty(batch[l]) ->
+       batch[l] ? s;
+       caught[AT(l, s)] = false;
+#ifdef NO_RETURN
+       skip
+#else
+       queue ! s
+#endif
+    :: empty(batch[l]) -> break
+    od;
+    s = 0
+  }
+  HAS_TAKEN
 }
 
 /* discard() */
 inline discard(l) {
   atomic {
-    discard_from(pipe[l], l);
-#ifdef NO_DROP
     do
-    :: nempty(batch[l]) -> batch[l] ? _
-    :: empty(batch[l]) -> break
+    :: nempty(pipe[l]) ->
+       pipe[l] ? s;
+       settle(l, s);
+       assert(!is_kept[s] && !is_to_be_told[AT(l, s)])
+    :: empty(pipe[l]) -> break
     od;
-#else
-    discard_from(batch[l], l);
-#endif
     s = 0
   }
+  return_batch(l)
 }
 
 /* Set `mark`, which is of signal `s`, for all that a channel holds. */
@@ -418,8 +470,8 @@ inline mark_all(channel, mark, value) {
 
 /* What the other loop has read is told there alone. */
 inline end_source(l) {
+  discard(l);
   atomic {
-    discard(l);
     needs_handler[l] = false;
     for (s : 0 .. SIGNALS - 1) {
       assert(!is_to_be_told[AT(l, s)] || settled[AT(l, s)]);
@@ -478,7 +530,8 @@ inline stop(l) {
        watching--;
        if
        :: is_blocked && !is_subscribed[1 - l] ->
-          mark_all(queue, is_kept[s], true)
+          mark_all(queue, is_kept[s], true);
+          mark_all(batch[l], is_kept[s], true)
        :: else -> skip
        fi
      }

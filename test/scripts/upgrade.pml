@@ -14,9 +14,9 @@
  *    other one does not outlive the old process, unless that was killed.
  * 6. A successor that was ready in time is not killed for being late.
  *
- * The steps are those of lib/shutdown/upgrade.c, launch.c (fork_child,
- * run_child), ready.c, phases.c (advance_phase, close_everything) and
- * listener.c.
+ * The steps are those of lib/shutdown/successor.c, upgrade.c, launch.c
+ * (fork_child, run_child), ready.c, phases.c (uvsig__look_at_everything,
+ * advance_phase, close_everything) and listener.c.
  * model.sh runs it, and with NO_REAP, NO_SETTLE, NO_REQUEST, NO_END, NO_FORGET,
  * NO_READY_TIMER, NO_SETTLE_TIMER, NO_SIGCHLD, NO_CLOEXEC, NO_LAST_READ,
  * ANY_SENDER, CLOSE_EARLY and NO_HAND_OVER. Each of them changes a step, and
@@ -237,39 +237,47 @@ inline read_messages() {
   fi
 }
 
-inline on_timer() {
-  had_settled = stage == SETTLING;
+/* uvsig__successor_check() */
+inline check() {
   atomic {
     has_looked = successor == SERVING;
-#ifdef NO_REAP
+    was_late = is_late;
+    had_settled = stage == SETTLING;
     has_reaped = false;
+#ifdef NO_REAP
+    if
+    :: !was_late || !had_settled -> reap()
+    :: else -> skip
+    fi
 #else
-    reap();
+    reap()
 #endif
-    skip
   }
   if
   :: has_reaped -> skip
+#ifdef NO_LAST_READ
+  :: !has_reaped && !was_late -> read_messages()
+  :: !has_reaped && was_late ->
+#else
   :: else ->
-#ifndef NO_LAST_READ
      read_messages();
 #endif
      if
-     :: had_settled -> succeed()
-     :: !had_settled && stage == STARTING ->
+     :: was_late && had_settled -> succeed()
+     :: was_late && !had_settled && stage == STARTING ->
         assert(!was_in_time);
         has_failed = true;
         end_by_sigkill()
      :: else -> skip
      fi
   fi;
-  had_settled = false
+  atomic { had_settled = false; was_late = false }
 }
 
 /* --- Its beginning -------------------------------------------------------- */
 
-/* begin(), start(), uvsig__launch(). The pipe that fork_child() reads from is
- * closed when the child executes the program, or ends. */
+/* uvsig__successor_start(), uvsig__launch(). The pipe that fork_child() reads
+ * from is closed when the child executes the program, or ends. */
 #ifdef NO_CLOEXEC
 # define IS_REPORTED (successor == REFUSED || successor == ENDED)
 #else
@@ -311,7 +319,7 @@ inline begin() {
 
 /* --- A shutdown ----------------------------------------------------------- */
 
-/* uvsig__upgrade_end() */
+/* uvsig__successor_end() */
 inline end_upgrade() {
   if
   :: HAS_SUCCESSOR ->
@@ -328,7 +336,7 @@ inline end_upgrade() {
   fi
 }
 
-/* uvsig__upgrade_forget() */
+/* uvsig__successor_kill() */
 inline forget_upgrade() {
   if
   :: HAS_SUCCESSOR ->
@@ -344,9 +352,33 @@ inline forget_upgrade() {
 
 /* --- The old process ------------------------------------------------------ */
 
+/* uvsig__look_at_everything() */
+inline look() {
+  has_sigchld = false;
+  if
+  :: HAS_SUCCESSOR -> check()
+  :: else -> skip
+  fi;
+  if
+  :: phase == RUNNING && (has_term || is_requested) ->
+#ifndef NO_END
+     end_upgrade();
+#endif
+     phase = SHUTTING
+  :: else -> skip
+  fi
+}
+
+#ifdef NO_SIGCHLD
+# define IS_DUE (ready || stranger || is_late)
+#else
+# define IS_DUE (ready || stranger || is_late || has_sigchld)
+#endif
+
 proctype old_process() {
   bool has_reaped;
   bool had_settled;
+  bool was_late;
   bool is_ready;
   bool is_requested;
 
@@ -356,17 +388,8 @@ end:
     /* uvsig__upgrade_run() */
     :: phase == RUNNING && is_pending && !HAS_SUCCESSOR && !has_term &&
        !is_requested -> begin()
-#ifndef NO_SIGCHLD
-    :: HAS_SUCCESSOR && has_sigchld -> has_sigchld = false; reap()
-#endif
-    :: HAS_SUCCESSOR && (ready || stranger) -> read_messages()
-    :: timer && is_late -> on_timer()
-    /* advance_phase() */
-    :: phase == RUNNING && (has_term || is_requested) ->
-#ifndef NO_END
-       end_upgrade();
-#endif
-       phase = SHUTTING
+    :: (HAS_SUCCESSOR && IS_DUE) ||
+       (phase == RUNNING && (has_term || is_requested)) -> look()
     :: phase == SHUTTING && serves -> close_listener()
     :: phase == SHUTTING && !serves && !HAS_SUCCESSOR -> phase = OVER; break
     /* The phases' limits: begin_forcing(), close_everything(). */
