@@ -355,6 +355,7 @@ static void a_one_shot_is_told_of_the_first_alone(void) {
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(a.signals, 1);
   CHECK_EQ(a.last.value.sival_int, 0);
+  await_foreign_calls(4);
   uvsig_stats(&f.sig, R(), &stats);
   check_handled(stats.caught + (unsigned) foreign_calls, 5);
   CHECK(!is_blocked(R()));

@@ -366,6 +366,7 @@ static void a_close_in_a_burst_gives_the_rest_to_the_previous_action(void) {
   /* The counts can be read until the loop has gone round. */
   while (a.calls == 0)
     CHECK_EQ(uvsig_flush(&f.sig), 1);
+  await_foreign_calls(99);
   uvsig_stats(&f.sig, R(), &stats);
   CHECK_EQ(stats.delivered, 1);
   CHECK_EQ(stats.discarded, 0);

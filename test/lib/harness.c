@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef HAVE_LINUX_SOCKIOS_H
@@ -294,6 +295,13 @@ volatile sig_atomic_t foreign_calls;
 void count_foreign(int signum) {
   (void) signum;
   foreign_calls++;
+}
+
+void await_foreign_calls(int n) {
+  int i;
+
+  for (i = 0; i < 1000 && foreign_calls < n; i++)
+    sched_yield();
 }
 
 /* --- Checks --------------------------------------------------------------- */

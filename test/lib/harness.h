@@ -101,6 +101,9 @@ struct sigaction action_of(int signum);
 void install_handler(int signum, void (*handler)(int));
 void count_foreign(int signum);
 extern volatile sig_atomic_t foreign_calls;
+/* Until there were so many, if they come: of what is pending for a thread,
+ * valgrind delivers one at each of its system calls. */
+void await_foreign_calls(int n);
 
 /* Checks end the child: cmocka's would return into the parent's test run. */
 void check_failed(const char* file, int line, const char* format, ...)
