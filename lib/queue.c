@@ -46,8 +46,8 @@ static int deliver(struct uvsig__hub* hub, siginfo_t* info) {
   struct uvsig__source* source =
       signum > 0 && signum < UVSIG_NSIG ? hub->sources[signum] : NULL;
 
-  /* What is read is of a source that has watchers: the last stop drops it. Else
-   * the program has opened something else under the descriptor's number. */
+  /* What is read is of a source that has watchers: the last stop gives it back.
+   * Else the program has opened something else under the descriptor's number. */
   if (source == NULL || source->first == NULL)
     return 0;
   if (is_alone(source))

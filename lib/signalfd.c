@@ -266,15 +266,8 @@ bool uvsig__signalfd_take(struct uvsig__signalfd* from,
   return true;
 }
 
-/* As if those of one number that were read had interrupted this place. With
- * every signal blocked, as in a handler. */
-void uvsig__signalfd_handle(struct uvsig__signalfd* from, int signum) {
-  siginfo_t info;
-
-  while (uvsig__signalfd_next(from, signum, &info))
-    uvsig__signalfd_catch(&info);
-}
-
+/* As if the signal had interrupted this place: with every signal blocked, as in
+ * a handler. */
 void uvsig__signalfd_catch(siginfo_t* info) {
   sigset_t all;
   sigset_t before;
@@ -289,6 +282,14 @@ void uvsig__signalfd_catch(siginfo_t* info) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   uvsig__handle(info->si_signo, info, &context);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* The same with those of one number that were read. */
+void uvsig__signalfd_handle(struct uvsig__signalfd* from, int signum) {
+  siginfo_t info;
+
+  while (uvsig__signalfd_next(from, signum, &info))
+    uvsig__signalfd_catch(&info);
 }
 
 /* Give those of one number back to the kernel, for this thread: they come before

@@ -629,7 +629,7 @@ static void put_ours_back(int signum, int flags) {
 
 /* Values up from 42. Unblocking a signal delivers it, also where a tool holds
  * back what sigqueue() sends. */
-static void queue_values(int signum, int n) {
+static void queue_held_values(int signum, int n) {
   sigset_t set = set_of(signum);
   union sigval value = {.sival_int = 42};
 
@@ -656,7 +656,7 @@ static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
   for (i = 0; i < 2; i++) {
     calls = 0;
     put_ours_back(signums[i], SA_SIGINFO);
-    queue_values(signums[i], 1);
+    queue_held_values(signums[i], 1);
     check_queued(1);
     CHECK_EQ(last_signum, signums[i]);
     CHECK_EQ(last_pid, getpid());
@@ -667,7 +667,7 @@ static void our_handler_put_back_lets_the_previous_one_see_who_sent_it(void) {
 
 static void our_handler_put_back_lets_a_handler_with_resethand_go(void) {
   put_ours_back(SIGUSR1, SA_SIGINFO | (int) SA_RESETHAND);
-  queue_values(SIGUSR1, 1);
+  queue_held_values(SIGUSR1, 1);
   check_queued(1);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
   fixture_close(&f);
@@ -706,7 +706,7 @@ static void our_handler_put_back_keeps_the_order_of_queued_signals(void) {
   if (under_thread_sanitizer())
     skip_test("ThreadSanitizer keeps one of several signals of a number");
   put_ours_back(SIGRTMIN + 1, SA_SIGINFO);
-  queue_values(SIGRTMIN + 1, 2);
+  queue_held_values(SIGRTMIN + 1, 2);
   check_queued(2);
   fixture_close(&f);
 }

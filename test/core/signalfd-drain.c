@@ -13,31 +13,10 @@
 static struct fixture f;
 static struct recorder a, b;
 
-static int R(void) {
-  return SIGRTMIN;
-}
-
 static void open_two(void) {
   fixture_open_queued(&f);
   recorder_init(&a, &f.sig);
   recorder_init(&b, &f.sig);
-}
-
-static void queue_values(int signum, int n) {
-  int i;
-
-  for (i = 0; i < n; i++)
-    queue_value(signum, i);
-}
-
-/* What the previous handler, or any, has had: of several of a number,
- * ThreadSanitizer's runtime keeps one. */
-static void check_handled(unsigned long long actual,
-                          unsigned long long expected) {
-  if (under_thread_sanitizer())
-    CHECK(actual <= expected);
-  else
-    CHECK_EQ(actual, expected);
 }
 
 static int next_value;
@@ -57,18 +36,18 @@ static void stop_at_10(struct recorder* r) {
 
 static void a_drain_tells_all_that_waits_with_its_value(void) {
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   install_handler(SIGUSR1, count_foreign);
   a.then = check_value;
   recorder_start(&b, SIGUSR1);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   raise(SIGUSR1);
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls, 100);
   CHECK_EQ(foreign_calls, 0);
-  check_books(&f.sig, R(), 100, 0);
-  CHECK(!is_blocked(R()));
+  check_books(&f.sig, SIGRTMIN, 100, 0);
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK_EQ(b.calls, 0); /* it waits for its own turn */
   run_until(&f.loop, &b.calls, 1);
   fixture_close(&f);
@@ -86,18 +65,18 @@ static void a_drain_in_another_signals_callback_tells_all(void) {
   int i;
 
   open_two();
-  install_handler(R() + 1, count_foreign);
+  install_handler(SIGRTMIN + 1, count_foreign);
   a.then = drain_b;
-  recorder_start(&a, R());
-  recorder_start(&b, R() + 1);
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&b, SIGRTMIN + 1);
   for (i = 0; i < 50; i++) {
-    queue_value(R() + 1, i);
-    queue_value(R(), i);
+    queue_value(SIGRTMIN + 1, i);
+    queue_value(SIGRTMIN, i);
   }
   run_until(&f.loop, &a.calls, 50);
   CHECK_EQ(foreign_calls, 0);
   CHECK_EQ(b.calls, 50);
-  check_books(&f.sig, R() + 1, 50, 0);
+  check_books(&f.sig, SIGRTMIN + 1, 50, 0);
   fixture_close(&f);
 }
 
@@ -110,17 +89,17 @@ static void drain_itself(struct recorder* r) {
 
 static void a_watcher_that_drains_itself_is_told_of_all(void) {
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   a.then = drain_itself;
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   raise(SIGUSR1);
   run_until(&f.loop, &b.calls, 1);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 100);
   CHECK_EQ(foreign_calls, 0);
-  check_books(&f.sig, R(), 100, 0);
+  check_books(&f.sig, SIGRTMIN, 100, 0);
   fixture_close(&f);
 }
 
@@ -128,13 +107,13 @@ static void a_stop_in_a_drain_gives_the_rest_to_the_previous_action(void) {
   uvsig_stats_t stats;
 
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   a.then = stop_at_10;
-  recorder_start(&a, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls, 10);
-  uvsig_stats(&f.sig, R(), &stats);
+  uvsig_stats(&f.sig, SIGRTMIN, &stats);
   CHECK_EQ(stats.caught, 10);
   check_handled((unsigned) foreign_calls, 90);
   fixture_close(&f);
@@ -142,28 +121,28 @@ static void a_stop_in_a_drain_gives_the_rest_to_the_previous_action(void) {
 
 static void a_one_shot_that_is_drained_is_told_once_of_all(void) {
   open_two();
-  install_handler(R(), count_foreign);
-  recorder_start_oneshot(&a, R());
-  queue_values(R(), 100);
+  install_handler(SIGRTMIN, count_foreign);
+  recorder_start_oneshot(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(a.signals, 100);
   CHECK_EQ(foreign_calls, 0);
-  check_books(&f.sig, R(), 100, 0);
-  CHECK(!is_blocked(R()));
+  check_books(&f.sig, SIGRTMIN, 100, 0);
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
 static void a_drain_with_another_watcher_left_keeps_the_signal(void) {
   open_two();
-  recorder_start(&a, R());
-  recorder_start(&b, R());
-  queue_values(R(), 5);
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&b, SIGRTMIN);
+  queue_values(SIGRTMIN, 5);
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls, 5);
   CHECK_EQ(b.calls, 5);
-  CHECK(is_blocked(R()));
-  queue_value(R(), 5);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_value(SIGRTMIN, 5);
   run_until(&f.loop, &b.calls, 6);
   CHECK_EQ(a.calls, 5);
   fixture_close(&f);
@@ -180,8 +159,8 @@ static void send_rounds(pid_t to) {
   close(answer[0]);
   while (read(ask[0], &n, 1) == 1) {
     for (i = 0; i < n; i++)
-      if ((i % 2 == 0 ? kill(to, R())
-                      : uvsig_sigqueue(to, R(), (union sigval){0})) != 0)
+      if ((i % 2 == 0 ? kill(to, SIGRTMIN)
+                      : uvsig_sigqueue(to, SIGRTMIN, (union sigval){0})) != 0)
         _exit(1);
     if (write(answer[1], &n, 1) != 1)
       _exit(1);
@@ -207,11 +186,11 @@ static void in_a_race_each_is_told_or_has_the_previous_action(void) {
   close(ask[0]);
   close(answer[1]);
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   for (i = 0; i < n && has_time(); i++) {
     before = a.signals + (unsigned long) foreign_calls;
     sent = (unsigned char) (1 + i % 20);
-    recorder_start(&a, R());
+    recorder_start(&a, SIGRTMIN);
     CHECK_EQ(write(ask[1], &sent, 1), 1);
     if (i % 3 == 1)
       CHECK(uvsig_flush(&f.sig) >= 0);
@@ -221,7 +200,7 @@ static void in_a_race_each_is_told_or_has_the_previous_action(void) {
     CHECK_EQ(UNINTERRUPTED(read(answer[0], &sent, 1)), 1);
     check_handled(a.signals + (unsigned long) foreign_calls, before + sent);
   }
-  check_books(&f.sig, R(), a.signals, 0);
+  check_books(&f.sig, SIGRTMIN, a.signals, 0);
   close(ask[1]);
   close(answer[0]);
   CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
@@ -234,9 +213,9 @@ static void in_a_race_each_is_told_or_has_the_previous_action(void) {
 static void a_flush_tells_all_that_waits(void) {
   open_two();
   a.then = check_value;
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   raise(SIGUSR1);
   CHECK_EQ(uvsig_flush(&f.sig), 101);
   CHECK_EQ(a.calls, 100);
@@ -257,12 +236,12 @@ static void flush_once(struct recorder* r) {
 static void a_flush_in_a_callback_tells_the_rest_in_order(void) {
   open_two();
   a.then = flush_once;
-  recorder_start(&a, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   run_until(&f.loop, &a.calls, 100);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 100);
-  check_books(&f.sig, R(), 100, 0);
+  check_books(&f.sig, SIGRTMIN, 100, 0);
   fixture_close(&f);
 }
 
@@ -289,8 +268,8 @@ static void send_kill(pid_t to) {
 
 static void pause_returns_what_waits_without_sleeping(void) {
   open_two();
-  recorder_start(&a, R());
-  queue_values(R(), 3);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
   CHECK_EQ(uvsig_pause(&f.sig), 3);
   fixture_close(&f);
 }
@@ -329,19 +308,19 @@ static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
 
 static void waits_take_one_each_and_the_watcher_the_rest(void) {
   uvsig_wait_t waits[2];
-  sigset_t set = set_of(R());
+  sigset_t set = set_of(SIGRTMIN);
   int i;
 
   memset(waits, 0, sizeof(waits));
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   for (i = 0; i < 2; i++)
     CHECK_EQ(uvsig_wait_start(&f.sig, &waits[i], &set, LONG_MS, on_wait), 0);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(waited, 2);
   CHECK_EQ(a.last.value.sival_int, 2);
-  check_books(&f.sig, R(), 3, 0);
+  check_books(&f.sig, SIGRTMIN, 3, 0);
   fixture_close(&f);
 }
 
@@ -349,16 +328,16 @@ static void a_one_shot_is_told_of_the_first_alone(void) {
   uvsig_stats_t stats;
 
   open_two();
-  install_handler(R(), count_foreign);
-  recorder_start_oneshot(&a, R());
-  queue_values(R(), 5);
+  install_handler(SIGRTMIN, count_foreign);
+  recorder_start_oneshot(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 5);
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(a.signals, 1);
   CHECK_EQ(a.last.value.sival_int, 0);
   await_foreign_calls(4);
-  uvsig_stats(&f.sig, R(), &stats);
+  uvsig_stats(&f.sig, SIGRTMIN, &stats);
   check_handled(stats.caught + (unsigned) foreign_calls, 5);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 

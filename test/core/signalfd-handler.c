@@ -16,10 +16,6 @@
 static struct fixture f, g;
 static struct recorder a, b, c;
 
-static int R(void) {
-  return SIGRTMIN;
-}
-
 static void open_two(void) {
   fixture_open_queued(&f);
   recorder_init(&a, &f.sig);
@@ -29,13 +25,6 @@ static void open_two(void) {
 static void open_third(const uvsig_options_t* options) {
   fixture_open(&g, options);
   recorder_init(&c, &g.sig);
-}
-
-static void queue_values(int signum, int n) {
-  int i;
-
-  for (i = 0; i < n; i++)
-    queue_value(signum, i);
 }
 
 /* How many to send where they come by the handler: of several of a number,
@@ -51,13 +40,13 @@ static void check_sender(struct recorder* r) {
 /* --- A thread that does not block it ---------------------------------------- */
 
 static void* raise_unblocked(void* unused) {
-  sigset_t set = set_of(R());
+  sigset_t set = set_of(SIGRTMIN);
   unsigned i;
 
   (void) unused;
   CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
   for (i = 0; i < 200; i++)
-    raise(R());
+    raise(SIGRTMIN);
   return NULL;
 }
 
@@ -67,10 +56,10 @@ static void by_the_handler_and_by_the_queue_it_is_one_delivery(void) {
 
   open_two();
   a.then = check_sender;
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(pthread_create(&thread, NULL, raise_unblocked, NULL), 0);
   for (i = 0; i < 200; i++) {
-    raise(R());
+    raise(SIGRTMIN);
     if (i % 8 == 0)
       uv_run(&f.loop, UV_RUN_NOWAIT);
   }
@@ -80,8 +69,8 @@ static void by_the_handler_and_by_the_queue_it_is_one_delivery(void) {
     run_idle(&f.loop);
   else
     run_until(&f.loop, &a.signals, 400);
-  check_books(&f.sig, R(), a.signals, 0);
-  CHECK(is_blocked(R()));
+  check_books(&f.sig, SIGRTMIN, a.signals, 0);
+  CHECK(is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
@@ -151,56 +140,56 @@ static void a_handler_that_is_added_has_what_waits(void) {
   unsigned n = (unsigned) few(20);
 
   open_two();
-  recorder_start(&a, R());
-  queue_values(R(), few(20));
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, few(20));
   CHECK_EQ(uvsig_watcher_set_handler(&b.w, hook), 0);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   CHECK_EQ(hooked, n);
-  CHECK(!is_blocked(R()));
-  queue_values(R(), few(20));
+  CHECK(!is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, few(20));
   run_until(&f.loop, &a.calls, 2 * n);
   CHECK_EQ(hooked, 2 * n);
-  check_books(&f.sig, R(), 2 * n, 0);
+  check_books(&f.sig, SIGRTMIN, 2 * n, 0);
   /* It stays the handler's way until the last stop. */
   CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
-  raise(R());
+  raise(SIGRTMIN);
   run_until(&f.loop, &a.calls, 2 * n + 1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  recorder_start(&a, R());
-  CHECK(is_blocked(R()));
+  recorder_start(&a, SIGRTMIN);
+  CHECK(is_blocked(SIGRTMIN));
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void add_hook(struct recorder* r) {
   if (r->calls != 10)
     return;
   CHECK_EQ(uvsig_watcher_set_handler(&b.w, hook), 0);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
 }
 
 /* Also what has been read ahead has the handler. */
 static void a_handler_that_is_added_in_a_burst_misses_none(void) {
   open_two();
   a.then = add_hook;
-  recorder_start(&a, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   if (!under_thread_sanitizer())
     run_until(&f.loop, &a.calls, 100);
   run_idle(&f.loop);
   CHECK_EQ(hooked, a.calls - 10);
   CHECK_EQ(b.calls, a.calls - 10);
-  check_books(&f.sig, R(), a.calls, 0);
+  check_books(&f.sig, SIGRTMIN, a.calls, 0);
   fixture_close(&f);
 }
 
 static void a_chain_calls_the_previous_handler(void) {
   open_two();
-  install_info_handler(R());
+  install_info_handler(SIGRTMIN);
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
-  recorder_start(&a, R());
-  CHECK(!is_blocked(R()));
-  queue_values(R(), few(5));
+  recorder_start(&a, SIGRTMIN);
+  CHECK(!is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, few(5));
   run_until(&f.loop, &a.calls, (unsigned long) few(5));
   CHECK_EQ(contexts, few(5));
   fixture_close(&f);
@@ -208,15 +197,15 @@ static void a_chain_calls_the_previous_handler(void) {
 
 static void a_chain_that_is_added_has_what_waits(void) {
   open_two();
-  install_info_handler(R());
-  recorder_start(&a, R());
-  queue_values(R(), few(5));
+  install_info_handler(SIGRTMIN);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, few(5));
   CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   CHECK_EQ(contexts, few(5));
   run_until(&f.loop, &a.calls, (unsigned long) few(5));
   CHECK_EQ(b.calls, a.calls);
-  check_books(&f.sig, R(), a.calls, 0);
+  check_books(&f.sig, SIGRTMIN, a.calls, 0);
   fixture_close(&f);
 }
 
@@ -302,11 +291,11 @@ static uv_sem_t may_run, may_end;
 
 /* Another loop, whose thread blocks the signal: it is the queue's. */
 static void watch_elsewhere(void* flags) {
-  sigset_t set = set_of(R());
+  sigset_t set = set_of(SIGRTMIN);
 
   open_third(NULL);
   CHECK_EQ(uvsig_watcher_set_flags(&c.w, *(unsigned*) flags), 0);
-  recorder_start(&c, R());
+  recorder_start(&c, SIGRTMIN);
   CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
   uv_sem_post(&may_run);
   run_until(&g.loop, &c.signals, 10);
@@ -319,16 +308,16 @@ static void tell_two_loops(unsigned flags) {
 
   CHECK_EQ(uv_sem_init(&may_run, 0) + uv_sem_init(&may_end, 0), 0);
   open_two();
-  install_info_handler(R());
-  recorder_start(&a, R());
+  install_info_handler(SIGRTMIN);
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(uv_thread_create(&thread, watch_elsewhere, &flags), 0);
   uv_sem_wait(&may_run);
-  CHECK(is_blocked(R()));
-  queue_values(R(), 10);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, 10);
   run_until(&f.loop, &a.signals, 10);
   uv_sem_post(&may_end);
   CHECK_EQ(uv_thread_join(&thread), 0);
-  check_books(&f.sig, R(), 10, 0);
+  check_books(&f.sig, SIGRTMIN, 10, 0);
   CHECK_EQ(contexts, (flags & UVSIG_CHAIN) != 0 ? 10 : 0);
   fixture_close(&f);
   uv_sem_destroy(&may_run);
@@ -350,17 +339,17 @@ static void the_programs_wakeup_fd_has_its_byte(void) {
 
   CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, NULL), 0);
-  queue_values(R(), n);
+  queue_values(SIGRTMIN, n);
   run_until(&f.loop, &a.calls, (unsigned long) n);
   CHECK_EQ(read(fds[0], bytes, sizeof(bytes)), n);
-  CHECK_EQ(bytes[0], R());
+  CHECK_EQ(bytes[0], SIGRTMIN);
   CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
-  queue_values(R(), n);
+  queue_values(SIGRTMIN, n);
   run_until(&f.loop, &a.calls, 2 * (unsigned long) n);
   CHECK_EQ(read(fds[0], bytes, sizeof(bytes)), -1);
-  check_books(&f.sig, R(), 2 * (unsigned long) n, 0);
+  check_books(&f.sig, SIGRTMIN, 2 * (unsigned long) n, 0);
   fixture_close(&f);
   close(fds[0]);
   close(fds[1]);
@@ -392,7 +381,7 @@ static void check_next(struct recorder* r) {
   next_value++;
   if (next_value == 1) {
     CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
-    recorder_start(&b, R());
+    recorder_start(&b, SIGRTMIN);
   }
 }
 
@@ -400,10 +389,10 @@ static void what_was_read_comes_before_what_waits(void) {
   if (under_thread_sanitizer())
     skip_test("its runtime keeps one of several signals for a handler");
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   a.then = check_next;
-  recorder_start(&a, R());
-  queue_values(R(), 60); /* more than are read at once, all have a slot */
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 60); /* more than are read at once, all have a slot */
   run_until(&f.loop, &a.calls, 60);
   CHECK_EQ(next_value, 60);
   fixture_close(&f);
@@ -474,15 +463,15 @@ static void a_closed_descriptor_is_warned_of_and_the_handler_goes_on(void) {
   open_warned();
   CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
   CHECK_EQ(uv_timer_start(&timer, tick, 10, 10), 0);
-  recorder_start(&a, R());
-  queue_values(R(), 1);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 1);
   run_until(&f.loop, &a.calls, 1);
   close(find_signalfd());
-  queue_values(R(), few(5));
+  queue_values(SIGRTMIN, few(5));
   run_until(&f.loop, &a.signals, 1 + (unsigned long) few(5));
   CHECK_EQ(warnings, 1);
-  CHECK(!is_blocked(R()));
-  queue_values(R(), few(5));
+  CHECK(!is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, few(5));
   run_until(&f.loop, &a.signals, 1 + 2 * (unsigned long) few(5));
   /* And what is started from here on. */
   recorder_start(&b, SIGUSR1);
@@ -490,7 +479,7 @@ static void a_closed_descriptor_is_warned_of_and_the_handler_goes_on(void) {
   raise(SIGUSR1);
   run_until(&f.loop, &b.calls, 1);
   CHECK_EQ(warnings, 1);
-  check_books(&f.sig, R(), a.signals, 0);
+  check_books(&f.sig, SIGRTMIN, a.signals, 0);
   uv_close((uv_handle_t*) &timer, NULL);
   fixture_close(&f);
 }
@@ -505,13 +494,13 @@ static void another_file_under_its_number_is_left_alone(void) {
   open_warned();
   CHECK_EQ(uv_timer_init(&f.loop, &timer), 0);
   CHECK_EQ(uv_timer_start(&timer, tick, 10, 10), 0);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   fd = find_signalfd();
   CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
   CHECK_EQ(dup2(fds[0], fd), fd);
   close(fds[0]);
   CHECK_EQ(write(fds[1], "x", 1), 1);
-  queue_values(R(), 1);
+  queue_values(SIGRTMIN, 1);
   run_until(&f.loop, &a.signals, 1);
   CHECK_EQ(warnings, 1);
   uv_close((uv_handle_t*) &timer, NULL);
@@ -524,12 +513,12 @@ static void another_file_under_its_number_is_left_alone(void) {
 
 static void a_pause_after_it_has_been_closed_does_not_spin(void) {
   open_warned();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   close(find_signalfd());
-  queue_values(R(), few(3));
+  queue_values(SIGRTMIN, few(3));
   CHECK_EQ(uvsig_pause(&f.sig), few(3));
   CHECK_EQ(warnings, 1);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
@@ -542,15 +531,15 @@ static void close_if_open(uv_handle_t* handle, void* unused) {
 /* The watchers are dead then, but nothing else is. */
 static void a_program_that_closes_all_that_uv_walk_finds_can_go_on(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
   uv_walk(&f.loop, close_if_open, NULL);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   CHECK_EQ(uvsig_flush(&f.sig), 3);
   recorder_start(&b, SIGUSR2);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK(!is_blocked(SIGUSR2));
 }
 
@@ -561,16 +550,16 @@ static void check_handle(uv_handle_t* handle, void* unused) {
 
 static void all_handles_are_known_as_the_librarys(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   uv_walk(&f.loop, check_handle, NULL);
   fixture_close(&f);
 }
 
 static void a_drain_of_a_closed_descriptor_tells_what_waits(void) {
   open_warned();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   close(find_signalfd());
-  queue_values(R(), few(40));
+  queue_values(SIGRTMIN, few(40));
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls, few(40));
   fixture_close(&f);

@@ -88,10 +88,6 @@ EARLY int __wrap_sigaction(int signum,
   return __real_sigaction(signum, action, previous);
 }
 
-static int R(void) {
-  return SIGRTMIN;
-}
-
 static unsigned long warnings;
 
 static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
@@ -116,13 +112,6 @@ static void open_two(void) {
   fixture_open(&f, &options);
   recorder_init(&a, &f.sig);
   recorder_init(&b, &f.sig);
-}
-
-static void queue_values(int signum, int n) {
-  int i;
-
-  for (i = 0; i < n; i++)
-    queue_value(signum, i);
 }
 
 static void init_fails_with(int err, int expected) {
@@ -202,16 +191,16 @@ static void a_start_without_a_poll_handle_changes_nothing(void) {
 
 static void a_start_without_an_action_changes_nothing(void) {
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   no_action = true;
-  CHECK_EQ(uvsig_watcher_start(&a.w, record, R()), UV_EACCES);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGRTMIN), UV_EACCES);
   no_action = false;
-  CHECK(!is_blocked(R()));
-  CHECK(action_of(R()).sa_handler == count_foreign);
-  raise(R());
+  CHECK(!is_blocked(SIGRTMIN));
+  CHECK(action_of(SIGRTMIN).sa_handler == count_foreign);
+  raise(SIGRTMIN);
   CHECK_EQ(foreign_calls, 1);
-  recorder_start(&a, R());
-  raise(R());
+  recorder_start(&a, SIGRTMIN);
+  raise(SIGRTMIN);
   run_until(&f.loop, &a.calls, 1);
   fixture_close(&f);
 }
@@ -221,12 +210,12 @@ static void a_signal_that_signalfd_refuses_goes_by_the_handler(void) {
   recorder_start(&a, SIGUSR1);
   refusal = EINVAL;
   calls_left = 0;
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   refusal = 0;
   CHECK(is_blocked(SIGUSR1));
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   if (!under_thread_sanitizer()) {
-    queue_values(R(), 3);
+    queue_values(SIGRTMIN, 3);
     run_until(&f.loop, &b.signals, 3);
   }
   raise(SIGUSR1);
@@ -236,11 +225,11 @@ static void a_signal_that_signalfd_refuses_goes_by_the_handler(void) {
 
 static void an_interrupted_read_is_tried_again(void) {
   open_two();
-  recorder_start(&a, R());
-  queue_values(R(), 3);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
   read_error = EINTR;
   CHECK_EQ(uvsig_flush(&f.sig), 3);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   read_error = EINTR;
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls, 6);
@@ -249,24 +238,24 @@ static void an_interrupted_read_is_tried_again(void) {
 
 static void check_that_it_goes_by_the_handler(void) {
   CHECK_EQ(warnings, 1);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK(!is_blocked(SIGUSR1));
   read_error = 0;
   raise(SIGUSR1);
   run_until(&f.loop, &b.calls, 1);
   check_books(&f.sig, SIGUSR1, 1, 0);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  recorder_start(&a, R());
-  CHECK(!is_blocked(R()));
+  recorder_start(&a, SIGRTMIN);
+  CHECK(!is_blocked(SIGRTMIN));
   /* It is the library's still, and is closed. */
   fixture_close(&f);
 }
 
 static void a_read_that_fails_is_warned_of_and_nothing_is_lost(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
-  raise(R());
+  raise(SIGRTMIN);
   read_error = EIO;
   run_until(&f.loop, &a.signals, 1);
   run_idle(&f.loop);
@@ -275,9 +264,9 @@ static void a_read_that_fails_is_warned_of_and_nothing_is_lost(void) {
 
 static void a_read_that_fails_in_a_flush_is_warned_of(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
-  raise(R());
+  raise(SIGRTMIN);
   read_error = EIO;
   CHECK_EQ(uvsig_flush(&f.sig), 1);
   CHECK_EQ(a.calls, 1);
@@ -287,28 +276,28 @@ static void a_read_that_fails_in_a_flush_is_warned_of(void) {
 /* The rest has the previous action. */
 static void a_read_that_fails_in_a_drain_ends_it(void) {
   open_two();
-  install_handler(R(), count_foreign);
-  recorder_start(&a, R());
-  raise(R());
+  install_handler(SIGRTMIN, count_foreign);
+  recorder_start(&a, SIGRTMIN);
+  raise(SIGRTMIN);
   read_error = EIO;
   CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
   CHECK_EQ(a.calls + (unsigned long) foreign_calls, 1);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
 static void use_the_handler(void) {
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
-  CHECK(!is_blocked(R()));
-  raise(R());
+  CHECK(!is_blocked(SIGRTMIN));
+  raise(SIGRTMIN);
   run_until(&f.loop, &a.calls, 1);
   fixture_close(&f);
 }
 
 static void where_it_has_failed_a_child_goes_by_the_handler_too(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   read_error = EIO;
   CHECK_EQ(uvsig_flush(&f.sig), 0);
   CHECK_EQ(warnings, 1);

@@ -20,30 +20,19 @@ extern char** environ;
 static struct fixture f;
 static struct recorder a, b;
 
-static int R(void) {
-  return SIGRTMIN;
-}
-
 static void open_two(void) {
   fixture_open_queued(&f);
   recorder_init(&a, &f.sig);
   recorder_init(&b, &f.sig);
 }
 
-static void queue_values(int signum, int n) {
-  int i;
-
-  for (i = 0; i < n; i++)
-    queue_value(signum, i);
-}
-
 /* --- A child of fork() ----------------------------------------------------------- */
 
 static void be_as_without_the_library(void) {
   CHECK(!is_blocked(SIGUSR1));
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK(!is_waiting(SIGUSR1));
-  CHECK(action_of(R()).sa_handler == SIG_DFL);
+  CHECK(action_of(SIGRTMIN).sa_handler == SIG_DFL);
   foreign_calls = 0;
   raise(SIGUSR1);
   CHECK_EQ(foreign_calls, 1);
@@ -54,7 +43,7 @@ static void a_child_is_as_if_the_library_had_never_been_there(void) {
   open_two();
   install_handler(SIGUSR1, count_foreign);
   recorder_start(&a, SIGUSR1);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   raise(SIGUSR1);
   CHECK_EQ(run_forked(be_as_without_the_library), 0);
   CHECK(is_blocked(SIGUSR1));
@@ -102,8 +91,8 @@ static void a_child_of_a_callback_in_a_burst_is_told_no_more(void) {
 
   open_two();
   a.then = go_on_in_child;
-  recorder_start(&a, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   CHECK(uvsig_flush(&f.sig) >= 0);
   if (getpid() != parent) {
     CHECK_EQ(a.calls, 10);
@@ -111,43 +100,43 @@ static void a_child_of_a_callback_in_a_burst_is_told_no_more(void) {
     CHECK_EQ(uv_loop_fork(&f.loop), 0);
     CHECK_EQ(uvsig_fork(&f.sig), 0);
     CHECK_EQ(uvsig_flush(&f.sig), 0);
-    queue_values(R(), 3);
+    queue_values(SIGRTMIN, 3);
     run_until(&f.loop, &a.calls, 13);
-    check_books(&f.sig, R(), 3, 0);
+    check_books(&f.sig, SIGRTMIN, 3, 0);
     _exit(0);
   }
   CHECK_EQ(a.calls, 100);
-  check_books(&f.sig, R(), 100, 0);
+  check_books(&f.sig, SIGRTMIN, 100, 0);
   fixture_close(&f);
 }
 
 static void use_own_signals(void) {
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
-  CHECK(is_blocked(R()));
+  CHECK(is_blocked(SIGRTMIN));
   CHECK(is_blocked(SIGUSR1));
   a.calls = b.calls = 0;
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   raise(SIGUSR1);
   run_until(&f.loop, &a.calls, 100);
   run_until(&f.loop, &b.calls, 1);
-  check_books(&f.sig, R(), 100, 0);
+  check_books(&f.sig, SIGRTMIN, 100, 0);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void uvsig_fork_gives_a_child_its_own(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
-  queue_values(R(), 5);
+  queue_values(SIGRTMIN, 5);
   CHECK_EQ(run_forked(use_own_signals), 0);
   /* First without a turn of the loop, which sets the descriptor's signals. */
   CHECK_EQ(uvsig_flush(&f.sig), 5);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 5);
   CHECK_EQ(b.calls, 0);
-  check_books(&f.sig, R(), 5, 0);
+  check_books(&f.sig, SIGRTMIN, 5, 0);
   fixture_close(&f);
 }
 
@@ -156,9 +145,9 @@ static void fork_again(void) {
   CHECK_EQ(uvsig_fork(&f.sig), 0);
   CHECK_EQ(run_forked(be_as_without_the_library), 0);
   CHECK_EQ(run_forked(use_own_signals), 0);
-  CHECK(is_blocked(R()));
+  CHECK(is_blocked(SIGRTMIN));
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void fork_without_its_own(void) {
@@ -169,17 +158,17 @@ static void fork_without_its_own(void) {
   CHECK_EQ(run_forked(be_as_without_the_library), 0);
   CHECK_EQ(run_forked(use_own_signals), 0);
   CHECK(is_blocked(SIGUSR2));
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void a_child_of_a_child_is_as_one_of_the_parent(void) {
   open_two();
   install_handler(SIGUSR1, count_foreign);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
   CHECK_EQ(run_forked(fork_again), 0);
   CHECK_EQ(run_forked(fork_without_its_own), 0);
-  CHECK(is_blocked(R()));
+  CHECK(is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
@@ -208,7 +197,7 @@ static void keep_apart(void) {
   CHECK_EQ(uvsig_flush(&f.sig), 0);
   run_idle(&f.loop);
   CHECK(is_waiting(SIGUSR2));
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 3);
   CHECK(is_waiting(SIGUSR2));
   CHECK_EQ(b.calls, 0);
@@ -220,7 +209,7 @@ static void what_the_parent_adds_later_is_not_the_childs(void) {
 
   CHECK_EQ(pipe(to_child) + pipe(to_parent), 0);
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -251,13 +240,13 @@ static void close_unforked(void) {
 
 static void a_child_that_closes_it_leaves_the_parents_alone(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
   CHECK_EQ(run_forked(close_unforked), 0);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   raise(SIGUSR1);
   CHECK_EQ(uvsig_flush(&f.sig), 4);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 6);
   CHECK_EQ(b.calls, 1);
   fixture_close(&f);
@@ -274,20 +263,20 @@ static void fail_and_try_again(void) {
   CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
   CHECK_EQ(uvsig_fork(&f.sig), UV_EMFILE);
   CHECK_EQ(uvsig_fork(&f.sig), UV_EMFILE);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
-  CHECK(is_blocked(R()));
-  queue_values(R(), 3);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 3);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void where_uvsig_fork_fails_it_may_be_called_again(void) {
   skip_under_valgrind("its limit of descriptors is another one");
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(run_forked(fail_and_try_again), 0);
   fixture_close(&f);
 }

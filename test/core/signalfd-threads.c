@@ -15,10 +15,6 @@
 static struct fixture f, g;
 static struct recorder a, b;
 
-static int R(void) {
-  return SIGRTMIN;
-}
-
 static void open_one(struct fixture* at, struct recorder* r) {
   fixture_open_queued(at);
   recorder_init(r, &at->sig);
@@ -27,13 +23,6 @@ static void open_one(struct fixture* at, struct recorder* r) {
 static void open_plain(struct fixture* at, struct recorder* r) {
   fixture_open(at, NULL);
   recorder_init(r, &at->sig);
-}
-
-static void queue_values(int signum, int n) {
-  int i;
-
-  for (i = 0; i < n; i++)
-    queue_value(signum, i);
 }
 
 /* --- Two loops of one thread --------------------------------------------------- */
@@ -47,23 +36,23 @@ static void open_both(bool is_second_queued) {
 }
 
 static void close_both(void) {
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
   fixture_close(&g);
 }
 
 static void two_queued_loops_are_both_told(void) {
   open_both(true);
-  recorder_start(&a, R());
-  recorder_start(&b, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&b, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   run_until(&f.loop, &a.signals, 100);
   run_until(&g.loop, &b.signals, 100);
-  check_books(&f.sig, R(), 100, 0);
-  check_books(&g.sig, R(), 100, 0);
+  check_books(&f.sig, SIGRTMIN, 100, 0);
+  check_books(&g.sig, SIGRTMIN, 100, 0);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(is_blocked(R()));
-  queue_values(R(), 100);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, 100);
   run_until(&g.loop, &b.signals, 200);
   CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
   close_both();
@@ -72,7 +61,7 @@ static void two_queued_loops_are_both_told(void) {
 /* Of several of a number that come by the handler, ThreadSanitizer's runtime
  * keeps one. */
 static void queue_few(void) {
-  queue_values(R(), under_thread_sanitizer() ? 1 : 3);
+  queue_values(SIGRTMIN, under_thread_sanitizer() ? 1 : 3);
 }
 
 static unsigned long few_times(unsigned long n) {
@@ -82,16 +71,16 @@ static unsigned long few_times(unsigned long n) {
 /* The other one goes by the handler: it must not need the queued loop to run. */
 static void queued_first(bool is_stopped_first) {
   open_both(false);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   queue_few();
-  recorder_start(&b, R());
-  CHECK(!is_blocked(R()));
+  recorder_start(&b, SIGRTMIN);
+  CHECK(!is_blocked(SIGRTMIN));
   run_until(&g.loop, &b.signals, few_times(1));
   queue_few();
   run_until(&g.loop, &b.signals, few_times(2));
   run_until(&f.loop, &a.signals, few_times(2));
   CHECK_EQ(uvsig_watcher_stop(is_stopped_first ? &a.w : &b.w), 0);
-  CHECK_EQ(is_blocked(R()), !is_stopped_first);
+  CHECK_EQ(is_blocked(SIGRTMIN), !is_stopped_first);
   queue_few();
   if (is_stopped_first)
     run_until(&g.loop, &b.signals, few_times(3));
@@ -111,14 +100,14 @@ static void a_queued_loop_that_is_first_and_stops_last(void) {
 
 static void plain_first(bool is_stopped_first) {
   open_both(false);
-  recorder_start(&b, R());
-  recorder_start(&a, R());
-  CHECK(!is_blocked(R()));
+  recorder_start(&b, SIGRTMIN);
+  recorder_start(&a, SIGRTMIN);
+  CHECK(!is_blocked(SIGRTMIN));
   queue_few();
   run_until(&g.loop, &b.signals, few_times(1));
   run_until(&f.loop, &a.signals, few_times(1));
   CHECK_EQ(uvsig_watcher_stop(is_stopped_first ? &b.w : &a.w), 0);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK_EQ(uvsig_watcher_stop(is_stopped_first ? &a.w : &b.w), 0);
   close_both();
 }
@@ -132,18 +121,18 @@ static void a_plain_loop_that_is_first_and_stops_last(void) {
 }
 
 static void what_was_blocked_is_blocked_after_two_loops(void) {
-  sigset_t set = set_of(R());
+  sigset_t set = set_of(SIGRTMIN);
   unsigned order;
 
   CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
   open_both(false);
   for (order = 0; order < 4; order++) {
-    recorder_start((order & 1) != 0 ? &a : &b, R());
-    recorder_start((order & 1) != 0 ? &b : &a, R());
-    CHECK(!is_blocked(R()));
+    recorder_start((order & 1) != 0 ? &a : &b, SIGRTMIN);
+    recorder_start((order & 1) != 0 ? &b : &a, SIGRTMIN);
+    CHECK(!is_blocked(SIGRTMIN));
     CHECK_EQ(uvsig_watcher_stop((order & 2) != 0 ? &a.w : &b.w), 0);
     CHECK_EQ(uvsig_watcher_stop((order & 2) != 0 ? &b.w : &a.w), 0);
-    CHECK(is_blocked(R()));
+    CHECK(is_blocked(SIGRTMIN));
   }
   fixture_close(&f);
   fixture_close(&g);
@@ -156,12 +145,12 @@ static uv_sem_t is_ready, may_end;
 static void run_second(void* unused) {
   (void) unused;
   open_one(&g, &b);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   uv_sem_post(&is_ready);
   run_until(&g.loop, &b.signals, 1000);
   uv_sem_wait(&may_end);
   fixture_close(&g);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 /* Either may read a signal: the other one has it by the pipe. */
@@ -172,14 +161,14 @@ static void two_queued_loops_of_two_threads_are_both_told_of_all(void) {
   CHECK_EQ(uv_thread_create(&thread, run_second, NULL), 0);
   uv_sem_wait(&is_ready);
   open_one(&f, &a);
-  recorder_start(&a, R());
-  queue_values(R(), 1000);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 1000);
   run_until(&f.loop, &a.signals, 1000);
   uv_sem_post(&may_end);
   CHECK_EQ(uv_thread_join(&thread), 0);
-  check_books(&f.sig, R(), 1000, 0);
+  check_books(&f.sig, SIGRTMIN, 1000, 0);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   uv_sem_destroy(&is_ready);
   uv_sem_destroy(&may_end);
 }
@@ -191,14 +180,14 @@ static sigset_t nothing_blocked;
 static void run_in_thread(void* may_stop) {
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &nothing_blocked, NULL), 0);
   uv_run(&f.loop, UV_RUN_NOWAIT);
-  CHECK(is_blocked(R()));
-  raise(R());
-  queue_values(R(), 3);
+  CHECK(is_blocked(SIGRTMIN));
+  raise(SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 4);
   if (may_stop == NULL)
     return;
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void run_elsewhere(void* may_stop) {
@@ -206,34 +195,34 @@ static void run_elsewhere(void* may_stop) {
 
   CHECK_EQ(sigemptyset(&nothing_blocked), 0);
   open_one(&f, &a);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(uv_thread_create(&thread, run_in_thread, may_stop), 0);
   CHECK_EQ(uv_thread_join(&thread), 0);
-  check_books(&f.sig, R(), 4, 0);
+  check_books(&f.sig, SIGRTMIN, 4, 0);
 }
 
 static void a_loop_that_moves_blocks_its_signals_there(void) {
   run_elsewhere(&f);
   /* Known: no thread can change another one's mask. */
-  CHECK(is_blocked(R()));
-  recorder_start(&a, R());
+  CHECK(is_blocked(SIGRTMIN));
+  recorder_start(&a, SIGRTMIN);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void the_thread_that_started_it_may_close_it(void) {
   run_elsewhere(NULL);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 static void a_loop_that_comes_back_is_as_before(void) {
   run_elsewhere(NULL);
   uv_run(&f.loop, UV_RUN_NOWAIT);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 7);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
@@ -241,10 +230,10 @@ static void join_a_plain_loop(void* unused) {
   (void) unused;
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &nothing_blocked, NULL), 0);
   open_plain(&g, &b);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   uv_run(&f.loop, UV_RUN_NOWAIT);
-  CHECK(!is_blocked(R()));
-  raise(R());
+  CHECK(!is_blocked(SIGRTMIN));
+  raise(SIGRTMIN);
   run_until(&g.loop, &b.calls, 1);
   run_until(&f.loop, &a.calls, 1);
   fixture_close(&g);
@@ -256,11 +245,11 @@ static void a_loop_that_moves_to_a_plain_one_goes_by_the_handler(void) {
 
   CHECK_EQ(sigemptyset(&nothing_blocked), 0);
   open_one(&f, &a);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(uv_thread_create(&thread, join_a_plain_loop, NULL), 0);
   CHECK_EQ(uv_thread_join(&thread), 0);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
 }
 
 /* --- Other threads ---------------------------------------------------------------- */
@@ -327,16 +316,16 @@ static void a_loop_that_blocks_sigprof_while_it_waits(void) {
   recorder_init(&b, &f.sig);
   CHECK_EQ(uv_loop_configure(&f.loop, UV_LOOP_BLOCK_SIGNAL, SIGPROF), 0);
   recorder_start(&a, SIGPROF);
-  recorder_start(&b, R());
+  recorder_start(&b, SIGRTMIN);
   CHECK_EQ(kill(getpid(), SIGPROF), 0);
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   run_until(&f.loop, &a.calls, 1);
   /* ThreadSanitizer's runtime keeps one of several for a handler. */
   if (!under_thread_sanitizer())
     run_until(&f.loop, &b.signals, 100);
   run_idle(&f.loop);
   check_books(&f.sig, SIGPROF, 1, 0);
-  check_books(&f.sig, R(), b.signals, 0);
+  check_books(&f.sig, SIGRTMIN, b.signals, 0);
   CHECK(is_blocked(SIGPROF));
   fixture_close(&f);
   CHECK(!is_blocked(SIGPROF));
@@ -344,11 +333,11 @@ static void a_loop_that_blocks_sigprof_while_it_waits(void) {
 
 static void one_turn_and_turns_without_waiting_tell_all(void) {
   open_one(&f, &a);
-  recorder_start(&a, R());
-  queue_values(R(), 3);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
   uv_run(&f.loop, UV_RUN_ONCE);
   CHECK_EQ(a.calls, 3);
-  queue_values(R(), 3);
+  queue_values(SIGRTMIN, 3);
   uv_run(&f.loop, UV_RUN_NOWAIT);
   CHECK_EQ(a.calls, 6);
   fixture_close(&f);
@@ -358,12 +347,12 @@ static void an_embedded_loops_descriptor_is_readable(void) {
   struct pollfd pollfd;
 
   open_one(&f, &a);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   run_idle(&f.loop);
   pollfd.fd = uv_backend_fd(&f.loop);
   pollfd.events = POLLIN;
   CHECK_EQ(poll(&pollfd, 1, 0), 0);
-  CHECK_EQ(kill(getpid(), R()), 0);
+  CHECK_EQ(kill(getpid(), SIGRTMIN), 0);
   CHECK_EQ(poll(&pollfd, 1, LONG_MS), 1);
   run_until(&f.loop, &a.calls, 1);
   run_idle(&f.loop);
@@ -374,14 +363,14 @@ static void an_embedded_loops_descriptor_is_readable(void) {
 static void send_soon(void* unused) {
   (void) unused;
   let_pass(20);
-  CHECK_EQ(kill(getpid(), R()), 0);
+  CHECK_EQ(kill(getpid(), SIGRTMIN), 0);
 }
 
 static void a_loop_that_sleeps_is_woken(void) {
   uv_thread_t thread;
 
   open_one(&f, &a);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(uvsig_thread_create(&thread, send_soon, NULL), 0);
   run_until(&f.loop, &a.calls, 1);
   CHECK_EQ(a.last.pid, getpid());
@@ -402,13 +391,13 @@ static void io_uring_as_the_poller(void) {
   CHECK_EQ(uvsig_init(&f.loop, &f.sig, &options), 0);
   f.closed = 0;
   recorder_init(&a, &f.sig);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   run_idle(&f.loop);
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   run_until(&f.loop, &a.calls, 100);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  recorder_start(&a, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   run_until(&f.loop, &a.calls, 200);
   fixture_close(&f);
 #else

@@ -13,31 +13,10 @@
 static struct fixture f;
 static struct recorder a, b;
 
-static int R(void) {
-  return SIGRTMIN;
-}
-
 static void open_two(void) {
   fixture_open_queued(&f);
   recorder_init(&a, &f.sig);
   recorder_init(&b, &f.sig);
-}
-
-static void queue_values(int signum, int n) {
-  int i;
-
-  for (i = 0; i < n; i++)
-    queue_value(signum, i);
-}
-
-/* What the previous handler, or any, has had: of several of a number,
- * ThreadSanitizer's runtime keeps one. */
-static void check_handled(unsigned long long actual,
-                          unsigned long long expected) {
-  if (under_thread_sanitizer())
-    CHECK(actual <= expected);
-  else
-    CHECK_EQ(actual, expected);
 }
 
 /* --- Senders, values, counts ---------------------------------------------- */
@@ -97,13 +76,13 @@ static void a_burst_of_realtime_signals_keeps_every_value_and_the_order(void) {
 
   open_two();
   a.then = check_value;
-  recorder_start(&a, R());
-  queue_values(R(), 1000);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 1000);
   run_until(&f.loop, &a.calls, 1000);
-  uvsig_stats(&f.sig, R(), &stats);
+  uvsig_stats(&f.sig, SIGRTMIN, &stats);
   CHECK_EQ(stats.info_dropped + stats.coalesced + stats.full_buffers, 0);
   CHECK_EQ(next_value, 1000);
-  check_books(&f.sig, R(), 1000, 0);
+  check_books(&f.sig, SIGRTMIN, 1000, 0);
   fixture_close(&f);
 }
 
@@ -114,7 +93,7 @@ static void send_flood(pid_t to) {
   int err;
 
   while ((unsigned) value.sival_int < flood) {
-    err = uvsig_sigqueue(to, R(), value);
+    err = uvsig_sigqueue(to, SIGRTMIN, value);
     if (err == 0)
       value.sival_int++;
     else if (err == UV_EAGAIN)
@@ -133,7 +112,7 @@ static void another_process_as_fast_as_it_can_loses_nothing(void) {
   limit_queue();
   open_two();
   a.then = check_value;
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -145,7 +124,7 @@ static void another_process_as_fast_as_it_can_loses_nothing(void) {
   CHECK_EQ(status, 0);
   CHECK_EQ((unsigned) next_value, flood);
   run_idle(&f.loop);
-  check_books(&f.sig, R(), flood, 0);
+  check_books(&f.sig, SIGRTMIN, flood, 0);
   fixture_close(&f);
 }
 
@@ -167,21 +146,21 @@ static void of_standard_signals_that_wait_one_is_told(void) {
 
 static void every_watcher_of_a_signal_is_told_in_the_order_of_the_starts(void) {
   open_two();
-  recorder_start(&a, R());
-  recorder_start(&b, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&b, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   run_until(&f.loop, &b.calls, 100);
   CHECK_EQ(a.calls, 100);
-  check_books(&f.sig, R(), 100, 0);
+  check_books(&f.sig, SIGRTMIN, 100, 0);
   fixture_close(&f);
 }
 
 /* Known: the kernel does not say when it was sent. */
 static void a_further_watcher_is_told_of_what_waited_at_its_start(void) {
   open_two();
-  recorder_start(&a, R());
-  queue_values(R(), 3);
-  recorder_start(&b, R());
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
+  recorder_start(&b, SIGRTMIN);
   run_until(&f.loop, &a.calls, 3);
   CHECK_EQ(b.calls, 3);
   fixture_close(&f);
@@ -209,7 +188,7 @@ static void one_shots_that_start_again_are_told_once(void) {
 
 static void only_a_started_watcher_keeps_the_loop_alive(void) {
   open_two();
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   CHECK_EQ(uv_loop_alive(&f.loop), 1);
   uvsig_watcher_unref(&a.w);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
@@ -284,18 +263,18 @@ static void keep_mask_goes_by_the_handler_and_leaves_the_mask_alone(void) {
 }
 
 static void a_program_that_unblocks_it_has_it_by_the_handler(void) {
-  sigset_t set = set_of(R());
+  sigset_t set = set_of(SIGRTMIN);
 
   open_two();
-  recorder_start(&a, R());
-  queue_value(R(), 0);
+  recorder_start(&a, SIGRTMIN);
+  queue_value(SIGRTMIN, 0);
   CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
   run_until(&f.loop, &a.calls, 1);
-  queue_value(R(), 1);
+  queue_value(SIGRTMIN, 1);
   run_until(&f.loop, &a.calls, 2);
-  check_books(&f.sig, R(), 2, 0);
+  check_books(&f.sig, SIGRTMIN, 2, 0);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   fixture_close(&f);
 }
 
@@ -303,15 +282,15 @@ static void a_program_that_unblocks_it_has_it_by_the_handler(void) {
 
 static void what_waits_at_the_last_stop_has_the_previous_action(void) {
   open_two();
-  install_handler(R(), count_foreign);
-  recorder_start(&a, R());
-  queue_values(R(), 100);
+  install_handler(SIGRTMIN, count_foreign);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   check_handled((unsigned) foreign_calls, 100);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 0);
-  check_books(&f.sig, R(), 0, 0);
-  CHECK(action_of(R()).sa_handler == count_foreign);
+  check_books(&f.sig, SIGRTMIN, 0, 0);
+  CHECK(action_of(SIGRTMIN).sa_handler == count_foreign);
   fixture_close(&f);
 }
 
@@ -325,16 +304,16 @@ static void a_stop_in_a_burst_accounts_for_all_of_it(void) {
   uvsig_stats_t stats;
 
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   a.then = stop_at_10;
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
-  queue_values(R(), 100);
+  queue_values(SIGRTMIN, 100);
   raise(SIGUSR1);
   run_until(&f.loop, &b.calls, 1);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 10);
-  uvsig_stats(&f.sig, R(), &stats);
+  uvsig_stats(&f.sig, SIGRTMIN, &stats);
   CHECK_EQ(stats.delivered, 10);
   CHECK_EQ(stats.discarded, 0);
   CHECK_EQ(stats.caught, stats.delivered + stats.discarded);
@@ -342,10 +321,10 @@ static void a_stop_in_a_burst_accounts_for_all_of_it(void) {
 
   /* Nothing of before is told of later. */
   a.then = NULL;
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   run_idle(&f.loop);
   CHECK_EQ(a.calls, 10);
-  queue_value(R(), 1);
+  queue_value(SIGRTMIN, 1);
   run_until(&f.loop, &a.calls, 11);
   fixture_close(&f);
 }
@@ -358,21 +337,21 @@ static void a_close_in_a_burst_gives_the_rest_to_the_previous_action(void) {
   uvsig_stats_t stats;
 
   open_two();
-  install_handler(R(), count_foreign);
+  install_handler(SIGRTMIN, count_foreign);
   a.then = close_in_callback;
-  recorder_start(&a, R());
-  recorder_start(&b, R());
-  queue_values(R(), 100);
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&b, SIGRTMIN);
+  queue_values(SIGRTMIN, 100);
   /* The counts can be read until the loop has gone round. */
   while (a.calls == 0)
     CHECK_EQ(uvsig_flush(&f.sig), 1);
   await_foreign_calls(99);
-  uvsig_stats(&f.sig, R(), &stats);
+  uvsig_stats(&f.sig, SIGRTMIN, &stats);
   CHECK_EQ(stats.delivered, 1);
   CHECK_EQ(stats.discarded, 0);
   CHECK_EQ(stats.caught, 1);
   check_handled(stats.caught + (unsigned) foreign_calls, 100);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(b.calls, 0);
@@ -382,11 +361,11 @@ static void a_close_in_a_burst_gives_the_rest_to_the_previous_action(void) {
 static void close_discards_and_restores_all(void) {
   open_two();
   install_handler(SIGUSR2, count_foreign);
-  recorder_start(&a, R());
+  recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR2);
   raise(SIGUSR2);
   fixture_close(&f);
-  CHECK(!is_blocked(R()));
+  CHECK(!is_blocked(SIGRTMIN));
   CHECK(!is_blocked(SIGUSR2));
   CHECK_EQ(foreign_calls, 1);
   CHECK_EQ(a.calls + b.calls, 0);

@@ -361,6 +361,20 @@ void queue_value(int signum, int value) {
   CHECK_EQ(err, 0);
 }
 
+void queue_values(int signum, int n) {
+  int i;
+
+  for (i = 0; i < n; i++)
+    queue_value(signum, i);
+}
+
+void check_handled(unsigned long long actual, unsigned long long expected) {
+  if (under_thread_sanitizer())
+    CHECK(actual <= expected);
+  else
+    CHECK_EQ(actual, expected);
+}
+
 void limit_queue(void) {
 #ifdef RLIMIT_SIGPENDING
   struct rlimit limit;

@@ -184,6 +184,11 @@ void check_books(const uvsig_t* sig,
 void raise_times(int signum, unsigned times);
 /* sigqueue() to this process, again while the queue is full of others'. */
 void queue_value(int signum, int value);
+/* The values from 0 on. */
+void queue_values(int signum, int n);
+/* What the previous handler, or any, has had: of several of a number,
+ * ThreadSanitizer's runtime keeps one. */
+void check_handled(unsigned long long actual, unsigned long long expected);
 /* Before this process is sent more than a few thousand at once: the kernel's
  * queue is shared by all processes of the user, and this is to fill an eighth of
  * it at most. */
