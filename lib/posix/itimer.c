@@ -231,6 +231,7 @@ static void return_timer(int which) {
   owners[which].timer = NULL;
   left = to_ns(&owners[which].previous.it_value);
   if (left > 0) {
+    left += MICROSECOND; /* what was read was cut to it */
     elapsed = read_clock(which) - owners[which].since;
     /* At least the smallest time there is: 0 would disarm it. */
     rearm(which,

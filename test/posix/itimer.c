@@ -657,7 +657,7 @@ static void a_borrowed_timer_of_real_time_is_never_early(void) {
     CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
   }
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
-  /* What is read is cut to the microsecond, once. */
+  /* What is read here is cut to the microsecond. */
   CHECK(value.seconds + 2e-6 >= LONG - (double) (uv_hrtime() - begin) / 1e9);
   fixture_close(&f);
 }
