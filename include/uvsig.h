@@ -304,6 +304,13 @@ UVSIG_EXTERN int uvsig_is_loop_thread(const uvsig_t* sig);
 UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
                                   const uv_handle_t* handle);
 
+/* Find the `uvsig_t` of a loop: of several that are open, the first that
+ * uvsig_init() has made. uvsig_run() has one while it runs, and a program that
+ * includes uvsig-uv-signal.h while it has handles.
+ * Returns: the `uvsig_t`, or NULL where `loop` is NULL or has none that is open.
+ * Context: loop thread. Since: 0.2. */
+UVSIG_EXTERN uvsig_t* uvsig_of_loop(const uv_loop_t* loop);
+
 /* --- Watchers ------------------------------------------------------------- */
 
 /* No sender is known: only signum, count and flags are set. Three cases: count

@@ -120,10 +120,10 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
     free(hub);
     return err;
   }
-  uvsig__enlist(hub, uvsig__begin_child);
-  hub->sig = sig;
   sig->loop = loop;
   sig->hub = hub;
+  hub->sig = sig;
+  uvsig__enlist(hub, uvsig__begin_child);
   memset(sig->reserved, 0, sizeof(sig->reserved));
   return 0;
 }
@@ -229,6 +229,22 @@ int uvsig_has_handle(const uvsig_t* sig, const uv_handle_t* handle) {
     if (uvsig__has(component, handle))
       return 1;
   return has_handle(hub, handle);
+}
+
+/* Of several the oldest, which is the last. The loop of another one is that of
+ * another thread, perhaps, but does not change. */
+uvsig_t* uvsig_of_loop(const uv_loop_t* loop) {
+  const struct uvsig__hub* hub;
+  uvsig_t* found = NULL;
+
+  if (loop == NULL)
+    return NULL;
+  uvsig__lock();
+  for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
+    if (hub->sig->loop == loop && !hub->closing)
+      found = hub->sig;
+  uvsig__unlock();
+  return found;
 }
 
 /* --- Stats ---------------------------------------------------------------- */

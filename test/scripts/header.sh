@@ -16,6 +16,9 @@ for std in c99 c11 gnu11 c17; do
   check "as $std" $CC -std=$std -D_XOPEN_SOURCE=700 $strict \
     -Wstrict-prototypes -Wc++-compat -I"$srcdir/include" $uv \
     -fsyntax-only "$srcdir/test/scripts/header-c99.c"
+  check "uvsig-uv-signal.h as $std" $CC -std=$std -D_XOPEN_SOURCE=700 $strict \
+    -Wstrict-prototypes -Wc++-compat -I"$srcdir/include" $uv \
+    -fsyntax-only -x c "$srcdir/include/uvsig-uv-signal.h"
 done
 
 if echo 'int main() { return 0; }' >"$tmp/try.cc" &&
@@ -26,6 +29,10 @@ if echo 'int main() { return 0; }' >"$tmp/try.cc" &&
       -Wold-style-cast -Wzero-as-null-pointer-constant \
       -I"$srcdir/include" $uv \
       -fsyntax-only "$srcdir/test/scripts/header-cxx.cc"
+    check "uvsig-uv-signal.h as $std" $CXX -std=$std $strict \
+      -Wold-style-cast -Wzero-as-null-pointer-constant \
+      -I"$srcdir/include" $uv \
+      -fsyntax-only -x c++ "$srcdir/include/uvsig-uv-signal.h"
   done
 else
   skip "as C++" "no C++ compiler: $CXX"

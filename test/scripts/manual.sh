@@ -13,7 +13,8 @@
 MANDOC=${MANDOC:-mandoc}
 AWK=${AWK:-awk}
 
-header=$srcdir/include/uvsig.h
+header=$tmp/headers
+cat "$srcdir"/include/*.h > "$header"
 map=$srcdir/lib/libuvsig.map
 
 # silent SENTENCE: what has been written to $tmp/out are the complaints.

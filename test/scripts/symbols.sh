@@ -29,10 +29,10 @@ awk '/^UVSIG_EXTERN/ {
   sub(/\(.*/, "")
   sub(/.*[ *]/, "")
   print
-}' "$srcdir/include/uvsig.h" | sort >"$tmp/header"
+}' "$srcdir"/include/*.h | sort >"$tmp/header"
 
 check "the version script names symbols" test -s "$tmp/map"
-same "the header declares what the version script exports" \
+same "the headers declare what the version script exports" \
   "$tmp/names" "$tmp/header"
 
 # For awk. readelf's columns: Num Value Size Type Bind Vis Ndx Name. A version

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A program of libuv's signal handles that includes <uvsig-uv-signal.h>: what a
+ * handle is asked, and what is different for the program. libuv's own tests run
+ * through the same header in scripts/libuv-signal.sh.
+ */
+
+#include "../lib/harness.h"
+
+#include <uvsig-uv-signal.h>
+
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uv_loop_t loop;
+static uv_signal_t a;
+static uv_signal_t b;
+static unsigned long calls;
+static unsigned long closed;
+static unsigned long stop_at;
+
+static void on_closed(uv_handle_t* handle) {
+  (void) handle;
+  closed++;
+}
+
+static void on_signal(uv_signal_t* handle, int signum) {
+  CHECK_EQ(handle->signum, signum);
+  if (++calls == stop_at)
+    CHECK_EQ(uv_signal_stop(handle), 0);
+}
+
+static void open_handles(void) {
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uv_signal_init(&loop, &a), 0);
+  CHECK_EQ(uv_signal_init(&loop, &b), 0);
+}
+
+static void close_one(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  uv_close(handle, on_closed);
+}
+
+/* In one turn of the loop, as with libuv's own. */
+static void close_all(void) {
+  uv_walk(&loop, close_one, NULL);
+  CHECK_EQ(uv_run(&loop, UV_RUN_NOWAIT), 0);
+  CHECK_EQ(closed, 2);
+  CHECK(uvsig_of_loop(&loop) == NULL);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+static void a_flood_is_not_lost_and_hides_no_other(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGTERM), 0);
+  raise_times(SIGUSR1, 100000);
+  raise(SIGTERM);
+  run_until(&loop, &calls, 100001);
+  close_all();
+}
+
+static void a_callback_that_stops_is_not_called_for_the_rest_of_the_count(
+    void) {
+  open_handles();
+  stop_at = 3;
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR2), 0); /* or no turn polls */
+  raise_times(SIGUSR1, 100000);
+  run_until(&loop, &calls, 3);
+  run_idle(&loop);
+  CHECK_EQ(calls, 3);
+  CHECK_EQ(a.signum, 0);
+  CHECK_EQ(uv_is_active((uv_handle_t*) &a), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  close_all();
+}
+
+static void on_signal_close(uv_signal_t* handle, int signum) {
+  (void) signum;
+  calls++;
+  uv_close((uv_handle_t*) handle, on_closed);
+}
+
+static void a_callback_that_closes_is_not_called_for_the_rest_of_the_count(
+    void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal_close, SIGUSR1), 0);
+  raise_times(SIGUSR1, 100000);
+  run_until(&loop, &closed, 1);
+  CHECK_EQ(calls, 1);
+  close_all();
+}
+
+static void on_signal_other(uv_signal_t* handle, int signum) {
+  (void) signum;
+  calls++;
+  CHECK_EQ(uv_signal_start(handle, on_signal, SIGUSR2), 0);
+}
+
+static void a_callback_that_starts_for_another_signal_is_over(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal_other, SIGUSR1), 0);
+  raise_times(SIGUSR1, 100000);
+  run_until(&loop, &calls, 1);
+  run_idle(&loop);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(a.signum, SIGUSR2);
+  raise(SIGUSR2);
+  run_until(&loop, &calls, 2);
+  close_all();
+}
+
+static void another_callback_for_the_same_signal_loses_nothing(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal_close, SIGUSR1), 0);
+  raise_times(SIGUSR1, 3);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  run_until(&loop, &calls, 3);
+  close_all();
+}
+
+static void on_oneshot(uv_signal_t* handle, int signum) {
+  CHECK_EQ(uv_is_active((uv_handle_t*) handle), 1);
+  CHECK_EQ(uv_signal_start(handle, on_oneshot, signum), 0);
+  calls++;
+}
+
+static void a_oneshot_handle_stops_after_its_callback(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start_oneshot(&a, on_oneshot, SIGUSR1), 0);
+  raise_times(SIGUSR1, 3);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(uv_is_active((uv_handle_t*) &a), 0);
+  close_all();
+}
+
+static void a_signal_before_a_oneshot_callback_has_not_the_default_action(
+    void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start_oneshot(&a, on_signal, SIGTERM), 0);
+  raise(SIGTERM);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(calls, 1);
+  close_all();
+}
+
+static void references_are_the_handles(void) {
+  open_handles();
+  CHECK_EQ(uv_loop_alive(&loop), 0);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_is_active((uv_handle_t*) &a), 1);
+  CHECK_EQ(uv_loop_alive(&loop), 1);
+  uv_unref((uv_handle_t*) &a);
+  CHECK_EQ(uv_has_ref((uv_handle_t*) &a), 0);
+  CHECK_EQ(uv_loop_alive(&loop), 0);
+  uv_ref((uv_handle_t*) &a);
+  CHECK_EQ(uv_loop_alive(&loop), 1);
+  /* What is set while a handle is stopped, or was never started, holds. */
+  CHECK_EQ(uv_signal_stop(&a), 0);
+  CHECK_EQ(uv_loop_alive(&loop), 0);
+  uv_unref((uv_handle_t*) &a);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  uv_unref((uv_handle_t*) &b);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_loop_alive(&loop), 0);
+  close_all();
+}
+
+static void count_handle(uv_handle_t* handle, void* count) {
+  CHECK(handle == (uv_handle_t*) &a || handle == (uv_handle_t*) &b);
+  CHECK_EQ(uv_handle_get_type(handle), UV_SIGNAL);
+  ++*(int*) count;
+}
+
+static void a_walk_meets_the_programs_handles_alone(void) {
+  int count = 0;
+
+  open_handles();
+  uv_walk(&loop, count_handle, &count);
+  CHECK_EQ(count, 2);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGCHLD), 0);
+  uv_walk(&loop, count_handle, &count);
+  CHECK_EQ(count, 4);
+  close_all();
+}
+
+static void other_handles_are_libuvs(void) {
+  uv_timer_t timer;
+
+  open_handles();
+  CHECK_EQ(uv_timer_init(&loop, &timer), 0);
+  CHECK_EQ(uv_is_active((uv_handle_t*) &timer), 0);
+  uv_unref((uv_handle_t*) &timer);
+  CHECK_EQ(uv_has_ref((uv_handle_t*) &timer), 0);
+  uv_ref((uv_handle_t*) &timer);
+  CHECK_EQ(uv_has_ref((uv_handle_t*) &timer), 1);
+  uv_close((uv_handle_t*) &timer, on_closed);
+  run_until(&loop, &closed, 1);
+  closed = 0;
+  close_all();
+}
+
+static void bad_arguments_are_refused_and_change_nothing(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, 0), UV_EINVAL);
+  CHECK_EQ(uv_signal_start(&a, on_signal, -1), UV_EINVAL);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGKILL), UV_EINVAL);
+  CHECK_EQ(uv_signal_start(&a, NULL, SIGUSR1), UV_EINVAL);
+  CHECK_EQ(uv_signal_stop(&a), 0);
+  CHECK_EQ(uv_is_active((uv_handle_t*) &a), 0);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_signal_start(&a, on_signal, 0), UV_EINVAL);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGKILL), UV_EINVAL);
+  CHECK_EQ(a.signum, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&loop, &calls, 1);
+  uv_close((uv_handle_t*) &b, on_closed);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR1), UV_EINVAL);
+  uv_close((uv_handle_t*) &a, on_closed);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+static void use_from_other_thread(void* unused) {
+  (void) unused;
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR2), UV_EPERM);
+  CHECK_EQ(uv_signal_stop(&a), UV_EPERM);
+  uv_close((uv_handle_t*) &a, on_closed);
+}
+
+static void another_thread_is_refused(void) {
+  uv_thread_t thread;
+
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_thread_create(&thread, use_from_other_thread, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uv_is_closing((uv_handle_t*) &a), 0);
+  raise(SIGUSR1);
+  run_until(&loop, &calls, 1);
+  close_all();
+}
+
+/* libuv's would have told the parent of the child's signal. */
+static void a_child_of_fork_has_signals_of_its_own(void) {
+  pid_t pid;
+  int status;
+
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  pid = fork();
+  if (pid == 0) {
+    CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+    CHECK_EQ(uv_loop_fork(&loop), 0);
+    raise(SIGUSR1);
+    run_until(&loop, &calls, 1);
+    _exit(0);
+  }
+  CHECK(pid > 0);
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+  run_idle(&loop);
+  CHECK_EQ(calls, 0);
+  close_all();
+}
+
+static void the_previous_action_comes_back(void) {
+  CHECK_EQ(uvsig_ignore(SIGHUP), UVSIG_DEFAULT);
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGHUP), 0);
+  CHECK_EQ(uv_signal_stop(&a), 0);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_IGNORED);
+  close_all();
+}
+
+static void the_loops_uvsig_is_found_while_there_are_handles(void) {
+  uvsig_stats_t stats;
+  uvsig_t* sig;
+  uvsig_t own;
+
+  open_handles();
+  CHECK(uvsig_of_loop(NULL) == NULL);
+  CHECK(uvsig_of_loop(&loop) == NULL);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  sig = uvsig_of_loop(&loop);
+  CHECK(sig != NULL);
+  CHECK_EQ(uvsig_init(&loop, &own, NULL), 0);
+  CHECK(uvsig_of_loop(&loop) == sig);
+  raise(SIGUSR1);
+  run_until(&loop, &calls, 1);
+  uvsig_stats(sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.delivered, 1);
+  uv_close((uv_handle_t*) &a, on_closed);
+  CHECK(uvsig_of_loop(&loop) == &own);
+  CHECK_EQ(uvsig_close(&own, NULL), 0);
+  CHECK(uvsig_of_loop(&loop) == NULL);
+  uv_close((uv_handle_t*) &b, on_closed);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+/* A new handle may start in the turn in which the last one closes. */
+static void a_handle_starts_while_the_last_one_closes(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  uv_close((uv_handle_t*) &a, on_closed);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR1), 0);
+  raise(SIGUSR1);
+  run_until(&loop, &calls, 1);
+  uv_close((uv_handle_t*) &b, NULL);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed, 1);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_flood_is_not_lost_and_hides_no_other),
+      TEST(a_callback_that_stops_is_not_called_for_the_rest_of_the_count),
+      TEST(a_callback_that_closes_is_not_called_for_the_rest_of_the_count),
+      TEST(a_callback_that_starts_for_another_signal_is_over),
+      TEST(another_callback_for_the_same_signal_loses_nothing),
+      TEST(a_oneshot_handle_stops_after_its_callback),
+      TEST(a_signal_before_a_oneshot_callback_has_not_the_default_action),
+      TEST(references_are_the_handles),
+      TEST(a_walk_meets_the_programs_handles_alone),
+      TEST(other_handles_are_libuvs),
+      TEST(bad_arguments_are_refused_and_change_nothing),
+      TEST(another_thread_is_refused),
+      TEST(a_child_of_fork_has_signals_of_its_own),
+      TEST(the_previous_action_comes_back),
+      TEST(the_loops_uvsig_is_found_while_there_are_handles),
+      TEST(a_handle_starts_while_the_last_one_closes),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
