@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+//
+// libuvsig for C++17: what uvsig.h has, as objects that stop what they started.
+//
+//   uvsig::signals signals(uv_default_loop());
+//   uvsig::shutdown shutdown(signals, {.grace = 5s}); // C++20; or field by field
+//   uvsig::watcher reopen(signals, SIGHUP, [](const uvsig_info_t&) { ... });
+//   uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+//   return shutdown.exit();
+//
+// An object is neither copied nor moved, and goes before the one it is made with.
+// It is used in the loop's thread alone. A constructor that throws uvsig::error has
+// changed nothing. A callback that throws ends the process (std::terminate). A
+// destructor closes handles: run the loop once more before uv_loop_close().
+
+#ifndef UVSIG_HPP
+#define UVSIG_HPP
+
+#include <uvsig.h>
+
+#include <chrono>
+#include <climits>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace uvsig {
+
+// Why there is no object: a negative libuv code, UV_E*, in `code`.
+struct error : std::runtime_error {
+  explicit error(int c) : std::runtime_error(uv_strerror(c)), code(c) {}
+  int code;
+};
+
+inline int check(int code) { return code < 0 ? throw error(code) : code; }
+
+struct fixed {
+  fixed() = default;
+  fixed(const fixed&) = delete;
+  fixed& operator=(const fixed&) = delete;
+};
+
+// uvsig_init() to uvsig_close(). The struct is on the heap: it is the library's
+// until the loop has closed its handles, and by then the object may be gone.
+class signals : fixed {
+ public:
+  explicit signals(uv_loop_t* loop, const uvsig_options_t* options = nullptr)
+      : sig_(std::make_unique<uvsig_t>()) {
+    check(uvsig_init(loop, sig_.get(), options));
+  }
+  ~signals() {
+    // UV_EINVAL: the C function has closed it before, and it is this object's.
+    if (uvsig_close(sig_.get(), [](uvsig_t* s) { delete s; }) != UV_EINVAL)
+      (void) sig_.release();
+  }
+  uvsig_t* get() const { return sig_.get(); }
+
+ private:
+  std::unique_ptr<uvsig_t> sig_;
+};
+
+// uvsig_watcher_start() to uvsig_watcher_stop(). The callback may end the object.
+class watcher : fixed {
+ public:
+  using callback = std::function<void(const uvsig_info_t&)>;
+
+  watcher(const signals& of, int signum, callback cb, unsigned flags = 0)
+      : cb_(std::make_shared<callback>(std::move(cb))) {
+    check(*cb_ ? uvsig_watcher_init(of.get(), &watcher_) : UV_EINVAL);
+    watcher_.data = this;
+    check(uvsig_watcher_set_flags(&watcher_, flags));
+    check(uvsig_watcher_start(&watcher_, on_signal, signum));
+  }
+  ~watcher() { uvsig_watcher_stop(&watcher_); }
+  uvsig_watcher_t* get() { return &watcher_; }
+
+ private:
+  static void on_signal(uvsig_watcher_t* w, int, const uvsig_info_t* i) noexcept {
+    auto cb = static_cast<watcher*>(w->data)->cb_;
+    (*cb)(*i);
+  }
+  std::shared_ptr<callback> cb_;
+  uvsig_watcher_t watcher_ = {};
+};
+
+struct shutdown_options { // what is not set has the library's default
+  using time = std::optional<std::chrono::milliseconds>;
+  time delay = {}, grace = {}, hard = {}, total = {};
+  std::optional<uvsig_shutdown_idle_t> idle = {};
+  std::optional<uvsig_shutdown_exit_t> exit = {};
+  std::function<void(uvsig_shutdown_phase_t)> on_phase = {};
+};
+
+// uvsig_shutdown_init() to uvsig_shutdown_close(). The C functions take get().
+class shutdown : fixed {
+ public:
+  explicit shutdown(const signals& of, shutdown_options o = {})
+      : body_(std::make_unique<body>()) {
+    uvsig_shutdown_options_t options;
+    uvsig_shutdown_options_init(&options);
+    set(options.delay_ms, o.delay), set(options.grace_ms, o.grace);
+    set(options.hard_ms, o.hard), set(options.total_ms, o.total);
+    options.idle = o.idle.value_or(options.idle);
+    options.exit = o.exit.value_or(options.exit);
+    options.keep_sig = 1; // `of` closes it
+    options.phase_cb = on_phase;
+    body_->on_phase = std::move(o.on_phase);
+    body_->sd.data = body_.get();
+    check(uvsig_shutdown_init(of.get(), &body_->sd, &options));
+  }
+  ~shutdown() {
+    // Once it is over there is no callback.
+    bool has_cb = uvsig_shutdown_phase(get()) != UVSIG_SHUTDOWN_DONE;
+    if (uvsig_shutdown_close(get(), on_closed) != UV_EINVAL && has_cb)
+      (void) body_.release();
+  }
+  int exit() { return uvsig_shutdown_exit(get()); }
+  const uvsig_shutdown_report_t& report() const { return body_->sd.report; }
+  uvsig_shutdown_t* get() const { return &body_->sd; }
+
+ private:
+  struct body {
+    uvsig_shutdown_t sd = {};
+    std::function<void(uvsig_shutdown_phase_t)> on_phase;
+  };
+  static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t p) noexcept {
+    if (const auto& cb = static_cast<body*>(sd->data)->on_phase)
+      cb(p);
+  }
+  static void on_closed(uvsig_shutdown_t* sd) {
+    delete static_cast<body*>(sd->data);
+  }
+  static void set(unsigned& to, shutdown_options::time from) {
+    if (from)
+      to = check(from->count() < 0 || from->count() > INT_MAX ? UV_EINVAL
+                                                  : int(from->count()));
+  }
+  std::unique_ptr<body> body_;
+};
+
+// uvsig_run(): SIGINT or SIGTERM, or 0 where nothing is left to do.
+inline int run_until_stopped(uv_loop_t* loop, uvsig_info_t* info = nullptr) {
+  return check(uvsig_run(loop, nullptr, info));
+}
+
+} // namespace uvsig
+
+#endif // UVSIG_HPP
