@@ -18,11 +18,14 @@ fi
 pass "it installs libuvsig.pc"
 
 header=$(find "$root" -name uvsig.h)
-check "it installs the header as it is" cmp "$srcdir/include/uvsig.h" "$header"
+for name in uvsig.h uvsig.hpp uvsig-uv-signal.h; do
+  check "it installs $name as it is" \
+    cmp "$srcdir/include/$name" "$(dirname "$header")/$name"
+done
 
 # What else there is: libraries, manual, nothing that only the build uses.
 find "$root" ! -type d | sed 's|.*/||' | grep -Ev \
-  '^(uvsig\.h|libuvsig\.(pc|la|a|so[0-9.]*|.*dylib)|uvsig.*\.[37])$' \
+  '^(uvsig(\.h|\.hpp|-uv-signal\.h)|libuvsigConfig(Version)?\.cmake|libuvsig\.(pc|la|a|so[0-9.]*|.*dylib)|uvsig.*\.[37])$' \
   >"$tmp/extra"
 same "it installs nothing that a user has no use for" /dev/null "$tmp/extra"
 
