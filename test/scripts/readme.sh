@@ -11,12 +11,17 @@ readme=$srcdir/README.md
 block() {
   awk -v n="$1" '/^```$/ { on = 0 } on; /^```c$/ { on = ++count == n }' "$readme"
 }
-block 1 >"$tmp/main.c"
-sed -n '/^int main/,$p' "$srcdir/examples/02-server.c" >"$tmp/example.c"
-same "README begins with the main() of the smallest server" \
-  "$tmp/example.c" "$tmp/main.c"
+block 1 >"$tmp/lines"
+check "README begins with eight lines" test "$(wc -l <"$tmp/lines")" -eq 8
+# Each call of them, as the smallest server has it.
+tr -s ' \n' ' ' <"$srcdir/examples/02-server.c" | tr -d ' ' >"$tmp/server"
+grep -o 'uvsig_[a-z_]*(.*)' "$tmp/lines" | tr -d ' ' >"$tmp/calls"
+check "they have calls" test "$(wc -l <"$tmp/calls")" -ge 5
+while read -r call; do
+  check "the smallest server has $call" grep -qF "$call" "$tmp/server"
+done <"$tmp/calls"
 check "that server has as many lines as README says" grep -q \
-  "server of $(sed -n '/^#include/,$p' "$srcdir/examples/02-server.c" |
+  "program, in $(sed -n '/^#include/,$p' "$srcdir/examples/02-server.c" |
     wc -l) lines" "$readme"
 block 2 >"$tmp/program.c"
 same "the program in README is the smallest example" \
