@@ -24,6 +24,7 @@ struct uvsig__signalfd {
   uv_poll_t poll;   /* keeps no loop alive */
   bool is_lost;     /* it has failed, and is not used any more */
   uint64_t checked; /* when it was there: the loop's time */
+  unsigned spared;  /* turns in which it is not read twice, for now */
   size_t at;        /* the next of `read` to deliver ... */
   size_t end;       /* ... and where they end */
   uvsig__queued_t read[UVSIG__BUDGET / sizeof(uvsig__queued_t)];

@@ -11,16 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ThreadSanitizer's runtime calls some of these before it can be called. */
-#if defined(__clang__) && defined(__has_attribute)
-# if __has_attribute(disable_sanitizer_instrumentation)
-#  define EARLY __attribute__((disable_sanitizer_instrumentation))
-# endif
-#endif
-#ifndef EARLY
-# define EARLY
-#endif
-
 static struct fixture f;
 static struct recorder a, b;
 

@@ -97,6 +97,17 @@ pid_t send_from_child(void (*send)(pid_t to));
 sigset_t set_of(int signum);
 bool is_blocked(int signum); /* in the calling thread */
 struct sigaction action_of(int signum);
+/* For a function that --wrap puts in a call's place: ThreadSanitizer's runtime
+ * calls some of them before it can be called. */
+#if defined(__clang__) && defined(__has_attribute)
+# if __has_attribute(disable_sanitizer_instrumentation)
+#  define EARLY __attribute__((disable_sanitizer_instrumentation))
+# endif
+#endif
+#ifndef EARLY
+# define EARLY
+#endif
+
 /* A handler of somebody else's, without flags, and one that counts. */
 void install_handler(int signum, void (*handler)(int));
 void count_foreign(int signum);
