@@ -117,6 +117,9 @@ struct bench {
   const struct peer* const* only; /* these, or NULL; ends with NULL */
   bool with_floors;
   bool is_plain; /* figures that are no times, and are not compared */
+  bool
+      is_together; /* all of `only` in one process, which takes turns: `measure`
+                     * has no peer, and sets a result for each */
 };
 
 /* All of them; each ends with one without a workload. */

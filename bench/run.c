@@ -71,21 +71,25 @@ static bool takes_part(const struct bench* bench, const struct peer* peer) {
 
 static void measure(const struct bench* bench,
                     const struct peer* peer,
-                    struct result* result) {
+                    struct result* results) {
+  size_t n = bench->is_together ? MOST_PEERS : 1;
+  size_t figure;
   size_t i;
 
-  memset(result, 0, sizeof(*result));
-  for (i = 0; i < MOST_FIGURES; i++)
-    result->figures[i] = NAN;
-  result->cpu = NAN;
-  bench->measure(bench, peer, result);
+  for (i = 0; i < n; i++) {
+    memset(&results[i], 0, sizeof(results[i]));
+    for (figure = 0; figure < MOST_FIGURES; figure++)
+      results[i].figures[figure] = NAN;
+    results[i].cpu = NAN;
+  }
+  bench->measure(bench, peer, results);
 }
 
 /* In a process of its own, which has the dispositions and the memory of
  * nothing that was measured before, and cannot hang for ever. */
 static bool measure_apart(const struct bench* bench,
                           const struct peer* peer,
-                          struct result* result) {
+                          struct result* results) {
   struct pollfd ended = {.events = POLLIN};
   int status;
   int fds[2];
@@ -97,7 +101,7 @@ static bool measure_apart(const struct bench* bench,
   check_errno(pid, "fork");
   if (pid == 0) {
     close(fds[0]);
-    measure(bench, peer, result);
+    measure(bench, peer, results);
     _exit(0);
   }
   close(fds[1]);
@@ -112,35 +116,53 @@ static bool measure_apart(const struct bench* bench,
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* What a round has found for one peer; `result` is NULL where it failed. */
+static void note(const struct bench* bench,
+                 struct series* series,
+                 unsigned round,
+                 const struct result* result) {
+  size_t figure;
+
+  series->failed = result == NULL;
+  if (result == NULL) {
+    fprintf(stderr,
+            "%s %s: %s failed\n",
+            bench->workload,
+            bench->variant,
+            series->peer->name);
+    return;
+  }
+  for (figure = 0; figure < MOST_FIGURES; figure++)
+    series->figures[figure][round] = result->figures[figure];
+  series->cpu[round] = result->cpu;
+  series->sent += result->sent;
+  series->delivered += result->delivered;
+  series->told += result->told;
+}
+
 static void run_round(const struct bench* bench,
                       struct series* series,
                       size_t n,
                       unsigned round,
-                      struct result* result) {
-  size_t figure;
+                      struct result* results) {
+  bool is_measured;
   size_t turn;
   size_t i;
 
+  if (bench->is_together) {
+    is_measured = !series[0].failed && measure_apart(bench, NULL, results);
+    for (i = 0; i < n; i++)
+      if (!series[i].failed)
+        note(bench, &series[i], round, is_measured ? &results[i] : NULL);
+    return;
+  }
   for (turn = 0; turn < n; turn++) {
     /* Each round begins with another one: who comes after whom matters. */
     i = (round + turn) % n;
     if (series[i].failed)
       continue;
-    series[i].failed = !measure_apart(bench, series[i].peer, result);
-    if (series[i].failed) {
-      fprintf(stderr,
-              "%s %s: %s failed\n",
-              bench->workload,
-              bench->variant,
-              series[i].peer->name);
-      continue;
-    }
-    for (figure = 0; figure < MOST_FIGURES; figure++)
-      series[i].figures[figure][round] = result->figures[figure];
-    series[i].cpu[round] = result->cpu;
-    series[i].sent += result->sent;
-    series[i].delivered += result->delivered;
-    series[i].told += result->told;
+    is_measured = measure_apart(bench, series[i].peer, results);
+    note(bench, &series[i], round, is_measured ? results : NULL);
   }
 }
 
@@ -159,7 +181,7 @@ static size_t choose_peers(const struct bench* bench, struct series* series) {
 /* Returns whether no peer has failed. */
 static bool run_bench(const struct bench* bench,
                       unsigned rounds,
-                      struct result* result) {
+                      struct result* results) {
   struct series* series = allocate(MOST_PEERS, sizeof(*series));
   size_t n = choose_peers(bench, series);
   unsigned round;
@@ -170,7 +192,7 @@ static bool run_bench(const struct bench* bench,
   if (rounds > MOST_ROUNDS)
     rounds = MOST_ROUNDS;
   for (round = 0; round < rounds; round++)
-    run_round(bench, series, n, round, result);
+    run_round(bench, series, n, round, results);
   report(bench, series, n, rounds);
   targets_look(bench, series, n, rounds);
   for (i = 0; i < n; i++)
@@ -191,7 +213,7 @@ static bool is_wanted(const struct bench* bench, char** names) {
 }
 
 static int run_all(unsigned rounds, char** names) {
-  struct result* result = share(sizeof(*result));
+  struct result* results = share(MOST_PEERS * sizeof(*results));
   const struct bench* const* set;
   const struct bench* bench;
   bool is_whole = true;
@@ -200,7 +222,7 @@ static int run_all(unsigned rounds, char** names) {
   for (set = all_benches; *set != NULL; set++)
     for (bench = *set; bench->workload != NULL; bench++)
       if (is_wanted(bench, names)) {
-        is_whole &= run_bench(bench, rounds, result);
+        is_whole &= run_bench(bench, rounds, results);
         n++;
       }
   if (n == 0) {
@@ -239,7 +261,7 @@ static void run_once(char** arguments) {
   const struct bench* bench = find_bench(arguments[0], arguments[1]);
   const struct peer* peer = find_peer(bench, arguments[2]);
   struct bench once = *bench;
-  struct result result;
+  struct result results[MOST_PEERS];
 
   if (peer == NULL) {
     fprintf(stderr, "%s: no such peer\n", arguments[2]);
@@ -247,7 +269,7 @@ static void run_once(char** arguments) {
   }
   once.repeats = (unsigned) atoi(arguments[3]);
   is_once = true;
-  measure(&once, peer, &result);
+  measure(&once, peer, results);
 }
 
 static void list_peers(char** arguments) {
