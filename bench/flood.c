@@ -361,8 +361,8 @@ static void flood(const struct bench* bench,
  {                                                                             \
   .workload = "latency", .variant = variant_,                                  \
   .figures = {"p50", "p99", "p99.9"}, .unit = "us", .measure = latency,        \
-  .needs = CAN_LOOP, .with_floors = true, .n = sender_, .repeats = 1000,       \
-  .rounds = 3, .against = &uv_signal                                           \
+  .needs = CAN_LOOP, .with_floors = true, .n = sender_, .repeats = 3000,       \
+  .against = &uv_signal                                                        \
  }
 #define FLOOD(variant_, sender_)                                               \
  {                                                                             \

@@ -33,7 +33,7 @@ if (has("bars")) {
   set xrange [-0.6:3.6]
   set yrange [0:*]
   set offsets 0, 0, 30, 0
-  set xtics ("plain exit" 0, "uv_signal_t and uv_stop()" 1, \
+  set xtics scale 0 ("plain exit" 0, "uv_signal_t and uv_stop()" 1, \
     "uvsig_shutdown_t" 2, "uvsig_upgrade_t" 3)
   # Columns: 7 refused and 8 lost, each restart.
   plot file("bars") using 0:($7 + $8) every ::1 with boxes lc rgb "#e69f00" \
@@ -46,6 +46,7 @@ if (has("bars")) {
   unset label 1
   unset label 2
   unset xtics
+  set tics scale 1
   unset offsets
 }
 
@@ -61,7 +62,8 @@ if (has("http-server") && has("prefork") && has("nginx-2") && \
   set terminal svg size 800,800 font "sans-serif,12" background "white" noenhanced
   set output directory . "/restart-time.svg"
   set multiplot layout 4,1 title \
-    "Requests a second, and those that fail, at each restart (grey)"
+    "Requests a second, and those that fail (red: lower is better), at each " . \
+    "restart (grey)"
   set bmargin 3
   set tmargin 2
   set lmargin 9

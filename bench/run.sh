@@ -10,6 +10,7 @@ set -eu
 directory=$1
 rounds=$2
 source=$(dirname "$0")
+. "$source/plot.sh"
 export LC_ALL=C STRACE
 mkdir -p "$directory"
 
@@ -19,7 +20,7 @@ plots=$(sed -n 's/^set output .*"\/\(.*\)\.svg"$/\1/p' "$source/plots.gp")
 for name in $files calls instructions; do rm -f "$directory/$name.csv"; done
 for name in $plots; do rm -f "$directory/$name.svg"; done
 
-machine() {
+machine_table() {
   echo "## Machine"
   echo
   echo "| | |"
@@ -57,7 +58,7 @@ ended=$(mktemp)
 trap 'rm -f "$ended"' EXIT
 {
   failed=
-  machine
+  machine_table
   echo
   echo "## Counts for each signal, start and stop, open and close, or request"
   "$source/count.sh" "$directory" || failed=yes
@@ -73,8 +74,4 @@ if test ! -s "$ended"; then
   exit 1
 fi
 
-if command -v "$GNUPLOT" >/dev/null; then
-  "$GNUPLOT" -e "directory='$directory'" "$source/plots.gp"
-else
-  echo "there are no plots: gnuplot is missing" >&2
-fi
+plot plots.gp

@@ -8,6 +8,7 @@
 # shellcheck disable=SC2154 # $source is the script's
 
 export LC_ALL=C
+. "$source/plot.sh"
 tmp=$(mktemp -d)
 WRK=${WRK:-wrk}
 # By its whole path: its USR2 executes what it was called by.
@@ -246,12 +247,6 @@ wrk_count() {
 
 # --- Results ----------------------------------------------------------------------
 
-machine() {
-  echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)," \
-    "$(getconf _NPROCESSORS_ONLN) cores, $(uname -s) $(uname -r)," \
-    "$(date -u +%Y-%m-%d)"
-}
-
 # For awk: what a server, or a way to end one, is called in a table.
 # shellcheck disable=SC2034,SC2016 # the scripts use it
 titles='function title(name) {
@@ -266,17 +261,3 @@ titles='function title(name) {
   return name
 }
 '
-
-# plot FILE.gp: its files are in $directory.
-plot() {
-  if ! have "${GNUPLOT:-gnuplot}"; then
-    echo "there are no plots: gnuplot is missing" >&2
-    return
-  fi
-  "${GNUPLOT:-gnuplot}" -e "directory='$directory'" \
-    -e "machine='$(machine | sed "s/'//g")'" "$source/$1"
-  # What is black is as light as it must be, where the reader's page is dark.
-  for svg in $(sed -n 's/^set output .*"\/\(.*\.svg\)"$/\1/p' "$source/$1"); do
-    sh "$source/svg.sh" "$directory/$svg"
-  done
-}
