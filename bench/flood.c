@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef __linux__
 # include <sys/prctl.h>
 #endif
@@ -47,6 +48,7 @@ struct link {
 struct receiver {
   struct link* link;
   size_t n;
+  uint64_t told;     /* with the value that was sent */
   double* latencies; /* MOST_TIMES of them */
 };
 
@@ -231,7 +233,7 @@ static void on_paced(struct side* side) {
 /* Realtime signals, which the kernel queues and does not merge: each that it
  * has taken must be delivered. */
 static void send_flood(struct link* link, pid_t to) {
-  union sigval value = {0};
+  union sigval value;
   unsigned long number = 0;
   uint64_t end;
   uint64_t time;
@@ -241,6 +243,8 @@ static void send_flood(struct link* link, pid_t to) {
   end = now() + FLOOD_NS;
   while (number < MOST_TIMES && (time = now()) < end) {
     atomic_store(&link->times[number], time);
+    memset(&value, 0, sizeof(value));
+    value.sival_ptr = (void*) (uintptr_t) number;
     if (sigqueue(to, SIGRTMIN + 1, value) == 0)
       number++;
     else if (errno == EAGAIN)
@@ -259,6 +263,8 @@ static void on_flood(struct side* side) {
   uint64_t time = now();
   unsigned i;
 
+  if (side->has_value && (size_t) side->value == receiver->n)
+    receiver->told++;
   for (i = 0; i < side->count && receiver->n < MOST_TIMES; i++) {
     receiver->latencies[receiver->n] =
         (double) time -
@@ -316,7 +322,7 @@ static void latency(const struct bench* bench,
                     struct result* result) {
   struct link* link = share(sizeof(*link));
   struct sender sender = {.link = link, .send = send_latency};
-  struct receiver receiver = {link, 0, NULL};
+  struct receiver receiver = {.link = link};
   struct side side;
   pid_t keepers[PLACES];
 
@@ -342,7 +348,7 @@ static void flood(const struct bench* bench,
                   struct result* result) {
   struct link* link = share(sizeof(*link));
   struct sender sender = {.link = link, .send = send_flood};
-  struct receiver receiver = {link, 0, NULL};
+  struct receiver receiver = {.link = link};
   struct side side;
   uint64_t time;
 
@@ -351,6 +357,7 @@ static void flood(const struct bench* bench,
   time = receive(peer, &sender, &receiver, SIGRTMIN + 1, on_flood, &side);
   result->sent = atomic_load(&link->sent);
   result->delivered = side.delivered;
+  result->told = receiver.told;
   result->figures[0] = (double) time / 1000 / (double) result->sent;
   /* Else it is not known which signal a callback was for. */
   if (result->delivered == result->sent)

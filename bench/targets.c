@@ -11,6 +11,8 @@
 
 /* Takes the place of a peer: the figure itself is to be within the limit. */
 static const struct peer itself = {.name = "-"};
+/* Signals that were told with their value are to be as many as were sent. */
+static const struct peer of_values = {.name = "sent"};
 
 /* The median of `peer` is to be at most so many times that of `against`, and
  * `peer` is to have delivered all that was sent: losing it is faster. */
@@ -90,12 +92,19 @@ static const struct target {
      &peer_sd_event,
      0.9},
 #endif
-    {"flood from another process, signalfd: delivered",
+    {"flood from another process, signalfd: values told",
      "flood",
      "process",
      0,
      &uvsig_signalfd,
-     NULL,
+     &of_values,
+     1},
+    {"burst of 1,000 realtime signals, signalfd: values told",
+     "realtime",
+     "1,000",
+     0,
+     &uvsig_signalfd,
+     &of_values,
      1},
 #ifdef HAVE_SD_EVENT
     {"latency on one processor, signalfd, p99",
@@ -212,12 +221,13 @@ static void look_at_target(const struct target* target,
   *out = (struct found){.is_known = true, .ratio = {NAN, NAN, NAN}, .cpu = NAN};
   if (target->against == &itself)
     theirs = ours;
-  else if (target->against != NULL)
+  else if (target->against != NULL && target->against != &of_values)
     theirs = find_series(series, n, target->against);
-  if (ours == NULL || (target->against != NULL && theirs == NULL))
+  if (ours == NULL || (theirs == NULL && target->against != NULL &&
+                       target->against != &of_values))
     return;
   out->sent = ours->sent;
-  out->delivered = ours->delivered;
+  out->delivered = target->against == &of_values ? ours->told : ours->delivered;
   if (theirs == NULL) {
     delivered = (double) out->delivered / (double) out->sent;
     out->ratio = (struct spread){delivered, delivered, delivered};
