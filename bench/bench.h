@@ -77,6 +77,7 @@ static inline void caught(struct side* side, unsigned count) {
 }
 
 extern const struct peer uvsig_bytes, uvsig_wake_only, uvsig_signalfd;
+extern const struct peer uvsig_bytes_chain;
 extern const struct peer uvsig_bytes_no_info, uvsig_wake_only_no_info;
 extern const struct peer uv_signal;
 extern const struct peer raw_pipe, raw_handler, raw_handler_siginfo;

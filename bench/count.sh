@@ -82,6 +82,7 @@ of_instructions() {
 if "$STRACE" -o "$tmp/trace" true 2>/dev/null; then
   echo 'workload,variant,peer,in_handler,all' >"$directory/calls.csv"
   of_calls ping "" 500 500
+  of_calls chain "" 500 500
   of_calls burst 3,000 1 3000
   of_calls watchers 1 50 50
   of_calls watchers 10 50 50

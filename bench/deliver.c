@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals that a thread sends to itself, one after another or many at once:
- * ping, burst, watchers, realtime, siginfo.
+ * ping, chain, burst, watchers, realtime, siginfo.
  */
 
 #include "bench.h"
@@ -52,6 +52,24 @@ static void ping(const struct bench* bench,
   result->sent = bench->repeats;
   result->delivered = side.delivered;
 }
+
+/* --- chain: ping with a previous handler ---------------------------------- */
+
+static void do_nothing(int signum) {
+  (void) signum;
+}
+
+static void chain(const struct bench* bench,
+                  const struct peer* peer,
+                  struct result* result) {
+  struct sigaction action = {.sa_handler = do_nothing};
+
+  check_errno(sigaction(SIGUSR1, &action, NULL), "sigaction");
+  ping(bench, peer, result);
+}
+
+static const struct peer* const chain_pair[] = {
+    &uvsig_bytes, &uvsig_bytes_chain, NULL};
 
 /* --- burst: many are raised before the loop is run ------------------------ */
 
@@ -220,6 +238,14 @@ const struct bench deliver_benches[] = {
      .repeats = 5000,
      .rounds = 6,
      .against = &uv_signal},
+    {.workload = "chain",
+     .variant = "",
+     TIME,
+     .measure = chain,
+     .repeats = 5000,
+     .rounds = 2,
+     .against = &uvsig_bytes,
+     .only = chain_pair},
     {.workload = "burst",
      .variant = "3,000",
      TIME,

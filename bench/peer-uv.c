@@ -41,6 +41,7 @@ struct options {
   uvsig_wakeup_t wakeup;
   uvsig_mode_t mode;
   unsigned depth;
+  unsigned flags; /* of its watchers */
 };
 
 static void on_uvsig(uvsig_watcher_t* w, int signum, const uvsig_info_t* info) {
@@ -67,6 +68,7 @@ static void uvsig_open(struct side* side) {
 }
 
 static void uvsig_prepare(struct side* side, int signum, unsigned n) {
+  const struct options* options = side->peer->options;
   uvsig_watcher_t* watchers = allocate(n, sizeof(*watchers));
   unsigned i;
 
@@ -74,6 +76,8 @@ static void uvsig_prepare(struct side* side, int signum, unsigned n) {
   side->watchers = watchers;
   for (i = 0; i < n; i++) {
     check(uvsig_watcher_init(side->hub, &watchers[i]), "uvsig_watcher_init");
+    check(uvsig_watcher_set_flags(&watchers[i], options->flags),
+          "uvsig_watcher_set_flags");
     watchers[i].data = side;
   }
 }
@@ -94,9 +98,11 @@ static void uvsig_stop(struct side* side, unsigned i) {
 #define UVSIG_CAN                                                              \
  (CAN_LOOP | CAN_MANY | CAN_THREADS | CAN_REALTIME | CAN_RESTART)
 #define UVSIG_PEER(name_, wakeup_, mode_, depth_)                              \
+ UVSIG_FLAGGED_PEER(name_, wakeup_, mode_, depth_, 0)
+#define UVSIG_FLAGGED_PEER(name_, wakeup_, mode_, depth_, flags_)              \
  {                                                                             \
   .name = name_, .version = PACKAGE_VERSION, .flags = UVSIG_CAN,               \
-  .options = &(const struct options){wakeup_, mode_, depth_},                  \
+  .options = &(const struct options){wakeup_, mode_, depth_, flags_},          \
   .open = uvsig_open, .prepare = uvsig_prepare, .start = uvsig_start,          \
   .stop = uvsig_stop, .turn = loop_turn, .run = loop_run, .leave = loop_leave  \
  }
@@ -114,6 +120,12 @@ const struct peer uvsig_wake_only_no_info =
                0);
 const struct peer uvsig_signalfd =
     UVSIG_PEER("uvsig signalfd", UVSIG_WAKEUP_SIGNALFD, UVSIG_MODE_BYTES, 64);
+const struct peer uvsig_bytes_chain =
+    UVSIG_FLAGGED_PEER("uvsig bytes, UVSIG_CHAIN",
+                       UVSIG_WAKEUP_PIPE,
+                       UVSIG_MODE_BYTES,
+                       64,
+                       UVSIG_CHAIN);
 
 /* --- uv_signal_t ---------------------------------------------------------- */
 
