@@ -257,6 +257,16 @@ static const struct bench* find_bench(const char* workload,
   exit(2);
 }
 
+/* Valgrind ends a process whose stack would have to grow for a handler's
+ * frame. */
+__attribute__((noinline)) static void grow_stack(void) {
+  volatile char pages[1 << 16];
+  size_t i;
+
+  for (i = 0; i < sizeof(pages); i += 1024)
+    pages[sizeof(pages) - 1 - i] = 0;
+}
+
 static void run_once(char** arguments) {
   const struct bench* bench = find_bench(arguments[0], arguments[1]);
   const struct peer* peer = find_peer(bench, arguments[2]);
@@ -269,6 +279,7 @@ static void run_once(char** arguments) {
   }
   once.repeats = (unsigned) atoi(arguments[3]);
   is_once = true;
+  grow_stack();
   measure(&once, peer, results);
 }
 
