@@ -61,15 +61,16 @@ rows | awk -F, -v part="$part" '
     return n > 0 && n < 0.95 ? sprintf("%.2f", n) : grouped(n)
   }
   function summary() {
-    print "- A server pays nothing that it could notice: the coordinator takes " \
+    print "- What the coordinator costs a server: " \
       known(median, "busy-idle" SUBSEP "one connection" SUBSEP \
-        "coordinator 1", "%.1f") " ns for each"
-    print "  request and " known(median, "connection-memory" SUBSEP SUBSEP \
-        "coordinator 1", "%d") " bytes for each connection. " \
-      "An HTTP request takes " \
-      known(ratio, "http" SUBSEP SUBSEP "coordinator", "%.3f") " times as long."
-    print "- A restart with `uvsig_upgrade_t` fails " failed("upgrade") \
-      " requests, a plain exit " failed("plain") "."
+        "coordinator 1", "%.1f") " ns for each request, " \
+      known(median, "connection-memory" SUBSEP SUBSEP "coordinator 1", "%d") \
+      " bytes for each"
+    print "  connection. An HTTP request takes " \
+      known(ratio, "http" SUBSEP SUBSEP "coordinator", "%.3f") \
+      " times as long as without it."
+    print "- A restart with `uvsig_upgrade_t` has " failed("upgrade") \
+      " failed requests, one with a plain exit " failed("plain") "."
     print "- Of 100,000 signals at once the default mode delivers " \
       of_burst("uvsig bytes") ", uv_signal_t " of_burst("uv_signal_t") "."
     print "- A signal that a callback raises takes " \
