@@ -1319,7 +1319,8 @@ UVSIG_EXTERN int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd);
 
 /* --- What a shutdown waits for -------------------------------------------- */
 
-/* What is registered must not be registered again before it is removed. */
+/* What is registered is not registered again before it is removed: with the
+ * same shutdown that is UV_EBUSY, with another one it is undefined behaviour. */
 
 /* Called on the loop thread: accept no more. */
 typedef void (*uvsig_shutdown_listener_cb)(uvsig_shutdown_listener_t* l);
@@ -1354,6 +1355,7 @@ struct uvsig_shutdown_listener_s {
  *   UV_EINVAL     `sd` or `l` is NULL, `cb` and `stream` are, or `sd` is not
  *                 initialised or given up
  *   UV_ECANCELED  a shutdown has been asked for: do not begin to listen
+ *   UV_EBUSY      registered already
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*l` is untouched.
@@ -1430,6 +1432,7 @@ struct uvsig_shutdown_connection_s {
  *   UV_EINVAL     `sd`, `c` or `cb` is NULL, or `sd` is not initialised or
  *                 given up
  *   UV_ECANCELED  the listeners are closed: close the connection
+ *   UV_EBUSY      registered already
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*c` is untouched.
@@ -1547,6 +1550,7 @@ struct uvsig_shutdown_child_s {
  *   UV_EINVAL     `sd` or `child` is NULL, `sd` is not initialised or given up,
  *                 or `pid` is not above 0
  *   UV_ECANCELED  too late, past forcing
+ *   UV_EBUSY      registered already
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*child` is untouched.
@@ -1606,6 +1610,7 @@ struct uvsig_shutdown_hold_s {
  *   UV_EINVAL     `sd`, `hold` or `name` is NULL, or `sd` is not initialised or
  *                 given up
  *   UV_ECANCELED  too late, past draining: do not begin
+ *   UV_EBUSY      held already
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*hold` is untouched.
  * Context: any thread. Since: 0.1. */
@@ -1653,6 +1658,7 @@ struct uvsig_shutdown_work_s {
  *   UV_EINVAL     `sd`, `work`, `name` or `work_cb` is NULL, or `sd` is not
  *                 initialised or given up
  *   UV_ECANCELED  too late, past draining: do not begin
+ *   UV_EBUSY      queued already, and not done
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  *   what uv_queue_work() returns
@@ -1693,6 +1699,7 @@ struct uvsig_shutdown_closer_s {
  *   UV_EINVAL     `sd`, `closer` or `cb` is NULL, or `sd` is not initialised or
  *                 given up
  *   UV_ECANCELED  too late, past forcing: close it yourself
+ *   UV_EBUSY      registered already
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * After an error: `*closer` is untouched.

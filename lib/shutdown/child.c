@@ -81,6 +81,8 @@ int uvsig_shutdown_add_child(uvsig_shutdown_t* sd,
     return err;
   if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_CLOSING)
     return UV_ECANCELED;
+  if (child->shutdown == sd)
+    return UV_EBUSY;
   UVSIG__RESET(child);
   child->shutdown = sd;
   child->pid = pid;

@@ -20,6 +20,8 @@ int uvsig_shutdown_add_closer(uvsig_shutdown_t* sd,
     return err;
   if (atomic_load(&c->phase) >= UVSIG_SHUTDOWN_CLOSING)
     return UV_ECANCELED;
+  if (closer->shutdown == sd)
+    return UV_EBUSY;
   UVSIG__RESET(closer);
   closer->shutdown = sd;
   closer->cb = cb;

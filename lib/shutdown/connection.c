@@ -100,6 +100,8 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   if (phase > UVSIG_SHUTDOWN_DRAINING ||
       (phase == UVSIG_SHUTDOWN_DRAINING && c->listeners_closed))
     return UV_ECANCELED;
+  if (connection->shutdown == sd)
+    return UV_EBUSY;
   UVSIG__RESET(connection);
   connection->shutdown = sd;
   connection->cb = cb;

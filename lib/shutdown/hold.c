@@ -27,6 +27,8 @@ int uvsig_shutdown_hold(uvsig_shutdown_t* sd,
     err = UV_ECANCELED;
   } else if (uvsig__is_inherited(c)) {
     err = UV_EBADF;
+  } else if (hold->shutdown == sd) {
+    err = UV_EBUSY;
   } else {
     UVSIG__RESET(hold);
     hold->shutdown = sd;

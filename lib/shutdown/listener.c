@@ -30,6 +30,8 @@ int uvsig_shutdown_add_listener(uvsig_shutdown_t* sd,
   /* A signal that came during start-up counts, though the loop has not run. */
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
+  if (l->shutdown == sd)
+    return UV_EBUSY;
   UVSIG__RESET(l);
   l->shutdown = sd;
   l->stream = stream;

@@ -7,6 +7,7 @@
 #include "../lib/harness.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -377,6 +378,70 @@ static void bad_arguments_are_refused_and_change_nothing(void) {
   check_running();
 }
 
+/* --- Twice ---------------------------------------------------------------- */
+
+static uvsig_shutdown_closer_t closer;
+static uvsig_shutdown_work_t work;
+static atomic_uint works;
+
+static void on_closer(uvsig_shutdown_closer_t* c) {
+  CHECK_EQ(uvsig_shutdown_closed(c), 0);
+}
+
+static void on_work(uvsig_shutdown_work_t* w) {
+  (void) w;
+  works++;
+}
+
+static void add_each(int expected) {
+  pid_t pid = getpid(); /* never signalled: removed in time */
+
+  CHECK_EQ(uvsig_shutdown_add_listener(&sd, &listener, NULL, on_listener),
+           expected);
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, on_connection),
+           expected);
+  CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, pid), expected);
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), expected);
+  CHECK_EQ(uvsig_shutdown_add_closer(&sd, &closer, on_closer), expected);
+}
+
+/* A list with a circle in it would have no end. */
+static void what_is_registered_is_busy(void) {
+  uv_tcp_t tcp;
+  uvsig_shutdown_connection_t stream = {.data = NULL};
+
+  open_shutdown();
+  CHECK_EQ(uv_tcp_init(&f.loop, &tcp), 0);
+  CHECK_EQ(uvsig_shutdown_add_stream(&sd, &stream, (uv_stream_t*) &tcp, NULL),
+           0);
+  CHECK_EQ(uvsig_shutdown_add_stream(&sd, &stream, (uv_stream_t*) &tcp, NULL),
+           UV_EBUSY);
+  add_each(0);
+  CHECK_EQ(uvsig_shutdown_child_set_signal(&child, SIGUSR1), 0);
+  add_each(UV_EBUSY);
+  CHECK_EQ(child.signum, SIGUSR1); /* nothing has changed */
+  CHECK_EQ(uvsig_shutdown_remove_listener(&listener), 0);
+  CHECK_EQ(uvsig_shutdown_remove_connection(&connection), 0);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  CHECK_EQ(uvsig_shutdown_closed(&closer), 0);
+  add_each(0);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  check_running();
+}
+
+static void work_that_is_queued_is_busy(void) {
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_queue_work(&sd, &work, "pool", on_work, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_queue_work(&sd, &work, "pool", on_work, NULL),
+           UV_EBUSY);
+  check_running();
+  CHECK_EQ(works, 1);
+}
+
+/* --- Nothing to forget ----------------------------------------------------- */
+
 static void null_is_nothing_to_forget(void) {
   open_shutdown();
   CHECK_EQ(uvsig_shutdown_remove_listener(NULL), UV_EINVAL);
@@ -589,6 +654,8 @@ int main(void) {
       TEST(null_and_what_was_never_initialised_are_refused),
       TEST(what_was_given_up_is_refused),
       TEST(bad_arguments_are_refused_and_change_nothing),
+      TEST(what_is_registered_is_busy),
+      TEST(work_that_is_queued_is_busy),
       TEST(null_is_nothing_to_forget),
       TEST(what_was_never_registered_is_harmless_to_forget),
       TEST(bad_arguments_of_linger_are_refused),
