@@ -189,7 +189,7 @@ static void a_child_that_was_removed_gets_no_signal(void) {
 
 /* Nobody waits for it in time. */
 static void serve_forgotten_child(void) {
-  uvsig_shutdown_child_t entry;
+  uvsig_shutdown_child_t entry = {.data = NULL};
   int ready[2];
   int status;
   char letter;

@@ -654,7 +654,7 @@ static void a_stream_of_another_loop_is_refused(void) {
 }
 
 static void a_listener_without_a_callback_is_closed(void) {
-  uvsig_shutdown_listener_t l;
+  uvsig_shutdown_listener_t l = {.data = NULL};
   struct sockaddr_in address;
   uv_tcp_t tcp;
 
@@ -739,7 +739,7 @@ static void stop_foreign(uvsig_shutdown_listener_t* l) {
 
 /* The request comes first: the loop hears of both in one poll. */
 static void a_foreign_listener_has_a_turn_to_accept(void) {
-  uvsig_shutdown_listener_t l;
+  uvsig_shutdown_listener_t l = {.data = NULL};
   uv_poll_t poll;
   int fds[2];
 
@@ -765,7 +765,7 @@ static void stop_stream(uvsig_shutdown_listener_t* l) {
 
 static void a_listener_that_does_not_listen_yet_holds_nothing_up(void) {
   static uv_tcp_t tcp;
-  uvsig_shutdown_listener_t l;
+  uvsig_shutdown_listener_t l = {.data = NULL};
 
   open_shutdown(LONG_MS);
   CHECK_EQ(uv_tcp_init(&f.loop, &tcp), 0);

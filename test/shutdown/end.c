@@ -467,10 +467,10 @@ static void close_gives_the_dispositions_back_and_the_loop_is_empty(void) {
 }
 
 static void close_forgets_what_was_registered_and_leaves_it_as_it_is(void) {
-  uvsig_shutdown_listener_t listener;
-  uvsig_shutdown_connection_t connection;
-  uvsig_shutdown_child_t child;
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_listener_t listener = {.data = NULL};
+  uvsig_shutdown_connection_t connection = {.data = NULL};
+  uvsig_shutdown_child_t child = {.data = NULL};
+  uvsig_shutdown_hold_t hold = {.data = NULL};
   pid_t pid;
   int status;
 

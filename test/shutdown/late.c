@@ -447,7 +447,7 @@ static void end_without_children(void) {
 
 /* Those of its parent that are registered, and what is left of their groups. */
 static void a_child_waits_for_no_children_of_its_parent(void) {
-  uvsig_shutdown_child_t child;
+  uvsig_shutdown_child_t child = {.data = NULL};
   pid_t leader;
   pid_t member;
 
@@ -702,7 +702,7 @@ static void open_stream(uv_pipe_t* stream, int* peer) {
 
 /* Not all has been written when it is removed, so libuv still has a request. */
 static void what_is_removed_while_it_lingers_is_not_touched_any_more(void) {
-  uvsig_shutdown_connection_t other;
+  uvsig_shutdown_connection_t other = {.data = NULL};
   uv_write_t request;
   uv_buf_t buffer = uv_buf_init(much, sizeof(much));
   uv_pipe_t stream;

@@ -239,7 +239,7 @@ static void run_until_phase(uvsig_shutdown_phase_t phase) {
 /* --- Ready and stopping --------------------------------------------------- */
 
 static void go_through_everything(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
 
   open_shutdown();
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
@@ -366,7 +366,7 @@ static void ready_is_told_at_once_and_not_before(void) {
 }
 
 static void stopping_is_told_once_whatever_follows(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
   int i;
 
   listen_at_path();
@@ -451,7 +451,7 @@ static void check_extension(long long since_us, long long needed_ms) {
 }
 
 static void the_time_that_is_left_is_told_while_draining(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
   long long since_us;
   unsigned before;
 
@@ -744,7 +744,7 @@ static void wait_for_pings(unsigned n) {
 }
 
 static void the_loop_pings_the_watchdog(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
   uint64_t begin;
 
   start_watchdog(getpid(), 40);
@@ -868,7 +868,7 @@ static void a_watchdog_without_a_process_is_ours(void) {
 /* --- Nobody reads --------------------------------------------------------- */
 
 static void what_finds_no_room_comes_when_there_is_some(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
 
   listen_at_path();
   fill();
@@ -930,7 +930,7 @@ static void what_is_owed_is_tried_once_more_at_the_end(void) {
 /* A service that stops before it was ready has failed, to its manager. */
 static void ready_comes_before_stopping_although_both_are_owed(void) {
   const long long total_ms = 2LL * LONG_MS + 100;
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
   long long begun_us;
   long long read_us;
 

@@ -299,7 +299,7 @@ static void a_shutdown_drops_the_one_that_is_pending(void) {
 }
 
 static void once_a_shutdown_has_begun_none_begins(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
 
   finishes = true;
   start(SIGHUP);
@@ -318,7 +318,7 @@ static void once_a_shutdown_has_begun_none_begins(void) {
 }
 
 static void a_start_once_a_shutdown_has_begun_is_refused(void) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
 
   open_shutdown(0);
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);

@@ -1166,7 +1166,7 @@ static void to_give_up_the_shutdown_ends_it_too(void) {
 /* --- What it is given --------------------------------------------------------- */
 
 static void the_successor_has_the_sockets_and_nothing_else(void) {
-  uvsig_shutdown_listener_t second;
+  uvsig_shutdown_listener_t second = {.data = NULL};
   struct sockaddr_in address;
   sigset_t set = set_of(SIGUSR1);
   char expected[256];

@@ -181,7 +181,7 @@ static void work_may_begin_while_draining_and_not_when_forcing(void) {
 static atomic_int working;
 
 static void hold_until_refused(void* argument) {
-  uvsig_shutdown_hold_t hold;
+  uvsig_shutdown_hold_t hold = {.data = NULL};
   int err;
 
   (void) argument;
