@@ -6,7 +6,10 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
+
+const char SECONDS[] = "SECONDS";
 
 int refused(const char* why, const char* what) {
   if (why != NULL)
@@ -33,13 +36,15 @@ static int print_help(FILE* to,
   return fflush(to) == 0 ? status : 1;
 }
 
-/* The number that is all of `text`: strtoul() takes " +1" as well, and "-1". */
-static int read_number(const char* text, unsigned* to) {
+/* All of `text`: strtod() takes " +1" as well, and "1e3". */
+int read_number(const char* text, int is_time, unsigned* to) {
+  size_t length = strspn(text, is_time ? ".0123456789" : "0123456789");
   char* end;
-  unsigned long value = strtoul(text, &end, 10);
+  double value = strtod(text, &end);
 
-  if (*text >= '0' && *text <= '9' && *end == '\0' && value <= LARGEST_NUMBER) {
-    *to = (unsigned) value;
+  if (end != text && *end == '\0' && text[length] == '\0' &&
+      value <= LARGEST_NUMBER) {
+    *to = (unsigned) (is_time ? value * 1000 + 0.5 : value);
     return 0;
   }
   fprintf(stderr,
@@ -67,7 +72,9 @@ int read_options(int argc,
       return print_help(stdout, 0, about, options);
     else if (options[index].text != NULL)
       *options[index].text = optarg;
-    else if (read_number(optarg, options[index].number) != 0)
+    else if (read_number(optarg,
+                         options[index].value == SECONDS,
+                         options[index].number) != 0)
       return 2;
   if (c == -1 && optind < argc)
     return print_help(stderr, 2, about, options);

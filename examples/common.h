@@ -16,8 +16,16 @@ typedef struct {
   unsigned* number;
 } option_t;
 
+/* As the `value` of an option: "2.5" is two and a half seconds, and `number` is
+ * in ms, as the library has all its times. */
+extern const char SECONDS[];
+
 /* The server's name, which it defines itself. */
 extern const char* const program;
+
+/* The time in ms, or what else is a number. Returns 0, or -1 where it is none,
+ * and says so. */
+int read_number(const char* text, int is_time, unsigned* to);
 
 /* `about`: what the server does, in lines. Returns -1 to go on, or the exit
  * status. */

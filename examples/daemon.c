@@ -162,22 +162,21 @@ int main(int argc, char** argv) {
   static const char about[] =
       "Work until SIGTERM or SIGINT. SIGHUP reads the configuration again,\n"
       "SIGUSR1 opens the log again, SIGUSR2 writes statistics into it.\n";
-  unsigned grace = 8;
+  uvsig_shutdown_options_t options;
   const option_t table[] = {
       {"config", "FILE", "lines such as message = hello", &config_path, NULL},
-      {"grace", "SECONDS", "wait so long for work (8)", NULL, &grace},
+      {"grace", SECONDS, "wait so long for work (8)", NULL, &options.grace_ms},
       {"log", "FILE", "append to it (standard error)", &log_path, NULL},
       {"pid-file", "FILE", "keep a second one out (none)", &pid_path, NULL},
       {NULL, NULL, NULL, NULL, NULL}};
-  uvsig_shutdown_options_t options;
-  int status, err = read_options(argc, argv, about, table);
+  int status, err;
 
+  uvsig_shutdown_options_init(&options);
+  err = read_options(argc, argv, about, table);
   if (err >= 0)
     return err;
   if (refused(config_path == NULL ? "missing" : NULL, "--config"))
     return 2;
-  uvsig_shutdown_options_init(&options);
-  options.grace_ms = 1000 * grace;
   options.phase_cb = on_phase;
   if (failed(uvsig_ignore(SIGPIPE), "SIGPIPE") ||
       failed(uv_timer_init(uv_default_loop(), &timer), "uv_timer_init") ||
@@ -188,7 +187,7 @@ int main(int argc, char** argv) {
     return 1;
   status = start();
   if (status != 0)
-    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
+    uvsig_shutdown_request(&sd, "cannot start", UVSIG_SHUTDOWN_GRACEFUL);
 
   uv_run(timer.loop, UV_RUN_DEFAULT); /* until everything is closed */
   refused(pid_file_remove(&pid_file), pid_path);

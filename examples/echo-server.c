@@ -7,8 +7,8 @@
  * Run it, and in two other terminals `nc 127.0.0.1 7777`. Type half a line and
  * Ctrl-D in one of them, then press Ctrl-C here: the other one ends at once,
  * that one with the end of its line. You should see "SIGINT: finishing" and
- * "2 closed, 0 forced, 0 cut", and `echo $?` should print 130. `kill -USR2` it
- * instead: a successor serves at once, and it finishes. */
+ * "SIGINT: 2 closed, 0 forced, 0 cut", and `echo $?` should print 130. `kill
+ * -USR2` it instead: a successor serves at once, and it finishes. */
 #include "common.h"
 #include "pid-file.h"
 #include "successor.h"
@@ -134,9 +134,8 @@ static int start(unsigned port, const char* path, unsigned settle_ms) {
   printf("Serving on %s\n", successor_address());
   if (path != NULL)
     printf("Serving on %s\n", path);
-  err = fflush(stdout);
   uvsig_shutdown_ready(&sd);
-  return err;
+  return fflush(stdout);
 }
 
 /* --- The server ----------------------------------------------------------- */
@@ -150,7 +149,8 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
   if (phase == UVSIG_SHUTDOWN_FORCING)
     puts("time is up");
   if (phase == UVSIG_SHUTDOWN_DONE)
-    printf("%u closed, %u forced, %u cut\n",
+    printf("%s: %u closed, %u forced, %u cut\n",
+           report->reason,
            report->closed,
            report->forced,
            report->cut);
@@ -164,8 +164,8 @@ int main(int argc, char** argv) {
   const char* path = NULL;
   unsigned port = 7777, settle_ms = 1000;
   const option_t table[] = {
-      {"grace", "MS", "wait so long for lines (8000)", NULL, &options.grace_ms},
-      {"hard", "MS", "then exit within so long (1000)", NULL, &options.hard_ms},
+      {"grace", SECONDS, "wait so long for lines (8)", NULL, &options.grace_ms},
+      {"hard", SECONDS, "then exit within so long (1)", NULL, &options.hard_ms},
       {"pid-file", "FILE", "keep another one out (none)", &pid_path, NULL},
       {"pipe", "PATH", "listen at this UNIX socket, too", &path, NULL},
       {"port", "PORT", "of 127.0.0.1 (7777); 0: a free one", NULL, &port},
@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
     return 1;
   status = start(port, path, settle_ms) != 0;
   if (status != 0)
-    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
+    uvsig_shutdown_request(&sd, "cannot start", UVSIG_SHUTDOWN_GRACEFUL);
   uv_run(sig.loop, UV_RUN_DEFAULT); /* until everything is closed */
   refused(pid_file_remove(&pid_file), pid_path);
   status |= failed(uv_loop_close(sig.loop), "uv_loop_close");

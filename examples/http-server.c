@@ -103,7 +103,7 @@ static int start(uvsig_shutdown_t* sd, unsigned port, unsigned settle_ms) {
   if (err == 0)
     err = successor_start(sd, settle_ms, NULL);
   if (err != 0) /* a shutdown may have begun; that is no error */
-    return err != UV_ECANCELED && failed(err, "not started");
+    return err != UV_ECANCELED && failed(err, "cannot start");
   printf("Serving on http://%s/\n", successor_address());
   fflush(stdout);
   uvsig_shutdown_ready(sd);
@@ -119,29 +119,32 @@ int main(int argc, char** argv) {
   uvsig_shutdown_options_t options;
   uv_loop_t* loop = uv_default_loop();
   const char* path = ".";
-  unsigned port = 8000, grace = 8, hard = 1, settle_ms = 1000;
+  unsigned port = 8000, settle_ms = 1000;
   const option_t table[] = {
       {"directory", "FOLDER", "serve this folder (.)", &path, NULL},
       {"port", "NUMBER", "listen there (8000); 0: a free one", NULL, &port},
-      {"grace", "SECONDS", "wait so long for responses (8)", NULL, &grace},
-      {"hard", "SECONDS", "and then exit within so long (1)", NULL, &hard},
+      {"grace",
+       SECONDS,
+       "wait so long for responses (8)",
+       NULL,
+       &options.grace_ms},
+      {"hard", SECONDS, "then exit within so long (1)", NULL, &options.hard_ms},
       {"settle",
        "MS",
        "a successor must live so long (1000)",
        NULL,
        &settle_ms},
       {NULL, NULL, NULL, NULL, NULL}};
-  int status = EXIT_SUCCESS, c = read_options(argc, argv, about, table);
+  int status = EXIT_SUCCESS, c;
 
+  uvsig_shutdown_options_init(&options);
+  c = read_options(argc, argv, about, table);
   if (c >= 0)
     return c;
   folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (failed(folder < 0 ? uv_translate_sys_error(errno) : 0, path))
     return EXIT_USAGE;
 
-  uvsig_shutdown_options_init(&options);
-  options.grace_ms = 1000 * grace;
-  options.hard_ms = 1000 * hard;
   options.idle = UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; /* or end_if_quiet() */
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.log = 1;
@@ -153,7 +156,7 @@ int main(int argc, char** argv) {
     return EXIT_FAILURE;
   if (start(&sd, port, settle_ms) != 0) {
     status = EXIT_FAILURE;
-    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_FORCED);
+    uvsig_shutdown_request(&sd, "cannot start", UVSIG_SHUTDOWN_FORCED);
   }
   uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */
   close(folder);

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * All that descends from init, in whatever group and session. Its children are
- * the command, and orphans of that: each is collected when it has ended, and
- * the last of them ends init. */
+ * The children of init are the command, and orphans of that: each is collected
+ * when it has ended, and the last of them ends init. */
 #include "init.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 enum {
-  LEFT_SECONDS = 5, /* for what the command leaves, without --grace */
+  LEFT_MS = 5000, /* for what the command leaves, without --grace */
   KILL_EACH_MS = 100,
   MOST_KILLS = 10 /* then init ends, whatever the kernel still holds */
 };
@@ -22,65 +15,6 @@ enum {
 struct command command = {.status = -1};
 
 static uv_timer_t timer; /* until what is left is killed */
-
-/* --- All that descends from here ------------------------------------------ */
-
-/* 0 where there is no such process, or no /proc. */
-static pid_t parent_of(pid_t pid) {
-  char path[64], text[512];
-  const char* end;
-  int parent = 0;
-  size_t n;
-  FILE* file;
-
-  snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-  file = fopen(path, "re");
-  if (file == NULL)
-    return 0;
-  n = fread(text, 1, sizeof(text) - 1, file);
-  fclose(file);
-  text[n] = '\0';
-  end = strrchr(text, ')'); /* the name may have any character */
-  if (end == NULL || sscanf(end, ") %*c %d", &parent) != 1)
-    return 0;
-  return parent;
-}
-
-static int descends(pid_t pid) {
-  while (pid > 1 && pid != getpid())
-    pid = parent_of(pid);
-  return pid == getpid();
-}
-
-/* Is this /proc the one of our own PID namespace? */
-static int has_proc(void) {
-  char text[32] = "";
-
-  return readlink("/proc/self", text, sizeof(text) - 1) > 0 &&
-         atoi(text) == getpid();
-}
-
-void send_all(int signum) {
-  DIR* proc;
-  struct dirent* entry;
-  pid_t pid;
-
-  if (getpid() == 1) {
-    kill(-1, signum); /* also what was put into the namespace from outside */
-    return;
-  }
-  if (command.status == -1)
-    kill(-command.pid, signum);
-  proc = has_proc() ? opendir("/proc") : NULL;
-  if (proc == NULL)
-    return;
-  while ((entry = readdir(proc)) != NULL) {
-    pid = isdigit((unsigned char) entry->d_name[0]) ? atoi(entry->d_name) : 0;
-    if (pid > 1 && pid != getpid() && descends(pid))
-      kill(pid, signum);
-  }
-  closedir(proc);
-}
 
 /* --- The end -------------------------------------------------------------- */
 
@@ -105,26 +39,32 @@ static void on_late(uv_timer_t* t) {
     finish();
 }
 
-void limit(int seconds) {
-  if (seconds > 0 && !uv_is_active((uv_handle_t*) &timer))
-    uv_timer_start(
-        &timer, on_late, (unsigned) seconds * UINT64_C(1000), KILL_EACH_MS);
+void limit(int ms) {
+  if (ms > 0 && !uv_is_active((uv_handle_t*) &timer))
+    uv_timer_start(&timer, on_late, (unsigned) ms, KILL_EACH_MS);
 }
 
-/* The command has ended, and others have not. */
+/* The command has ended, and others have not. A server that follows has had the
+ * stop signal, as all of the group: a second one would force it. */
 static void end_others(void) {
+  int is_told = settings.follow && command.told && !settings.single_child;
   int signum = settings.becomes[SIGTERM];
 
-  if (settings.grace == 0) {
+  if (settings.grace_ms == 0) {
     finish();
     return;
   }
   if (signum != 0) {
-    note("to all that is left: %s", uvsig_signal_name(signum));
-    send_all(signum);
+    note("to all that is left%s: %s",
+         is_told ? " in other groups" : "",
+         uvsig_signal_name(signum));
+    if (is_told)
+      send_others(signum);
+    else
+      send_all(signum);
     send_all(SIGCONT);
   }
-  limit(settings.grace > 0 ? settings.grace : LEFT_SECONDS);
+  limit(settings.grace_ms > 0 ? settings.grace_ms : LEFT_MS);
 }
 
 /* --- Children ------------------------------------------------------------- */
@@ -145,7 +85,7 @@ static int ends_command(pid_t pid, int ended) {
   int is_left = kill(-command.pid, 0) == 0; /* of its group */
 
   if (pid != command.pid && command.followed && command.told)
-    limit(settings.grace > 0 ? settings.grace : LEFT_SECONDS);
+    limit(settings.grace_ms > 0 ? settings.grace_ms : LEFT_MS);
   if (pid != command.pid)
     return command.followed && !is_left;
   command.followed = settings.follow && !command.told && ended == 0 && is_left;

@@ -9,9 +9,7 @@
 
 #include "init.h"
 
-enum { MOST_SECONDS = 86400 };
-
-struct settings settings = {.grace = -1};
+struct settings settings = {.grace_ms = -1};
 
 const char usage[] =
     "Usage: init [OPTION]... [--] COMMAND [ARG]...\n"
@@ -67,12 +65,11 @@ static int parse_rewrite(char* text) {
 }
 
 static int parse_grace(const char* text) {
-  char* end;
-  long seconds = strtol(text, &end, 10);
+  unsigned ms;
 
-  if (*text == '\0' || *end != '\0' || seconds < 0 || seconds > MOST_SECONDS)
+  if (read_number(text, 1, &ms) != 0)
     return -1;
-  settings.grace = (int) seconds;
+  settings.grace_ms = (int) ms;
   return 0;
 }
 

@@ -99,7 +99,7 @@ static void on_signal(uvsig_watcher_t* w,
     hand_on(SIGCONT); /* or it could not end */
   if (stops) {
     command.told = 1;
-    limit(settings.grace);
+    limit(settings.grace_ms);
   }
 }
 

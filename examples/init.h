@@ -10,7 +10,7 @@
 #include <uvsig.h>
 
 extern struct settings {
-  int grace;               /* seconds; -1: not given */
+  int grace_ms;            /* -1: not given */
   int single_child;        /* only the command gets signals */
   int follow;              /* a successor takes the command's place */
   int parent_death;        /* the signal for it; 0: none */
@@ -60,10 +60,13 @@ int start_command(char** argv, const sigset_t* valid);
 int children_watch(void);
 /* Do so now. */
 void collect(void);
-/* Send a signal to the command and all that it has started. */
+/* Kill all that is left after so long; 0 or less: never. */
+void limit(int ms);
+
+/* init-descendants.c: send a signal to the command and all that it has started;
+ * or to those of them that are not in the command's group. */
 void send_all(int signum);
-/* Kill all that is left after so many seconds; 0 or less: never. */
-void limit(int seconds);
+void send_others(int signum);
 
 /* --- The terminal: init-terminal.c ---------------------------------------- */
 

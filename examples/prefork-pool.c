@@ -74,7 +74,7 @@ static void settle(void) {
     pool.replacing = ENDING_OLD;
     signal_old(SIGUSR2);
     uv_timer_start(
-        &pool.ending, on_stuck, settings.grace * 1000ull + 2 * MARGIN_MS, 0);
+        &pool.ending, on_stuck, settings.grace_ms + 2 * MARGIN_MS, 0);
   }
   if (pool.replacing == ENDING_OLD && old == 0) {
     puts("Replaced");

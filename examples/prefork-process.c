@@ -66,7 +66,7 @@ static int spawn(worker_t* w, char* path, uv_os_fd_t listener) {
                                   .stdio = stdio,
                                   .stdio_count = PARENT_FD + 1};
 
-  snprintf(grace, sizeof(grace), "--grace=%u", settings.grace);
+  snprintf(grace, sizeof(grace), "--grace=%.3f", settings.grace_ms / 1000.0);
   return uv_spawn(loop, &w->process, &options);
 }
 

@@ -93,7 +93,7 @@ int be_worker(void) {
   http_init();
   uvsig_shutdown_options_init(&options);
   options.forced_count = options.exit_count = 0; /* the parent has SIGKILL */
-  options.grace_ms = settings.grace * 1000;
+  options.grace_ms = settings.grace_ms;
   options.hard_ms = MARGIN_MS;
   options.idle = UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE; /* or http_end_quiet() */
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;

@@ -25,7 +25,7 @@
 enum { EXIT_USAGE = 2, MOST_WORKERS = 1000 };
 
 const char* const program = "prefork";
-struct settings settings = {0, 4, 10, 1000};
+struct settings settings = {0, 4, 10000, 1000};
 
 uv_loop_t* loop;
 uvsig_t sig;
@@ -77,7 +77,7 @@ static int be_parent(void) {
 
   uvsig_shutdown_options_init(&options);
   /* A worker forces by itself, before: it is killed only if it is stuck. */
-  options.grace_ms = settings.grace * 1000 + 2 * MARGIN_MS;
+  options.grace_ms = settings.grace_ms + 2 * MARGIN_MS;
   options.phase_cb = on_phase;
   options.log = 1;
   options.notify = 2; /* a worker does not speak for the service */
@@ -86,10 +86,10 @@ static int be_parent(void) {
     return EXIT_FAILURE;
   err = successor_listen(&sd, settings.port, NULL);
   if (err == 0)
-    err = successor_start(&sd, settings.settle, NULL);
+    err = successor_start(&sd, settings.settle_ms, NULL);
   if (err == 0)
     err = pool_start(successor_fd(), on_serving);
-  if (err != UV_ECANCELED && failed(err, "not started"))
+  if (err != UV_ECANCELED && failed(err, "cannot start"))
     return EXIT_FAILURE;
   return run_and_exit();
 }
@@ -102,16 +102,16 @@ int main(int argc, char** argv) {
       "upgrades it, SIGINT and SIGTERM end it.\n";
   static const option_t table[] = {
       {"grace",
-       "SECONDS",
+       SECONDS,
        "wait so long for clients (10)",
        NULL,
-       &settings.grace},
+       &settings.grace_ms},
       {"port", "PORT", "listen there (0: a free one)", NULL, &settings.port},
       {"settle",
        "MS",
        "a successor must live so long (1000)",
        NULL,
-       &settings.settle},
+       &settings.settle_ms},
       {"workers", "N", "start so many processes (4)", NULL, &settings.workers},
       {NULL, NULL, NULL, NULL, NULL}};
   int is_worker = argc > 1 && strcmp(argv[1], "worker") == 0;

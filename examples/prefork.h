@@ -19,7 +19,9 @@ enum {
   MARGIN_MS = 1000
 };
 
-extern struct settings { unsigned port, workers, grace, settle; } settings;
+extern struct settings {
+  unsigned port, workers, grace_ms, settle_ms;
+} settings;
 extern uv_loop_t* loop;
 extern uvsig_t sig;
 extern uvsig_shutdown_t sd;

@@ -7,6 +7,8 @@
  * Run it, open two pages with `new WebSocket("ws://127.0.0.1:7778")` in their
  * consoles, and press Ctrl-C here. Both see a close event with code 1001. The
  * line at the end should say "2 closed" and "left in the loop: nothing". */
+#include "common.h"
+
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +21,10 @@ struct peer {
   enum { HTTP, OPEN, LEAVING, LEFT } state; /* LEFT: it gets a close frame */
   int has_piece, flags;                     /* of a message, to be sent back */
   size_t size;
-  unsigned char room[LWS_PRE]; /* libwebsockets writes a header here */
-  unsigned char bytes[4096];
+  unsigned char header[LWS_PRE], bytes[4096]; /* libwebsockets writes both */
 };
 
+const char* const program = "websocket-server";
 static uvsig_shutdown_t sd;
 static struct lws_context* context;
 
@@ -144,20 +146,19 @@ static int on_lws(struct lws* wsi,
   return lws_callback_http_dummy(wsi, reason, user, in, size);
 }
 
-static int serve(int port) {
+static int serve(unsigned port) {
   static const struct lws_protocols protocols[2] = {
       {.name = "echo", .callback = on_lws, .rx_buffer_size = 4096}};
   static uvsig_shutdown_listener_t listener;
   static uvsig_shutdown_closer_t closer;
-  struct lws_context_creation_info info = {.protocols = protocols};
+  struct lws_context_creation_info info = {
+      .protocols = protocols, .pcontext = &context, .iface = "127.0.0.1"};
   struct lws_vhost* vhost;
 
   info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
                  LWS_SERVER_OPTION_DISABLE_IPV6;
   info.foreign_loops = (void*[]){sd.sig->loop};
-  info.pcontext = &context;
-  info.iface = "127.0.0.1";
-  info.port = port;
+  info.port = (int) port;
   lws_set_log_level(LLL_ERR, NULL);
   context = lws_create_context(&info);
   if (context == NULL || uvsig_shutdown_add_closer(&sd, &closer, on_close) != 0)
@@ -173,28 +174,27 @@ static int serve(int port) {
 int main(int argc, char** argv) {
   static uvsig_t sig;
   uvsig_shutdown_options_t options;
-  uv_loop_t* loop = uv_default_loop();
-  int port = 7778;
+  unsigned port = 7778;
+  const option_t table[] = {
+      {"grace", SECONDS, "wait so long for peers (8)", NULL, &options.grace_ms},
+      {"port", "PORT", "of 127.0.0.1 (7778); 0: a free one", NULL, &port},
+      {NULL, NULL, NULL, NULL, NULL}};
+  int c;
 
   uvsig_shutdown_options_init(&options);
   options.log = 1; /* the line at the end */
-  while (argc-- > 1)
-    if (sscanf(argv[argc], "--port=%d", &port) != 1 &&
-        sscanf(argv[argc], "--grace=%u", &options.grace_ms) != 1) {
-      puts("Usage: websocket-server [--port=NUMBER] [--grace=MS]");
-      return strcmp(argv[argc], "--help") == 0 ? 0 : 2;
-    }
-  if (uvsig_init(loop, &sig, NULL) != 0 ||
+  if ((c = read_options(argc, argv, "Send messages back.\n", table)) >= 0)
+    return c;
+  if (uvsig_init(uv_default_loop(), &sig, NULL) != 0 ||
       uvsig_shutdown_init(&sig, &sd, &options) != 0)
     return 1;
-  if (serve(port) == 0) {
-    uvsig_shutdown_ready(&sd);
-  } else {
-    fprintf(stderr, "websocket-server: cannot serve on port %d\n", port);
+  if (serve(port) != 0) {
+    fprintf(stderr, "%s: cannot serve on port %u\n", program, port);
     uvsig_shutdown_set_exit_status(&sd, 1);
-    uvsig_shutdown_request(&sd, "not started", UVSIG_SHUTDOWN_GRACEFUL);
+    uvsig_shutdown_request(&sd, "cannot start", UVSIG_SHUTDOWN_GRACEFUL);
   }
-  uv_run(loop, UV_RUN_DEFAULT); /* until everything is closed */
-  uv_loop_close(loop);
+  uvsig_shutdown_ready(&sd); /* a shutdown may have begun; that is no error */
+  uv_run(sig.loop, UV_RUN_DEFAULT); /* until everything is closed */
+  uv_loop_close(sig.loop);
   return uvsig_shutdown_exit(&sd); /* by the signal: does not return */
 }

@@ -57,7 +57,7 @@ static void start_with(const char* grace, const char* hard) {
 }
 
 /* The longest times, for what must not take that long. */
-#define LONGEST "--grace=65535", "--hard=65535"
+#define LONGEST "--grace=3600", "--hard=3600"
 
 static void start(void) {
   start_with(LONGEST);
@@ -86,13 +86,16 @@ static void drain(int signum) {
   program_line(&server, line);
 }
 
-/* `report`: the end of the last line. There is no complaint after it. */
+/* `report`: the end of the last line, which begins with the signal. There is no
+ * complaint after it. */
 static void ends_by(int signum, const char* report) {
   const char* line = program_line(&server, "");
+  const char* cause = uvsig_signal_name(signum);
   int status;
 
   CHECK(strlen(line) >= strlen(report));
   CHECK_STR(line + strlen(line) - strlen(report), report);
+  CHECK(strncmp(line, cause, strlen(cause)) == 0);
   program_output_ends(&server);
   status = program_finish(&server);
   CHECK(WIFSIGNALED(status));
@@ -338,7 +341,7 @@ static bool ends_by_time(uint64_t begin) {
     line = program_line_or_end(&server, "");
   }
   if (line != NULL) {
-    CHECK_STR(line, "0 closed, 0 forced, 1 cut");
+    CHECK_STR(line, "SIGTERM: 0 closed, 0 forced, 1 cut");
     program_output_ends(&server);
   }
   status = program_finish(&server);
@@ -358,7 +361,7 @@ static bool is_deaf_in_vain(int (*connect_deaf)(void)) {
   bool ends;
   int deaf;
 
-  start_with("--grace=300", "--hard=200");
+  start_with("--grace=0.3", "--hard=0.2");
   deaf = connect_deaf();
   fill(deaf);
   begin = uv_hrtime();
@@ -386,7 +389,7 @@ static void nor_does_one_of_the_unix_socket(void) {
 static void a_client_that_never_ends_its_line_sees_the_end(void) {
   int busy;
 
-  start_with("--grace=300", "--hard=65535");
+  start_with("--grace=0.3", "--hard=3600");
   busy = over_tcp();
   exchange(busy, "and then, and then");
   drain(SIGTERM);
@@ -407,7 +410,7 @@ static void a_second_signal_forces(void) {
   uv_sleep(DEBOUNCE_MS + 50); /* what comes before does not count */
   program_signal(&server, SIGINT);
   CHECK_STR(program_line(&server, ""), "time is up");
-  CHECK((uv_hrtime() - time) / 1000000 < 65535); /* not the grace's end */
+  CHECK((uv_hrtime() - time) / 1000000 < 3600000); /* not the grace's end */
   expect_end(busy);
   ends_by(SIGTERM, "0 closed, 1 forced, 0 cut");
 }
@@ -677,6 +680,9 @@ static void it_says_why_it_cannot_start(void) {
   fails_with(2, "--port=65536", "'65536'");
   fails_with(2, "--grace=-1", "'-1'");
   fails_with(2, "--hard=1s", "'1s'");
+  fails_with(2, "--hard=1e3", "'1e3'");
+  fails_with(2, "--grace=.", "'.'");
+  fails_with(2, "--settle=0.5", "'0.5'");
   fails_with(1, "--pipe=" NO_FOLDER, NO_FOLDER);
   fails_with(1, "--pipe=" TOO_LONG, "name too long");
 }

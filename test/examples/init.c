@@ -131,6 +131,32 @@ static int be_succeeded(void) {
   return be_server(true);
 }
 
+/* Two servers have the signal. The first is the command, and ends before the
+ * other one, which goes on until SIGCONT, and names what it gets. */
+static int be_overlapping(void) {
+  sigset_t set;
+  int fds[2];
+  int signum = 0;
+  char byte;
+
+  sigfillset(&set);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  CHECK_EQ(pipe(fds), 0);
+  if (fork() == 0) {
+    close(fds[0]);
+    while (signum != SIGCONT) {
+      CHECK_EQ(sigwait(&set, &signum), 0);
+      role_says("the other got %s\n", uvsig_signal_name(signum));
+      close(fds[1]); /* at the first one */
+    }
+    return 3;
+  }
+  close(fds[1]);
+  role_says("ready\n");
+  CHECK_EQ(UNINTERRUPTED(read(fds[0], &byte, 1)), 0);
+  return 0;
+}
+
 /* What the command leaves: "group", "session", "parent", "stopped" or
  * "stubborn"; all but the first in a session of its own. `fd` is open until it
  * is ready. */
@@ -315,6 +341,7 @@ static const struct role roles[] = {
     {"in-front", be_in_front, NULL},
     {"leaving", NULL, be_leaving},
     {"orphans", be_orphans, NULL},
+    {"overlapping", be_overlapping, NULL},
     {"pair", be_pair, NULL},
     {"parent", NULL, be_parent},
     {"stubborn", be_stubborn, NULL},
@@ -763,18 +790,43 @@ static void after_a_stop_signal_nothing_follows(void) {
   CHECK_EQ(program_end(&p), 1);
 }
 
-static void nor_does_it_wait_for_ever_for_what_has_followed(void) {
-  bool follows = false;
+/* Of SIGTERM and SIGCONT that both wait, sigwait() takes the first before. */
+static void check_told_once(void) {
+  start(LIST(INIT, "--follow", "--grace=3600", "--", SELF, "overlapping"));
+  program_line(&p, "ready");
+  CHECK_EQ(kill(pid_of_init(), SIGTERM), 0);
+  CHECK_STR(program_line(&p, ""), "the other got SIGTERM");
+  CHECK_STR(program_line(&p, ""), "the other got SIGCONT");
+  check_exit(0);
+}
+
+static void what_has_had_the_stop_signal_is_told_once(void) {
+  check_told_once();
+}
+
+static void nor_does_pid_1_tell_it_twice(void) {
+  enter_namespace();
+  check_told_once();
+}
+
+/* Wait until init has said `text`, and the command that it is ready, in either
+ * order. */
+static void await_ready_and(const char* text) {
+  bool is_said = false;
   bool is_ready = false;
   const char* line;
 
-  program_start_2to1(
-      &p, LIST(INIT, "--follow", "-v", "--", SELF, "succeeded"), NULL);
-  while (!follows || !is_ready) {
+  while (!is_said || !is_ready) {
     line = program_line(&p, "");
-    follows = follows || strcmp(line, "init: its group goes on") == 0;
+    is_said = is_said || strncmp(line, text, strlen(text)) == 0;
     is_ready = is_ready || strcmp(line, "ready") == 0;
   }
+}
+
+static void nor_does_it_wait_for_ever_for_what_has_followed(void) {
+  program_start_2to1(
+      &p, LIST(INIT, "--follow", "-v", "--", SELF, "succeeded"), NULL);
+  await_ready_and("init: its group goes on");
   program_signal(&p, SIGTERM);
   program_line(&p, "server got SIGTERM");
   check_exit(128 + SIGKILL);
@@ -968,8 +1020,7 @@ static void the_death_of_the_parent_is_a_signal(void) {
 static void it_says_what_it_does(void) {
   program_start_2to1(
       &p, LIST(INIT, "--verbose", "-r", "HUP:0", "--", SELF, "pair"), NULL);
-  program_line(&p, "init: the command is ");
-  program_line(&p, "ready");
+  await_ready_and("init: the command is ");
   program_signal(&p, SIGHUP);
   program_line(&p, "init: SIGHUP: not handed on");
   program_signal(&p, SIGTERM);
@@ -1004,6 +1055,8 @@ int main(int argc, char** argv) {
       TEST(as_pid_1_it_follows_a_successor),
       TEST(without_follow_a_successor_is_ended),
       TEST(after_a_stop_signal_nothing_follows),
+      TEST(what_has_had_the_stop_signal_is_told_once),
+      TEST(nor_does_pid_1_tell_it_twice),
       TEST(nor_does_it_wait_for_ever_for_what_has_followed),
       TEST(pid_1_collects_orphans),
       TEST(the_command_has_default_actions_and_the_mask_from_before),

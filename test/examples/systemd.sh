@@ -117,7 +117,7 @@ daemon reloading_by_type Type=notify-reload
 daemon failing "$reload"
 daemon watched WatchdogSec=4
 daemon extended TimeoutStopSec=2
-unit ending "\"$PWD/examples/echo-server\" --port=0 --grace=60000" \
+unit ending "\"$PWD/examples/echo-server\" --port=0 --grace=60" \
   Restart=on-failure
 child child_for_all NotifyAccess=all
 child child_for_main NotifyAccess=main
@@ -255,7 +255,7 @@ ending() {
   wait_for grep -q half "$tmp/echo" && ctl kill --signal=TERM "$unit" &&
     wait_for is ActiveState deactivating && echo >&8 &&
     wait_for is ActiveState inactive &&
-    logged 1 '^1 closed, 0 forced, 0 cut$' &&
+    logged 1 '^SIGTERM: 1 closed, 0 forced, 0 cut$' &&
     has Result=success ExecMainCode=2 ExecMainStatus=15 NRestarts=0 &&
     exec 8>&-
 }
@@ -342,7 +342,7 @@ ends_in_order() { # port
   hold "$1" && ctl stop --no-block "$unit" &&
     wait_for is ActiveState deactivating && old=$new && let_go &&
     wait_for is ActiveState inactive && has Result=success &&
-    logged 1 '^1 closed, 0 forced, 0 cut$'
+    logged 1 '^SIGTERM: 1 closed, 0 forced, 0 cut$'
 }
 
 upgraded() {

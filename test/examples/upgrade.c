@@ -129,7 +129,7 @@ static void the_old_one_serves_its_clients_and_the_new_one_all_others(void) {
   expect_end(fds[1]);
   /* Until it closes its listeners, it takes some of the others, too. */
   while (sscanf(program_line(&p, ""),
-                "%u closed, %u forced, %u cut",
+                "upgrade: %u closed, %u forced, %u cut",
                 &closed,
                 &forced,
                 &cut) != 3)

@@ -158,7 +158,7 @@ static void start_with(const char* grace) {
 
 /* The longest time, for what must not take that long. */
 static void start(void) {
-  start_with("--grace=3600000");
+  start_with("--grace=3600");
 }
 
 static bool says(const char* line, const char* text) {
@@ -396,7 +396,7 @@ static bool are_cut_at_the_limit(void) {
   int deaf;
   bool ends;
 
-  start_with("--grace=6000");
+  start_with("--grace=6");
   silent = open_peer();
   deaf = open_peer();
   fill(deaf);
@@ -455,20 +455,21 @@ static void it_says_that_its_port_is_in_use(void) {
   ends_cleanly(SIGTERM, " 1 closed, 0 forced, 0 cut");
 }
 
-static void exits_at_once(const char* option, int code) {
+static void exits_at_once(const char* option, int code, const char* text) {
   int status;
 
   program_start_2to1(&server, LIST("examples/websocket-server", option), NULL);
-  program_line(&server, "Usage: websocket-server ");
+  program_line(&server, text);
   status = program_finish(&server);
   CHECK(WIFEXITED(status));
   CHECK_EQ(WEXITSTATUS(status), code);
 }
 
 static void it_has_help(void) {
-  exits_at_once("--help", 0);
-  exits_at_once("--port=x", 2);
-  exits_at_once("unknown", 2);
+  exits_at_once("--help", 0, "Usage: websocket-server ");
+  exits_at_once("--port=x", 2, "websocket-server: 'x'");
+  exits_at_once("--grace=1s", 2, "websocket-server: '1s'");
+  exits_at_once("unknown", 2, "Usage: websocket-server ");
 }
 
 int main(void) {
