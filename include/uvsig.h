@@ -1167,7 +1167,7 @@ struct uvsig_shutdown_report_s {
   unsigned open;     /* connections that were open at the end all the same */
   unsigned killed;   /* child processes that got SIGKILL */
   unsigned children; /* child processes that were there at the end */
-  unsigned closers;  /* closers that had not ended at the end */
+  unsigned closers;  /* closers that had not ended in time */
   unsigned holds;    /* work that was under way at the end ... */
   char held[256];    /* ... and its names, separated by ", "; cut with "..." */
   unsigned handles;  /* of the loop that are left, active or not ... */

@@ -35,6 +35,16 @@ static void unregister(struct uvsig__coordinator* c,
   closer->shutdown = NULL;
 }
 
+/* It may be late although nobody has stopped to wait for it: where the loop was
+ * held up. */
+static bool is_late(struct uvsig__coordinator* c,
+                    const uvsig_shutdown_closer_t* closer) {
+  if (!closer->is_called)
+    return false;
+  uvsig__limit_make_up_for_stop(c);
+  return uvsig__now() >= c->until;
+}
+
 int uvsig_shutdown_closed(uvsig_shutdown_closer_t* closer) {
   struct uvsig__coordinator* c;
   int err;
@@ -42,18 +52,21 @@ int uvsig_shutdown_closed(uvsig_shutdown_closer_t* closer) {
   if (closer == NULL)
     return UV_EINVAL;
   err = uvsig__prepare_removal(closer->shutdown, &c);
-  if (c != NULL)
-    unregister(c, closer);
-  return err;
+  if (c == NULL)
+    return err;
+  if (is_late(c, closer))
+    c->sd->report.closers++;
+  unregister(c, closer);
+  return 0;
 }
 
-/* Call the next one, if the one before has ended. Where it is late nobody is
+/* Call the next one, if the one before has ended. Once time is over none is
  * waited for, but each is called. Returns whether none is left. A callback may
  * end its closer at once, and may call uvsig_shutdown_close(). */
-bool uvsig__closers_run(struct uvsig__coordinator* c, bool is_late) {
+bool uvsig__closers_run(struct uvsig__coordinator* c, bool is_over) {
   uvsig_shutdown_closer_t* closer;
 
-  while ((closer = c->closers) != NULL && (is_late || !closer->is_called)) {
+  while ((closer = c->closers) != NULL && (is_over || !closer->is_called)) {
     if (!closer->is_called) {
       closer->is_called = 1;
       closer->cb(closer);

@@ -150,7 +150,7 @@ void uvsig__linger_force(struct uvsig__coordinator* c);
 uint64_t uvsig__linger_check(struct uvsig__coordinator* c, uint64_t now);
 void uvsig__linger_close_all(struct uvsig__coordinator* c);
 /* closer.c */
-bool uvsig__closers_run(struct uvsig__coordinator* c, bool is_late);
+bool uvsig__closers_run(struct uvsig__coordinator* c, bool is_over);
 void uvsig__closers_forget(struct uvsig__coordinator* c);
 /* exit.c */
 void uvsig__mute_until_end(struct uvsig__coordinator* c, int signum);

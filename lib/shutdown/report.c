@@ -162,7 +162,7 @@ static void write_log(const struct uvsig__coordinator* c) {
                   report->cut,
                   report->open);
   uvsig__line_add(&line,
-                  "; children: %u killed, %u left; closers: %u left; held: %s",
+                  "; children: %u killed, %u left; closers: %u late; held: %s",
                   report->killed,
                   report->children,
                   report->closers,

@@ -178,7 +178,7 @@ static bool ends_by(int signum, const char* how, const char* connections) {
     CHECK(says(line, how));
     CHECK(says(line, connections));
     CHECK(says(line, ", 0 open;"));
-    CHECK(says(line, "; closers: 0 left;"));
+    CHECK(says(line, "; closers: 0 late;"));
     CHECK(says(line, "left in the loop: nothing"));
     program_output_ends(&server);
   }

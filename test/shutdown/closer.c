@@ -153,6 +153,24 @@ static void one_that_does_not_close_is_not_waited_for_after_hard_ms(void) {
   CHECK(ended.report.phase_ms[UVSIG_SHUTDOWN_CLOSING] >= 49);
 }
 
+static void close_late(uvsig_shutdown_closer_t* closer) {
+  say_number(closer);
+  uv_sleep(51); /* not for anything to happen: time is over by then */
+  CHECK_EQ(uvsig_shutdown_closed(closer), 0);
+}
+
+/* The loop was held up, and nobody has stopped to wait. */
+static void one_that_closes_too_late_is_counted(void) {
+  do {
+    server_init();
+    server.options.hard_ms = 50;
+    start(serve_closers, 1, close_late);
+    server_signal(SIGTERM);
+  } while (server_is_overdue("dc0"));
+  check_end("", 0);
+  CHECK_EQ(ended.report.closers, 1);
+}
+
 /* The time of forcing is over: each is called, and none is waited for. */
 static void they_are_called_where_no_time_is_left(void) {
   do {
@@ -288,6 +306,7 @@ int main(void) {
       TEST(they_come_when_connections_and_work_are_over),
       TEST(they_come_after_forcing_too),
       TEST(one_that_does_not_close_is_not_waited_for_after_hard_ms),
+      TEST(one_that_closes_too_late_is_counted),
       TEST(they_are_called_where_no_time_is_left),
       TEST(one_may_come_until_closing_begins),
       TEST(the_shutdown_may_be_given_up_in_one),
