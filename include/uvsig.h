@@ -1319,8 +1319,8 @@ UVSIG_EXTERN int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd);
 
 /* --- What a shutdown waits for -------------------------------------------- */
 
-/* What is registered is not registered again before it is removed: with the
- * same shutdown that is UV_EBUSY, with another one it is undefined behaviour. */
+/* What is registered is not registered again before it is removed. With the same
+ * shutdown that is UV_EBUSY; with another one it is undefined behaviour. */
 
 /* Called on the loop thread: accept no more. */
 typedef void (*uvsig_shutdown_listener_cb)(uvsig_shutdown_listener_t* l);
@@ -1855,7 +1855,9 @@ struct uvsig_upgrade_options_s {
 };
 
 /* Starts a successor, which serves on when this process shuts down: a new
- * release without a lost connection. One for a uvsig_shutdown_t. */
+ * release without a lost connection. One for a uvsig_shutdown_t. Its memory
+ * must stay where it is until `shutdown` is NULL: when the shutdown is done or
+ * given up, and no earlier, also after uvsig_upgrade_stop(). */
 struct uvsig_upgrade_s {
   /* public */
   void* data; /* yours; never read or written here */
@@ -1926,7 +1928,8 @@ UVSIG_EXTERN int uvsig_upgrade_start(uvsig_upgrade_t* u,
 UVSIG_EXTERN int uvsig_upgrade_request(uvsig_upgrade_t* u);
 
 /* Begin none any more. A successor that is not ready, or has not settled, is
- * killed; the callback is not called. Harmless when repeated.
+ * killed; the callback is not called. Harmless when repeated. It may be started
+ * again, so the memory must stay.
  * Returns: 0
  *   UV_EINVAL  `u` is NULL
  *   UV_EPERM   not the loop thread
