@@ -53,6 +53,25 @@ void uvsig__begin_child(sigset_t* mask) {
     inherit(hub);
 }
 
+/* As in the parent, in this thread: first what is to wait in the kernel's
+ * queue. */
+static int subscribe(struct uvsig__source* source) {
+  if (source->mask_thread != 0)
+    uvsig__mask_enter_queue(source);
+  return uvsig__subscribe(&source->sub);
+}
+
+/* Back to what it was before subscribe(). */
+static void retreat(struct uvsig__source* source) {
+  unsigned long thread = source->mask_thread;
+  bool is_blocked = source->is_queued && uvsig__mask_restore(source);
+
+  uvsig__source_unsubscribe(source);
+  if (is_blocked)
+    uvsig__mask_unblock(source);
+  source->mask_thread = thread;
+}
+
 /* Have the handler find every source that has watchers, or, where one is
  * refused, none. */
 static int subscribe_all(struct uvsig__hub* hub) {
@@ -61,11 +80,11 @@ static int subscribe_all(struct uvsig__hub* hub) {
 
   for (source = hub->first; source != NULL && err == 0; source = source->after)
     if (source->first != NULL)
-      err = uvsig__subscribe(&source->sub);
+      err = subscribe(source);
   if (err == 0)
     return 0;
   for (source = hub->first; source != NULL; source = source->after)
-    uvsig__source_unsubscribe(source);
+    retreat(source);
   uvsig__synchronize();
   return err;
 }
@@ -74,11 +93,7 @@ static int subscribe_all(struct uvsig__hub* hub) {
 static void complete(struct uvsig__source* source) {
   if (source->is_shared)
     uvsig__share_rejoin(source);
-  if (source->mask_thread == 0)
-    return;
-  /* As in the parent, in this thread. */
-  uvsig__mask_enter_queue(source);
-  if (!source->is_queued)
+  if (source->mask_thread != 0 && !source->is_queued)
     uvsig__mask_open(source);
 }
 

@@ -61,6 +61,7 @@ EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
 }
 
 static bool no_action;
+static bool was_blocked; /* SIGRTMIN, when an action was set for it */
 
 int __real_sigaction(int signum,
                      const struct sigaction* action,
@@ -75,6 +76,8 @@ EARLY int __wrap_sigaction(int signum,
     errno = EACCES;
     return -1;
   }
+  if (action != NULL && signum == SIGRTMIN)
+    was_blocked = is_blocked(SIGRTMIN);
   return __real_sigaction(signum, action, previous);
 }
 
@@ -296,6 +299,31 @@ static void where_it_has_failed_a_child_goes_by_the_handler_too(void) {
   fixture_close(&f);
 }
 
+/* A handler would run for what comes between, out of order. */
+static void be_refused_and_fork(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EACCES);
+  no_action = false;
+  CHECK(!is_blocked(SIGRTMIN));
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK(was_blocked);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, 3);
+  run_until(&f.loop, &a.signals, 3);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(!is_blocked(SIGRTMIN));
+  fixture_close(&f);
+}
+
+static void a_child_has_it_blocked_before_there_is_a_handler(void) {
+  open_two();
+  recorder_start(&a, SIGRTMIN);
+  was_blocked = false;
+  CHECK_EQ(run_forked(be_refused_and_fork), 0);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_kernel_without_signalfd_is_not_supported),
@@ -309,6 +337,7 @@ int main(void) {
       TEST(a_read_that_fails_in_a_flush_is_warned_of),
       TEST(a_read_that_fails_in_a_drain_ends_it),
       TEST(where_it_has_failed_a_child_goes_by_the_handler_too),
+      TEST(a_child_has_it_blocked_before_there_is_a_handler),
   };
 
   harness_init();
