@@ -715,14 +715,9 @@ int main(void) {
   int failures;
 
   harness_init();
-  if (mkdtemp(folder) == NULL) {
-    perror(folder);
+  if (!program_make_folder(folder, path, pipe_option))
     return 1;
-  }
-  snprintf(path, sizeof(path), "%s/socket", folder);
-  snprintf(pipe_option, sizeof(pipe_option), "--pipe=%s", path);
   failures = cmocka_run_group_tests(tests, NULL, NULL);
-  unlink(path); /* of a test that failed */
-  rmdir(folder);
+  program_remove_folder(folder, path);
   return failures;
 }

@@ -212,6 +212,26 @@ int run_forked(void (*fn)(void)) {
   return status;
 }
 
+pid_t fork_all_blocked(void (*fn)(void)) {
+  sigset_t all;
+  sigset_t mask;
+  pid_t pid;
+
+  sigfillset(&all);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &all, &mask), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    fn();
+    _exit(0);
+  }
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &mask, NULL), 0);
+  return pid;
+}
+
 /* Under valgrind, a thread that is left is an error, which has a number of its
  * own. */
 static bool was_too_slow(int status) {
@@ -508,7 +528,17 @@ void fixture_open(struct fixture* f, const uvsig_options_t* options) {
   CHECK_EQ(uvsig_init(&f->loop, &f->sig, options), 0);
 }
 
-void fixture_open_queued(struct fixture* f) {
+unsigned long read_warnings;
+int read_warning_error;
+
+static void on_read_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  CHECK_EQ(warning->kind, UVSIG_WARN_WRITE_ERROR);
+  read_warning_error = warning->error;
+  read_warnings++;
+}
+
+static void open_queued(struct fixture* f, uvsig_warning_cb warning_cb) {
   uvsig_options_t options;
   int err;
 
@@ -517,10 +547,19 @@ void fixture_open_queued(struct fixture* f) {
   f->sig.data = f;
   uvsig_options_init(&options);
   options.wakeup = UVSIG_WAKEUP_SIGNALFD;
+  options.warning_cb = warning_cb;
   err = uvsig_init(&f->loop, &f->sig, &options);
   if (err == UV_ENOTSUP)
     skip_test("this system has no signalfd()");
   CHECK_EQ(err, 0);
+}
+
+void fixture_open_queued(struct fixture* f) {
+  open_queued(f, NULL);
+}
+
+void fixture_open_warned(struct fixture* f) {
+  open_queued(f, on_read_warning);
 }
 
 void fixture_close(struct fixture* f) {

@@ -90,6 +90,9 @@ int run_forked(void (*fn)(void));
  * these milliseconds, may end too soon where the machine lets it stand still,
  * with 128 + SIGTERM: then once more, with longer ones, but not for ever. */
 int run_in_time(void (*fn)(unsigned ms));
+/* A child that is born with every signal blocked and runs `fn`. It dies with
+ * this process, where the system has a way for that. */
+pid_t fork_all_blocked(void (*fn)(void));
 /* A child that runs `send` with this process's pid, and has ended at return. */
 pid_t send_from_child(void (*send)(pid_t to));
 
@@ -158,6 +161,10 @@ struct fixture {
 void fixture_open(struct fixture* f, const uvsig_options_t* options);
 /* With UVSIG_WAKEUP_SIGNALFD. Skips the test where the system has none. */
 void fixture_open_queued(struct fixture* f);
+/* The same, and warnings of a read that fails are counted. */
+void fixture_open_warned(struct fixture* f);
+extern unsigned long read_warnings;
+extern int read_warning_error; /* of the last one */
 /* Close what is open, run the loop until it is empty, and check that it is. */
 void fixture_close(struct fixture* f);
 void close_loop(uv_loop_t* loop);

@@ -495,6 +495,21 @@ int program_finish(struct program* p) {
   return status;
 }
 
+bool program_make_folder(char* folder, char path[64], char pipe_option[80]) {
+  if (mkdtemp(folder) == NULL) {
+    perror(folder);
+    return false;
+  }
+  snprintf(path, 64, "%s/socket", folder);
+  snprintf(pipe_option, 80, "--pipe=%s", path);
+  return true;
+}
+
+void program_remove_folder(const char* folder, const char* path) {
+  unlink(path); /* of a test that failed */
+  rmdir(folder);
+}
+
 /* --- Clients -------------------------------------------------------------- */
 
 void wait_readable(int fd) {

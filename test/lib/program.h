@@ -82,6 +82,11 @@ unsigned program_end(struct program* p);
  * status. */
 int program_finish(struct program* p);
 
+/* For a server that listens at a path: make `folder`, a template of mkdtemp(3),
+ * and name a socket in it, and the option of that name. False: it says why. */
+bool program_make_folder(char* folder, char path[64], char pipe_option[80]);
+void program_remove_folder(const char* folder, const char* path);
+
 /* --- Clients -------------------------------------------------------------- */
 
 /* Wait until `fd` is readable, or has ended; fail at the deadline. */

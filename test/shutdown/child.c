@@ -273,27 +273,6 @@ static void on_sigchld(uvsig_watcher_t* w,
     CHECK_EQ(uvsig_shutdown_remove_child(&told), 0);
 }
 
-/* It is born with every signal blocked, `body` opens them. */
-static pid_t fork_child(void (*body)(void)) {
-  sigset_t all;
-  sigset_t mask;
-  pid_t pid;
-
-  sigfillset(&all);
-  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &all, &mask), 0);
-  pid = fork();
-  CHECK(pid >= 0);
-  if (pid == 0) {
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    body();
-    _exit(0);
-  }
-  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &mask, NULL), 0);
-  return pid;
-}
-
 static void unblock_all(void) {
   sigset_t none = set_of(0);
 
@@ -308,7 +287,7 @@ static void add_forked(void (*body)(void), bool has_group) {
 #ifdef __linux__
   CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 #endif
-  pid = fork_child(body);
+  pid = fork_all_blocked(body);
   if (has_group)
     CHECK_EQ(setpgid(pid, pid), 0); /* before the child may go on: see `body` */
   CHECK_EQ(uvsig_watcher_init(&server.sig, &sigchld), 0);

@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#ifdef __linux__
-# include <sys/prctl.h>
-#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -412,25 +409,15 @@ static void a_child_does_not_inherit_a_shutdown_that_has_not_begun(void) {
   close_loop(&f.loop);
 }
 
-/* A process that is deaf, in this group, or the leader of a new one: 0. It is
- * born with every signal blocked. */
-static pid_t fork_into(pid_t group) {
-  sigset_t all;
-  sigset_t mask;
-  pid_t pid;
+static void be_deaf(void) {
+  for (;;)
+    pause();
+}
 
-  sigfillset(&all);
-  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &all, &mask), 0);
-  pid = fork();
-  CHECK(pid >= 0);
-  if (pid == 0) {
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    for (;;)
-      pause();
-  }
-  CHECK_EQ(uvsig_pthread_sigmask(SIG_SETMASK, &mask, NULL), 0);
+/* A process that is deaf, in this group, or the leader of a new one: 0. */
+static pid_t fork_into(pid_t group) {
+  pid_t pid = fork_all_blocked(be_deaf);
+
   CHECK_EQ(setpgid(pid, group), 0);
   return pid;
 }

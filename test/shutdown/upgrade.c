@@ -778,18 +778,22 @@ static void a_reload_waits_for_its_end(void) {
   close_server();
 }
 
+static void expect_none_left(void) {
+  run_to_the_end();
+  CHECK_EQ(sd.report.successor, 0);
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  CHECK_EQ(errno, ECHILD);
+  close_server();
+}
+
 static void sigterm_ends_one_that_is_not_ready(void) {
   open_server("hang");
   start_upgrade();
   await_told("h");
   raise(SIGTERM);
-  run_to_the_end();
+  expect_none_left();
   CHECK_EQ(calls, 1);
   CHECK_EQ(result, UV_ECANCELED);
-  CHECK_EQ(sd.report.successor, 0);
-  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
-  CHECK_EQ(errno, ECHILD);
-  close_server();
 }
 
 static void sigterm_leaves_one_that_is_ready(void) {
@@ -824,14 +828,6 @@ static void a_reload_is_dropped_where_the_successor_takes_over(void) {
 }
 
 /* --- SIGTERM in every moment --------------------------------------------------- */
-
-static void expect_none_left(void) {
-  run_to_the_end();
-  CHECK_EQ(sd.report.successor, 0);
-  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
-  CHECK_EQ(errno, ECHILD);
-  close_server();
-}
 
 static void sigterm_with_the_signal_that_begins_it(void) {
   open_server("hang");
