@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,69 +24,11 @@
 # include <sys/syscall.h>
 #endif
 
-/* As in notify.c. */
-#ifndef SOCK_CLOEXEC
-# define SOCK_CLOEXEC 0
-#endif
-#ifndef MSG_NOSIGNAL
-# define MSG_NOSIGNAL 0
-#endif
-
 enum {
   LOOK_MS = 100,  /* for the predecessor's end, and the helper's */
   BUSY_MS = 1000, /* other messages wait so long for the helper's, at most */
-  RETRY_S = 1,    /* of the helper, where the service manager has no room */
   PATIENCE_MS = 300000 /* of the helper, until the service manager has read */
 };
-
-/* Lack of room, at the reader's or here, passes. Anything else stays. */
-bool uvsig__is_lack_of_room(int error) {
-  return error == EAGAIN || error == ENOBUFS || error == ENOMEM ||
-         error == EMFILE || error == ENFILE;
-}
-
-/* A message, with a descriptor unless it is -1. */
-static bool send_message(const struct uvsig__address* to,
-                         const char* text,
-                         int fd,
-                         int flags) {
-  const struct timeval patience = {.tv_sec = RETRY_S};
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control;
-  struct sockaddr_un name = to->name;
-  char copy[64]; /* an iovec is not const */
-  struct iovec iov = {copy, strlen(text)};
-  struct msghdr message = {.msg_name = &name,
-                           .msg_namelen = to->size,
-                           .msg_iov = &iov,
-                           .msg_iovlen = 1};
-  int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  struct cmsghdr* at;
-  int error;
-  ssize_t n;
-
-  if (sender < 0)
-    return false;
-  memcpy(copy, text, iov.iov_len);
-  if (fd >= 0) {
-    memset(&control, 0, sizeof(control));
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof(control.bytes);
-    at = CMSG_FIRSTHDR(&message);
-    at->cmsg_level = SOL_SOCKET;
-    at->cmsg_type = SCM_RIGHTS;
-    at->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(at), &fd, sizeof(fd));
-  }
-  setsockopt(sender, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-  n = sendmsg(sender, &message, MSG_NOSIGNAL | flags);
-  error = errno;
-  close(sender);
-  errno = error;
-  return n >= 0;
-}
 
 /* --- The helper ------------------------------------------------------------- */
 
@@ -120,8 +61,10 @@ static bool send_in_time(const struct uvsig__address* service,
                          const char* text,
                          int fd,
                          int server) {
-  while (!send_message(service, text, fd, 0))
-    if ((errno != EAGAIN && errno != EINTR) || !is_alive(server))
+  int error;
+
+  while ((error = uvsig__datagram_send(service, text, fd, 0)) != 0)
+    if ((error != EAGAIN && error != EINTR) || !is_alive(server))
       return false;
   return true;
 }
@@ -177,26 +120,35 @@ static uv_pid_t fork_helper(const struct uvsig__address* service, int server) {
   return pid < 0 ? 0 : pid;
 }
 
+/* Tell the service manager, and then the helper that this is so. */
+static int name_helper(const struct uvsig__adoption* a) {
+  char text[40];
+  int error;
+
+  if (a->helper == 0)
+    return EAGAIN; /* fork() may succeed later */
+  snprintf(text, sizeof(text), "MAINPID=%ld", (long) a->helper);
+  error = uvsig__datagram_send(a->service, text, -1, MSG_DONTWAIT);
+  if (error == 0 && write(a->link, "+", 1) != 1)
+    error = errno;
+  return error;
+}
+
 /* Returns false where it is not to be tried again: there is no service manager
  * any more. A helper without a byte ends at once when its link is closed. */
 static bool start_helper(struct uvsig__adoption* a) {
-  char text[40];
   int ends[2];
-  int error = EAGAIN;
+  int error;
 
   if (pipe2(ends, O_CLOEXEC) != 0)
     return true;
   a->helper = fork_helper(a->service, ends[0]);
-  close(ends[0]);
-  snprintf(text, sizeof(text), "MAINPID=%ld", (long) a->helper);
   a->link = ends[1];
   a->since = uvsig__now();
-  if (a->helper != 0) {
-    if (send_message(a->service, text, -1, MSG_DONTWAIT) &&
-        write(a->link, "+", 1) == 1)
-      return true;
-    error = errno;
-  }
+  error = name_helper(a);
+  close(ends[0]); /* not before: SIGPIPE, if the helper has been killed */
+  if (error == 0)
+    return true;
   close(a->link);
   if (a->helper != 0)
     while (waitpid(a->helper, NULL, 0) < 0 && errno == EINTR)

@@ -3,15 +3,7 @@
 #ifndef UVSIG_SHUTDOWN_ADOPT_H
 #define UVSIG_SHUTDOWN_ADOPT_H
 
-#include "../base.h"
-
-#include <sys/socket.h>
-#include <sys/un.h>
-
-struct uvsig__address {
-  struct sockaddr_un name;
-  socklen_t size; /* 0: nobody is notified */
-};
+#include "datagram.h"
 
 /* Of a successor: from its predecessor's end on it is named once more. */
 struct uvsig__adoption {
@@ -24,7 +16,6 @@ struct uvsig__adoption {
   uint64_t since;  /* ns: it was started */
 };
 
-bool uvsig__is_lack_of_room(int error);
 void uvsig__adoption_open(struct uvsig__adoption* a, uv_loop_t* loop);
 void uvsig__adoption_start(struct uvsig__adoption* a,
                            const struct uvsig__address* service);

@@ -15,16 +15,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
-
-/* macOS has neither. The socket is there for one call only, and a datagram
- * without a reader raises no SIGPIPE there. */
-#ifndef SOCK_CLOEXEC
-# define SOCK_CLOEXEC 0
-#endif
-#ifndef MSG_NOSIGNAL
-# define MSG_NOSIGNAL 0
-#endif
 
 /* When what is owed is tried again. A timer, since a datagram socket polls as
  * writable on some systems while the reader's queue is full. */
@@ -46,25 +36,13 @@ enum {
 /* --- One datagram --------------------------------------------------------- */
 
 /* Returns false where there is no room now. What cannot be sent at all counts
- * as sent. The socket is a new one each time: the service manager's may be
- * another one by then, and a child of fork(2) shares none. */
+ * as sent. */
 static bool send_to(const struct uvsig__address* to, const char* text) {
-  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ssize_t sent;
   int error;
 
-  if (fd < 0)
-    return !uvsig__is_lack_of_room(errno);
   do
-    sent = sendto(fd,
-                  text,
-                  strlen(text),
-                  MSG_DONTWAIT | MSG_NOSIGNAL,
-                  (const struct sockaddr*) &to->name,
-                  to->size);
-  while (sent < 0 && errno == EINTR);
-  error = sent < 0 ? errno : 0;
-  close(fd);
+    error = uvsig__datagram_send(to, text, -1, MSG_DONTWAIT);
+  while (error == EINTR);
   return !uvsig__is_lack_of_room(error);
 }
 

@@ -170,27 +170,30 @@ EARLY int __wrap_pthread_setspecific(pthread_key_t key, const void* value) {
 
 static int send_error; /* of the next call, or 0 */
 static unsigned sends;
+static bool kills_helper; /* the first one */
+static unsigned long helpers_named;
 
-ssize_t __wrap_sendto(int fd,
-                      const void* data,
-                      size_t size,
-                      int flags,
-                      const struct sockaddr* address,
-                      socklen_t address_size);
-EARLY ssize_t __wrap_sendto(int fd,
-                            const void* data,
-                            size_t size,
-                            int flags,
-                            const struct sockaddr* address,
-                            socklen_t address_size) {
+/* A helper of a successor is named, and has ended when its byte comes. */
+static void on_named(const char* text) {
+  pid_t helper = (pid_t) strtol(text + strlen("MAINPID="), NULL, 10);
+  siginfo_t info;
+
+  if (helpers_named++ > 0)
+    return;
+  CHECK_EQ(kill(helper, SIGKILL), 0);
+  CHECK_EQ(
+      UNINTERRUPTED(waitid(P_PID, (id_t) helper, &info, WEXITED | WNOWAIT)), 0);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr* message, int flags);
+EARLY ssize_t __wrap_sendmsg(int fd, const struct msghdr* message, int flags) {
   (void) fd;
-  (void) data;
   (void) flags;
-  (void) address;
-  (void) address_size;
   sends++;
+  if (kills_helper && strncmp(message->msg_iov->iov_base, "MAINPID=", 8) == 0)
+    on_named(message->msg_iov->iov_base);
   if (send_error == 0)
-    return (ssize_t) size;
+    return (ssize_t) message->msg_iov->iov_len;
   errno = send_error;
   send_error = 0;
   return -1;
@@ -1065,6 +1068,47 @@ static void a_notification_that_is_refused_is_not_sent_again(void) {
   check_sends(ECONNREFUSED, 1, 0);
 }
 
+static int succeeded[2];
+
+/* It has not ended of SIGPIPE, and tries again. */
+static void be_successor(void) {
+  uvsig_shutdown_t sd;
+
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "@predecessor", 1), 0);
+  CHECK_EQ(setenv("UVSIG_NOTIFY_SOCKET", "@uvsig", 1), 0);
+  kills_helper = true;
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(write(succeeded[1], "r", 1), 1);
+  while (helpers_named < 2)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  CHECK_EQ(write(succeeded[1], "n", 1), 1);
+  _exit(0);
+}
+
+static void be_predecessor(void) {
+  pid_t pid = fork();
+  char byte;
+
+  CHECK(pid >= 0);
+  if (pid == 0)
+    be_successor();
+  CHECK_EQ(UNINTERRUPTED(read(succeeded[0], &byte, 1)), 1);
+  CHECK_EQ(byte, 'r');
+}
+
+static void a_successor_whose_helper_is_killed_takes_another_one(void) {
+  char byte = 0;
+
+  CHECK_EQ(pipe2(succeeded, O_CLOEXEC), 0);
+  CHECK_EQ(run_forked(be_predecessor), 0);
+  close(succeeded[1]);
+  CHECK_EQ(UNINTERRUPTED(read(succeeded[0], &byte, 1)), 1);
+  CHECK_EQ(byte, 'n');
+  close(succeeded[0]);
+}
+
 static void a_shutdown_without_a_deadline_thread_goes_on(void) {
   int status = run_forked(shut_down_without_a_thread);
 
@@ -1207,6 +1251,7 @@ int main(void) {
       TEST(a_notification_that_is_interrupted_is_sent_again_at_once),
       TEST(a_notification_without_room_is_sent_again_later),
       TEST(a_notification_that_is_refused_is_not_sent_again),
+      TEST(a_successor_whose_helper_is_killed_takes_another_one),
       TEST(a_shutdown_without_a_deadline_thread_goes_on),
       TEST(a_failed_start_leaves_no_handler_behind),
       TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),

@@ -19,7 +19,7 @@ process   grace wakeup signalfd hub disposition libuv mask
 loop      senders source deliver queue watcher warning wakeup-fd dispatch drain pause
 posix     action itimer sigwait-poll sigwait send thread exec
 top       wait fork uvsig run uv-signal
-shutdown  coordinator escalate environment adopt notify hold work child listener connection linger report watchdog limit closer reload listen-fds launch ready successor upgrade exit close phases init
+shutdown  coordinator escalate environment datagram adopt notify hold work child listener connection linger report watchdog limit closer reload listen-fds launch ready successor upgrade exit close phases init
 END
 awk '{ for (i = 2; i <= NF; i++) print $i, ++n, $1 }' "$tmp/layers" >"$tmp/order"
 
