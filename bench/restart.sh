@@ -119,7 +119,7 @@ if is_wanted http-server; then
   stop
 fi
 if is_wanted prefork; then
-  start examples/prefork --port=0 --workers=2 --settle=$settle_ms
+  start examples/prefork --port=0 --workers=2 --settle="$(seconds "$settle_ms")"
   measure prefork by_upgrade
   measure_thinking prefork by_upgrade
   stop

@@ -110,9 +110,14 @@ free_port() {
   wait "$pid" 2>/dev/null || :
 }
 
+# So many ms, as the examples have their times.
+seconds() {
+  printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000))
+}
+
 start_http() {
-  start examples/http-server --directory="$tmp/www" --settle="$settle_ms" \
-    --port="${1:-0}"
+  start examples/http-server --directory="$tmp/www" \
+    --settle="$(seconds "$settle_ms")" --port="${1:-0}"
 }
 
 # nginx with so many workers.

@@ -134,8 +134,9 @@ static int start(unsigned port, const char* path, unsigned settle_ms) {
   printf("Serving on %s\n", successor_address());
   if (path != NULL)
     printf("Serving on %s\n", path);
+  err = fflush(stdout); /* before the service manager hears of it */
   uvsig_shutdown_ready(&sd);
-  return fflush(stdout);
+  return err;
 }
 
 /* --- The server ----------------------------------------------------------- */
@@ -162,18 +163,14 @@ int main(int argc, char** argv) {
                               "SIGUSR2 upgrades it.\n";
   uvsig_shutdown_options_t options;
   const char* path = NULL;
-  unsigned port = 7777, settle_ms = 1000;
+  unsigned port = 7777, life_ms = 1000;
   const option_t table[] = {
       {"grace", SECONDS, "wait so long for lines (8)", NULL, &options.grace_ms},
       {"hard", SECONDS, "then exit within so long (1)", NULL, &options.hard_ms},
       {"pid-file", "FILE", "keep another one out (none)", &pid_path, NULL},
       {"pipe", "PATH", "listen at this UNIX socket, too", &path, NULL},
       {"port", "PORT", "of 127.0.0.1 (7777); 0: a free one", NULL, &port},
-      {"settle",
-       "MS",
-       "a successor must live so long (1000)",
-       NULL,
-       &settle_ms},
+      {"settle", SECONDS, "a successor must live so long (1)", NULL, &life_ms},
       {NULL, NULL, NULL, NULL, NULL}};
   int status, c;
 
@@ -189,7 +186,7 @@ int main(int argc, char** argv) {
       failed(uvsig_init(uv_default_loop(), &sig, NULL), "uvsig_init") ||
       failed(uvsig_shutdown_init(&sig, &sd, &options), "uvsig_shutdown_init"))
     return 1;
-  status = start(port, path, settle_ms) != 0;
+  status = start(port, path, life_ms) != 0;
   if (status != 0)
     uvsig_shutdown_request(&sd, "cannot start", UVSIG_SHUTDOWN_GRACEFUL);
   uv_run(sig.loop, UV_RUN_DEFAULT); /* until everything is closed */

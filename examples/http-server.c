@@ -130,8 +130,8 @@ int main(int argc, char** argv) {
        &options.grace_ms},
       {"hard", SECONDS, "then exit within so long (1)", NULL, &options.hard_ms},
       {"settle",
-       "MS",
-       "a successor must live so long (1000)",
+       SECONDS,
+       "a successor must live so long (1)",
        NULL,
        &settle_ms},
       {NULL, NULL, NULL, NULL, NULL}};

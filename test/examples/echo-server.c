@@ -682,7 +682,7 @@ static void it_says_why_it_cannot_start(void) {
   fails_with(2, "--hard=1s", "'1s'");
   fails_with(2, "--hard=1e3", "'1e3'");
   fails_with(2, "--grace=.", "'.'");
-  fails_with(2, "--settle=0.5", "'0.5'");
+  fails_with(2, "--port=1.5", "'1.5'");
   fails_with(1, "--pipe=" NO_FOLDER, NO_FOLDER);
   fails_with(1, "--pipe=" TOO_LONG, "name too long");
 }

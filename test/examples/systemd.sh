@@ -122,9 +122,9 @@ unit ending "\"$PWD/examples/echo-server\" --port=0 --grace=60" \
 child child_for_all NotifyAccess=all
 child child_for_main NotifyAccess=main
 unit workers "\"$PWD/examples/prefork\" --workers=2" NotifyAccess=all "$reload"
-unit upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=100"
-unit upgraded_workers "\"$PWD/examples/prefork\" --workers=2 --settle=100"
-unit not_upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=60000"
+unit upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=0.1"
+unit upgraded_workers "\"$PWD/examples/prefork\" --workers=2 --settle=0.1"
+unit not_upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=60"
 # A port that is free: of a server that the kernel has given it.
 "$PWD/examples/echo-server" --port=0 >"$tmp/port" &
 server=$!
@@ -132,7 +132,7 @@ wait_for grep -q '^Serving on ' "$tmp/port"
 kill "$server"
 wait "$server"
 own_port=$(sed -n 's/^Serving on .*://p' "$tmp/port")
-unit accepting "\"$PWD/examples/echo-server\" --port=1 --settle=100"
+unit accepting "\"$PWD/examples/echo-server\" --port=1 --settle=0.1"
 printf '%s\n' '[Unit]' DefaultDependencies=no \
   '[Socket]' "ListenStream=127.0.0.1:$own_port" >"$tmp/units/accepting.socket"
 units="$units accepting.socket"

@@ -112,7 +112,7 @@ static void* be_client(void* arg) {
 
 static void start_server(void) {
   program_start_with_socket(
-      &p, LIST(ECHO_SERVER, "--settle=4", "--grace=60"), listener);
+      &p, LIST(ECHO_SERVER, "--settle=0.004", "--grace=60"), listener);
 }
 
 /* Nothing is left that could serve: start it again. */
