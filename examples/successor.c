@@ -149,6 +149,8 @@ static void (*on_failure)(void);
 static void on_upgrade(uvsig_upgrade_t* u, int status) {
   if (status == 0)
     printf("Upgrade: process %d is ready\n", (int) u->pid);
+  else if (status == UV_ECANCELED)
+    puts("No upgrade: a shutdown has begun");
   else if (status != UV_ESRCH)
     printf("No upgrade: %s\n", uv_strerror(status));
   else if (WIFSIGNALED(u->wait_status))

@@ -72,6 +72,8 @@ static void forget(struct uvsig__successor* s) {
 static const char* describe(int status, int how, char* text, size_t size) {
   if (status == UV_ETIMEDOUT)
     snprintf(text, size, "the successor was not ready in time");
+  else if (status == UV_ECANCELED)
+    snprintf(text, size, "a shutdown has begun");
   else if (status == UVSIG__ERR(ENOEXEC)) /* libuv has no words for it */
     snprintf(text, size, "it is no program that the system can execute");
   else if (status != UV_ESRCH)

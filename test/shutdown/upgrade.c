@@ -717,7 +717,10 @@ static void nor_does_a_shutdown_wait_for_it(void) {
 
   start_out_of_reach();
   pid = upgrade.pid;
+  begin_log();
   raise(SIGTERM);
+  run_until(&f.loop, &calls, 1);
+  end_log("libuvsig: upgrade: failed: a shutdown has begun\n");
   run_to_the_end();
   CHECK_EQ(calls, 1);
   CHECK_EQ(result, UV_ECANCELED);
