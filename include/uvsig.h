@@ -311,7 +311,9 @@ UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
  * Context: loop thread. Since: 0.2. */
 UVSIG_EXTERN uvsig_t* uvsig_of_loop(const uv_loop_t* loop);
 
-/* --- Watchers ------------------------------------------------------------- */
+/* --- A watcher's types ---------------------------------------------------- */
+
+/* Here, since a reload and an upgrade have a watcher inside. */
 
 /* No sender is known: only signum, count and flags are set. Three cases: count
  * is above 1; every sender slot was in use (the option info_depth); or the
@@ -368,679 +370,6 @@ struct uvsig_watcher_s {
   uint64_t start;
   void* reserved[2];
 };
-
-/* Flags of a watcher; those of the handler hold for the process, for as long as
- * one such watcher is started. */
-
-/* Do not unblock the signal at start. */
-#define UVSIG_KEEP_MASK 1u
-/* Call the previous handler, too: in signal context, before the library counts
- * the signal, with the same arguments. One with SA_RESETHAND is called once.
- * The library's handler has SA_ONSTACK, so that it runs on the thread's
- * alternate stack, unless the previous one is there without it: what it needs
- * may not fit.
- * libuv's fits. */
-#define UVSIG_CHAIN 2u
-/* Live with uv_signal_t handles of the same signal, whichever is started first
- * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN
- * calls. Always so for SIGCHLD, which uv_spawn() needs. When libuv starts its
- * first handle of the signal, its handler replaces the library's for an
- * instant, and when it stops its last one, the default action does. A signal
- * that comes in that instant goes to libuv alone, or has the default action. */
-#define UVSIG_SHARE 4u
-/* SIGCHLD: not when a child stops or goes on (SA_NOCLDSTOP), unless a watcher
- * without this flag is started as well. */
-#define UVSIG_NOCLDSTOP 8u
-
-/* Prepare a watcher. `data` is left alone.
- * Returns: 0
- *   UV_EINVAL  `sig` or `w` is NULL, or `sig` is not initialised or closing
- *   UV_EPERM   not the loop thread
- * After an error: `*w` is untouched.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
-
-/* Call `cb` for each `signum` that is caught from now on.
- * The first watcher of a signal in the process saves the whole previous
- * disposition and installs the library's handler. The first of a `uvsig_t`
- * also unblocks the signal in the calling thread, unless UVSIG_KEEP_MASK. If a
- * foreign handler has replaced the library's meanwhile, the first watcher of
- * another `uvsig_t` installs the library's again; a further one of the same
- * `uvsig_t` does not.
- * Start on a started watcher re-targets it: with the same signal only the
- * callback changes, and nothing pending is lost; with another it is a stop and
- * a start.
- * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are delivered when a
- * process sends them; when the kernel raises one for a fault, the previous
- * action takes it.
- * Returns: 0
- *   UV_EINVAL  `w` or `cb` is NULL, `w` is not initialised, its `uvsig_t` is
- *              closing, or `signum` is none that can be caught: 0 and below,
- *              UVSIG_NSIG and above, SIGKILL, SIGSTOP, and the numbers that
- *              libc keeps for itself
- *   UV_EPERM   not the loop thread
- *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
- *   UV_EBUSY   see uvsig_watcher_set_handler()
- *   UV_ENOMEM  no memory
- *   what sigaction(2) refuses, and, at the first start with
- *   UVSIG_WAKEUP_SIGNALFD, what uv_poll_init() returns
- * After an error: a started watcher goes on as it was.
- * Context: loop thread, also in a callback. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_start(uvsig_watcher_t* w,
-                                     uvsig_watcher_cb cb,
-                                     int signum);
-
-/* Like uvsig_watcher_start(), but stop before the first callback.
- * The callback may start it again. Its info->count may be above 1.
- * Returns, after an error, Context: as uvsig_watcher_start(). Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
-                                             uvsig_watcher_cb cb,
-                                             int signum);
-
-/* Stop: the callback is not called again, and the memory is yours.
- * The last watcher of a signal on a `uvsig_t` discards what was caught and not
- * yet delivered, and blocks the signal again if start had unblocked it. The
- * last in the process restores the previous disposition, unless a foreign
- * handler has replaced the library's meanwhile. A signal that comes at that
- * moment is delivered, or counted as discarded, or has the previous
- * disposition. Stopping a stopped watcher is no error, in whichever thread.
- * The last watcher of a signal on a `uvsig_t`, and one that has a handler,
- * UVSIG_CHAIN or UVSIG_SHARE, or is of SIGCHLD, waits for a grace period.
- * Returns: 0
- *   UV_EINVAL  `w` is NULL
- *   UV_EPERM   not the loop thread
- * Context: loop thread, also in a callback; for a stopped watcher, also after
- * its `uvsig_t` has gone. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
-
-/* Stop, but lose no signal: at return a callback was notified of each, or it
- * has had the previous action, or another watcher is notified of it.
- * The last watcher of a signal on a `uvsig_t` first gives the signal back, as
- * uvsig_watcher_stop() does. Then its callback is notified of everything that
- * was caught, in as many calls as the loop would have made; a one-shot's in one
- * call.
- * Other watchers of the signal on the `uvsig_t` are notified at the same time.
- * `w` is started until then. A callback that stops `w` or closes the `uvsig_t`
- * ends the drain, and what only `w` was still to be notified of is discarded.
- * If a callback stops `w` and starts it again, it is started at return.
- * Draining a stopped watcher is no error, in whichever thread. Waits for a
- * grace period, twice.
- * Returns: 0
- *   UV_EINVAL  `w` is NULL
- *   UV_EPERM   not the loop thread
- * Context: as uvsig_watcher_stop(). Since: 0.2. */
-UVSIG_EXTERN int uvsig_watcher_drain(uvsig_watcher_t* w);
-
-/* Set the UVSIG_* flags of a stopped watcher, in place of those set before.
- * Returns: 0
- *   UV_EINVAL  `w` is NULL or not initialised, its `uvsig_t` is closing, or a
- *              flag is unknown
- *   UV_EBUSY   `w` is started
- *   UV_EPERM   not the loop thread
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags);
-
-/* Called in signal context, on whichever thread the signal interrupts, and on
- * several at once: only what is async-signal-safe (signal-safety(7)) may be
- * done, fork(2) excepted, and it must return, or end the process. Almost every
- * signal is blocked meanwhile. */
-typedef void (*uvsig_handler_cb)(uvsig_watcher_t* w,
-                                 int signum,
-                                 const siginfo_t* info);
-
-/* Have `handler` called, too, by the signal handler itself: for what must work
- * although the loop is stuck.
- * It is called once for each signal, before the signal is counted, however many
- * signals one callback stands for. Set for a stopped watcher; NULL: none. Of
- * the started watchers of a signal on a `uvsig_t` one can have one: the start
- * of a second returns UV_EBUSY. When stop returns, it is not called any more,
- * nor running.
- * Returns: 0
- *   UV_EINVAL  `w` is NULL or not initialised, or its `uvsig_t` is closing
- *   UV_EBUSY   `w` is started
- *   UV_EPERM   not the loop thread
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_set_handler(uvsig_watcher_t* w,
-                                           uvsig_handler_cb handler);
-
-/* Let the watcher keep the loop alive while it is started; the default.
- * Returns: nothing. Harmless when repeated.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN void uvsig_watcher_ref(uvsig_watcher_t* w);
-
-/* Let the loop end although the watcher is started.
- * Returns: nothing. Harmless when repeated.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN void uvsig_watcher_unref(uvsig_watcher_t* w);
-
-/* Tell whether the watcher keeps the loop alive while it is started.
- * Returns: 1 or 0.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_has_ref(const uvsig_watcher_t* w);
-
-/* Tell whether the watcher is started.
- * Returns: 1 or 0.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_watcher_is_active(const uvsig_watcher_t* w);
-
-/* A ready-made callback: uv_stop() on the watcher's loop.
- * What Python's KeyboardInterrupt is for: leave the loop, clean up, and end
- * with uvsig_reraise(), so that the parent sees death by the signal.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN void uvsig_default_int_handler(uvsig_watcher_t* w,
-                                            int signum,
-                                            const uvsig_info_t* info);
-
-/* --- Dispositions --------------------------------------------------------- */
-
-/* What a signal does to the process. */
-enum {
-  UVSIG_DEFAULT = 0, /* SIG_DFL */
-  UVSIG_IGNORED = 1, /* SIG_IGN, or a late signal: UVSIG_SHUTDOWN_DONE */
-  UVSIG_WATCHED = 2, /* a watcher's */
-  UVSIG_FOREIGN = 3  /* a handler that is not the library's */
-};
-
-/* Tell what a signal does to the process now.
- * Returns: UVSIG_DEFAULT, UVSIG_IGNORED, UVSIG_WATCHED or UVSIG_FOREIGN
- *   UV_EINVAL  `signum` is no signal
- *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
- *   what sigaction(2) refuses
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_getsignal(int signum);
-
-/* Ignore a signal (SIG_IGN).
- * Returns: what it did before, as uvsig_getsignal()
- *   UV_EINVAL  `signum` is none whose action can be changed
- *   UV_EBUSY   a watcher is started on it, in whichever loop
- *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
- *   what sigaction(2) refuses
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_ignore(int signum);
-
-/* Give a signal its default action (SIG_DFL).
- * Returns and Context: as uvsig_ignore(). Since: 0.1. */
-UVSIG_EXTERN int uvsig_default(int signum);
-
-/* Choose whether a signal interrupts system calls (EINTR), as siginterrupt(3).
- * Without it, those that can be restarted are (SA_RESTART; signal(7) lists
- * them). Changes the library's handler alone, now or when it is installed next,
- * until the next call. It has no effect on a signal that is never watched.
- * `flag`: 0: restart, the default; else: interrupt.
- * Returns: 0
- *   UV_EINVAL  `signum` is none that can be caught
- *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
- *   what sigaction(2) refuses
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_siginterrupt(int signum, int flag);
-
-/* End the process by a signal, so that its parent sees that it died by it.
- * Sets the default action, raises the signal and unblocks it in the calling
- * thread. As PID 1, which the kernel spares (kill(2)), it calls
- * _exit(128 + signum). stdio's buffers are not written: call fflush() before.
- * Returns: only with an error
- *   UV_EINVAL  `signum` is no signal, or its default action (signal(7)) does
- *              not end a process
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_reraise(int signum);
-
-/* --- A wakeup fd of your own ---------------------------------------------- */
-
-/* Have the number of each signal that is caught written to `fd`, as one byte.
- * For a loop that is not libuv's: it polls the other end, reads, and calls
- * uvsig_flush(). One for the process, beside the `uvsig_t`: of signals that
- * nothing of this library watches nothing is written, and one byte however many
- * watch. The byte is written after the signal has reached every `uvsig_t`.
- * A pipe, a socket or what else takes bytes; it stays yours, and must be open
- * until another call has taken its place. At return, nothing is written to the
- * previous one any more: it waits for a grace period.
- * What does not fit is warned of, once until a byte fits again, unless
- * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
- * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
- * has none. poll(2) and select(2) may fail with EINTR all the same, see
- * signal(7).
- * `fd`: -1: no more. `*old_fd`, unless NULL: the previous one, or -1.
- * Returns: 0
- *   UV_EBADF   `fd` is not open, or below -1
- *   UV_EINVAL  `fd` has no O_NONBLOCK: a handler must not wait
- *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
- *   another code of fstat(2)
- * After an error: the previous one stays, `*old_fd` is untouched.
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_set_wakeup_fd(int fd,
-                                     int warn_on_full_buffer,
-                                     int* old_fd);
-
-/* Tell what uvsig_set_wakeup_fd() has set.
- * `*warn_on_full_buffer`, unless NULL: 1 or 0, as it was set; 0 where no fd is.
- * Returns: the fd, or -1 if there is none.
- * Context: any thread. Since: 0.2. */
-UVSIG_EXTERN int uvsig_get_wakeup_fd(int* warn_on_full_buffer);
-
-/* Count the signals in what was read from the other end of that fd.
- * Sets every element of `counts`. Bytes that are no signal are passed over.
- * Returns: 0 or more, how many bytes were signals (at most INT_MAX)
- *   UV_EINVAL  `counts` is NULL, or `bytes` is and `size` is not 0
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_decode(const void* bytes,
-                              size_t size,
-                              unsigned counts[UVSIG_NSIG]);
-
-/* --- Interval timers ------------------------------------------------------ */
-
-/* The process has one of each (setitimer(2)). */
-enum {
-  UVSIG_ITIMER_REAL = 0,    /* real time; SIGALRM */
-  UVSIG_ITIMER_VIRTUAL = 1, /* the process's user time; SIGVTALRM */
-  UVSIG_ITIMER_PROF = 2     /* its user and system time; SIGPROF */
-};
-
-/* In seconds. */
-struct uvsig_itimerval_s {
-  double seconds;  /* until the next expiration; 0: not armed */
-  double interval; /* between those that follow; 0: none follow */
-};
-
-/* Arm an interval timer of the process: its signal after `seconds`, and then
- * every `interval` seconds, unless that is 0. 0 `seconds` disarm it.
- * Both are rounded up to the microsecond. `*old`, unless NULL: what it was.
- * The signal has the effect that it has: one may want a watcher. An interval
- * that is shorter than its handler runs, some microseconds, leaves the process
- * no time for anything else.
- * Returns: 0
- *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or a time is negative, not
- *              finite, or above 9,007,199,254 s or what the system takes
- *   UV_EBUSY   a uvsig_itimer_t has this timer
- *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
- *   another code of setitimer(2)
- * After an error: the timer is as it was, `*old` is untouched.
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_setitimer(int which,
-                                 double seconds,
-                                 double interval,
-                                 uvsig_itimerval_t* old);
-
-/* Tell what is left of an interval timer of the process.
- * Returns: 0
- *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or `value` is NULL
- *   another code of getitimer(2)
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_getitimer(int which, uvsig_itimerval_t* value);
-
-/* Arm SIGALRM in `seconds`, or disarm it with 0 (alarm(2)).
- * Uses UVSIG_ITIMER_REAL. An alarm that is still armed when the last watcher of
- * SIGALRM stops has the previous action, most likely the end of the process.
- * Returns: the whole seconds that the previous alarm had left, 0 if there was
- * none; UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the timer,
- * or where there is no memory for what a fork(2) needs (pthread_atfork(3)).
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN unsigned uvsig_alarm(unsigned seconds);
-
-/* Called on the loop thread; may do what a watcher's callback may do.
- * `expirations`: how many there were since the last call, 1 or more: also those
- * whose signal the kernel merged with another one. */
-typedef void (*uvsig_itimer_cb)(uvsig_itimer_t* t, unsigned expirations);
-
-/* An interval timer whose callback runs on the loop. Not a uv handle: once it
- * is stopped, its memory is yours. */
-struct uvsig_itimer_s {
-  /* public */
-  void* data; /* yours; never read or written here */
-  /* read-only */
-  uvsig_t* sig;
-  int which;
-  /* private */
-  uvsig_itimer_cb cb;
-  uvsig_watcher_t watcher;
-  uint64_t first;
-  uint64_t interval;
-  uint64_t expirations;
-  void* reserved[4];
-};
-
-/* Prepare an interval timer. `data` is left alone.
- * Returns: 0
- *   UV_EINVAL  `sig` or `t` is NULL, `sig` is not initialised or closing, or
- *              `which` is none of UVSIG_ITIMER_*
- *   UV_EBUSY   `t` is started
- *   UV_EPERM   not the loop thread
- * After an error: `*t` is untouched.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
-
-/* Call `cb` after `seconds`, and then every `interval` seconds, unless that is
- * 0: then it stops before the callback, which may start it again.
- * Both are rounded up to the microsecond. Takes the process's timer and its
- * signal, and saves what they were. Watchers of the signal are notified of it,
- * too, and waits take nothing from the timer. A signal that a process sends is
- * no expiration. With an interval below 100 us one signal stands for several
- * expirations: else the process would do nothing but handle them. Start on a
- * started timer sets it anew. A child of fork(2) has no armed timer. A program
- * that is executed inherits this one, and dies by its signal (execve(2)): stop
- * it before.
- * Returns: 0
- *   UV_EINVAL  `t` or `cb` is NULL, `t` is not initialised, its `uvsig_t` is
- *              closing, `seconds` is 0, or a time is one that uvsig_setitimer()
- *              refuses
- *   UV_EBUSY   another uvsig_itimer_t has this timer of the process
- *   UV_EPERM   not the loop thread
- *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
- *   UV_ENOMEM  no memory
- *   what sigaction(2) or setitimer(2) refuses
- * After an error: a started timer goes on as it was, and so does the process's
- * timer of before.
- * Context: loop thread, also in a callback. Since: 0.1. */
-UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
-                                    uvsig_itimer_cb cb,
-                                    double seconds,
-                                    double interval);
-
-/* Stop: the callback is not called again, and the memory is yours.
- * The previous timer goes on, its time having run meanwhile: if it would have
- * expired, it expires at once. The previous disposition is back, as at
- * uvsig_watcher_stop(). If that is the last watcher of the signal in the
- * process, a signal that is pending is discarded, whichever process sent it:
- * the timer's last signal must not meet the previous action. uvsig_close() does
- * the same.
- * In a child of fork(2), which has not inherited it, the previous timer does
- * not come back. Stopping a stopped timer is no error.
- * Returns: 0
- *   UV_EINVAL  `t` is NULL
- *   UV_EPERM   not the loop thread
- *   what setitimer(2) refuses
- * After an error: the timer goes on as it was.
- * Context: loop thread, also in a callback. Since: 0.1. */
-UVSIG_EXTERN int uvsig_itimer_stop(uvsig_itimer_t* t);
-
-/* Let the timer keep the loop alive while it is started; the default.
- * Returns: nothing. Harmless when repeated.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN void uvsig_itimer_ref(uvsig_itimer_t* t);
-
-/* Let the loop end although the timer is started.
- * Returns: nothing. Harmless when repeated.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN void uvsig_itimer_unref(uvsig_itimer_t* t);
-
-/* Tell whether the timer keeps the loop alive while it is started.
- * Returns: 1 or 0.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_itimer_has_ref(const uvsig_itimer_t* t);
-
-/* Tell whether the timer is started.
- * Returns: 1 or 0.
- * Context: loop thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
-
-/* --- Waiting, in a thread ------------------------------------------------- */
-
-/* Wait until a signal of `set` is pending, and take it (sigwait(3)).
- * No handler and no callback is called for it. Block the signals of `set` in
- * every thread before, or their handlers may come first. SIGKILL, SIGSTOP and
- * what is no signal are passed over in `set`. Signals that are not in it, and
- * their handlers, do not end the wait.
- * Returns: 0, and the number in `*signum`
- *   UV_EINVAL  `set` or `signum` is NULL, or `set` has no signal that can be
- *              waited for
- *   UV_ENOMEM  where the system has no sigtimedwait(2): no memory for what a
- *              fork(2) needs (pthread_atfork(3))
- * After an error: `*signum` is untouched.
- * Context: any thread; sleeps, so not the one with the loop. Since: 0.1. */
-UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
-
-/* Like uvsig_sigwait(), and tell who sent the signal (sigwaitinfo(2)).
- * `info`: count is 1, flags are 0; pid and uid are 0 where no process sent it.
- * May be NULL.
- * Returns: 0, and the signal in `*info`
- *   UV_EINVAL  `set` is NULL, or has no signal that can be waited for
- *   UV_ENOMEM  as uvsig_sigwait()
- * After an error: `*info` is untouched.
- * Context: as uvsig_sigwait(). Since: 0.1. */
-UVSIG_EXTERN int uvsig_sigwaitinfo(const sigset_t* set, uvsig_info_t* info);
-
-/* Like uvsig_sigwaitinfo(), but for `seconds` at most (sigtimedwait(2)).
- * 0: take what is pending now. INFINITY, or above 1e9: no limit. The time is
- * that of the monotonic clock, and other signals do not prolong it.
- * Returns: 0, and the signal in `*info`
- *   UV_ETIMEDOUT  no signal came
- *   UV_EINVAL     `set` is NULL, `seconds` is negative or not a number, or
- *                 there is neither a limit nor a signal to wait for in `set`
- *   UV_ENOMEM     as uvsig_sigwait()
- * After an error: `*info` is untouched.
- * Context: as uvsig_sigwait(); with 0 it does not sleep. Since: 0.1. */
-UVSIG_EXTERN int uvsig_sigtimedwait(const sigset_t* set,
-                                    double seconds,
-                                    uvsig_info_t* info);
-
-/* --- Waiting, on the loop ------------------------------------------------- */
-
-/* Called on the loop thread, exactly once; may do what a watcher's callback may
- * do, and start the same wait again. The memory of `req` is yours.
- * `status`: 0: `info` is the signal, and count is 1
- *   UV_ETIMEDOUT  no signal came in time; `info` is NULL
- *   UV_ECANCELED  cancelled, or its `uvsig_t` was closed; `info` is NULL */
-typedef void (*uvsig_wait_cb)(uvsig_wait_t* req,
-                              int status,
-                              const uvsig_info_t* info);
-
-/* One wait for one signal of a set. Its memory is yours in the callback. */
-struct uvsig_wait_s {
-  /* public */
-  void* data; /* yours; never read or written here */
-  /* read-only */
-  uvsig_t* sig;
-  /* private */
-  void* wait;
-  void* reserved[4];
-};
-
-/* Call `cb` for the next signal of `set`, without blocking the loop.
- * `*req` needs no preparation.
- * It is taken: watchers of the same `uvsig_t` do not see it (a uvsig_itimer_t
- * has its expirations all the same). Several waits take one signal each, in the
- * order of their starts. Every `uvsig_t` gets its own copy of each signal.
- * Signals that were caught before the call and have not been delivered count,
- * too. What the start of a watcher does to dispositions and masks holds until
- * the callback has returned, so a wait that is started in it misses nothing,
- * unless the callback gives the signal back by uvsig_watcher_drain(). SIGKILL,
- * SIGSTOP and what is no signal are passed over in `set`; with a limit, it may
- * be empty.
- * `seconds`: from now on; 0: what has been caught when the loop looks next;
- * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
- * late the loop is; what was caught later and before the loop came is, too. Of
- * several whose time is over, the callback of the one that was over first is
- * called first.
- * The loop is kept alive until the callback.
- * Returns: 0
- *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or
- *              closing, `seconds` is negative or not a number, or there is
- *              neither a limit nor a signal to wait for in `set`
- *   UV_EBUSY   `req` is waiting, on the same `uvsig_t`; on another one it must
- *              not be
- *   UV_EPERM   not the loop thread
- *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
- *   UV_ENOMEM  no memory
- *   what sigaction(2) refuses
- * After an error: `cb` is not called, `*req` is untouched.
- * Context: loop thread, also in a callback. Since: 0.1. */
-UVSIG_EXTERN int uvsig_wait_start(uvsig_t* sig,
-                                  uvsig_wait_t* req,
-                                  const sigset_t* set,
-                                  double seconds,
-                                  uvsig_wait_cb cb);
-
-/* End a wait: no signal is taken for it any more, dispositions and masks are
- * restored, and its callback is called by the loop, with UV_ECANCELED.
- * The memory of `*req` must have been started, or be zero.
- * Returns: 0
- *   UV_EINVAL    `req` is NULL or not waiting
- *   UV_EALREADY  cancelled already, and its callback is to come
- *   UV_EPERM     not the loop thread
- * Context: loop thread, also in a callback. Since: 0.1. */
-UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
-
-/* --- Running a loop until a signal comes ---------------------------------- */
-
-/* Run `loop` until a signal of `set` comes, or nothing is left that keeps the
- * loop alive, or uv_stop() is called.
- * For a program that ends at a signal and has nothing to finish. It is
- * uv_run(loop, UV_RUN_DEFAULT) with a watcher for each signal of `set`. These
- * do not keep the loop alive.
- * `set`: NULL: SIGINT and SIGTERM, each unless it is ignored at the call. Of
- * another set, SIGKILL, SIGSTOP and what is no signal are passed over.
- * `info`: NULL, or filled with the signal's sender, as for a watcher.
- * Where the loop ends, or is stopped, and a signal was caught by then, it
- * returns the signal. If several came, it returns the first one's number: those
- * that were caught later are discarded. From the first signal's delivery on the
- * others have their previous actions, so a second Ctrl-C ends the process.
- * At return, the library has no handle on the loop any more. Where no signal
- * ended the run, the loop turns once more for that, without waiting, so that
- * callbacks may run that are due.
- * A program that closes every handle that uv_walk() finds closes the library's,
- * too; then a signal is found when the loop ends.
- * Other watchers and `uvsig_t` are notified of the same signals. Where a
- * uvsig_shutdown_t takes them, use uv_run(): the shutdown is to be finished.
- * In a child of fork(2), signals do not end a run that it was forked from.
- * Returns: the signal's number; 0: the loop ended or was stopped
- *   UV_EINVAL  `loop` is NULL, or `set` has no signal that can be caught
- *   UV_EBUSY   called in a callback of the same loop, which uvsig_run() runs;
- *              in one of a loop that uv_run() runs it must not be called either
- *   UV_ENOMEM  no memory
- *   UV_EAGAIN  all thread-specific keys of the process are in use
- *              (pthread_key_create(3))
- *   UV_EMFILE  no file descriptors left in the process
- *   UV_ENFILE  none left in the system
- *   what uv_poll_init() returns and sigaction(2) refuses
- * After an error: `*info` is untouched. The loop may have turned, without
- * waiting.
- * Context: the thread that owns the loop, not in its callbacks. Since: 0.2. */
-UVSIG_EXTERN int uvsig_run(uv_loop_t* loop,
-                           const sigset_t* set,
-                           uvsig_info_t* info);
-
-/* --- Masks, and threads --------------------------------------------------- */
-
-/* Change and read the calling thread's signal mask (pthread_sigmask(3)).
- * SIGKILL, SIGSTOP and what libc keeps stay unblocked, without an error. What
- * is unblocked and pending is caught before it returns.
- * `how`: SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK; without meaning if `set` is
- * NULL. `*old`, unless NULL: the mask before.
- * Returns: 0
- *   UV_EINVAL  `how` is none of them
- * After an error: `*old` is untouched.
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_pthread_sigmask(int how,
-                                       const sigset_t* set,
-                                       sigset_t* old);
-
-/* Tell which signals wait for the calling thread to unblock them, those of the
- * process and its own (sigpending(2)).
- * Returns: 0
- *   UV_EINVAL  `set` is NULL
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_sigpending(sigset_t* set);
-
-/* Create a thread that no signal interrupts (uv_thread_create()).
- * It starts with every signal blocked but those that a fault of its own raises:
- * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS. So signals to the
- * process go to the loop's thread. The caller's mask is as before.
- * Returns: 0
- *   UV_EINVAL  `tid` or `entry` is NULL
- *   what uv_thread_create() returns
- * Context: any thread. Since: 0.1. */
-UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
-                                     uv_thread_cb entry,
-                                     void* arg);
-
-/* Start the threads of libuv's pool with those signals blocked.
- * libuv creates them at the first work that is queued in the process: call this
- * before; threads that exist stay as they are. A child of fork(2) has a new
- * pool, to be primed again. Queues a work that does nothing, which keeps the
- * loop alive until it has been round. If the system refuses a thread of the
- * pool, libuv calls abort(), here as at any first work: call this early, while
- * the process is far from its limits.
- * Returns: 0
- *   UV_EINVAL  `loop` is NULL
- *   UV_ENOMEM  no memory
- *   what uv_queue_work() returns
- * Context: the thread that runs the loop. Since: 0.1. */
-UVSIG_EXTERN int uvsig_threadpool_prime(uv_loop_t* loop);
-
-/* Give the program that follows clean signals: call it between fork(2), or
- * vfork(2), and exec(3). No signal is blocked, all have their default actions,
- * and those stay ignored that were so when this process was started, and still
- * are: nohup(1) counts for what it starts, too. exec(3) alone keeps the mask,
- * which blocks everything in a thread of uvsig_thread_create(), and what is
- * ignored, SIGPIPE as a rule.
- * uv_spawn() unblocks signals and sets their default actions by itself. For
- * posix_spawn(3) there is uvsig_spawnattr(). For popen(3) and system(3) there
- * is nothing: see uvsig_mask(3).
- * Returns: nothing. errno is untouched.
- * Context: a child process; async-signal-safe. Since: 0.2. */
-UVSIG_EXTERN void uvsig_before_exec(void);
-
-/* The same for posix_spawn(3): add POSIX_SPAWN_SETSIGMASK and
- * POSIX_SPAWN_SETSIGDEF, with their sets, to initialised attributes.
- * Returns: 0
- *   UV_EINVAL  `attr` is NULL
- *   what posix_spawnattr_setflags() and its like refuse
- * Context: any thread. Since: 0.2. */
-UVSIG_EXTERN int uvsig_spawnattr(posix_spawnattr_t* attr);
-
-/* --- Sending -------------------------------------------------------------- */
-
-/* Send a signal to the calling thread (raise(3)).
- * Unless the thread blocks it, its handler has run at return.
- * Returns: 0
- *   UV_EINVAL  `signum` is no signal
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_raise_signal(int signum);
-
-/* Send a signal to a thread of this process (pthread_kill(3)).
- * With 0 nothing is sent, but the thread is looked for. A thread that has been
- * joined or detached, and has ended, must not be asked for.
- * Returns: 0
- *   UV_EINVAL  `signum` is neither 0 nor a signal
- *   UV_ESRCH   the thread has ended; glibc 2.34 and later say 0 until it has
- *              been joined
- *   UV_EAGAIN  a realtime signal, and the queue is full
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_pthread_kill(uv_thread_t thread, int signum);
-
-/* Send a signal to the process that a pidfd stands for, and never to another
- * one that has its number since (pidfd_send_signal(2)).
- * With 0 nothing is sent, but it is checked whether one could. The receiver
- * gets `info` as it is: zero it, then set si_signo to `signum`, si_code to
- * SI_QUEUE, and si_pid, si_uid and si_value. NULL: as with kill(2). A process
- * may send itself any si_code. It may send others those below 0, except
- * SI_TKILL.
- * Returns: 0
- *   UV_EINVAL  `signum` is neither 0 nor a signal, info->si_signo is not
- *              `signum`, or `flags`, which are for later, are not 0
- *   UV_EBADF   `pidfd` is not a pidfd
- *   UV_EPERM   not allowed, or info->si_code is not, see above
- *   UV_E2BIG   info->si_code is unknown to the kernel, and the end of `*info`
- *              is not zero
- *   UV_ESRCH   the process has ended and been waited for
- *   UV_EAGAIN  a realtime signal, and the queue is full
- *   UV_ENOSYS  the system does not have it: Linux 5.1 and later do
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_pidfd_send_signal(int pidfd,
-                                         int signum,
-                                         const siginfo_t* info,
-                                         unsigned flags);
-
-/* Send a signal with a value to a process (sigqueue(3)).
- * With 0 nothing is sent, but it is checked whether one could.
- * Returns: 0
- *   UV_EINVAL  `signum` is neither 0 nor a signal, or `pid` is not above 0:
- *              groups cannot be sent to
- *   UV_ESRCH   there is no such process
- *   UV_EPERM   not allowed
- *   UV_EAGAIN  the queue of the process's user is full (RLIMIT_SIGPENDING)
- *   UV_ENOSYS  the system does not have it: macOS, OpenBSD
- * Context: any thread; async-signal-safe. Since: 0.1. */
-UVSIG_EXTERN int uvsig_sigqueue(uv_pid_t pid, int signum, union sigval value);
 
 /* --- Shutdown ------------------------------------------------------------- */
 
@@ -1936,6 +1265,681 @@ UVSIG_EXTERN int uvsig_upgrade_request(uvsig_upgrade_t* u);
  *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
  * Context: loop thread, also in a callback. Since: 0.2. */
 UVSIG_EXTERN int uvsig_upgrade_stop(uvsig_upgrade_t* u);
+
+/* --- Running a loop until a signal comes ---------------------------------- */
+
+/* Run `loop` until a signal of `set` comes, or nothing is left that keeps the
+ * loop alive, or uv_stop() is called.
+ * For a program that ends at a signal and has nothing to finish. It is
+ * uv_run(loop, UV_RUN_DEFAULT) with a watcher for each signal of `set`. These
+ * do not keep the loop alive.
+ * `set`: NULL: SIGINT and SIGTERM, each unless it is ignored at the call. Of
+ * another set, SIGKILL, SIGSTOP and what is no signal are passed over.
+ * `info`: NULL, or filled with the signal's sender, as for a watcher.
+ * Where the loop ends, or is stopped, and a signal was caught by then, it
+ * returns the signal. If several came, it returns the first one's number: those
+ * that were caught later are discarded. From the first signal's delivery on the
+ * others have their previous actions, so a second Ctrl-C ends the process.
+ * At return, the library has no handle on the loop any more. Where no signal
+ * ended the run, the loop turns once more for that, without waiting, so that
+ * callbacks may run that are due.
+ * A program that closes every handle that uv_walk() finds closes the library's,
+ * too; then a signal is found when the loop ends.
+ * Other watchers and `uvsig_t` are notified of the same signals. Where a
+ * uvsig_shutdown_t takes them, use uv_run(): the shutdown is to be finished.
+ * In a child of fork(2), signals do not end a run that it was forked from.
+ * Returns: the signal's number; 0: the loop ended or was stopped
+ *   UV_EINVAL  `loop` is NULL, or `set` has no signal that can be caught
+ *   UV_EBUSY   called in a callback of the same loop, which uvsig_run() runs;
+ *              in one of a loop that uv_run() runs it must not be called either
+ *   UV_ENOMEM  no memory
+ *   UV_EAGAIN  all thread-specific keys of the process are in use
+ *              (pthread_key_create(3))
+ *   UV_EMFILE  no file descriptors left in the process
+ *   UV_ENFILE  none left in the system
+ *   what uv_poll_init() returns and sigaction(2) refuses
+ * After an error: `*info` is untouched. The loop may have turned, without
+ * waiting.
+ * Context: the thread that owns the loop, not in its callbacks. Since: 0.2. */
+UVSIG_EXTERN int uvsig_run(uv_loop_t* loop,
+                           const sigset_t* set,
+                           uvsig_info_t* info);
+
+/* --- Watchers ------------------------------------------------------------- */
+
+/* Flags of a watcher; those of the handler hold for the process, for as long as
+ * one such watcher is started. */
+
+/* Do not unblock the signal at start. */
+#define UVSIG_KEEP_MASK 1u
+/* Call the previous handler, too: in signal context, before the library counts
+ * the signal, with the same arguments. One with SA_RESETHAND is called once.
+ * The library's handler has SA_ONSTACK, so that it runs on the thread's
+ * alternate stack, unless the previous one is there without it: what it needs
+ * may not fit.
+ * libuv's fits. */
+#define UVSIG_CHAIN 2u
+/* Live with uv_signal_t handles of the same signal, whichever is started first
+ * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN
+ * calls. Always so for SIGCHLD, which uv_spawn() needs. When libuv starts its
+ * first handle of the signal, its handler replaces the library's for an
+ * instant, and when it stops its last one, the default action does. A signal
+ * that comes in that instant goes to libuv alone, or has the default action. */
+#define UVSIG_SHARE 4u
+/* SIGCHLD: not when a child stops or goes on (SA_NOCLDSTOP), unless a watcher
+ * without this flag is started as well. */
+#define UVSIG_NOCLDSTOP 8u
+
+/* Prepare a watcher. `data` is left alone.
+ * Returns: 0
+ *   UV_EINVAL  `sig` or `w` is NULL, or `sig` is not initialised or closing
+ *   UV_EPERM   not the loop thread
+ * After an error: `*w` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_init(uvsig_t* sig, uvsig_watcher_t* w);
+
+/* Call `cb` for each `signum` that is caught from now on.
+ * The first watcher of a signal in the process saves the whole previous
+ * disposition and installs the library's handler. The first of a `uvsig_t`
+ * also unblocks the signal in the calling thread, unless UVSIG_KEEP_MASK. If a
+ * foreign handler has replaced the library's meanwhile, the first watcher of
+ * another `uvsig_t` installs the library's again; a further one of the same
+ * `uvsig_t` does not.
+ * Start on a started watcher re-targets it: with the same signal only the
+ * callback changes, and nothing pending is lost; with another it is a stop and
+ * a start.
+ * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are delivered when a
+ * process sends them; when the kernel raises one for a fault, the previous
+ * action takes it.
+ * Returns: 0
+ *   UV_EINVAL  `w` or `cb` is NULL, `w` is not initialised, its `uvsig_t` is
+ *              closing, or `signum` is none that can be caught: 0 and below,
+ *              UVSIG_NSIG and above, SIGKILL, SIGSTOP, and the numbers that
+ *              libc keeps for itself
+ *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ *   UV_EBUSY   see uvsig_watcher_set_handler()
+ *   UV_ENOMEM  no memory
+ *   what sigaction(2) refuses, and, at the first start with
+ *   UVSIG_WAKEUP_SIGNALFD, what uv_poll_init() returns
+ * After an error: a started watcher goes on as it was.
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_start(uvsig_watcher_t* w,
+                                     uvsig_watcher_cb cb,
+                                     int signum);
+
+/* Like uvsig_watcher_start(), but stop before the first callback.
+ * The callback may start it again. Its info->count may be above 1.
+ * Returns, after an error, Context: as uvsig_watcher_start(). Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_start_oneshot(uvsig_watcher_t* w,
+                                             uvsig_watcher_cb cb,
+                                             int signum);
+
+/* Stop: the callback is not called again, and the memory is yours.
+ * The last watcher of a signal on a `uvsig_t` discards what was caught and not
+ * yet delivered, and blocks the signal again if start had unblocked it. The
+ * last in the process restores the previous disposition, unless a foreign
+ * handler has replaced the library's meanwhile. A signal that comes at that
+ * moment is delivered, or counted as discarded, or has the previous
+ * disposition. Stopping a stopped watcher is no error, in whichever thread.
+ * The last watcher of a signal on a `uvsig_t`, and one that has a handler,
+ * UVSIG_CHAIN or UVSIG_SHARE, or is of SIGCHLD, waits for a grace period.
+ * Returns: 0
+ *   UV_EINVAL  `w` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread, also in a callback; for a stopped watcher, also after
+ * its `uvsig_t` has gone. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
+
+/* Stop, but lose no signal: at return a callback was notified of each, or it
+ * has had the previous action, or another watcher is notified of it.
+ * The last watcher of a signal on a `uvsig_t` first gives the signal back, as
+ * uvsig_watcher_stop() does. Then its callback is notified of everything that
+ * was caught, in as many calls as the loop would have made; a one-shot's in one
+ * call.
+ * Other watchers of the signal on the `uvsig_t` are notified at the same time.
+ * `w` is started until then. A callback that stops `w` or closes the `uvsig_t`
+ * ends the drain, and what only `w` was still to be notified of is discarded.
+ * If a callback stops `w` and starts it again, it is started at return.
+ * Draining a stopped watcher is no error, in whichever thread. Waits for a
+ * grace period, twice.
+ * Returns: 0
+ *   UV_EINVAL  `w` is NULL
+ *   UV_EPERM   not the loop thread
+ * Context: as uvsig_watcher_stop(). Since: 0.2. */
+UVSIG_EXTERN int uvsig_watcher_drain(uvsig_watcher_t* w);
+
+/* Set the UVSIG_* flags of a stopped watcher, in place of those set before.
+ * Returns: 0
+ *   UV_EINVAL  `w` is NULL or not initialised, its `uvsig_t` is closing, or a
+ *              flag is unknown
+ *   UV_EBUSY   `w` is started
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_set_flags(uvsig_watcher_t* w, unsigned flags);
+
+/* Called in signal context, on whichever thread the signal interrupts, and on
+ * several at once: only what is async-signal-safe (signal-safety(7)) may be
+ * done, fork(2) excepted, and it must return, or end the process. Almost every
+ * signal is blocked meanwhile. */
+typedef void (*uvsig_handler_cb)(uvsig_watcher_t* w,
+                                 int signum,
+                                 const siginfo_t* info);
+
+/* Have `handler` called, too, by the signal handler itself: for what must work
+ * although the loop is stuck.
+ * It is called once for each signal, before the signal is counted, however many
+ * signals one callback stands for. Set for a stopped watcher; NULL: none. Of
+ * the started watchers of a signal on a `uvsig_t` one can have one: the start
+ * of a second returns UV_EBUSY. When stop returns, it is not called any more,
+ * nor running.
+ * Returns: 0
+ *   UV_EINVAL  `w` is NULL or not initialised, or its `uvsig_t` is closing
+ *   UV_EBUSY   `w` is started
+ *   UV_EPERM   not the loop thread
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_set_handler(uvsig_watcher_t* w,
+                                           uvsig_handler_cb handler);
+
+/* Let the watcher keep the loop alive while it is started; the default.
+ * Returns: nothing. Harmless when repeated.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_watcher_ref(uvsig_watcher_t* w);
+
+/* Let the loop end although the watcher is started.
+ * Returns: nothing. Harmless when repeated.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_watcher_unref(uvsig_watcher_t* w);
+
+/* Tell whether the watcher keeps the loop alive while it is started.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_has_ref(const uvsig_watcher_t* w);
+
+/* Tell whether the watcher is started.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_watcher_is_active(const uvsig_watcher_t* w);
+
+/* A ready-made callback: uv_stop() on the watcher's loop.
+ * What Python's KeyboardInterrupt is for: leave the loop, clean up, and end
+ * with uvsig_reraise(), so that the parent sees death by the signal.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_default_int_handler(uvsig_watcher_t* w,
+                                            int signum,
+                                            const uvsig_info_t* info);
+
+/* --- Dispositions --------------------------------------------------------- */
+
+/* What a signal does to the process. */
+enum {
+  UVSIG_DEFAULT = 0, /* SIG_DFL */
+  UVSIG_IGNORED = 1, /* SIG_IGN, or a late signal: UVSIG_SHUTDOWN_DONE */
+  UVSIG_WATCHED = 2, /* a watcher's */
+  UVSIG_FOREIGN = 3  /* a handler that is not the library's */
+};
+
+/* Tell what a signal does to the process now.
+ * Returns: UVSIG_DEFAULT, UVSIG_IGNORED, UVSIG_WATCHED or UVSIG_FOREIGN
+ *   UV_EINVAL  `signum` is no signal
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   what sigaction(2) refuses
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_getsignal(int signum);
+
+/* Ignore a signal (SIG_IGN).
+ * Returns: what it did before, as uvsig_getsignal()
+ *   UV_EINVAL  `signum` is none whose action can be changed
+ *   UV_EBUSY   a watcher is started on it, in whichever loop
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   what sigaction(2) refuses
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_ignore(int signum);
+
+/* Give a signal its default action (SIG_DFL).
+ * Returns and Context: as uvsig_ignore(). Since: 0.1. */
+UVSIG_EXTERN int uvsig_default(int signum);
+
+/* Choose whether a signal interrupts system calls (EINTR), as siginterrupt(3).
+ * Without it, those that can be restarted are (SA_RESTART; signal(7) lists
+ * them). Changes the library's handler alone, now or when it is installed next,
+ * until the next call. It has no effect on a signal that is never watched.
+ * `flag`: 0: restart, the default; else: interrupt.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is none that can be caught
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   what sigaction(2) refuses
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_siginterrupt(int signum, int flag);
+
+/* End the process by a signal, so that its parent sees that it died by it.
+ * Sets the default action, raises the signal and unblocks it in the calling
+ * thread. As PID 1, which the kernel spares (kill(2)), it calls
+ * _exit(128 + signum). stdio's buffers are not written: call fflush() before.
+ * Returns: only with an error
+ *   UV_EINVAL  `signum` is no signal, or its default action (signal(7)) does
+ *              not end a process
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_reraise(int signum);
+
+/* --- Waiting, on the loop ------------------------------------------------- */
+
+/* Called on the loop thread, exactly once; may do what a watcher's callback may
+ * do, and start the same wait again. The memory of `req` is yours.
+ * `status`: 0: `info` is the signal, and count is 1
+ *   UV_ETIMEDOUT  no signal came in time; `info` is NULL
+ *   UV_ECANCELED  cancelled, or its `uvsig_t` was closed; `info` is NULL */
+typedef void (*uvsig_wait_cb)(uvsig_wait_t* req,
+                              int status,
+                              const uvsig_info_t* info);
+
+/* One wait for one signal of a set. Its memory is yours in the callback. */
+struct uvsig_wait_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_t* sig;
+  /* private */
+  void* wait;
+  void* reserved[4];
+};
+
+/* Call `cb` for the next signal of `set`, without blocking the loop.
+ * `*req` needs no preparation.
+ * It is taken: watchers of the same `uvsig_t` do not see it (a uvsig_itimer_t
+ * has its expirations all the same). Several waits take one signal each, in the
+ * order of their starts. Every `uvsig_t` gets its own copy of each signal.
+ * Signals that were caught before the call and have not been delivered count,
+ * too. What the start of a watcher does to dispositions and masks holds until
+ * the callback has returned, so a wait that is started in it misses nothing,
+ * unless the callback gives the signal back by uvsig_watcher_drain(). SIGKILL,
+ * SIGSTOP and what is no signal are passed over in `set`; with a limit, it may
+ * be empty.
+ * `seconds`: from now on; 0: what has been caught when the loop looks next;
+ * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
+ * late the loop is; what was caught later and before the loop came is, too. Of
+ * several whose time is over, the callback of the one that was over first is
+ * called first.
+ * The loop is kept alive until the callback.
+ * Returns: 0
+ *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or
+ *              closing, `seconds` is negative or not a number, or there is
+ *              neither a limit nor a signal to wait for in `set`
+ *   UV_EBUSY   `req` is waiting, on the same `uvsig_t`; on another one it must
+ *              not be
+ *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ *   UV_ENOMEM  no memory
+ *   what sigaction(2) refuses
+ * After an error: `cb` is not called, `*req` is untouched.
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_wait_start(uvsig_t* sig,
+                                  uvsig_wait_t* req,
+                                  const sigset_t* set,
+                                  double seconds,
+                                  uvsig_wait_cb cb);
+
+/* End a wait: no signal is taken for it any more, dispositions and masks are
+ * restored, and its callback is called by the loop, with UV_ECANCELED.
+ * The memory of `*req` must have been started, or be zero.
+ * Returns: 0
+ *   UV_EINVAL    `req` is NULL or not waiting
+ *   UV_EALREADY  cancelled already, and its callback is to come
+ *   UV_EPERM     not the loop thread
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
+
+/* --- Waiting, in a thread ------------------------------------------------- */
+
+/* Wait until a signal of `set` is pending, and take it (sigwait(3)).
+ * No handler and no callback is called for it. Block the signals of `set` in
+ * every thread before, or their handlers may come first. SIGKILL, SIGSTOP and
+ * what is no signal are passed over in `set`. Signals that are not in it, and
+ * their handlers, do not end the wait.
+ * Returns: 0, and the number in `*signum`
+ *   UV_EINVAL  `set` or `signum` is NULL, or `set` has no signal that can be
+ *              waited for
+ *   UV_ENOMEM  where the system has no sigtimedwait(2): no memory for what a
+ *              fork(2) needs (pthread_atfork(3))
+ * After an error: `*signum` is untouched.
+ * Context: any thread; sleeps, so not the one with the loop. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
+
+/* Like uvsig_sigwait(), and tell who sent the signal (sigwaitinfo(2)).
+ * `info`: count is 1, flags are 0; pid and uid are 0 where no process sent it.
+ * May be NULL.
+ * Returns: 0, and the signal in `*info`
+ *   UV_EINVAL  `set` is NULL, or has no signal that can be waited for
+ *   UV_ENOMEM  as uvsig_sigwait()
+ * After an error: `*info` is untouched.
+ * Context: as uvsig_sigwait(). Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigwaitinfo(const sigset_t* set, uvsig_info_t* info);
+
+/* Like uvsig_sigwaitinfo(), but for `seconds` at most (sigtimedwait(2)).
+ * 0: take what is pending now. INFINITY, or above 1e9: no limit. The time is
+ * that of the monotonic clock, and other signals do not prolong it.
+ * Returns: 0, and the signal in `*info`
+ *   UV_ETIMEDOUT  no signal came
+ *   UV_EINVAL     `set` is NULL, `seconds` is negative or not a number, or
+ *                 there is neither a limit nor a signal to wait for in `set`
+ *   UV_ENOMEM     as uvsig_sigwait()
+ * After an error: `*info` is untouched.
+ * Context: as uvsig_sigwait(); with 0 it does not sleep. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigtimedwait(const sigset_t* set,
+                                    double seconds,
+                                    uvsig_info_t* info);
+
+/* --- Interval timers ------------------------------------------------------ */
+
+/* The process has one of each (setitimer(2)). */
+enum {
+  UVSIG_ITIMER_REAL = 0,    /* real time; SIGALRM */
+  UVSIG_ITIMER_VIRTUAL = 1, /* the process's user time; SIGVTALRM */
+  UVSIG_ITIMER_PROF = 2     /* its user and system time; SIGPROF */
+};
+
+/* In seconds. */
+struct uvsig_itimerval_s {
+  double seconds;  /* until the next expiration; 0: not armed */
+  double interval; /* between those that follow; 0: none follow */
+};
+
+/* Arm an interval timer of the process: its signal after `seconds`, and then
+ * every `interval` seconds, unless that is 0. 0 `seconds` disarm it.
+ * Both are rounded up to the microsecond. `*old`, unless NULL: what it was.
+ * The signal has the effect that it has: one may want a watcher. An interval
+ * that is shorter than its handler runs, some microseconds, leaves the process
+ * no time for anything else.
+ * Returns: 0
+ *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or a time is negative, not
+ *              finite, or above 9,007,199,254 s or what the system takes
+ *   UV_EBUSY   a uvsig_itimer_t has this timer
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   another code of setitimer(2)
+ * After an error: the timer is as it was, `*old` is untouched.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_setitimer(int which,
+                                 double seconds,
+                                 double interval,
+                                 uvsig_itimerval_t* old);
+
+/* Tell what is left of an interval timer of the process.
+ * Returns: 0
+ *   UV_EINVAL  `which` is none of UVSIG_ITIMER_*, or `value` is NULL
+ *   another code of getitimer(2)
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_getitimer(int which, uvsig_itimerval_t* value);
+
+/* Arm SIGALRM in `seconds`, or disarm it with 0 (alarm(2)).
+ * Uses UVSIG_ITIMER_REAL. An alarm that is still armed when the last watcher of
+ * SIGALRM stops has the previous action, most likely the end of the process.
+ * Returns: the whole seconds that the previous alarm had left, 0 if there was
+ * none; UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the timer,
+ * or where there is no memory for what a fork(2) needs (pthread_atfork(3)).
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN unsigned uvsig_alarm(unsigned seconds);
+
+/* Called on the loop thread; may do what a watcher's callback may do.
+ * `expirations`: how many there were since the last call, 1 or more: also those
+ * whose signal the kernel merged with another one. */
+typedef void (*uvsig_itimer_cb)(uvsig_itimer_t* t, unsigned expirations);
+
+/* An interval timer whose callback runs on the loop. Not a uv handle: once it
+ * is stopped, its memory is yours. */
+struct uvsig_itimer_s {
+  /* public */
+  void* data; /* yours; never read or written here */
+  /* read-only */
+  uvsig_t* sig;
+  int which;
+  /* private */
+  uvsig_itimer_cb cb;
+  uvsig_watcher_t watcher;
+  uint64_t first;
+  uint64_t interval;
+  uint64_t expirations;
+  void* reserved[4];
+};
+
+/* Prepare an interval timer. `data` is left alone.
+ * Returns: 0
+ *   UV_EINVAL  `sig` or `t` is NULL, `sig` is not initialised or closing, or
+ *              `which` is none of UVSIG_ITIMER_*
+ *   UV_EBUSY   `t` is started
+ *   UV_EPERM   not the loop thread
+ * After an error: `*t` is untouched.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which);
+
+/* Call `cb` after `seconds`, and then every `interval` seconds, unless that is
+ * 0: then it stops before the callback, which may start it again.
+ * Both are rounded up to the microsecond. Takes the process's timer and its
+ * signal, and saves what they were. Watchers of the signal are notified of it,
+ * too, and waits take nothing from the timer. A signal that a process sends is
+ * no expiration. With an interval below 100 us one signal stands for several
+ * expirations: else the process would do nothing but handle them. Start on a
+ * started timer sets it anew. A child of fork(2) has no armed timer. A program
+ * that is executed inherits this one, and dies by its signal (execve(2)): stop
+ * it before.
+ * Returns: 0
+ *   UV_EINVAL  `t` or `cb` is NULL, `t` is not initialised, its `uvsig_t` is
+ *              closing, `seconds` is 0, or a time is one that uvsig_setitimer()
+ *              refuses
+ *   UV_EBUSY   another uvsig_itimer_t has this timer of the process
+ *   UV_EPERM   not the loop thread
+ *   UV_EBADF   a child of fork(2) has not called uvsig_fork()
+ *   UV_ENOMEM  no memory
+ *   what sigaction(2) or setitimer(2) refuses
+ * After an error: a started timer goes on as it was, and so does the process's
+ * timer of before.
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_start(uvsig_itimer_t* t,
+                                    uvsig_itimer_cb cb,
+                                    double seconds,
+                                    double interval);
+
+/* Stop: the callback is not called again, and the memory is yours.
+ * The previous timer goes on, its time having run meanwhile: if it would have
+ * expired, it expires at once. The previous disposition is back, as at
+ * uvsig_watcher_stop(). If that is the last watcher of the signal in the
+ * process, a signal that is pending is discarded, whichever process sent it:
+ * the timer's last signal must not meet the previous action. uvsig_close() does
+ * the same.
+ * In a child of fork(2), which has not inherited it, the previous timer does
+ * not come back. Stopping a stopped timer is no error.
+ * Returns: 0
+ *   UV_EINVAL  `t` is NULL
+ *   UV_EPERM   not the loop thread
+ *   what setitimer(2) refuses
+ * After an error: the timer goes on as it was.
+ * Context: loop thread, also in a callback. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_stop(uvsig_itimer_t* t);
+
+/* Let the timer keep the loop alive while it is started; the default.
+ * Returns: nothing. Harmless when repeated.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_itimer_ref(uvsig_itimer_t* t);
+
+/* Let the loop end although the timer is started.
+ * Returns: nothing. Harmless when repeated.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN void uvsig_itimer_unref(uvsig_itimer_t* t);
+
+/* Tell whether the timer keeps the loop alive while it is started.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_has_ref(const uvsig_itimer_t* t);
+
+/* Tell whether the timer is started.
+ * Returns: 1 or 0.
+ * Context: loop thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
+
+/* --- Masks, and threads --------------------------------------------------- */
+
+/* Change and read the calling thread's signal mask (pthread_sigmask(3)).
+ * SIGKILL, SIGSTOP and what libc keeps stay unblocked, without an error. What
+ * is unblocked and pending is caught before it returns.
+ * `how`: SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK; without meaning if `set` is
+ * NULL. `*old`, unless NULL: the mask before.
+ * Returns: 0
+ *   UV_EINVAL  `how` is none of them
+ * After an error: `*old` is untouched.
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pthread_sigmask(int how,
+                                       const sigset_t* set,
+                                       sigset_t* old);
+
+/* Tell which signals wait for the calling thread to unblock them, those of the
+ * process and its own (sigpending(2)).
+ * Returns: 0
+ *   UV_EINVAL  `set` is NULL
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigpending(sigset_t* set);
+
+/* Create a thread that no signal interrupts (uv_thread_create()).
+ * It starts with every signal blocked but those that a fault of its own raises:
+ * SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS. So signals to the
+ * process go to the loop's thread. The caller's mask is as before.
+ * Returns: 0
+ *   UV_EINVAL  `tid` or `entry` is NULL
+ *   what uv_thread_create() returns
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_thread_create(uv_thread_t* tid,
+                                     uv_thread_cb entry,
+                                     void* arg);
+
+/* Start the threads of libuv's pool with those signals blocked.
+ * libuv creates them at the first work that is queued in the process: call this
+ * before; threads that exist stay as they are. A child of fork(2) has a new
+ * pool, to be primed again. Queues a work that does nothing, which keeps the
+ * loop alive until it has been round. If the system refuses a thread of the
+ * pool, libuv calls abort(), here as at any first work: call this early, while
+ * the process is far from its limits.
+ * Returns: 0
+ *   UV_EINVAL  `loop` is NULL
+ *   UV_ENOMEM  no memory
+ *   what uv_queue_work() returns
+ * Context: the thread that runs the loop. Since: 0.1. */
+UVSIG_EXTERN int uvsig_threadpool_prime(uv_loop_t* loop);
+
+/* Give the program that follows clean signals: call it between fork(2), or
+ * vfork(2), and exec(3). No signal is blocked, all have their default actions,
+ * and those stay ignored that were so when this process was started, and still
+ * are: nohup(1) counts for what it starts, too. exec(3) alone keeps the mask,
+ * which blocks everything in a thread of uvsig_thread_create(), and what is
+ * ignored, SIGPIPE as a rule.
+ * uv_spawn() unblocks signals and sets their default actions by itself. For
+ * posix_spawn(3) there is uvsig_spawnattr(). For popen(3) and system(3) there
+ * is nothing: see uvsig_mask(3).
+ * Returns: nothing. errno is untouched.
+ * Context: a child process; async-signal-safe. Since: 0.2. */
+UVSIG_EXTERN void uvsig_before_exec(void);
+
+/* The same for posix_spawn(3): add POSIX_SPAWN_SETSIGMASK and
+ * POSIX_SPAWN_SETSIGDEF, with their sets, to initialised attributes.
+ * Returns: 0
+ *   UV_EINVAL  `attr` is NULL
+ *   what posix_spawnattr_setflags() and its like refuse
+ * Context: any thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_spawnattr(posix_spawnattr_t* attr);
+
+/* --- Sending -------------------------------------------------------------- */
+
+/* Send a signal to the calling thread (raise(3)).
+ * Unless the thread blocks it, its handler has run at return.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is no signal
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_raise_signal(int signum);
+
+/* Send a signal to a thread of this process (pthread_kill(3)).
+ * With 0 nothing is sent, but the thread is looked for. A thread that has been
+ * joined or detached, and has ended, must not be asked for.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is neither 0 nor a signal
+ *   UV_ESRCH   the thread has ended; glibc 2.34 and later say 0 until it has
+ *              been joined
+ *   UV_EAGAIN  a realtime signal, and the queue is full
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pthread_kill(uv_thread_t thread, int signum);
+
+/* Send a signal to the process that a pidfd stands for, and never to another
+ * one that has its number since (pidfd_send_signal(2)).
+ * With 0 nothing is sent, but it is checked whether one could. The receiver
+ * gets `info` as it is: zero it, then set si_signo to `signum`, si_code to
+ * SI_QUEUE, and si_pid, si_uid and si_value. NULL: as with kill(2). A process
+ * may send itself any si_code. It may send others those below 0, except
+ * SI_TKILL.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is neither 0 nor a signal, info->si_signo is not
+ *              `signum`, or `flags`, which are for later, are not 0
+ *   UV_EBADF   `pidfd` is not a pidfd
+ *   UV_EPERM   not allowed, or info->si_code is not, see above
+ *   UV_E2BIG   info->si_code is unknown to the kernel, and the end of `*info`
+ *              is not zero
+ *   UV_ESRCH   the process has ended and been waited for
+ *   UV_EAGAIN  a realtime signal, and the queue is full
+ *   UV_ENOSYS  the system does not have it: Linux 5.1 and later do
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_pidfd_send_signal(int pidfd,
+                                         int signum,
+                                         const siginfo_t* info,
+                                         unsigned flags);
+
+/* Send a signal with a value to a process (sigqueue(3)).
+ * With 0 nothing is sent, but it is checked whether one could.
+ * Returns: 0
+ *   UV_EINVAL  `signum` is neither 0 nor a signal, or `pid` is not above 0:
+ *              groups cannot be sent to
+ *   UV_ESRCH   there is no such process
+ *   UV_EPERM   not allowed
+ *   UV_EAGAIN  the queue of the process's user is full (RLIMIT_SIGPENDING)
+ *   UV_ENOSYS  the system does not have it: macOS, OpenBSD
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_sigqueue(uv_pid_t pid, int signum, union sigval value);
+
+/* --- A wakeup fd of your own ---------------------------------------------- */
+
+/* Have the number of each signal that is caught written to `fd`, as one byte.
+ * For a loop that is not libuv's: it polls the other end, reads, and calls
+ * uvsig_flush(). One for the process, beside the `uvsig_t`: of signals that
+ * nothing of this library watches nothing is written, and one byte however many
+ * watch. The byte is written after the signal has reached every `uvsig_t`.
+ * A pipe, a socket or what else takes bytes; it stays yours, and must be open
+ * until another call has taken its place. At return, nothing is written to the
+ * previous one any more: it waits for a grace period.
+ * What does not fit is warned of, once until a byte fits again, unless
+ * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
+ * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
+ * has none. poll(2) and select(2) may fail with EINTR all the same, see
+ * signal(7).
+ * `fd`: -1: no more. `*old_fd`, unless NULL: the previous one, or -1.
+ * Returns: 0
+ *   UV_EBADF   `fd` is not open, or below -1
+ *   UV_EINVAL  `fd` has no O_NONBLOCK: a handler must not wait
+ *   UV_ENOMEM  no memory for what a fork(2) needs (pthread_atfork(3))
+ *   another code of fstat(2)
+ * After an error: the previous one stays, `*old_fd` is untouched.
+ * Context: any thread. Since: 0.1. */
+UVSIG_EXTERN int uvsig_set_wakeup_fd(int fd,
+                                     int warn_on_full_buffer,
+                                     int* old_fd);
+
+/* Tell what uvsig_set_wakeup_fd() has set.
+ * `*warn_on_full_buffer`, unless NULL: 1 or 0, as it was set; 0 where no fd is.
+ * Returns: the fd, or -1 if there is none.
+ * Context: any thread. Since: 0.2. */
+UVSIG_EXTERN int uvsig_get_wakeup_fd(int* warn_on_full_buffer);
+
+/* Count the signals in what was read from the other end of that fd.
+ * Sets every element of `counts`. Bytes that are no signal are passed over.
+ * Returns: 0 or more, how many bytes were signals (at most INT_MAX)
+ *   UV_EINVAL  `counts` is NULL, or `bytes` is and `size` is not 0
+ * Context: any thread; async-signal-safe. Since: 0.1. */
+UVSIG_EXTERN int uvsig_decode(const void* bytes,
+                              size_t size,
+                              unsigned counts[UVSIG_NSIG]);
 
 /* --- Numbers and names ---------------------------------------------------- */
 
