@@ -2,10 +2,10 @@
  *
  * libuvsig: Unix signals, delivered to callbacks on a libuv loop's own thread.
  *
- * The contract of every function is here, always in the same order: what it
- * does, what may surprise, what it returns, what holds after an error, from
- * where it may be called, and since which release. The manual, uvsig(7), has
- * the prose and the examples.
+ * The contract of every function is here, always in the same order. It says
+ * what the function does, what may surprise, what it returns, what holds after
+ * an error, from where it may be called, and since which release. The manual,
+ * uvsig(7), has the prose and the examples.
  *
  * Rules that hold for all of them:
  *
@@ -107,7 +107,7 @@ typedef enum {
   UVSIG_WAKEUP_SIGNALFD
 } uvsig_wakeup_t;
 
-/* What the bytes mean. */
+/* The meaning of the bytes. */
 typedef enum {
   /* Bytes mode. Each byte is a signal number: one callback per signal, in the
    * order of arrival. Where a full buffer has no room for the byte, the signal
@@ -125,7 +125,8 @@ typedef enum {
   UVSIG_WARN_WRITE_ERROR      /* the wakeup fd failed; error says how */
 } uvsig_warning_kind_t;
 
-/* What a warning callback is notified of. Valid during the callback only. */
+/* The event that a warning callback is notified of. Valid during the callback
+ * only. */
 struct uvsig_warning_s {
   uvsig_warning_kind_t kind;
   int error;              /* UV_E* of what failed; UV_EOF: the other end */
@@ -222,8 +223,8 @@ UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
 /* Stop every watcher, discard what is pending, and restore dispositions and
  * mask.
  * At return the watchers are stopped, their memory is yours, the previous
- * dispositions are restored and the descriptors are closed. `cb`, which may be
- * NULL, is called from the loop; from then on `*sig` is yours. Waits for a
+ * dispositions are restored and the descriptors are closed. The loop then
+ * calls `cb`, which may be NULL; from then on `*sig` is yours. Waits for a
  * grace period. May be called in a callback.
  * Returns: 0
  *   UV_EINVAL    `sig` is NULL or not initialised
@@ -236,14 +237,14 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
 /* Give a child of fork(2) signals of its own.
  * The child calls it after uv_loop_fork() of the same loop, once for each
  * `uvsig_t` that it goes on to use. Until then the child is as if the library
- * had never been there: it has the dispositions and, in its thread, the mask
- * from before the first watcher, nothing that it receives reaches the parent,
- * and what the parent receives does not reach its callbacks. Then the
+ * had never been there. It has the dispositions and, in its thread, the mask
+ * from before the first watcher. Nothing that it receives reaches the parent,
+ * and nothing that the parent receives reaches its callbacks. Then the
  * descriptors are its own, the counts are 0, and what was started is so in the
  * child, and unblocked as in the parent. Armed interval timers are not
- * inherited: start them again. A child that does not want them does nothing, or
- * calls uv_loop_fork() and uvsig_close(). SIGCHLD has libuv's handler in the
- * child, as far as libuv has installed it.
+ * inherited: start them again. A child that does not want them does nothing,
+ * or calls uv_loop_fork() and uvsig_close(). SIGCHLD has libuv's handler in
+ * the child, as far as libuv has installed it.
  * Returns: 0
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, the program has
  *              closed its handles, or this process has no such call to make
@@ -394,9 +395,9 @@ typedef enum {
 
 #define UVSIG_SHUTDOWN_PHASES 6
 
-/* What happens to idle connections when draining begins. One that becomes idle
- * later is closed then. One that never had a request is idle once `fresh_ms` is
- * over. */
+/* The end of connections that are idle when draining begins. A connection that
+ * becomes idle later is closed then. A connection that never had a request is
+ * idle once `fresh_ms` is over. */
 typedef enum {
   UVSIG_SHUTDOWN_IDLE_CLOSE = 0,      /* at once, unless a request is there */
   UVSIG_SHUTDOWN_IDLE_AFTER_RESPONSE, /* after the next response */
@@ -430,11 +431,12 @@ typedef void (*uvsig_shutdown_close_cb)(uvsig_shutdown_t* sd);
 /* Set by uvsig_shutdown_options_init(), then changed field by field: a struct
  * that it has not set is refused. All times are in milliseconds. 0 skips the
  * phase; there is no "unlimited".
- * The limit of a shutdown is `delay_ms`, `grace_ms` and `hard_ms` together, and
- * 100 ms (200 - `hard_ms`, if that is more), from the first signal that counts
- * until the process is gone: also in callbacks, in uvsig_shutdown_exit() and in
- * exit handlers. From a signal that forces it is `hard_ms` and the 100 ms. At
- * the limit one line on standard error says so, and the process ends by
+ * The limit of a shutdown is `delay_ms`, `grace_ms` and `hard_ms` together,
+ * and 100 ms (200 - `hard_ms`, if that is more). It counts from the first
+ * signal that counts until the process is gone: also in callbacks, in
+ * uvsig_shutdown_exit() and in exit handlers. From a signal that forces it is
+ * `hard_ms` and the 100 ms. At the limit one line on standard error says so,
+ * and the process ends by
  * _exit(128 + n). uvsig_shutdown_close() alone lifts it. Exception: a process
  * that was stopped (SIGSTOP) for 0.5 s or longer has at least `hard_ms` once it
  * goes on. */
@@ -478,8 +480,8 @@ struct uvsig_shutdown_options_s {
   uintptr_t reserved[8]; /* 0 */
 };
 
-/* How it went. What began it is there from the first phase callback on, the
- * counts of connections and of killed child processes as they are, the rest in
+/* How it went. The cause is there from the first phase callback on, the counts
+ * of connections and of killed child processes as they are, the rest in
  * UVSIG_SHUTDOWN_DONE. */
 struct uvsig_shutdown_report_s {
   int signum;         /* what began it; 0: uvsig_shutdown_request() */
@@ -557,12 +559,12 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
                                      uvsig_shutdown_t* sd,
                                      const uvsig_shutdown_options_t* options);
 
-/* Give up: the signals have their previous dispositions again, and all that was
- * registered is forgotten and left as it is, but for what lingers, which is
- * closed at once. `cb`, which may be NULL, is called
- * from the loop; from then on `*sd` is yours. No limit ends the process any
- * more. After UVSIG_SHUTDOWN_DONE it gives the signals their default actions
- * back and frees, and does not call `cb`. No other thread may be using `sd`.
+/* Give up: the signals have their previous dispositions again. All that was
+ * registered is forgotten and left as it is, but lingering connections are
+ * closed at once. The loop then calls `cb`, which may be NULL; from then on
+ * `*sd` is yours. No limit ends the process any more. After
+ * UVSIG_SHUTDOWN_DONE it gives the signals their default actions back and
+ * frees, and does not call `cb`. No other thread may be using `sd`.
  * Returns: 0
  *   UV_EINVAL    `sd` is NULL or not initialised, or has been given up
  *   UV_EALREADY  closing already
@@ -648,13 +650,13 @@ UVSIG_EXTERN int uvsig_shutdown_is_ready(const uvsig_shutdown_t* sd);
 
 /* --- What a shutdown waits for -------------------------------------------- */
 
-/* What is registered is not registered again before it is removed. With the same
+/* An object is not registered again before it is removed. With the same
  * shutdown that is UV_EBUSY; with another one it is undefined behaviour. */
 
 /* Called on the loop thread: accept no more. */
 typedef void (*uvsig_shutdown_listener_cb)(uvsig_shutdown_listener_t* l);
 
-/* Something that accepts. Its memory must stay where it is until it is closed
+/* A socket that accepts. Its memory must stay where it is until it is closed
  * or removed. */
 struct uvsig_shutdown_listener_s {
   /* public */
@@ -673,12 +675,13 @@ struct uvsig_shutdown_listener_s {
 };
 
 /* Register a listener: draining begins with the end of it.
- * What waits to be accepted is accepted first, as far as it comes in one go:
- * closing the socket would reset it. Then `cb` is called, to close `stream`, or
- * what else it is; it may accept first. The listener is forgotten before.
- * `stream`: a uv_tcp_t or uv_pipe_t that listens or is about to; NULL where the
- * listener is none of libuv's: the loop polls once before `cb`, so that another
- * library accepts what waits. `cb` may be NULL: then this library closes
+ * Connections that wait to be accepted are accepted first, as far as they come
+ * in one go: closing the socket would reset them. Then `cb` is called, to
+ * close `stream`, or what else it is; it may accept first. The listener is
+ * forgotten before that.
+ * `stream`: a uv_tcp_t or uv_pipe_t that listens or is about to. NULL where
+ * the listener is none of libuv's: the loop polls once before `cb`, so that
+ * another library accepts what waits. If `cb` is NULL, this library closes
  * `stream`, by uv_close() with no callback.
  * Returns: 0
  *   UV_EINVAL     `sd` or `l` is NULL, `cb` and `stream` are, or `sd` is not
@@ -714,7 +717,7 @@ UVSIG_EXTERN int uvsig_shutdown_listener_set_fd(uvsig_shutdown_listener_t* l,
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l);
 
-/* What a connection is notified of. */
+/* The events that a connection is notified of. */
 typedef enum {
   /* Draining has begun: say goodbye with the response that is under way, or
    * with the next one ("Connection: close"; 1001 on a WebSocket). Each
@@ -811,19 +814,18 @@ UVSIG_EXTERN int uvsig_shutdown_remove_connection(
     uvsig_shutdown_connection_t* c);
 
 /* Close a connection's stream so that what was written arrives.
- * Reading stops. What uv_write() has taken is sent, then the stream is closed
- * for writing, and what the peer still sends is thrown away, so that no reset
- * overtakes the response. uv_close(stream, close_cb) follows when the peer has
- * closed, or `linger_ms` after its system has received everything; `grace_ms`
- * after it has last received anything; while forcing `linger_ms` after that
- * began, and never after the limit.
- * Where nothing can be lost it follows at once: an idle connection that was so
- * when draining began, with nothing on its way. Then the connection is
- * forgotten, before `close_cb`, in which its memory is yours.
- * A stream that the program is closing already is left alone, and `close_cb` is
- * not called; the connection is forgotten at once.
- * Allocates a uv_shutdown_t. Without memory the stream is closed for writing all
- * the same, up to 20 ms later.
+ * Reading stops. Data that uv_write() has taken is sent, then the stream is
+ * closed for writing. Data that the peer still sends is thrown away, so that
+ * no reset overtakes the response. uv_close(stream, close_cb) follows when the
+ * peer has closed, or `linger_ms` after its system has received everything;
+ * `grace_ms` after it has last received anything; while forcing `linger_ms`
+ * after that began, and never after the limit. Where nothing can be lost it
+ * follows at once: an idle connection that was so when draining began, with
+ * nothing on its way. Then the connection is forgotten, before `close_cb`, in
+ * which its memory is yours. A stream that the program is closing already is
+ * left alone, and `close_cb` is not called; the connection is forgotten at
+ * once. Allocates a uv_shutdown_t. Without memory the stream is closed for
+ * writing all the same, up to 20 ms later.
  * Returns: 0
  *   UV_EINVAL    `c` or `stream` is NULL, `c` is not registered, or `stream` is
  *                of another loop
@@ -838,8 +840,8 @@ UVSIG_EXTERN int uvsig_shutdown_linger(uvsig_shutdown_connection_t* c,
 enum {
   /* It leads a process group (uv_spawn()'s UV_PROCESS_DETACHED): signals go to
    * the group, and the shutdown waits for all of it, also when the child itself
-   * has been removed. What this process inherits of it, as PID 1 or a
-   * subreaper, the shutdown collects (waitpid(2)). Since 0.2. */
+   * has been removed. Processes of it that this process inherits, as PID 1 or
+   * a subreaper, are collected by the shutdown (waitpid(2)). Since 0.2. */
   UVSIG_SHUTDOWN_CHILD_GROUP = 1,
   /* The last connections need its work: it is asked to end when listeners and
    * connections are closed. Since 0.2. */
@@ -869,12 +871,12 @@ struct uvsig_shutdown_child_s {
 
 /* Register a child process. When draining begins it gets SIGTERM, and SIGCONT,
  * so that one which is stopped can end; when forcing begins, SIGKILL.
- * One that is in this process's own group gets no signal from the library
- * before forcing where a terminal's SIGINT or SIGQUIT has begun the shutdown:
- * the terminal has sent it one.
- * Remove it as soon as it has been waited for, in uv_spawn()'s exit callback:
- * from then on the number may be another's. Registered while draining or later,
- * it gets what it has missed on the next turn of the loop.
+ * A child in this process's own group gets no signal from the library before
+ * forcing where a terminal's SIGINT or SIGQUIT has begun the shutdown: the
+ * terminal has sent it one. Remove it as soon as it has been waited for, in
+ * uv_spawn()'s exit callback: from then on the number may be another's.
+ * Registered while draining or later, it gets what it has missed on the next
+ * turn of the loop.
  * Returns: 0
  *   UV_EINVAL     `sd` or `child` is NULL, `sd` is not initialised or given up,
  *                 or `pid` is not above 0
@@ -1004,8 +1006,8 @@ UVSIG_EXTERN int uvsig_shutdown_queue_work(
  * uvsig_shutdown_closed() says that it has ended, here or later. */
 typedef void (*uvsig_shutdown_closer_cb)(uvsig_shutdown_closer_t* closer);
 
-/* What has handles of its own and takes turns of the loop to close: a library
- * that serves connections by itself, a client of a database. */
+/* An object with handles of its own that takes turns of the loop to close: a
+ * library that serves connections by itself, a client of a database. */
 struct uvsig_shutdown_closer_s {
   /* public */
   void* data; /* yours; never read or written here */
@@ -1103,8 +1105,8 @@ UVSIG_EXTERN int uvsig_reload_start(uvsig_reload_t* r,
  * Context: loop thread, also in a callback. Since: 0.1. */
 UVSIG_EXTERN int uvsig_reload_request(uvsig_reload_t* r);
 
-/* Say that the reload is finished. One that is pending begins at the next turn
- * of the loop.
+/* Say that the reload is finished. A pending reload begins at the next turn of
+ * the loop.
  * Returns: 0
  *   UV_EINVAL  `r` is NULL or none is running
  *   UV_EPERM   not the loop thread
@@ -1124,7 +1126,7 @@ UVSIG_EXTERN int uvsig_reload_finish(uvsig_reload_t* r);
  * Context: loop thread, also in its callback. Since: 0.2. */
 UVSIG_EXTERN int uvsig_reload_fail(uvsig_reload_t* r, int error);
 
-/* Stop: no other reload begins. One that is running goes on, and is to be
+/* Stop: no other reload begins. A reload that is running goes on, and is to be
  * finished. Once that is so its memory is yours. Stopping a stopped one is no
  * error.
  * Returns: 0
@@ -1462,8 +1464,8 @@ UVSIG_EXTERN int uvsig_watcher_has_ref(const uvsig_watcher_t* w);
 UVSIG_EXTERN int uvsig_watcher_is_active(const uvsig_watcher_t* w);
 
 /* A ready-made callback: uv_stop() on the watcher's loop.
- * What Python's KeyboardInterrupt is for: leave the loop, clean up, and end
- * with uvsig_reraise(), so that the parent sees death by the signal.
+ * It has the purpose of Python's KeyboardInterrupt: leave the loop, clean up,
+ * and end with uvsig_reraise(), so that the parent sees death by the signal.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN void uvsig_default_int_handler(uvsig_watcher_t* w,
                                             int signum,
@@ -1471,7 +1473,7 @@ UVSIG_EXTERN void uvsig_default_int_handler(uvsig_watcher_t* w,
 
 /* --- Dispositions --------------------------------------------------------- */
 
-/* What a signal does to the process. */
+/* The action of a signal. */
 enum {
   UVSIG_DEFAULT = 0, /* SIG_DFL */
   UVSIG_IGNORED = 1, /* SIG_IGN, or a late signal: UVSIG_SHUTDOWN_DONE */
@@ -1550,17 +1552,16 @@ struct uvsig_wait_s {
  * has its expirations all the same). Several waits take one signal each, in the
  * order of their starts. Every `uvsig_t` gets its own copy of each signal.
  * Signals that were caught before the call and have not been delivered count,
- * too. What the start of a watcher does to dispositions and masks holds until
- * the callback has returned, so a wait that is started in it misses nothing,
+ * too. Dispositions and masks are as after the start of a watcher until the
+ * callback has returned. So a wait that is started in it misses nothing,
  * unless the callback gives the signal back by uvsig_watcher_drain(). SIGKILL,
- * SIGSTOP and what is no signal are passed over in `set`; with a limit, it may
- * be empty.
- * `seconds`: from now on; 0: what has been caught when the loop looks next;
- * INFINITY, or above 1e9: no limit. What was caught in time is taken, however
- * late the loop is; what was caught later and before the loop came is, too. Of
- * several whose time is over, the callback of the one that was over first is
- * called first.
- * The loop is kept alive until the callback.
+ * SIGSTOP and numbers that are no signal are passed over in `set`. With a
+ * limit, it may be empty.
+ * `seconds`: from now on; 0: a signal that has been caught when the loop looks
+ * next; INFINITY, or above 1e9: no limit. A signal that was caught in time is
+ * taken, however late the loop is. So is one that was caught later, before the
+ * loop came. Of several whose time is over, the callback of the one that was
+ * over first is called first. The loop is kept alive until the callback.
  * Returns: 0
  *   UV_EINVAL  `sig`, `req`, `set` or `cb` is NULL, `sig` is not initialised or
  *              closing, `seconds` is negative or not a number, or there is
@@ -1674,8 +1675,9 @@ UVSIG_EXTERN int uvsig_getitimer(int which, uvsig_itimerval_t* value);
  * Uses UVSIG_ITIMER_REAL. An alarm that is still armed when the last watcher of
  * SIGALRM stops has the previous action, most likely the end of the process.
  * Returns: the whole seconds that the previous alarm had left, 0 if there was
- * none; UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the timer,
- * or where there is no memory for what a fork(2) needs (pthread_atfork(3)).
+ * none. UINT_MAX, and nothing is changed, while a uvsig_itimer_t has the
+ * timer, or where there is no memory for what a fork(2) needs
+ * (pthread_atfork(3)).
  * Context: any thread. Since: 0.1. */
 UVSIG_EXTERN unsigned uvsig_alarm(unsigned seconds);
 
@@ -1778,8 +1780,8 @@ UVSIG_EXTERN int uvsig_itimer_is_active(const uvsig_itimer_t* t);
 /* --- Masks, and threads --------------------------------------------------- */
 
 /* Change and read the calling thread's signal mask (pthread_sigmask(3)).
- * SIGKILL, SIGSTOP and what libc keeps stay unblocked, without an error. What
- * is unblocked and pending is caught before it returns.
+ * SIGKILL, SIGSTOP and what libc keeps stay unblocked, without an error. A
+ * pending signal that it unblocks is caught before it returns.
  * `how`: SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK; without meaning if `set` is
  * NULL. `*old`, unless NULL: the mask before.
  * Returns: 0
@@ -1909,11 +1911,11 @@ UVSIG_EXTERN int uvsig_sigqueue(uv_pid_t pid, int signum, union sigval value);
  * A pipe, a socket or what else takes bytes; it stays yours, and must be open
  * until another call has taken its place. At return, nothing is written to the
  * previous one any more: it waits for a grace period.
- * What does not fit is warned of, once until a byte fits again, unless
- * `warn_on_full_buffer` is 0; any other error of write(2) is in any case. The
- * warning is that of a `uvsig_t` which watches the signal. A child of fork(2)
- * has none. poll(2) and select(2) may fail with EINTR all the same, see
- * signal(7).
+ * There is a warning of bytes that do not fit, once until a byte fits again,
+ * unless `warn_on_full_buffer` is 0; any other error of write(2) is in any
+ * case. The warning is that of a `uvsig_t` which watches the signal. A child
+ * of fork(2) has none. poll(2) and select(2) may fail with EINTR all the same,
+ * see signal(7).
  * `fd`: -1: no more. `*old_fd`, unless NULL: the previous one, or -1.
  * Returns: 0
  *   UV_EBADF   `fd` is not open, or below -1
