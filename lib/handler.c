@@ -194,8 +194,9 @@ static bool is_fault(int signum, const siginfo_t* info) {
          info->si_code != SI_QUEUE;
 }
 
-/* No handler of ours has this signal yet. */
-static void take(int signum, siginfo_t* info, void* context) {
+/* No handler of ours has this signal yet. `called`: which saved actions have, or
+ * must not have it. */
+static void take(unsigned called, int signum, siginfo_t* info, void* context) {
   struct uvsig__subscription* first;
   struct uvsig__reader reader;
   bool was_called = false;
@@ -205,7 +206,7 @@ static void take(int signum, siginfo_t* info, void* context) {
     first = atomic_load(&uvsig__shared.subscriptions[signum]);
     if (wants_chain(first)) {
       /* First, so that the previous handler sees what it would without us. */
-      was_called = uvsig__chain(reader, 0, signum, info, context);
+      was_called = uvsig__chain(reader, called, signum, info, context);
       reader = uvsig__reader_enter();
       first = atomic_load(&uvsig__shared.subscriptions[signum]);
     }
@@ -213,42 +214,40 @@ static void take(int signum, siginfo_t* info, void* context) {
       catch_all(first, signum, info);
     uvsig__reader_leave(reader);
   } while (first == NULL && !was_called &&
-           !uvsig__forward(signum, info, context, uvsig__handle));
+           !uvsig__forward(called, signum, info, context, uvsig__handle));
 }
 
-/* What we have called of a signal that a foreign handler hands on without its
- * siginfo_t. If ours is installed, ours has called that handler. */
-static unsigned guess_called(int signum) {
-  struct uvsig__reader reader = uvsig__reader_enter();
-  unsigned called = uvsig__bit_at(signum, uvsig__newest(signum));
+/* Is ours installed? Then it has called the foreign handler that hands on a
+ * signal without its siginfo_t. */
+static bool is_installed(int signum) {
   struct sigaction current;
 
-  uvsig__reader_leave(reader);
   return sigaction(signum, NULL, &current) == 0 &&
-                 current.sa_sigaction == uvsig__handle
-             ? called
-             : 0;
+         current.sa_sigaction == uvsig__handle;
 }
 
 void uvsig__handle(int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
   siginfo_t unknown;
   unsigned called;
+  bool is_taken;
 
   if (info != NULL) {
     called = uvsig__called(info);
+    is_taken = called != 0;
   } else {
-    called = guess_called(signum);
+    called = uvsig__all_but_first(signum);
+    is_taken = is_installed(signum);
     memset(&unknown, 0, sizeof(unknown));
     unknown.si_signo = signum;
     info = &unknown;
   }
   if (is_fault(signum, info))
     uvsig__pass_fault(called, signum, info, context);
-  else if (called != 0)
+  else if (is_taken)
     /* Ours has it, and has called a foreign handler that chains to ours. */
     uvsig__chain(uvsig__reader_enter(), called, signum, info, context);
   else
-    take(signum, info, context);
+    take(called, signum, info, context);
   errno = saved_errno;
 }

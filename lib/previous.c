@@ -128,6 +128,12 @@ unsigned uvsig__called(siginfo_t* info) {
   return call != NULL ? call->called : 0;
 }
 
+/* What a foreign handler without a siginfo_t to hand on has from us: it may be
+ * any of those that chain to ours, so none of them is due. */
+unsigned uvsig__all_but_first(int signum) {
+  return ~uvsig__bit_at(signum, 0);
+}
+
 /* Call a handler as the kernel would have, but for the mask, which is full, and
  * the stack. It may leave by a jump: nothing is held. `called` has its bit. */
 ON_STACK static void call(const struct sigaction* action,
@@ -174,7 +180,7 @@ bool uvsig__chain(struct uvsig__reader reader,
                   void* context) {
   int level = find_due(signum, called);
   struct sigaction action;
-  bool is_due = level >= 0 && claim(uvsig__saved_at(signum, level), &action);
+  bool is_due = claim(uvsig__saved_at(signum, level), &action);
 
   called |= uvsig__bit_at(signum, level);
   uvsig__reader_leave(reader);
@@ -209,7 +215,8 @@ static struct sigaction restore_previous(int signum, int level) {
 /* The action that a signal has which nothing watches: a handler that is to be
  * called, SIG_IGN, or, where the kernel is to take what is installed, SIG_DFL.
  * `*level`: which saved action it is. */
-static struct sigaction find_action(int signum,
+static struct sigaction find_action(unsigned called,
+                                    int signum,
                                     void (*ours)(int, siginfo_t*, void*),
                                     int* level) {
   struct sigaction current;
@@ -225,6 +232,7 @@ static struct sigaction find_action(int signum,
   if (uvsig__is_handler(&current) &&
       atomic_load(&uvsig__shared.installed[signum]) > 0) {
     /* The foreign handler on top chains to ours: chain on. */
+    *level = find_due(signum, called);
     return claim(uvsig__saved_at(signum, *level), &action)
                ? action
                : uvsig__simple_action(SIG_IGN);
@@ -240,19 +248,19 @@ static struct sigaction find_action(int signum,
 /* Give a signal that nothing watches to the previous action. `ours` is the
  * handler that calls. Returns false, and does nothing, if the signal is watched
  * again. */
-bool uvsig__forward(int signum,
+bool uvsig__forward(unsigned called,
+                    int signum,
                     siginfo_t* info,
                     void* context,
                     void (*ours)(int, siginfo_t*, void*)) {
   struct uvsig__reader reader = uvsig__reader_enter();
   bool is_watched = uvsig__is_watched(signum);
   struct sigaction action = uvsig__simple_action(SIG_IGN);
-  unsigned called;
   int level = 0;
 
   if (!is_watched)
-    action = find_action(signum, ours, &level);
-  called = uvsig__bit_at(signum, level);
+    action = find_action(called, signum, ours, &level);
+  called |= uvsig__bit_at(signum, level);
   uvsig__reader_leave(reader);
   if (uvsig__is_handler(&action))
     call(&action, called, signum, info, context);

@@ -11,7 +11,7 @@
 
 /* NULL: nothing has been saved there. */
 static inline struct uvsig__saved* uvsig__saved_at(int signum, int level) {
-  return atomic_load(&uvsig__shared.saved[signum][level]);
+  return level >= 0 ? atomic_load(&uvsig__shared.saved[signum][level]) : NULL;
 }
 
 /* The level that the last stop restores. The first one stays when it has been
@@ -24,8 +24,7 @@ static inline int uvsig__newest(int signum) {
 
 /* 0: nothing, or what has never been saved. */
 static inline unsigned uvsig__bit_at(int signum, int level) {
-  const struct uvsig__saved* saved =
-      level >= 0 ? uvsig__saved_at(signum, level) : NULL;
+  const struct uvsig__saved* saved = uvsig__saved_at(signum, level);
 
   return saved != NULL ? saved->bit : 0;
 }
@@ -33,12 +32,14 @@ static inline unsigned uvsig__bit_at(int signum, int level) {
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
 unsigned uvsig__called(siginfo_t* info);
+unsigned uvsig__all_but_first(int signum);
 bool uvsig__chain(struct uvsig__reader reader,
                   unsigned called,
                   int signum,
                   siginfo_t* info,
                   void* context);
-bool uvsig__forward(int signum,
+bool uvsig__forward(unsigned called,
+                    int signum,
                     siginfo_t* info,
                     void* context,
                     void (*ours)(int, siginfo_t*, void*));

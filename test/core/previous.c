@@ -520,10 +520,26 @@ static void who_is_below_the_other_is_called_when_a_third_has_gone(void) {
   fixture_close(&f);
 }
 
-static struct sigaction below;
+/* They hand on the number alone. */
+static struct sigaction below[2];
+static int calls_of_silent[2];
 
-static void tell_nothing(int signum) {
-  below.sa_sigaction(signum, NULL, NULL);
+static void call_silently(int which, int signum) {
+  CHECK(++calls_of_silent[which] < ENDLESS);
+  below[which].sa_sigaction(signum, NULL, NULL);
+}
+
+static void silent_0(int signum) {
+  call_silently(0, signum);
+}
+
+static void silent_1(int signum) {
+  call_silently(1, signum);
+}
+
+static void start_silent(int which) {
+  below[which] = action_of(SIGUSR1);
+  install_handler(SIGUSR1, which == 0 ? silent_0 : silent_1);
 }
 
 static void record_unknown(uvsig_watcher_t* w,
@@ -538,11 +554,50 @@ static void a_handler_on_top_that_passes_no_siginfo_on_is_survived(void) {
   fixture_open(&f, NULL);
   start_chained(&a, SIGUSR1);
   CHECK_EQ(uvsig_watcher_start(&a.w, record_unknown, SIGUSR1), 0);
-  below = action_of(SIGUSR1);
-  install_handler(SIGUSR1, tell_nothing);
+  start_silent(0);
   raise(SIGUSR1);
   CHECK_EQ(calls, 1);
   run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void raise_and_check_silent(int first,
+                                   int second,
+                                   int below_all,
+                                   unsigned long ours) {
+  raise_and_check(0, ours);
+  CHECK_EQ(calls_of_silent[0], first);
+  CHECK_EQ(calls_of_silent[1], second);
+  CHECK_EQ(calls, below_all);
+}
+
+/* Of those that ours covers, the last is called, and what was there first. */
+static void handlers_that_pass_no_siginfo_on_do_not_go_round(void) {
+  install(SIGUSR1, 0);
+  fixture_open(&f, NULL);
+  start_chained(&a, SIGUSR1);
+  start_silent(0);
+  raise_and_check_silent(1, 0, 1, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check_silent(2, 0, 2, 1);
+  start_chained(&a, SIGUSR1);
+  raise_and_check_silent(3, 0, 3, 1);
+  start_silent(1);
+  raise_and_check_silent(3, 1, 4, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise_and_check_silent(3, 2, 5, 2);
+  start_chained(&a, SIGUSR1);
+  raise_and_check_silent(3, 3, 6, 1);
+  /* One of them comes again, over ours over both. */
+  start_silent(0);
+  raise_and_check_silent(4, 3, 7, 2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_chained(&a, SIGUSR1);
+  raise_and_check_silent(5, 3, 8, 1);
+  /* It goes, and so puts ours back: the other one comes back, too. */
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(sigaction(SIGUSR1, &below[0], NULL), 0);
+  raise_and_check_silent(5, 4, 9, 1);
   fixture_close(&f);
 }
 
@@ -909,6 +964,7 @@ int main(void) {
       TEST(coming_back_again_and_again_does_not_go_round),
       TEST(who_comes_down_while_it_runs_is_called_once),
       TEST(a_handler_on_top_that_passes_no_siginfo_on_is_survived),
+      TEST(handlers_that_pass_no_siginfo_on_do_not_go_round),
       TEST(resethand_is_over_for_who_puts_ours_back_too),
       TEST(a_child_calls_each_of_them_once),
       TEST(our_handler_put_back_lets_a_deadly_signal_be_deadly),

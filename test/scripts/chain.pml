@@ -18,9 +18,9 @@
  *
  * With AGAIN, a library that is covered installs its handler once more. It may
  * have each signal twice until that is covered, too.
- * With IMPOLITE there is one library, which comes once. Ours has to guess then
- * what it has called. Where two such libraries are covered, or one comes again,
- * it guesses wrong, and the chain has no end.
+ * With IMPOLITE, a library that ours covers may miss a signal, but for the last
+ * one. Ours does not know then what it has called: so the program's handler
+ * alone is due.
  * With DIRTY, the kernel leaves in the end of a siginfo_t what an earlier
  * signal has left there. What a handler that jumps has left in the stack stays,
  * too. Nothing changes after the first signal then: where a library comes after
@@ -29,7 +29,7 @@
  * The steps are those of lib/previous.c, handler.c and disposition.c. A frame
  * of the stack is a process here, and its depth is its address.
  * model.sh runs it, and with NO_CALLED, NO_BIT, NO_COVER, NO_FIND, NO_GUESS,
- * NO_CALLERS, INSTALLED_LATE and NO_START_SYNC. Each of them changes a step,
+ * NO_FIRST, NO_CALLERS, INSTALLED_LATE and NO_START_SYNC. Each of them changes a step,
  * and must break a promise.
  */
 
@@ -201,7 +201,9 @@ inline find_action() {
      action = saved[level];
      current = action;
      installed = level
-  :: current != OURS && installed > 0 -> action = saved[level]
+  :: current != OURS && installed > 0 ->
+     find_due(called);
+     action = (level == 255 -> NONE : saved[level])
   :: current != OURS && installed == 0 ->
      atomic {
        action = current;
@@ -221,12 +223,16 @@ inline forward() {
   :: watchers > 0 -> has_reader = false
   :: else ->
      find_action();
+     now_called = called;
 #ifndef NO_BIT
-     now_called = BIT_AT(level);
+     now_called = now_called | BIT_AT(level);
 #endif
      has_reader = false;
      was_called = true;
-     call(action, now_called)
+     if
+     :: action != NONE -> call(action, now_called)
+     :: else -> skip
+     fi
   fi
 }
 
@@ -238,7 +244,7 @@ inline take() {
      is_watched = watchers > 0;
      if
      :: is_watched && chains ->
-        chain(0);
+        chain(called);
         has_reader = true;
         is_watched = watchers > 0
      :: else -> skip
@@ -260,13 +266,18 @@ inline take() {
   od
 }
 
-/* guess_called() */
+/* uvsig__all_but_first() */
+#ifdef NO_FIRST
+# define ALL_BUT_FIRST BIT_AT(NEWEST)
+#else
+# define ALL_BUT_FIRST (255 - BIT_AT(0))
+#endif
+
+/* Without a siginfo_t. */
 inline guess() {
+  called = ALL_BUT_FIRST;
 #ifndef NO_GUESS
-  if
-  :: current == OURS -> called = BIT_AT(NEWEST)
-  :: else -> skip
-  fi;
+  is_taken = current == OURS;
 #endif
   atomic { info = depth; tail[info] = 0 }
 }
@@ -281,13 +292,14 @@ proctype ours(byte depth; byte info) {
   byte now_called;
   bool was_called;
   bool is_watched;
+  bool is_taken;
 
   if
-  :: info != NO_INFO -> look_for_calls()
+  :: info != NO_INFO -> atomic { look_for_calls(); is_taken = called != 0 }
   :: else -> guess()
   fi;
   if
-  :: called != 0 -> has_reader = true; chain(called)
+  :: is_taken -> has_reader = true; chain(called)
   :: else -> take()
   fi;
   atomic { top = depth - 1 }
@@ -492,6 +504,14 @@ end:
 }
 
 
+/* Another library is the last, and does not say what it hands on. */
+#ifdef IMPOLITE
+# define IS_HIDDEN(n) \
+   (current != FIRST + n && (current != OURS || saved[NEWEST] != FIRST + n))
+#else
+# define IS_HIDDEN(n) false
+#endif
+
 /* It has come again, and is not covered again. */
 #define IS_TWICE(n) (n == 1 && has_come_again)
 
@@ -507,7 +527,7 @@ inline check_promises() {
   for (n : 1 .. LIBRARIES) {
     assert(calls[n] <= 1 || IS_TWICE(n));
     assert(has_jumped || calls[n] >= 1 || !is_there[n] || has_overflown ||
-           (watchers > 0 && !chains))
+           IS_HIDDEN(n) || (watchers > 0 && !chains))
   }
 #endif
 }

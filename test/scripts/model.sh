@@ -147,8 +147,9 @@ polite="chain -DCHANGES=6"
 check "a signal is counted once, and each action has it once" explore $polite
 check "so where a library comes again" explore $polite -DAGAIN -DCHANGES=7
 check "so where there are more than are saved" explore $polite -DLEVELS=2
-check "so where a library hands on no siginfo_t" \
-  explore chain -DIMPOLITE -DLIBRARIES=1
+check "so, but for what is between, where libraries hand on no siginfo_t" \
+  explore chain -DIMPOLITE
+check "so where one of them comes again" explore chain -DIMPOLITE -DAGAIN
 check "so where a handler jumps" explore chain -DJUMPS
 check "so where a jump leaves its traces in the next siginfo_t" \
   explore chain -DJUMPS -DDIRTY
@@ -163,8 +164,10 @@ check "the first action misses one when what covers ours takes its place" \
   errs $polite -DNO_COVER
 check "a library that comes again is called twice when it is saved twice" \
   errs $polite -DAGAIN -DCHANGES=7 -DNO_FIND
-check "the chain has no end when nothing is guessed without a siginfo_t" \
+check "one is counted twice when nothing is guessed without a siginfo_t" \
   errs chain -DIMPOLITE -DLIBRARIES=1 -DNO_GUESS
+check "the first action misses one when more than that is due then" \
+  errs chain -DIMPOLITE -DNO_FIRST
 check "one is lost when a call in a frame that has gone counts" \
   errs chain -DJUMPS -DDIRTY -DNO_CALLERS
 check "one has two calls when the last stop counts down after it restores" \
