@@ -64,13 +64,12 @@ static void settle(struct uvsig__source* source,
   source->stats.discarded += count - notified;
 }
 
-/* Notify the watchers that are left in a delivery. Returns how many callbacks
- * it ran. Any of them may stop, start or free watchers, deliver what else is
- * pending, or close the hub, whose memory lasts until the loop goes round. */
-static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
+/* Notify the watchers that are left in a delivery. Any callback may stop, start
+ * or free watchers, deliver what else is pending, or close the hub, whose memory
+ * lasts until the loop goes round. */
+static void notify(struct uvsig__source* source, struct uvsig__cursor* at) {
   uvsig_watcher_t* w;
   uint64_t notified;
-  int calls = 0;
 
   while ((w = at->next) != NULL) {
     at->next = w->next;
@@ -91,21 +90,18 @@ static int notify(struct uvsig__source* source, struct uvsig__cursor* at) {
       w->state &= ~(unsigned) UVSIG__ONESHOT;
       uvsig__source_stop(source, w);
     }
-    calls++;
+    source->hub->calls++;
     w->cb(w, source->sub.signum, &at->info);
   }
-  return calls;
 }
 
 /* Notify the watchers of the signals behind `before` and up to `end`, or the
- * first wait, and then it must be one signal at most. Returns how many callbacks
- * it ran, as notify(). */
-static int deliver(struct uvsig__source* source,
-                   uint64_t before,
-                   uint64_t end,
-                   const siginfo_t* queued) {
+ * first wait, and then it must be one signal at most. */
+static void deliver(struct uvsig__source* source,
+                    uint64_t before,
+                    uint64_t end,
+                    const siginfo_t* queued) {
   struct uvsig__cursor cursor;
-  int calls;
 
   cursor.next = source->first;
   cursor.outer = source->cursors;
@@ -117,30 +113,30 @@ static int deliver(struct uvsig__source* source,
   cursor.end = end;
   cursor.is_settled = false;
   source->cursors = &cursor;
-  calls = notify(source, &cursor);
+  notify(source, &cursor);
   source->cursors = cursor.outer;
   if (!cursor.is_settled)
     settle(source, &cursor, 0);
-  return calls;
 }
 
 /* The next `count` signals that the handler has caught. */
-int uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
+void uvsig__source_deliver(struct uvsig__source* source, unsigned long count) {
   uint64_t before = uvsig__source_settled(source);
 
-  return count > 0 ? deliver(source, before, before + count, NULL) : 0;
+  if (count > 0)
+    deliver(source, before, before + count, NULL);
 }
 
 /* A signal of the kernel's queue: it has just been caught, after the start of
  * every watcher that there is now. */
-int uvsig__source_deliver_queued(struct uvsig__source* source,
-                                 const siginfo_t* info) {
-  return deliver(source, UINT64_MAX - 1, UINT64_MAX, info);
+void uvsig__source_deliver_queued(struct uvsig__source* source,
+                                  const siginfo_t* info) {
+  deliver(source, UINT64_MAX - 1, UINT64_MAX, info);
 }
 
 /* Deliver as much of what has been taken as one callback may stand for, or,
  * with `is_whole`, all. The rest stays where a nested flush finds it. */
-int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole) {
+void uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole) {
   unsigned long count = uvsig__source_taken(source);
   unsigned long singles;
   unsigned long most;
@@ -154,7 +150,7 @@ int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole) {
   /* A byte that the handler did not write may have been taken for one of these:
    * never deliver more than were caught. */
   most = uvsig__source_pending(source);
-  return uvsig__source_deliver(source, count < most ? count : most);
+  uvsig__source_deliver(source, count < most ? count : most);
 }
 
 static struct uvsig__cursor* find_unfinished(
@@ -169,17 +165,15 @@ static struct uvsig__cursor* find_unfinished(
 }
 
 /* In a callback: finish the deliveries that it was called from the middle of,
- * the oldest first. Returns how many callbacks it ran. */
-int uvsig__source_resume(struct uvsig__source* source) {
+ * the oldest first. */
+void uvsig__source_resume(struct uvsig__source* source) {
   struct uvsig__cursor* cursor;
   unsigned count;
-  int calls = 0;
 
   while ((cursor = find_unfinished(source)) != NULL) {
     /* The callback that is under way has the same info in its hands. */
     count = cursor->info.count;
-    calls += notify(source, cursor);
+    notify(source, cursor);
     cursor->info.count = count;
   }
-  return calls;
 }

@@ -27,28 +27,22 @@ static bool is_carried(struct uvsig__source* source) {
   return (long) (uvsig__source_pending(source) - overflow) > 0;
 }
 
-static int decode_byte(struct uvsig__hub* hub, unsigned char byte) {
+static void decode_byte(struct uvsig__hub* hub, unsigned char byte) {
   struct uvsig__source* source = byte < UVSIG_NSIG ? hub->sources[byte] : NULL;
 
   if (byte == 0)
-    return 0;
-  if (source != NULL && source->account.stale > 0) {
+    return;
+  if (source != NULL && source->account.stale > 0)
     source->account.stale--;
-    return 0;
-  }
-  if (source == NULL || !is_carried(source)) {
+  else if (source != NULL && is_carried(source))
+    uvsig__source_deliver(source, 1);
+  else
     hub->junk++;
-    return 0;
-  }
-  return uvsig__source_deliver(source, 1);
 }
 
-static int decode_bytes(struct uvsig__hub* hub) {
-  int calls = 0;
-
+static void decode_bytes(struct uvsig__hub* hub) {
   while (hub->at < hub->end && !hub->closing)
-    calls += decode_byte(hub, hub->bytes[hub->at++]);
-  return calls;
+    decode_byte(hub, hub->bytes[hub->at++]);
 }
 
 static ssize_t read_bytes(struct uvsig__hub* hub) {
@@ -107,19 +101,17 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
     warn(hub, total, 0);
 }
 
-static int deliver_all(struct uvsig__hub* hub) {
+static void deliver_all(struct uvsig__hub* hub) {
   struct uvsig__source* source;
-  int calls = 0;
 
   for (source = hub->first; source != NULL; source = source->after)
     while (uvsig__source_taken(source) > 0 && !hub->closing)
-      calls += uvsig__source_deliver_taken(source, false);
-  return calls;
+      uvsig__source_deliver_taken(source, false);
 }
 
 /* Take the counters, warn of a full buffer or a failed write, and deliver what
  * was taken and what an earlier turn has left. */
-static int deliver_counters(struct uvsig__hub* hub) {
+static void deliver_counters(struct uvsig__hub* hub) {
   /* First, and acquire: what was counted before a write failed is taken here,
    * and what is counted later has an error of its own, or a byte. */
   int error =
@@ -132,7 +124,7 @@ static int deliver_counters(struct uvsig__hub* hub) {
     uvsig__report_full_buffer(hub, total);
   if (!hub->closing)
     uvsig__report_wakeup_fd(hub);
-  return deliver_all(hub);
+  deliver_all(hub);
 }
 
 /* Has the handler raised a counter, and has every byte been read that was in
@@ -153,11 +145,11 @@ static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
 }
 
 /* The same, and the next handler that raises one writes the doorbell again. */
-static int reset_and_deliver(struct uvsig__hub* hub) {
+static void reset_and_deliver(struct uvsig__hub* hub) {
   hub->overdue = 0;
   /* Before the counters are taken, and acquire: see ring(). */
   atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
-  return deliver_counters(hub);
+  deliver_counters(hub);
 }
 
 /* What the callbacks themselves raise is delivered in the same turn, so often:
@@ -195,52 +187,50 @@ static bool is_raised(const struct uvsig__hub* hub) {
  * Between two turns of the loop, a signal needs its byte in any case. The
  * library cannot know there whether the loop runs again, or its thread sleeps
  * elsewhere until the backend fd is readable. */
-static int answer(struct uvsig__hub* hub, ssize_t* n) {
+static ssize_t answer(struct uvsig__hub* hub) {
   bool has_read = false;
-  int calls = 0;
+  ssize_t n = 0;
   int i;
 
-  *n = 0;
   for (i = 0; i < ROUNDS; i++) {
-    calls += deliver_counters(hub);
+    deliver_counters(hub);
     if (has_gone(hub))
-      return calls;
+      return n;
     if (is_raised(hub))
       continue;
     /* Acquire: all is found that a handler had counted before it set the flag
      * that is cleared here, or is seen below. Release: a handler that sets it
      * later comes after this. */
     atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
-    *n = read_bytes(hub);
+    n = read_bytes(hub);
     has_read = true;
-    calls += decode_bytes(hub);
-    if (*n < 0 || (atomic_load_explicit(&hub->wakeup.pending,
-                                        memory_order_acquire) == 0 &&
-                   !is_raised(hub) && !uvsig__wakeup_fd_is_due()))
-      return calls;
+    decode_bytes(hub);
+    if (n < 0 || (atomic_load_explicit(&hub->wakeup.pending,
+                                       memory_order_acquire) == 0 &&
+                  !is_raised(hub) && !uvsig__wakeup_fd_is_due()))
+      return n;
   }
   if (has_read)
     uvsig__wakeup_ring(&hub->wakeup);
-  return calls;
+  return n;
 }
 
-/* Read once and deliver. Returns how many callbacks it ran, and in `*n` how
- * many bytes it read, or an error. */
-static int turn(struct uvsig__hub* hub, ssize_t* n) {
-  int calls;
+/* Read once and deliver. Returns how many bytes it read, or an error. */
+static ssize_t turn(struct uvsig__hub* hub) {
+  ssize_t n;
 
   if (hub->wakeup.wake_only)
-    return answer(hub, n);
+    return answer(hub);
   /* What a delivery was called from the middle of. */
-  calls = decode_bytes(hub);
+  decode_bytes(hub);
   if (has_gone(hub))
-    return calls;
+    return 0;
 
-  *n = read_bytes(hub);
-  calls += decode_bytes(hub);
-  if (!has_gone(hub) && is_time_for_counters(hub, *n > 0 ? (size_t) *n : 0))
-    calls += reset_and_deliver(hub);
-  return calls;
+  n = read_bytes(hub);
+  decode_bytes(hub);
+  if (!has_gone(hub) && is_time_for_counters(hub, n > 0 ? (size_t) n : 0))
+    reset_and_deliver(hub);
+  return n;
 }
 
 /* Is there something in the pipe, or about to be? */
@@ -253,17 +243,18 @@ static bool has_caught(const struct uvsig__hub* hub) {
   return false;
 }
 
-static void run_turns(struct uvsig__hub* hub, ssize_t* n) {
-  size_t total = 0;
-  int i;
+/* Returns what the last read did. */
+static ssize_t run_turns(struct uvsig__hub* hub) {
+  ssize_t total = 0;
+  ssize_t n;
+  int i = 0;
 
-  for (i = 0; i < ROUNDS; i++) {
-    turn(hub, n);
-    total += *n > 0 ? (size_t) *n : 0;
-    if (*n <= 0 || total >= UVSIG__BUDGET || has_gone(hub) ||
-        hub->wakeup.wake_only || !has_caught(hub))
-      return;
-  }
+  do {
+    n = turn(hub);
+    total += n;
+  } while (n > 0 && total < UVSIG__BUDGET && !has_gone(hub) &&
+           !hub->wakeup.wake_only && ++i < ROUNDS && has_caught(hub));
+  return n;
 }
 
 /* The program has closed the write end. To poll on would spin. */
@@ -284,7 +275,7 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
     return;
   }
   if (status == 0)
-    run_turns(hub, &n);
+    n = run_turns(hub);
   if (n < 0 && !hub->closing)
     stop_polling(hub, (int) n);
 }
@@ -302,22 +293,19 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
     reset_and_deliver(hub);
 }
 
-/* Deliver what is pending. Returns how many callbacks it ran, and in `*n` the
- * result of the last read. */
-int uvsig__flush(struct uvsig__hub* hub, ssize_t* n) {
-  size_t total = 0;
-  int calls = uvsig__flush_queue(hub);
+/* Deliver what is pending. Returns the result of the last read. */
+ssize_t uvsig__flush(struct uvsig__hub* hub) {
+  ssize_t n = UVSIG__BUDGET;
+  size_t total;
 
-  *n = 0;
-  if (has_gone(hub))
-    return calls;
+  if (hub->queue != NULL)
+    uvsig__flush_queue(hub);
   /* No more than what can have been pending at the call. */
-  do {
-    calls += turn(hub, n);
-    total += *n > 0 ? (size_t) *n : 0;
-  } while (!has_gone(hub) && *n == UVSIG__BUDGET &&
-           total < hub->wakeup.capacity);
+  for (total = 0;
+       n == UVSIG__BUDGET && total < hub->wakeup.capacity && !has_gone(hub);
+       total += UVSIG__BUDGET)
+    n = turn(hub);
   if (!has_gone(hub))
-    calls += reset_and_deliver(hub);
-  return calls;
+    reset_and_deliver(hub);
+  return n;
 }

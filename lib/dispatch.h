@@ -20,7 +20,7 @@ void uvsig__forget_wakeup_fd(sigset_t* mask);
 /* dispatch.c */
 void uvsig__on_readable(uv_poll_t* poll, int status, int events);
 void uvsig__on_prepare(uv_prepare_t* prepare);
-int uvsig__flush(struct uvsig__hub* hub, ssize_t* n);
+ssize_t uvsig__flush(struct uvsig__hub* hub);
 uint64_t uvsig__collect_overflow(struct uvsig__hub* hub);
 void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total);
 

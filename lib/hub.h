@@ -47,6 +47,7 @@ struct uvsig__hub {
   uvsig_close_cb close_cb;
 
   uvsig_options_t options; /* `info_depth` is 0 or a power of two */
+  unsigned long calls;     /* of watchers' callbacks, so far */
   uint64_t junk;
   uint64_t full_buffers;
 

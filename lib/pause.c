@@ -11,13 +11,26 @@
 #include <errno.h>
 #include <poll.h>
 
+/* Returns how many callbacks were run since `before`. They are not counted by a
+ * call that this one is nested in. */
+static int end_count(struct uvsig__hub* hub, unsigned long before) {
+  unsigned long calls = hub->calls - before;
+
+  hub->calls = before;
+  return (int) calls;
+}
+
 int uvsig_flush(uvsig_t* sig) {
   struct uvsig__hub* hub;
-  ssize_t n;
+  unsigned long before;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
-  return err != 0 ? err : uvsig__flush(hub, &n);
+  if (err != 0)
+    return err;
+  before = hub->calls;
+  uvsig__flush(hub);
+  return end_count(hub, before);
 }
 
 static bool is_watching(const struct uvsig__hub* hub) {
@@ -30,40 +43,37 @@ static bool is_watching(const struct uvsig__hub* hub) {
 }
 
 /* In a callback: the other watchers of its signal are still to be notified. */
-static int resume_deliveries(struct uvsig__hub* hub) {
+static void resume_deliveries(struct uvsig__hub* hub) {
   struct uvsig__source* source;
-  int calls = 0;
 
   for (source = hub->first; source != NULL && !hub->closing;
        source = source->after)
-    calls += uvsig__source_resume(source);
-  return calls;
+    uvsig__source_resume(source);
 }
 
 int uvsig_pause(uvsig_t* sig) {
   struct uvsig__hub* hub;
   struct pollfd fds[2];
+  unsigned long before;
   ssize_t n;
-  int calls;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
     return err;
+  if (hub->inherited)
+    return UV_EBADF;
   fds[0].fd = hub->wakeup.read_fd;
   fds[0].events = POLLIN;
   fds[1].events = POLLIN;
-  for (;;) {
-    calls = uvsig__flush(hub, &n);
-    if (calls > 0)
-      return calls;
+  before = hub->calls;
+  resume_deliveries(hub);
+  while (hub->calls == before) {
+    n = uvsig__flush(hub);
+    if (hub->calls != before)
+      break;
     if (n < 0)
       return (int) n;
-    if (hub->inherited)
-      return UV_EBADF;
-    calls = resume_deliveries(hub);
-    if (calls > 0)
-      return calls;
     if (!is_watching(hub))
       return UV_EINVAL;
     fds[1].fd = hub->queue != NULL && !hub->queue->is_lost ? hub->queue->fd
@@ -72,4 +82,5 @@ int uvsig_pause(uvsig_t* sig) {
     if (poll(fds, 2, -1) < 0 && errno != EINTR)
       return UVSIG__ERR(errno);
   }
+  return end_count(hub, before);
 }

@@ -40,8 +40,7 @@ static bool is_alone(const struct uvsig__source* source) {
          !uvsig__source_needs_handler(source);
 }
 
-/* Returns how many callbacks it ran. */
-static int deliver(struct uvsig__hub* hub, siginfo_t* info) {
+static void deliver(struct uvsig__hub* hub, siginfo_t* info) {
   int signum = info->si_signo;
   struct uvsig__source* source =
       signum > 0 && signum < UVSIG_NSIG ? hub->sources[signum] : NULL;
@@ -49,21 +48,19 @@ static int deliver(struct uvsig__hub* hub, siginfo_t* info) {
   /* What is read is of a source that has watchers: the last stop gives it back.
    * Else the program has opened something else under the descriptor's number. */
   if (source == NULL || source->first == NULL)
-    return 0;
+    return;
   if (is_alone(source))
-    return uvsig__source_deliver_queued(source, info);
-  uvsig__signalfd_catch(info);
-  return 0;
+    uvsig__source_deliver_queued(source, info);
+  else
+    uvsig__signalfd_catch(info);
 }
 
 /* A callback may deliver what is left, close the loop context, or fork. */
-static int deliver_read(struct uvsig__hub* hub) {
+static void deliver_read(struct uvsig__hub* hub) {
   siginfo_t info;
-  int calls = 0;
 
   while (!has_gone(hub) && uvsig__signalfd_next(hub->queue, 0, &info))
-    calls += deliver(hub, &info);
-  return calls;
+    deliver(hub, &info);
 }
 
 /* Read, and first hand out what is not for this loop alone: a callback may stop
@@ -153,22 +150,20 @@ void uvsig__on_queue(uv_poll_t* poll, int status, int events) {
     leave_queue(hub, err);
 }
 
-/* The same without the loop, until nothing waits. Returns how many callbacks it
- * ran. */
-int uvsig__flush_queue(struct uvsig__hub* hub) {
+/* The same without the loop, until nothing waits. */
+void uvsig__flush_queue(struct uvsig__hub* hub) {
   /* No more than what can have been pending at the call. */
-  size_t left = hub->queue != NULL ? get_most() : 0;
-  int calls = left > 0 ? deliver_read(hub) : 0;
+  size_t left = get_most();
   int n = UVSIG__FULL_READ;
 
+  deliver_read(hub);
   while (left > 0 && n == UVSIG__FULL_READ && !has_gone(hub)) {
     n = read_and_share(hub);
-    calls += deliver_read(hub);
+    deliver_read(hub);
     left -= left < UVSIG__FULL_READ ? left : UVSIG__FULL_READ;
   }
   if (n < 0 && !has_gone(hub))
     leave_queue(hub, n);
-  return calls;
 }
 
 /* Deliver all that waits of one signal, until a callback has stopped the watcher

@@ -9,7 +9,7 @@
 #include "source.h"
 
 void uvsig__on_queue(uv_poll_t* poll, int status, int events);
-int uvsig__flush_queue(struct uvsig__hub* hub);
+void uvsig__flush_queue(struct uvsig__hub* hub);
 void uvsig__drain_queue(struct uvsig__source* source,
                         const struct uvsig__cursor* drain,
                         bool is_once);

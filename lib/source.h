@@ -122,11 +122,11 @@ void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w);
 void uvsig__source_reset(struct uvsig__source* source);
 
 /* deliver.c */
-int uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
-int uvsig__source_deliver_queued(struct uvsig__source* source,
-                                 const siginfo_t* info);
-int uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole);
-int uvsig__source_resume(struct uvsig__source* source);
+void uvsig__source_deliver(struct uvsig__source* source, unsigned long count);
+void uvsig__source_deliver_queued(struct uvsig__source* source,
+                                  const siginfo_t* info);
+void uvsig__source_deliver_taken(struct uvsig__source* source, bool is_whole);
+void uvsig__source_resume(struct uvsig__source* source);
 
 /* watcher.c */
 int uvsig__watcher_start(uvsig_watcher_t* w,

@@ -107,14 +107,13 @@ static void on_wait_timer(uv_timer_t* timer) {
   struct uvsig__hub* hub = timer->data;
   struct uvsig__wait* wait;
   uint64_t now;
-  ssize_t n;
 
   uvsig__own(hub);
   /* In this order: what was caught before the time was over is taken, however
    * late the loop is. So is what came after it and before this flush: when it
    * was caught is not kept. */
   now = uvsig__now();
-  uvsig__flush(hub, &n);
+  uvsig__flush(hub);
   /* Not those that a callback starts or cancels: they end later than `now`. */
   while (!hub->closing && (wait = first_to_end(hub)) != NULL &&
          wait->deadline < now)
