@@ -54,19 +54,13 @@ static ssize_t read_bytes(struct uvsig__hub* hub) {
 }
 
 /* What the handler could not write. */
-static void warn(struct uvsig__hub* hub, uint64_t total, int error) {
+static void warn(struct uvsig__hub* hub, int error) {
   uint64_t counts[UVSIG_NSIG] = {0};
-  uvsig_warning_t warning = {
-      error != 0 ? UVSIG_WARN_WRITE_ERROR : UVSIG_WARN_FULL_BUFFER,
-      error != 0 ? error : UV_EAGAIN,
-      total,
-      counts,
-      -1};
   const struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
     counts[source->sub.signum] = source->account.raised;
-  uvsig__warn(hub, &warning);
+  uvsig__warn(hub, error, counts, -1);
 }
 
 /* Move what the handler has counted in `overflow` to `taken`. Returns how much
@@ -98,7 +92,7 @@ void uvsig__report_full_buffer(struct uvsig__hub* hub, uint64_t total) {
     if (source->account.raised > 0)
       source->stats.full_buffers++;
   if (hub->options.warn_on_full_buffer != 0)
-    warn(hub, total, 0);
+    warn(hub, UV_EAGAIN);
 }
 
 static void deliver_all(struct uvsig__hub* hub) {
@@ -119,7 +113,7 @@ static void deliver_counters(struct uvsig__hub* hub) {
   uint64_t total = uvsig__collect_overflow(hub);
 
   if (error != 0)
-    warn(hub, total, error);
+    warn(hub, error);
   else
     uvsig__report_full_buffer(hub, total);
   if (!hub->closing)

@@ -10,7 +10,10 @@
 #include "hub.h"
 
 /* warning.c */
-void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning);
+void uvsig__warn(struct uvsig__hub* hub,
+                 int error,
+                 const uint64_t* counts,
+                 int fd);
 
 /* wakeup-fd.c; the last one in the child of a fork, under uvsig__lock(). */
 bool uvsig__wakeup_fd_is_due(void);

@@ -52,16 +52,19 @@ void uvsig__set_previous(int signum, const struct sigaction* action) {
   save(signum, uvsig__newest(signum), action);
 }
 
-/* The same for each saved action that is `from`. */
+/* The same for each saved action that is `from`, or was until its one call. */
 void uvsig__replace_previous(int signum,
                              const struct sigaction* from,
                              const struct sigaction* to) {
   const struct uvsig__saved* saved;
+  struct sigaction now;
   int level;
 
   for (level = 0; level < UVSIG__LEVELS; level++) {
     saved = uvsig__saved_at(signum, level);
-    if (saved != NULL && uvsig__is_same(&saved->action, from))
+    now = uvsig__action_of(saved);
+    if (saved != NULL &&
+        (uvsig__is_same(&now, from) || uvsig__is_same(&saved->action, from)))
       save(signum, level, to);
   }
 }
@@ -208,14 +211,11 @@ static int refresh(int signum) {
 
 /* The last watcher that wants stopped children may have gone. Refused: they are
  * told of as before. */
-static void update_stopped(int signum) {
-  if (signum == SIGCHLD)
-    (void) refresh(signum);
-}
-
 void uvsig__update_stopped(int signum) {
+  if (signum != SIGCHLD)
+    return;
   uvsig__lock();
-  update_stopped(signum);
+  (void) refresh(signum);
   uvsig__unlock();
 }
 
@@ -236,13 +236,19 @@ static struct sigaction get_own(int signum) {
   return is_installed(signum, &current) ? uvsig__get_previous(signum) : current;
 }
 
-static void set_own(int signum, const struct sigaction* action) {
+/* Have `to` instead of `from` where it is installed, or to be restored, also
+ * once foreign handlers have gone. */
+static void replace_own(int signum, void (*from)(int), void (*to)(int)) {
+  const struct sigaction before = uvsig__simple_action(from);
+  struct sigaction after = uvsig__simple_action(to);
   struct sigaction current;
 
-  if (is_installed(signum, &current))
-    uvsig__set_previous(signum, action);
-  else
-    sigaction(signum, action, NULL);
+  /* SA_RESTART: no system call notices one that does nothing. */
+  after.sa_flags = to == SIG_DFL ? 0 : SA_RESTART | SA_ONSTACK;
+  uvsig__replace_previous(signum, &before, &after);
+  if (sigaction(signum, NULL, &current) == 0 &&
+      uvsig__is_same(&current, &before))
+    sigaction(signum, &after, NULL);
 }
 
 /* Would it have its default action without the library? Takes the lock. */
@@ -256,35 +262,21 @@ bool uvsig__is_default(int signum) {
 }
 
 /* Have a signal that would have its default action do nothing instead, now and
- * when its last watcher stops. By a handler, since exec() keeps SIG_IGN.
- * SA_RESTART: no system call notices. Takes the lock. Returns whether
- * uvsig__unmute() is owed. */
+ * when its last watcher stops. By a handler, since exec() keeps SIG_IGN. Takes
+ * the lock. Returns whether uvsig__unmute() is owed. */
 bool uvsig__mute(int signum) {
-  struct sigaction action = uvsig__simple_action(do_nothing);
+  struct sigaction own;
   bool is_mute;
 
-  action.sa_flags = SA_RESTART | SA_ONSTACK;
   uvsig__lock();
   if (get_own(signum).sa_handler == SIG_DFL)
-    set_own(signum, &action);
-  action = get_own(signum);
-  is_mute = uvsig__is_mute(&action);
+    replace_own(signum, SIG_DFL, do_nothing);
+  own = get_own(signum);
+  is_mute = uvsig__is_mute(&own);
   if (is_mute)
     muted[signum]++;
   uvsig__unlock();
   return is_mute;
-}
-
-/* Have the default action again, installed or to be restored. */
-static void end_mute(int signum) {
-  const struct sigaction mute = uvsig__simple_action(do_nothing);
-  const struct sigaction action = uvsig__simple_action(SIG_DFL);
-  struct sigaction current;
-
-  uvsig__replace_previous(signum, &mute, &action);
-  if (sigaction(signum, NULL, &current) == 0 && uvsig__is_mute(&current))
-    sigaction(signum, &action, NULL);
-  muted[signum] = 0;
 }
 
 /* The last of them restores the default action. Takes the lock. */
@@ -292,7 +284,7 @@ void uvsig__unmute(int signum) {
   uvsig__lock();
   /* 0 in the child of a fork. */
   if (muted[signum] > 0 && --muted[signum] == 0)
-    end_mute(signum);
+    replace_own(signum, do_nothing, SIG_DFL);
   uvsig__unlock();
 }
 
@@ -360,7 +352,6 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
   /* Restored first: a signal in between still finds the subscription. */
   was_there = !is_alone(subscription) || uninstall(subscription->signum);
   unlink_from_list(subscription);
-  update_stopped(subscription->signum);
   uvsig__unlock();
   return was_there;
 }
@@ -396,7 +387,8 @@ void uvsig__forget_dispositions(void) {
       atomic_store(&uvsig__shared.subscriptions[signum], NULL);
     }
     if (muted[signum] > 0)
-      end_mute(signum);
+      replace_own(signum, do_nothing, SIG_DFL);
+    muted[signum] = 0;
   }
 }
 

@@ -305,10 +305,9 @@ void uvsig__source_stop(struct uvsig__source* source, uvsig_watcher_t* w) {
     /* It must not be running when the watcher's memory is the user's. */
     uvsig__synchronize();
   require(source, w, -1);
+  uvsig__update_stopped(source->sub.signum);
   if (is_last)
     discard(source);
-  else
-    uvsig__update_stopped(source->sub.signum);
 }
 
 /* Is there a watcher that would be notified of a signal, other than `w`? */

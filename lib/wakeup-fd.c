@@ -87,34 +87,6 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
   return 0;
 }
 
-/* Move what is to be reported to `warning` and `counts`. Returns false if
- * another loop was faster. */
-static bool take_report(uvsig_warning_t* warning, uint64_t* counts) {
-  struct uvsig__wakeup_fd* own;
-  uint64_t total = 0;
-  int error;
-  int i;
-
-  uvsig__lock();
-  own = &slots[current];
-  /* Acquire: what the handler had counted by then is in `missed`. */
-  error = atomic_exchange_explicit(&own->due, 0, memory_order_acquire);
-  for (i = 0; i < UVSIG_NSIG && error != 0; i++) {
-    /* Relaxed: a count, and nothing else. */
-    counts[i] =
-        atomic_exchange_explicit(&own->missed[i], 0, memory_order_relaxed);
-    total += counts[i];
-  }
-  *warning = (uvsig_warning_t){
-      error == UV_EAGAIN ? UVSIG_WARN_FULL_BUFFER : UVSIG_WARN_WRITE_ERROR,
-      error,
-      total,
-      counts,
-      own->fd};
-  uvsig__unlock();
-  return error != 0;
-}
-
 bool uvsig__wakeup_fd_is_due(void) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
 
@@ -127,10 +99,25 @@ bool uvsig__wakeup_fd_is_due(void) {
  * calls this reports. */
 void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
   uint64_t counts[UVSIG_NSIG];
-  uvsig_warning_t warning;
+  struct uvsig__wakeup_fd* own;
+  int error;
+  int fd;
+  int i;
 
-  if (uvsig__wakeup_fd_is_due() && take_report(&warning, counts))
-    uvsig__warn(hub, &warning);
+  if (!uvsig__wakeup_fd_is_due())
+    return;
+  uvsig__lock();
+  own = &slots[current];
+  fd = own->fd;
+  /* Acquire: what the handler had counted by then is in `missed`. */
+  error = atomic_exchange_explicit(&own->due, 0, memory_order_acquire);
+  for (i = 0; i < UVSIG_NSIG && error != 0; i++)
+    /* Relaxed: a count, and nothing else. */
+    counts[i] =
+        atomic_exchange_explicit(&own->missed[i], 0, memory_order_relaxed);
+  uvsig__unlock();
+  if (error != 0)
+    uvsig__warn(hub, error, counts, fd);
 }
 
 int uvsig_decode(const void* bytes, size_t size, unsigned counts[UVSIG_NSIG]) {

@@ -41,9 +41,24 @@ static void print(const uvsig_warning_t* warning) {
   uvsig__line_print(&line);
 }
 
-void uvsig__warn(struct uvsig__hub* hub, const uvsig_warning_t* warning) {
+/* `counts`: how many signals were not written for `error`, of each number. `fd`
+ * is the program's, or -1. */
+void uvsig__warn(struct uvsig__hub* hub,
+                 int error,
+                 const uint64_t* counts,
+                 int fd) {
+  uvsig_warning_t warning = {
+      error == UV_EAGAIN ? UVSIG_WARN_FULL_BUFFER : UVSIG_WARN_WRITE_ERROR,
+      error,
+      0,
+      counts,
+      fd};
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    warning.total += counts[signum];
   if (hub->options.warning_cb != NULL)
-    hub->options.warning_cb(hub->sig, warning);
+    hub->options.warning_cb(hub->sig, &warning);
   else
-    print(warning);
+    print(&warning);
 }

@@ -37,10 +37,6 @@ static struct {
   uint64_t since; /* on the timer's clock: when `previous` was read */
 } owners[TIMERS];
 
-static bool is_timer(int which) {
-  return which >= 0 && which < TIMERS;
-}
-
 /* --- Times ---------------------------------------------------------------- */
 
 static uint64_t to_ns(const struct timeval* value) {
@@ -129,7 +125,7 @@ int uvsig_setitimer(int which,
   struct itimerval previous;
   int err;
 
-  if (!is_timer(which))
+  if ((unsigned) which >= TIMERS)
     return UV_EINVAL;
   err = to_itimerval(seconds, interval, &value);
   if (err == 0)
@@ -147,7 +143,7 @@ int uvsig_setitimer(int which,
 int uvsig_getitimer(int which, uvsig_itimerval_t* value) {
   struct itimerval now;
 
-  if (!is_timer(which) || value == NULL)
+  if ((unsigned) which >= TIMERS || value == NULL)
     return UV_EINVAL;
   if (getitimer(which, &now) != 0)
     return UVSIG__ERR(errno);
@@ -334,7 +330,7 @@ int uvsig_itimer_init(uvsig_t* sig, uvsig_itimer_t* t, int which) {
   struct uvsig__hub* hub;
   int err;
 
-  if (t == NULL || !is_timer(which))
+  if (t == NULL || (unsigned) which >= TIMERS)
     return UV_EINVAL;
   err = uvsig__hub_of(sig, &hub);
   if (err != 0)
