@@ -101,17 +101,14 @@ static void deliver(struct uvsig__source* source,
                     uint64_t before,
                     uint64_t end,
                     const siginfo_t* queued) {
-  struct uvsig__cursor cursor;
+  struct uvsig__cursor cursor = {.next = source->first,
+                                 .outer = source->cursors,
+                                 .wait = find_wait(source),
+                                 .queued = queued,
+                                 .starts = source->starts,
+                                 .before = before,
+                                 .end = end};
 
-  cursor.next = source->first;
-  cursor.outer = source->cursors;
-  cursor.is_drain = false;
-  cursor.wait = find_wait(source);
-  cursor.queued = queued;
-  cursor.starts = source->starts;
-  cursor.before = before;
-  cursor.end = end;
-  cursor.is_settled = false;
   source->cursors = &cursor;
   notify(source, &cursor);
   source->cursors = cursor.outer;

@@ -10,11 +10,6 @@
 #include "source.h"
 #include "wakeup.h"
 
-/* A callback has closed the uvsig_t, or has forked and is the child's. */
-static bool has_gone(const struct uvsig__hub* hub) {
-  return hub->closing || hub->inherited;
-}
-
 /* Is there a byte in the pipe for a signal that is neither delivered nor
  * discarded? Else a byte that looks like one is junk. */
 static bool is_carried(struct uvsig__source* source) {
@@ -188,7 +183,7 @@ static ssize_t answer(struct uvsig__hub* hub) {
 
   for (i = 0; i < ROUNDS; i++) {
     deliver_counters(hub);
-    if (has_gone(hub))
+    if (uvsig__has_gone(hub))
       return n;
     if (is_raised(hub))
       continue;
@@ -217,12 +212,13 @@ static ssize_t turn(struct uvsig__hub* hub) {
     return answer(hub);
   /* What a delivery was called from the middle of. */
   decode_bytes(hub);
-  if (has_gone(hub))
+  if (uvsig__has_gone(hub))
     return 0;
 
   n = read_bytes(hub);
   decode_bytes(hub);
-  if (!has_gone(hub) && is_time_for_counters(hub, n > 0 ? (size_t) n : 0))
+  if (!uvsig__has_gone(hub) &&
+      is_time_for_counters(hub, n > 0 ? (size_t) n : 0))
     reset_and_deliver(hub);
   return n;
 }
@@ -246,16 +242,9 @@ static ssize_t run_turns(struct uvsig__hub* hub) {
   do {
     n = turn(hub);
     total += n;
-  } while (n > 0 && total < UVSIG__BUDGET && !has_gone(hub) &&
+  } while (n > 0 && total < UVSIG__BUDGET && !uvsig__has_gone(hub) &&
            !hub->wakeup.wake_only && ++i < ROUNDS && has_caught(hub));
   return n;
-}
-
-/* The program has closed the write end. To poll on would spin. */
-static void stop_polling(struct uvsig__hub* hub, int error) {
-  uv_poll_stop(&hub->poll);
-  atomic_store_explicit(&hub->wakeup.error, error, memory_order_relaxed);
-  reset_and_deliver(hub);
 }
 
 void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
@@ -270,8 +259,12 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
   }
   if (status == 0)
     n = run_turns(hub);
-  if (n < 0 && !hub->closing)
-    stop_polling(hub, (int) n);
+  if (n < 0 && !hub->closing) {
+    /* The program has closed the write end. To poll on would spin. */
+    uv_poll_stop(poll);
+    atomic_store_explicit(&hub->wakeup.error, (int) n, memory_order_relaxed);
+    reset_and_deliver(hub);
+  }
 }
 
 void uvsig__on_prepare(uv_prepare_t* prepare) {
@@ -295,11 +288,11 @@ ssize_t uvsig__flush(struct uvsig__hub* hub) {
   if (hub->queue != NULL)
     uvsig__flush_queue(hub);
   /* No more than what can have been pending at the call. */
-  for (total = 0;
-       n == UVSIG__BUDGET && total < hub->wakeup.capacity && !has_gone(hub);
+  for (total = 0; n == UVSIG__BUDGET && total < hub->wakeup.capacity &&
+                  !uvsig__has_gone(hub);
        total += UVSIG__BUDGET)
     n = turn(hub);
-  if (!has_gone(hub))
+  if (!uvsig__has_gone(hub))
     reset_and_deliver(hub);
   return n;
 }

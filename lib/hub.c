@@ -20,19 +20,22 @@ static _Thread_local bool has_ended; /* and has been: other keys follow */
 
 struct uvsig__hub* uvsig__hubs; /* all of them; under uvsig__lock() */
 
+static void disown(struct uvsig__hub* hub) {
+  atomic_store_explicit(&hub->owner_thread, 0, memory_order_relaxed);
+  /* Release: what this thread did happens before what the next one does. */
+  atomic_store_explicit(&hub->owner, 0, memory_order_release);
+}
+
 /* A thread ends: its loops are free for the next thread that asks. */
-static void disown(void* unused) {
+static void disown_all(void* unused) {
   struct uvsig__hub* hub;
 
   (void) unused;
   has_ended = true;
   uvsig__lock();
   for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
-    if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id) {
-      atomic_store_explicit(&hub->owner_thread, 0, memory_order_relaxed);
-      /* Release: what this thread did happens before what the next one does. */
-      atomic_store_explicit(&hub->owner, 0, memory_order_release);
-    }
+    if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id)
+      disown(hub);
   uvsig__unlock();
 }
 
@@ -52,7 +55,7 @@ int uvsig__note_thread(void) {
     return 0;
   uvsig__lock();
   if (!has_key)
-    err = pthread_key_create(&end_of_thread, disown);
+    err = pthread_key_create(&end_of_thread, disown_all);
   has_key = err == 0;
   uvsig__unlock();
   /* Any value but NULL has the destructor called at the thread's end. */
@@ -63,7 +66,7 @@ int uvsig__note_thread(void) {
 }
 
 /* The owner that a loop has when the calling thread takes it: the thread, or 0,
- * none, at its end. Other keys' destructors run after disown(), in the same
+ * none, at its end. Other keys' destructors run after disown_all(), in the same
  * round or in another one, and nothing would disown what they take. So they may
  * use a loop that has no owner, and it still has none afterwards. */
 static unsigned long owner_to_be(void) {
@@ -88,7 +91,7 @@ void uvsig__own(struct uvsig__hub* hub) {
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
   atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
-  /* disown() clears this. Where it will not be called, or was, nothing would. */
+  /* disown_all() clears this. Where it will not be called, or was, nothing would. */
   is_known = id != 0 && is_noted;
   atomic_store_explicit(
       &hub->owner_thread, is_known ? uvsig__thread() : 0, memory_order_relaxed);
@@ -121,10 +124,8 @@ void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask)) {
 /* In the child of a fork: a loop of another thread of the parent's has no owner
  * any more. */
 void uvsig__own_or_disown(struct uvsig__hub* hub) {
-  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) == own_id)
-    return;
-  atomic_store_explicit(&hub->owner_thread, 0, memory_order_relaxed);
-  atomic_store_explicit(&hub->owner, 0, memory_order_relaxed);
+  if (atomic_load_explicit(&hub->owner, memory_order_relaxed) != own_id)
+    disown(hub);
 }
 
 void uvsig__delist(struct uvsig__hub* hub) {

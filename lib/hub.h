@@ -84,6 +84,11 @@ static inline bool uvsig__is_known_owner(const struct uvsig__hub* hub) {
          uvsig__thread();
 }
 
+/* Has a callback closed the uvsig_t, or forked and is the child's? */
+static inline bool uvsig__has_gone(const struct uvsig__hub* hub) {
+  return hub->closing || hub->inherited;
+}
+
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);
 unsigned long uvsig__self(void);
 int uvsig__note_thread(void);

@@ -36,48 +36,38 @@ static void change(int signum, int how) {
 }
 
 /* Another source of this signal that has the calling thread's mask as it needs
- * it. */
-static struct uvsig__source* find_other(const struct uvsig__source* source) {
+ * it. With `by_handler`, one whose loop is the thread's, and that lets the
+ * handler catch it: with UVSIG_KEEP_MASK it has not changed the mask. */
+static struct uvsig__source* find_other(const struct uvsig__source* source,
+                                        bool by_handler) {
   struct uvsig__subscription* at =
       atomic_load(&uvsig__shared.subscriptions[source->sub.signum]);
   struct uvsig__source* other;
 
   for (; at != NULL; at = atomic_load(&at->next)) {
     other = (struct uvsig__source*) at; /* its first member */
-    if (other != source && other->mask_thread == uvsig__self())
+    if (other == source || (by_handler && other->is_queued))
+      continue;
+    if (other->mask_thread == uvsig__self() ||
+        (by_handler &&
+         atomic_load_explicit(&other->hub->owner, memory_order_relaxed) ==
+             uvsig__self()))
       return other;
   }
   return NULL;
 }
 
-/* Does another loop of the thread let the handler catch it? This loop may not
- * be the one that runs, so the signal must not wait for it. One with
- * UVSIG_KEEP_MASK has not changed the mask. */
-static bool is_handled(const struct uvsig__source* source) {
-  const struct uvsig__subscription* at =
-      atomic_load(&uvsig__shared.subscriptions[source->sub.signum]);
-  const struct uvsig__source* other;
-
-  for (; at != NULL; at = atomic_load(&at->next)) {
-    other = (const struct uvsig__source*) at; /* its first member */
-    if (other != source && !other->is_queued &&
-        (other->mask_thread == uvsig__self() ||
-         atomic_load_explicit(&other->hub->owner, memory_order_relaxed) ==
-             uvsig__self()))
-      return true;
-  }
-  return false;
-}
-
 /* Have the signal wait in the kernel's queue, unless the handler does more with
- * it than to count it. Before the handler is installed: in a storm the thread
+ * it than to count it, or catches it for another loop of the thread: this loop
+ * may not be the one that runs, so the signal must not wait for it. Before the handler is installed: in a storm the thread
  * would not come out of it. */
 void uvsig__mask_enter_queue(struct uvsig__source* source) {
   int signum = source->sub.signum;
 
   uvsig__lock();
   if (source->hub->queue != NULL && !uvsig__source_needs_handler(source) &&
-      !is_handled(source) && uvsig__signalfd_add(source->hub->queue, signum)) {
+      find_other(source, true) == NULL &&
+      uvsig__signalfd_add(source->hub->queue, signum)) {
     source->is_queued = true;
     source->mask_thread = uvsig__self();
     change(signum, SIG_BLOCK);
@@ -90,7 +80,7 @@ void uvsig__mask_open(struct uvsig__source* source) {
   const struct uvsig__source* other;
 
   uvsig__lock();
-  other = find_other(source);
+  other = find_other(source, false);
   source->mask_thread = uvsig__self();
   uvsig__unlock();
   /* First what was read before: what waits comes now. */
@@ -119,7 +109,7 @@ void uvsig__mask_move(struct uvsig__source* source) {
 
   uvsig__lock();
   source->mask_thread = uvsig__self();
-  may_wait = !is_handled(source);
+  may_wait = find_other(source, true) == NULL;
   if (may_wait)
     change(source->sub.signum, SIG_BLOCK);
   uvsig__unlock();
@@ -138,7 +128,7 @@ bool uvsig__mask_restore(struct uvsig__source* source) {
   uvsig__lock();
   if (source->is_queued)
     uvsig__signalfd_remove(source->hub->queue, signum);
-  other = find_other(source);
+  other = find_other(source, false);
   if (other != NULL ? other->is_queued : sigismember(&unblocked, signum) == 1)
     change(signum, SIG_BLOCK);
   source->is_queued = false;

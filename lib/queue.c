@@ -13,10 +13,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static bool has_gone(const struct uvsig__hub* hub) {
-  return hub->closing || hub->inherited;
-}
-
 /* What one user may have queued (getrlimit(2)), and a standard signal each. */
 static size_t get_most(void) {
   const size_t plenty = 1 << 20; /* also where there is no limit */
@@ -59,7 +55,7 @@ static void deliver(struct uvsig__hub* hub, siginfo_t* info) {
 static void deliver_read(struct uvsig__hub* hub) {
   siginfo_t info;
 
-  while (!has_gone(hub) && uvsig__signalfd_next(hub->queue, 0, &info))
+  while (!uvsig__has_gone(hub) && uvsig__signalfd_next(hub->queue, 0, &info))
     deliver(hub, &info);
 }
 
@@ -123,7 +119,7 @@ static int read_and_deliver(struct uvsig__hub* hub) {
   int i;
 
   deliver_read(hub);
-  for (i = 1; i < ROUNDS && !has_gone(hub) && is_worth_a_read(hub->queue, n);
+  for (i = 1; i < ROUNDS && !uvsig__has_gone(hub) && is_worth_a_read(hub->queue, n);
        i++) {
     n = read_and_share(hub);
     hub->queue->spared = n > 0 ? 0 : SPARED_TURNS;
@@ -146,7 +142,7 @@ void uvsig__on_queue(uv_poll_t* poll, int status, int events) {
     err = read_and_deliver(hub);
   else
     deliver_read(hub);
-  if (err < 0 && !has_gone(hub))
+  if (err < 0 && !uvsig__has_gone(hub))
     leave_queue(hub, err);
 }
 
@@ -157,12 +153,12 @@ void uvsig__flush_queue(struct uvsig__hub* hub) {
   int n = UVSIG__FULL_READ;
 
   deliver_read(hub);
-  while (left > 0 && n == UVSIG__FULL_READ && !has_gone(hub)) {
+  while (left > 0 && n == UVSIG__FULL_READ && !uvsig__has_gone(hub)) {
     n = read_and_share(hub);
     deliver_read(hub);
     left -= left < UVSIG__FULL_READ ? left : UVSIG__FULL_READ;
   }
-  if (n < 0 && !has_gone(hub))
+  if (n < 0 && !uvsig__has_gone(hub))
     leave_queue(hub, n);
 }
 

@@ -37,22 +37,25 @@ size_t uvsig__filter(const sigset_t* set, sigset_t* catchable) {
 
 /* signal(7): those whose default action is to ignore, stop or continue. */
 bool uvsig__is_deadly(int signum) {
-  switch (signum) {
-  case SIGCHLD:
-  case SIGCONT:
-  case SIGSTOP:
-  case SIGTSTP:
-  case SIGTTIN:
-  case SIGTTOU:
-  case SIGURG:
+  static const int harmless[] = {
+      SIGCHLD,
+      SIGCONT,
+      SIGSTOP,
+      SIGTSTP,
+      SIGTTIN,
+      SIGTTOU,
+      SIGURG,
 #ifdef SIGWINCH
-  case SIGWINCH:
+      SIGWINCH,
 #endif
 #ifdef SIGINFO
-  case SIGINFO:
+      SIGINFO,
 #endif
-    return false;
-  default:
-    return true;
-  }
+  };
+  size_t i;
+
+  for (i = 0; i < sizeof(harmless) / sizeof(*harmless); i++)
+    if (harmless[i] == signum)
+      return false;
+  return true;
 }
