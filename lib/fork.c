@@ -7,7 +7,6 @@
 
 #include "disposition.h"
 #include "dispatch.h"
-#include "libuv.h"
 #include "signalfd.h"
 #include "source.h"
 #include "wakeup.h"

@@ -8,9 +8,8 @@
  * libuv has no reason to touch the disposition. Runs in the loop thread.
  */
 
-#include "libuv.h"
-
 #include "disposition.h"
+#include "source.h"
 
 #include <errno.h>
 

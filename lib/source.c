@@ -12,7 +12,6 @@
 #include "source.h"
 
 #include "disposition.h"
-#include "libuv.h"
 #include "signalfd.h"
 
 #include <stdlib.h>

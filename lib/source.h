@@ -96,6 +96,12 @@ bool uvsig__mask_restore(struct uvsig__source* source);
 void uvsig__mask_unblock(const struct uvsig__source* source);
 void uvsig__mask_forget(sigset_t* mask);
 
+/* libuv.c; uvsig__forget_shares() in the child of a fork. */
+int uvsig__share_open(struct uvsig__source* source);
+void uvsig__share_close(struct uvsig__source* source);
+void uvsig__forget_shares(void);
+void uvsig__share_rejoin(const struct uvsig__source* source);
+
 /* senders.c */
 bool uvsig__senders_take(struct uvsig__source* source,
                          unsigned long first,
