@@ -12,7 +12,6 @@
 #include <limits.h>
 #include <sys/resource.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 _Static_assert((int) UVSIG_ITIMER_REAL == (int) ITIMER_REAL &&
@@ -272,22 +271,19 @@ static uint64_t count_expirations(const uvsig_itimer_t* t) {
   return t->interval > 0 ? 1 + (now - t->first) / t->interval : 1;
 }
 
+/* The owner. */
 static void stop(uvsig_itimer_t* t) {
   const struct uvsig__source* source = t->watcher.source;
-  bool was_owner = is_owner(t->which, t); /* not in a child */
 
-  if (was_owner) {
-    /* Refused: neither a close nor an expiration can be undone for that.
-     * uvsig_itimer_stop() can, and has asked before. */
-    (void) disarm(t->which, NULL);
-    /* A last signal may be on its way, maybe to another thread, and would meet
-     * the previous action: most likely the end of the process. */
-    if (source->first == source->last)
-      uvsig__discard_pending(&source->sub);
-  }
+  /* Refused: neither a close nor an expiration can be undone for that.
+   * uvsig_itimer_stop() can, and has asked before. */
+  (void) disarm(t->which, NULL);
+  /* A last signal may be on its way, maybe to another thread, and would meet
+   * the previous action: most likely the end of the process. */
+  if (source->first == source->last)
+    uvsig__discard_pending(&source->sub);
   uvsig_watcher_stop(&t->watcher);
-  if (was_owner)
-    return_timer(t->which);
+  return_timer(t->which);
 }
 
 static void on_signal(uvsig_watcher_t* w,
@@ -370,9 +366,8 @@ int uvsig_itimer_start(uvsig_itimer_t* t,
   if (err != 0)
     return err;
   was_active = uvsig_watcher_is_active(&t->watcher);
-  if (!was_active)
-    err = uvsig__watcher_start(
-        &t->watcher, on_signal, signals[t->which], UVSIG__TIMER);
+  err = uvsig__watcher_start(
+      &t->watcher, on_signal, signals[t->which], UVSIG__TIMER);
   if (err == 0)
     err = run(t, value);
   if (err == 0) {
@@ -392,12 +387,12 @@ int uvsig_itimer_stop(uvsig_itimer_t* t) {
 
   if (t == NULL)
     return UV_EINVAL;
-  /* First, as in uvsig_watcher_stop(). */
-  if (!uvsig_watcher_is_active(&t->watcher))
-    return 0;
+  /* It is stopped, or a child's, where nothing is armed. */
+  if (!uvsig_watcher_is_active(&t->watcher) || !is_owner(t->which, t))
+    return uvsig_watcher_stop(&t->watcher);
   err = uvsig__hub_of(t->sig, &hub);
   /* A timer that goes on must keep its watcher. */
-  if (err == 0 && is_owner(t->which, t))
+  if (err == 0)
     err = disarm(t->which, NULL);
   if (err == 0)
     stop(t);
