@@ -236,7 +236,9 @@ void uvsig__handle(int signum, siginfo_t* info, void* context) {
     called = uvsig__called(info);
     is_taken = called != 0;
   } else {
-    called = uvsig__all_but_first(signum);
+    /* Any of those that chain to ours may have called it: so only what was
+     * there before it is due. */
+    called = ~uvsig__bit_at(signum, 0);
     is_taken = is_installed(signum);
     memset(&unknown, 0, sizeof(unknown));
     unknown.si_signo = signum;

@@ -5,8 +5,6 @@
 
 #include "base.h"
 
-#include <string.h>
-
 /* Parts of a siginfo_t share their place: read those alone that its si_code
  * comes with (sigaction(2); POSIX, <signal.h>). */
 void uvsig__info_set(uvsig_info_t* info, const siginfo_t* from) {

@@ -128,12 +128,6 @@ unsigned uvsig__called(siginfo_t* info) {
   return call != NULL ? call->called : 0;
 }
 
-/* What a foreign handler without a siginfo_t to hand on has from us: it may be
- * any of those that chain to ours, so none of them is due. */
-unsigned uvsig__all_but_first(int signum) {
-  return ~uvsig__bit_at(signum, 0);
-}
-
 /* Call a handler as the kernel would have, but for the mask, which is full, and
  * the stack. It may leave by a jump: nothing is held. `called` has its bit. */
 ON_STACK static void call(const struct sigaction* action,

@@ -32,7 +32,6 @@ static inline unsigned uvsig__bit_at(int signum, int level) {
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
 unsigned uvsig__called(siginfo_t* info);
-unsigned uvsig__all_but_first(int signum);
 bool uvsig__chain(struct uvsig__reader reader,
                   unsigned called,
                   int signum,

@@ -13,8 +13,6 @@
 
 # include <pthread.h>
 # include <setjmp.h>
-# include <string.h>
-# include <time.h>
 
 # define SHORTEST_PAUSE (1000 * 1000) /* nanoseconds */
 # define LONGEST_PAUSE  (10 * 1000 * 1000)

@@ -7,7 +7,6 @@
 #include "../base.h"
 
 #include <errno.h>
-#include <time.h>
 
 #ifdef HAVE_SIGTIMEDWAIT
 /* Take a pending signal of `set`, or the first to come until `deadline`. */
