@@ -32,20 +32,10 @@ void uvsig_options_init(uvsig_options_t* options) {
 static bool are_valid(const uvsig_options_t* options) {
   return UVSIG__ARE_SET(options) &&
          (unsigned) options->wakeup <= UVSIG_WAKEUP_SIGNALFD &&
-         (options->mode == UVSIG_MODE_BYTES ||
-          options->mode == UVSIG_MODE_WAKE_ONLY) &&
-         (options->warn_on_full_buffer == 0 ||
-          options->warn_on_full_buffer == 1) &&
+         (unsigned) options->mode <= UVSIG_MODE_WAKE_ONLY &&
+         (unsigned) options->warn_on_full_buffer <= 1 &&
          options->buffer_size <= INT_MAX && options->info_depth <= DEEPEST &&
-         (options->time_stamps == 0 || options->time_stamps == 1);
-}
-
-static unsigned long power_of_two(unsigned long n) {
-  unsigned long power = 1;
-
-  while (power < n)
-    power *= 2;
-  return n > 0 ? power : 0;
+         (unsigned) options->time_stamps <= 1;
 }
 
 /* The handles exist, but keep nothing alive until a watcher is started. After
@@ -94,6 +84,7 @@ close_queue:
 int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   struct uvsig__hub* hub;
   uvsig_options_t defaults;
+  unsigned depth;
   int err;
 
   if (options == NULL) {
@@ -112,7 +103,10 @@ int uvsig_init(uv_loop_t* loop, uvsig_t* sig, const uvsig_options_t* options) {
   if (hub == NULL)
     return UV_ENOMEM;
   hub->options = *options;
-  hub->options.info_depth = power_of_two(options->info_depth);
+  /* 0 or a power of two, the next larger one: its lowest bit carries. */
+  for (depth = options->info_depth; (depth & (depth - 1)) != 0;)
+    depth += depth & -depth;
+  hub->options.info_depth = depth;
   uvsig__own(hub);
   err = open_hub(hub, loop);
   if (err != 0) {
