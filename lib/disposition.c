@@ -13,20 +13,11 @@
 
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
-static unsigned muted[UVSIG_NSIG];  /* how often: see uvsig__mute() */
 struct sigaction uvsig__libuvs;
 /* What `saved` points to, and one more. */
 static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
 
 /* --- What was there before ------------------------------------------------ */
-
-/* Is our handler installed? `*current` is what is there: SIG_IGN, where that
- * cannot be read. */
-static bool is_installed(int signum, struct sigaction* current) {
-  if (sigaction(signum, NULL, current) != 0)
-    *current = uvsig__simple_action(SIG_IGN);
-  return uvsig__is_ours(current);
-}
 
 static void save(int signum, int level, const struct sigaction* action) {
   struct uvsig__saved* slot = slots[signum];
@@ -188,10 +179,10 @@ void uvsig__retake(int signum, const struct sigaction* previous) {
  * stays, and may chain to ours. Returns whether ours was still installed. Also
  * in the child of a fork: async-signal-safe. */
 static bool uninstall(int signum) {
-  struct sigaction current;
+  struct sigaction current = uvsig__installed(signum);
   struct sigaction previous;
 
-  if (!is_installed(signum, &current))
+  if (!uvsig__is_ours(&current))
     return false;
   previous = uvsig__get_previous(signum);
   /* First: a signal in between misses it, and afterwards it would be called
@@ -204,9 +195,9 @@ static bool uninstall(int signum) {
 
 /* Update the flags of the installed handler, if it is ours. */
 static int refresh(int signum) {
-  struct sigaction current;
+  struct sigaction current = uvsig__installed(signum);
 
-  return is_installed(signum, &current) ? set_handler(signum) : 0;
+  return uvsig__is_ours(&current) ? set_handler(signum) : 0;
 }
 
 /* The last watcher that wants stopped children may have gone. Refused: they are
@@ -216,75 +207,6 @@ void uvsig__update_stopped(int signum) {
     return;
   uvsig__lock();
   (void) refresh(signum);
-  uvsig__unlock();
-}
-
-/* --- Signals that do nothing ---------------------------------------------- */
-
-static void do_nothing(int signum) {
-  (void) signum;
-}
-
-bool uvsig__is_mute(const struct sigaction* action) {
-  return action->sa_handler == do_nothing;
-}
-
-/* What is there without the library: installed, or to be restored. */
-static struct sigaction get_own(int signum) {
-  struct sigaction current;
-
-  return is_installed(signum, &current) ? uvsig__get_previous(signum) : current;
-}
-
-/* Have `to` instead of `from` where it is installed, or to be restored, also
- * once foreign handlers have gone. */
-static void replace_own(int signum, void (*from)(int), void (*to)(int)) {
-  const struct sigaction before = uvsig__simple_action(from);
-  struct sigaction after = uvsig__simple_action(to);
-  struct sigaction current;
-
-  /* SA_RESTART: no system call notices one that does nothing. */
-  after.sa_flags = to == SIG_DFL ? 0 : SA_RESTART | SA_ONSTACK;
-  uvsig__replace_previous(signum, &before, &after);
-  if (sigaction(signum, NULL, &current) == 0 &&
-      uvsig__is_same(&current, &before))
-    sigaction(signum, &after, NULL);
-}
-
-/* Would it have its default action without the library? Takes the lock. */
-bool uvsig__is_default(int signum) {
-  bool is_so;
-
-  uvsig__lock();
-  is_so = get_own(signum).sa_handler == SIG_DFL;
-  uvsig__unlock();
-  return is_so;
-}
-
-/* Have a signal that would have its default action do nothing instead, now and
- * when its last watcher stops. By a handler, since exec() keeps SIG_IGN. Takes
- * the lock. Returns whether uvsig__unmute() is owed. */
-bool uvsig__mute(int signum) {
-  struct sigaction own;
-  bool is_mute;
-
-  uvsig__lock();
-  if (get_own(signum).sa_handler == SIG_DFL)
-    replace_own(signum, SIG_DFL, do_nothing);
-  own = get_own(signum);
-  is_mute = uvsig__is_mute(&own);
-  if (is_mute)
-    muted[signum]++;
-  uvsig__unlock();
-  return is_mute;
-}
-
-/* The last of them restores the default action. Takes the lock. */
-void uvsig__unmute(int signum) {
-  uvsig__lock();
-  /* 0 in the child of a fork. */
-  if (muted[signum] > 0 && --muted[signum] == 0)
-    replace_own(signum, do_nothing, SIG_DFL);
   uvsig__unlock();
 }
 
@@ -311,13 +233,6 @@ static void unlink_from_list(struct uvsig__subscription* subscription) {
     link = &at->next;
   atomic_store(link, atomic_load(&subscription->next));
   subscription->is_linked = false;
-}
-
-/* Is it the one subscription of its signal? */
-static bool is_alone(const struct uvsig__subscription* subscription) {
-  return atomic_load(&uvsig__shared.subscriptions[subscription->signum]) ==
-             subscription &&
-         atomic_load(&subscription->next) == NULL;
 }
 
 /* Let the handler see the subscription, unless it does, and see to it that
@@ -350,7 +265,7 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
 
   uvsig__lock();
   /* Restored first: a signal in between still finds the subscription. */
-  was_there = !is_alone(subscription) || uninstall(subscription->signum);
+  was_there = !uvsig__is_alone(subscription) || uninstall(subscription->signum);
   unlink_from_list(subscription);
   uvsig__unlock();
   return was_there;
@@ -365,7 +280,8 @@ void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   struct sigaction current;
 
   uvsig__lock();
-  if (is_alone(subscription) && is_installed(subscription->signum, &current)) {
+  current = uvsig__installed(subscription->signum);
+  if (uvsig__is_alone(subscription) && uvsig__is_ours(&current)) {
     atomic_store(&uvsig__shared.forgets[subscription->signum], true);
     /* Only if it is ignored now, it has to be put back. */
     if (sigaction(subscription->signum, &ignore, NULL) == 0)
@@ -386,9 +302,6 @@ void uvsig__forget_dispositions(void) {
       uninstall(signum);
       atomic_store(&uvsig__shared.subscriptions[signum], NULL);
     }
-    if (muted[signum] > 0)
-      replace_own(signum, do_nothing, SIG_DFL);
-    muted[signum] = 0;
   }
 }
 

@@ -30,8 +30,6 @@ static inline bool uvsig__is_libuvs(const struct sigaction* action) {
   return uvsig__knows_libuvs() && uvsig__is_same(action, &uvsig__libuvs);
 }
 
-bool uvsig__is_mute(const struct sigaction* action);
-
 /* Under uvsig__lock(). */
 void uvsig__set_previous(int signum, const struct sigaction* action);
 void uvsig__replace_previous(int signum,
@@ -46,8 +44,12 @@ int uvsig__subscribe(struct uvsig__subscription* subscription);
 bool uvsig__unsubscribe(struct uvsig__subscription* subscription);
 void uvsig__discard_pending(const struct uvsig__subscription* subscription);
 void uvsig__update_stopped(int signum);
+
+/* mute.c */
+bool uvsig__is_mute(const struct sigaction* action);
 bool uvsig__is_default(int signum);
 bool uvsig__mute(int signum);
 void uvsig__unmute(int signum);
+void uvsig__forget_mutes(void); /* in the child of a fork, under the lock */
 
 #endif /* UVSIG_DISPOSITION_H */

@@ -44,6 +44,7 @@ void uvsig__begin_child(sigset_t* mask) {
   struct uvsig__hub* hub;
 
   uvsig__forget_dispositions();
+  uvsig__forget_mutes();
   uvsig__forget_shares();
   uvsig__forget_wakeup_fd(mask);
   uvsig__forget_itimers();

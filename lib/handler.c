@@ -217,15 +217,6 @@ static void take(unsigned called, int signum, siginfo_t* info, void* context) {
            !uvsig__forward(called, signum, info, context, uvsig__handle));
 }
 
-/* Is ours installed? Then it has called the foreign handler that hands on a
- * signal without its siginfo_t. */
-static bool is_installed(int signum) {
-  struct sigaction current;
-
-  return sigaction(signum, NULL, &current) == 0 &&
-         current.sa_sigaction == uvsig__handle;
-}
-
 void uvsig__handle(int signum, siginfo_t* info, void* context) {
   int saved_errno = errno;
   siginfo_t unknown;
@@ -237,9 +228,9 @@ void uvsig__handle(int signum, siginfo_t* info, void* context) {
     is_taken = called != 0;
   } else {
     /* Any of those that chain to ours may have called it: so only what was
-     * there before it is due. */
+     * there before it is due. If ours is installed, it has called that. */
     called = ~uvsig__bit_at(signum, 0);
-    is_taken = is_installed(signum);
+    is_taken = uvsig__installed(signum).sa_sigaction == uvsig__handle;
     memset(&unknown, 0, sizeof(unknown));
     unknown.si_signo = signum;
     info = &unknown;

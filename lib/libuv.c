@@ -9,6 +9,7 @@
  */
 
 #include "disposition.h"
+#include "previous.h"
 #include "source.h"
 
 #include <errno.h>
@@ -28,17 +29,14 @@ static void ignore(uv_signal_t* handle, int signum) {
  * default, and look. */
 static void find_libuvs(uv_signal_t* handle) {
   static const int unused[] = {SIGURG, SIGWINCH, SIGCONT};
-  struct sigaction action;
   size_t i;
 
   for (i = 0; i < sizeof(unused) / sizeof(*unused) && !uvsig__knows_libuvs();
        i++) {
-    if (sigaction(unused[i], NULL, &action) != 0 ||
-        action.sa_handler != SIG_DFL ||
+    if (uvsig__installed(unused[i]).sa_handler != SIG_DFL ||
         uv_signal_start(handle, ignore, unused[i]) != 0)
       continue;
-    if (sigaction(unused[i], NULL, &action) == 0)
-      uvsig__libuvs = action;
+    uvsig__libuvs = uvsig__installed(unused[i]);
     uv_signal_stop(handle);
   }
 }
@@ -61,13 +59,6 @@ static int start_handle(struct uvsig__source* source) {
   return uv_signal_start(&source->share, ignore, source->sub.signum);
 }
 
-/* To read an action is refused for no signal that could be started; where a
- * filter of system calls does, it does so from the first time on. */
-static int get_action(int signum, struct sigaction* action) {
-  memset(action, 0, sizeof(*action));
-  return sigaction(signum, NULL, action) == 0 ? 0 : UVSIG__ERR(errno);
-}
-
 /* Start a uv_signal_t for the signal. Our handler may be installed, or not
  * yet. */
 int uvsig__share_open(struct uvsig__source* source) {
@@ -77,12 +68,13 @@ int uvsig__share_open(struct uvsig__source* source) {
   int err;
 
   uvsig__lock();
-  err = get_action(signum, &before);
-  if (err == 0)
-    err = start_handle(source);
+  /* Where a filter of system calls refuses to read an action, it does so from
+   * the first time on. */
+  err = sigaction(signum, NULL, &before) == 0 ? start_handle(source)
+                                              : UVSIG__ERR(errno);
   if (err == 0) {
     opened[signum]++;
-    (void) get_action(signum, &after); /* as before */
+    after = uvsig__installed(signum);
     /* Where those were all in use: most likely. */
     if (!uvsig__knows_libuvs() && !uvsig__is_ours(&after))
       uvsig__libuvs = after;
@@ -117,9 +109,9 @@ void uvsig__forget_shares(void) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    if (signum == SIGCHLD || !has_found[signum] ||
-        sigaction(signum, NULL, &current) != 0)
+    if (signum == SIGCHLD || !has_found[signum])
       continue;
+    current = uvsig__installed(signum);
     if (uvsig__is_libuvs(&current))
       sigaction(signum, &found[signum], NULL);
     else
@@ -178,11 +170,11 @@ void uvsig__share_close(struct uvsig__source* source) {
   struct sigaction after;
 
   uvsig__lock();
-  (void) get_action(signum, &before);
+  before = uvsig__installed(signum);
   /* A program that closes all that uv_walk() finds has stopped it. */
   if (!is_closing)
     uv_signal_stop(&source->share);
-  (void) get_action(signum, &after);
+  after = uvsig__installed(signum);
   if (uvsig__is_libuvs(&after)) {
     /* There are one-shot handles left, for which it has installed it anew. */
     if (uvsig__is_handler(&before) && !uvsig__is_libuvs(&before)) {

@@ -20,6 +20,14 @@ struct uvsig__shared uvsig__shared;
 
 /* --- The saved actions ---------------------------------------------------- */
 
+/* SIG_IGN, where that cannot be read. */
+struct sigaction uvsig__installed(int signum) {
+  struct sigaction current;
+
+  return sigaction(signum, NULL, &current) == 0 ? current
+                                                : uvsig__simple_action(SIG_IGN);
+}
+
 /* Where an action is saved, at `level` or below; -1: it is not. */
 int uvsig__find_saved(int signum, const struct sigaction* action, int level) {
   const struct uvsig__saved* saved;
@@ -219,8 +227,7 @@ static struct sigaction find_action(unsigned called,
   /* Before the look, and stored after the change: where another thread restores
    * it at the same time, both restore the same. */
   *level = uvsig__newest(signum);
-  if (sigaction(signum, NULL, &current) != 0)
-    return uvsig__simple_action(SIG_IGN);
+  current = uvsig__installed(signum);
   if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours)
     return restore_previous(signum, *level);
   if (uvsig__is_handler(&current) &&

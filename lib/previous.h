@@ -29,6 +29,7 @@ static inline unsigned uvsig__bit_at(int signum, int level) {
   return saved != NULL ? saved->bit : 0;
 }
 
+struct sigaction uvsig__installed(int signum);
 int uvsig__find_saved(int signum, const struct sigaction* action, int level);
 struct sigaction uvsig__action_of(const struct uvsig__saved* saved);
 unsigned uvsig__called(siginfo_t* info);

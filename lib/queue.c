@@ -30,10 +30,7 @@ static size_t get_most(void) {
 
 /* Is this source all that the handler would find, and would it count alone? */
 static bool is_alone(const struct uvsig__source* source) {
-  return atomic_load(&uvsig__shared.subscriptions[source->sub.signum]) ==
-             &source->sub &&
-         atomic_load(&source->sub.next) == NULL &&
-         !uvsig__source_needs_handler(source);
+  return uvsig__is_alone(&source->sub) && !uvsig__source_needs_handler(source);
 }
 
 static void deliver(struct uvsig__hub* hub, siginfo_t* info) {

@@ -135,6 +135,14 @@ static inline bool uvsig__is_watched(int signum) {
   return atomic_load(&uvsig__shared.subscriptions[signum]) != NULL;
 }
 
+/* Is it the one subscription of its signal? */
+static inline bool uvsig__is_alone(
+    const struct uvsig__subscription* subscription) {
+  return atomic_load(&uvsig__shared.subscriptions[subscription->signum]) ==
+             subscription &&
+         atomic_load(&subscription->next) == NULL;
+}
+
 static inline struct sigaction uvsig__simple_action(void (*handler)(int)) {
   struct sigaction action;
 

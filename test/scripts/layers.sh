@@ -15,7 +15,7 @@
 cat >"$tmp/layers" <<'END'
 ground    signum names clock info output line closing lock version
 catch     previous handler
-process   grace wakeup signalfd hub disposition libuv mask
+process   grace wakeup signalfd hub disposition mute libuv mask
 loop      senders source deliver queue watcher warning wakeup-fd dispatch drain pause
 posix     action itimer sigwait-poll sigwait send thread exec
 top       wait fork uvsig run uv-signal

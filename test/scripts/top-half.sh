@@ -22,7 +22,7 @@ others="pthread_setcancelstate pthread_setcanceltype sigwait syscall uv_async_se
 errno="__errno_location __errno ___errno __error"
 # What the library has in common with it.
 ours="uvsig__shared uvsig__info_set uvsig__called uvsig__is_deadly
-uvsig__chain uvsig__forward uvsig__pass_fault uvsig__discard
+uvsig__installed uvsig__chain uvsig__forward uvsig__pass_fault uvsig__discard
 uvsig__print"
 
 find lib -name '*handler.o' -o -name '*-previous.o' -o -name '*escalate.o' -o \
