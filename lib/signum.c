@@ -37,25 +37,13 @@ size_t uvsig__filter(const sigset_t* set, sigset_t* catchable) {
 
 /* signal(7): those whose default action is to ignore, stop or continue. */
 bool uvsig__is_deadly(int signum) {
-  static const int harmless[] = {
-      SIGCHLD,
-      SIGCONT,
-      SIGSTOP,
-      SIGTSTP,
-      SIGTTIN,
-      SIGTTOU,
-      SIGURG,
+  return signum != SIGCHLD && signum != SIGCONT && signum != SIGSTOP &&
+         signum != SIGTSTP && signum != SIGTTIN && signum != SIGTTOU &&
 #ifdef SIGWINCH
-      SIGWINCH,
+         signum != SIGWINCH &&
 #endif
 #ifdef SIGINFO
-      SIGINFO,
+         signum != SIGINFO &&
 #endif
-  };
-  size_t i;
-
-  for (i = 0; i < sizeof(harmless) / sizeof(*harmless); i++)
-    if (harmless[i] == signum)
-      return false;
-  return true;
+         signum != SIGURG;
 }
