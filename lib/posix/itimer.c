@@ -30,7 +30,7 @@ enum { TIMERS = 3, MICROSECOND = 1000 /* in nanoseconds */ };
 #define LONGEST 9007199254.0
 
 /* What an owner has taken from the process; under uvsig__lock(). */
-static struct {
+static struct owner {
   uvsig_itimer_t* timer;
   struct itimerval previous;
   uint64_t since; /* on the timer's clock: when `previous` was read */
@@ -101,10 +101,15 @@ static uint64_t read_clock(int which) {
 
 static const int signals[TIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
 
+/* NULL disarms. */
 static int set(int which,
                const struct itimerval* value,
                struct itimerval* previous) {
-  return setitimer(which, value, previous) == 0 ? 0 : UVSIG__ERR(errno);
+  static const struct itimerval none;
+
+  return setitimer(which, value != NULL ? value : &none, previous) == 0
+             ? 0
+             : UVSIG__ERR(errno);
 }
 
 static bool is_owner(int which, const uvsig_itimer_t* t) {
@@ -164,29 +169,21 @@ unsigned uvsig_alarm(unsigned seconds) {
 
 /* --- With a callback ------------------------------------------------------ */
 
-static int disarm(int which, struct itimerval* previous) {
-  const struct itimerval none = {{0, 0}, {0, 0}};
-
-  return set(which, &none, previous);
-}
-
 /* Make `t` the owner of its timer of the process. What was armed is saved and
  * disarmed: its signals are the previous handler's. */
 static int borrow_timer(uvsig_itimer_t* t, bool* is_new) {
-  uvsig_itimer_t* owner;
-  int err = 0;
+  struct owner* owner = &owners[t->which];
+  int err;
 
   uvsig__lock();
-  owner = owners[t->which].timer;
-  *is_new = owner == NULL;
-  if (owner == NULL) {
-    err = disarm(t->which, &owners[t->which].previous);
-    if (err == 0) {
-      owners[t->which].timer = t;
-      owners[t->which].since = read_clock(t->which);
-    }
-  } else if (owner != t) {
-    err = UV_EBUSY;
+  *is_new = owner->timer == NULL;
+  if (*is_new)
+    err = set(t->which, NULL, &owner->previous);
+  else
+    err = owner->timer == t ? 0 : UV_EBUSY;
+  if (*is_new && err == 0) {
+    owner->timer = t;
+    owner->since = read_clock(t->which);
   }
   uvsig__unlock();
   return err;
@@ -203,11 +200,15 @@ static int arm(int which, const struct itimerval* value, uint64_t* left) {
   return err;
 }
 
-/* Arm the timer that was there before, for `left` nanoseconds. An error
- * has no caller to go to: the timer that was borrowed has been stopped. */
-static void rearm(int which, struct itimerval* previous, uint64_t left) {
+/* Arm the timer that was there before borrow_timer(): it goes on. An error has
+ * no caller to go to: the timer that was borrowed has been stopped. */
+static void rearm(int which, uint64_t elapsed, struct itimerval* previous) {
+  /* What was read was cut to it. */
+  uint64_t left = to_ns(&previous->it_value) + MICROSECOND;
   uint64_t actual;
 
+  /* At least the smallest time there is: 0 would disarm it. */
+  left = left > elapsed + MICROSECOND ? left - elapsed : MICROSECOND;
   from_ns(left, &previous->it_value);
   (void) arm(which, previous, &actual);
   /* A tick more, each time that the timer is borrowed, adds up. */
@@ -217,22 +218,14 @@ static void rearm(int which, struct itimerval* previous, uint64_t left) {
   }
 }
 
-/* The opposite of borrow_timer(). The previous timer goes on. */
+/* The opposite of borrow_timer(). */
 static void return_timer(int which) {
-  uint64_t elapsed;
-  uint64_t left;
+  struct owner* owner = &owners[which];
 
   uvsig__lock();
-  owners[which].timer = NULL;
-  left = to_ns(&owners[which].previous.it_value);
-  if (left > 0) {
-    left += MICROSECOND; /* what was read was cut to it */
-    elapsed = read_clock(which) - owners[which].since;
-    /* At least the smallest time there is: 0 would disarm it. */
-    rearm(which,
-          &owners[which].previous,
-          left > elapsed + MICROSECOND ? left - elapsed : MICROSECOND);
-  }
+  owner->timer = NULL;
+  if (to_ns(&owner->previous.it_value) > 0)
+    rearm(which, read_clock(which) - owner->since, &owner->previous);
   uvsig__unlock();
 }
 
@@ -277,7 +270,7 @@ static void stop(uvsig_itimer_t* t) {
 
   /* Refused: neither a close nor an expiration can be undone for that.
    * uvsig_itimer_stop() can, and has asked before. */
-  (void) disarm(t->which, NULL);
+  (void) set(t->which, NULL, NULL);
   /* A last signal may be on its way, maybe to another thread, and would meet
    * the previous action: most likely the end of the process. */
   if (source->first == source->last)
@@ -393,7 +386,7 @@ int uvsig_itimer_stop(uvsig_itimer_t* t) {
   err = uvsig__hub_of(t->sig, &hub);
   /* A timer that goes on must keep its watcher. */
   if (err == 0)
-    err = disarm(t->which, NULL);
+    err = set(t->which, NULL, NULL);
   if (err == 0)
     stop(t);
   return err;
