@@ -18,25 +18,15 @@ static void check_handle(uv_handle_t* handle, void* data) {
   closing->is_waiting |= closing->has(closing->owner, handle);
 }
 
-static void on_last_closed(uv_handle_t* last);
-
-static void close_last(struct uvsig__closing* closing, uv_loop_t* loop) {
-  uv_timer_init(loop, &closing->last);
-  closing->last.data = closing;
-  uv_close((uv_handle_t*) &closing->last, on_last_closed);
-}
-
 static void on_last_closed(uv_handle_t* last) {
   struct uvsig__closing* closing = last->data;
 
   closing->is_waiting = --closing->turns > 0;
   uv_walk(last->loop, check_handle, closing);
-  if (closing->is_waiting) {
-    closing->turns = 1;
-    close_last(closing, last->loop);
-  } else {
+  if (closing->is_waiting)
+    uvsig__closing_start(closing, last->loop, 1);
+  else
     closing->done(closing->owner);
-  }
 }
 
 /* Call `done` when libuv has finished with every handle for which `has` returns
@@ -47,7 +37,9 @@ void uvsig__closing_start(struct uvsig__closing* closing,
                           uv_loop_t* loop,
                           unsigned turns) {
   closing->turns = turns;
-  close_last(closing, loop);
+  uv_timer_init(loop, &closing->last);
+  closing->last.data = closing;
+  uv_close((uv_handle_t*) &closing->last, on_last_closed);
 }
 
 void uvsig__close_handle(uv_handle_t* handle) {

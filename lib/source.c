@@ -185,19 +185,16 @@ void uvsig__source_release(struct uvsig__source* source) {
 int uvsig__source_prepare(struct uvsig__source* source, uvsig_watcher_t* w) {
   bool is_shared = shares(source, w->flags);
   uint64_t since;
-  int err;
+  int err = 0;
 
-  if (source->hub->queue != NULL) {
+  if (source->hub->queue != NULL)
     err = uvsig__signalfd_poll(source->hub->queue, source->hub);
-    if (err != 0)
-      return err;
-  }
-  if (is_shared && !source->is_shared) {
+  if (err == 0 && is_shared && !source->is_shared) {
     err = uvsig__share_open(source);
-    if (err != 0)
-      return err;
-    source->is_shared = true;
+    source->is_shared = err == 0;
   }
+  if (err != 0)
+    return err;
   require(source, w, 1);
   if (w->handler != NULL)
     atomic_store(&source->sub.hooked, w);

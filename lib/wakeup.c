@@ -32,10 +32,11 @@ static int size_pipe(struct uvsig__wakeup* wakeup, size_t size) {
 }
 
 static int set_option(struct uvsig__wakeup* wakeup, int option, int value) {
-  if (setsockopt(wakeup->write_fd, SOL_SOCKET, option, &value, sizeof(value)) !=
-      0)
-    return UVSIG__ERR(errno);
-  return 0;
+  const int fd = wakeup->write_fd;
+
+  return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) == 0
+             ? 0
+             : UVSIG__ERR(errno);
 }
 
 static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
