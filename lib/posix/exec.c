@@ -33,8 +33,8 @@ void uvsig_before_exec(void) {
 
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (sigaction(signum, NULL, &current) == 0 &&
-        (uvsig__is_handler(&current) ||
-         (current.sa_handler == SIG_IGN && sigismember(&ignored, signum) != 1)))
+        (uvsig__is_handler(&current) || (current.sa_handler == SIG_IGN &&
+                                         sigismember(&ignored, signum) != 1)))
       sigaction(signum, &action, NULL);
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, NULL);
