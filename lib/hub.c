@@ -91,7 +91,8 @@ void uvsig__own(struct uvsig__hub* hub) {
   /* Relaxed: a thread that may use the loop finds its own store; what makes
    * it another's turn has synchronized them (or is disown() above). */
   atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
-  /* disown_all() clears this. Where it will not be called, or was, nothing would. */
+  /* disown_all() clears this. Where that will not be called, or was, nothing
+   * would. */
   is_known = id != 0 && is_noted;
   atomic_store_explicit(
       &hub->owner_thread, is_known ? uvsig__thread() : 0, memory_order_relaxed);
