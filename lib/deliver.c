@@ -65,8 +65,8 @@ static void settle(struct uvsig__source* source,
 }
 
 /* Notify the watchers that are left in a delivery. Any callback may stop, start
- * or free watchers, deliver what else is pending, or close the hub, whose memory
- * lasts until the loop goes round. */
+ * or free watchers, deliver what else is pending, or close the hub, whose
+ * memory lasts until the loop goes round. */
 static void notify(struct uvsig__source* source, struct uvsig__cursor* at) {
   uvsig_watcher_t* w;
   uint64_t notified;

@@ -194,8 +194,8 @@ static bool is_fault(int signum, const siginfo_t* info) {
          info->si_code != SI_QUEUE;
 }
 
-/* No handler of ours has this signal yet. `called`: which saved actions have, or
- * must not have it. */
+/* No handler of ours has this signal yet. `called`: which saved actions have,
+ * or must not have it. */
 static void take(unsigned called, int signum, siginfo_t* info, void* context) {
   struct uvsig__subscription* first;
   struct uvsig__reader reader;

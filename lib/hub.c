@@ -89,7 +89,7 @@ void uvsig__own(struct uvsig__hub* hub) {
     return;
   id = owner_to_be();
   /* Relaxed: a thread that may use the loop finds its own store; what makes
-   * it another's turn has synchronized them (or is disown() above). */
+   * it another's turn has synchronized them (or is disown_all() above). */
   atomic_store_explicit(&hub->owner, id, memory_order_relaxed);
   /* disown_all() clears this. Where that will not be called, or was, nothing
    * would. */
@@ -108,7 +108,7 @@ bool uvsig__owns(struct uvsig__hub* hub) {
   id = owner_to_be();
   if (id != 0 && atomic_load_explicit(&hub->owner, memory_order_relaxed) == id)
     return true;
-  /* Acquire: pairs with disown(). */
+  /* Acquire: pairs with disown_all(). */
   return atomic_compare_exchange_strong_explicit(
       &hub->owner, &owner, id, memory_order_acquire, memory_order_relaxed);
 }

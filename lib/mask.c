@@ -59,8 +59,8 @@ static struct uvsig__source* find_other(const struct uvsig__source* source,
 
 /* Have the signal wait in the kernel's queue, unless the handler does more with
  * it than to count it, or catches it for another loop of the thread: this loop
- * may not be the one that runs, so the signal must not wait for it. Before the handler is installed: in a storm the thread
- * would not come out of it. */
+ * may not be the one that runs, so the signal must not wait for it. Before the
+ * handler is installed: in a storm the thread would not come out of it. */
 void uvsig__mask_enter_queue(struct uvsig__source* source) {
   int signum = source->sub.signum;
 

@@ -226,10 +226,10 @@ proctype sender() {
 /* uvsig__synchronize() */
 #define SYNCHRONIZED (!has_reader)
 
-/* find_other(): a source of the other loop that has this thread's mask. */
+/* find_other(source, false): a source of the other loop that has this thread's mask. */
 #define HAS_OTHER(l) (is_subscribed[1 - l] && has_mask[1 - l])
 
-/* is_handled() */
+/* find_other(source, true) */
 #define IS_HANDLED(l) (is_subscribed[1 - l] && !is_queued[1 - l])
 
 /* uvsig__signalfd_handle() */
