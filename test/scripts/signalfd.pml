@@ -226,7 +226,7 @@ proctype sender() {
 /* uvsig__synchronize() */
 #define SYNCHRONIZED (!has_reader)
 
-/* find_other(source, false): a source of the other loop that has this thread's mask. */
+/* find_other(source, false): one of the other loop with this thread's mask. */
 #define HAS_OTHER(l) (is_subscribed[1 - l] && has_mask[1 - l])
 
 /* find_other(source, true) */
