@@ -116,7 +116,8 @@ static int read_and_deliver(struct uvsig__hub* hub) {
   int i;
 
   deliver_read(hub);
-  for (i = 1; i < ROUNDS && !uvsig__has_gone(hub) && is_worth_a_read(hub->queue, n);
+  for (i = 1;
+       i < ROUNDS && !uvsig__has_gone(hub) && is_worth_a_read(hub->queue, n);
        i++) {
     n = read_and_share(hub);
     hub->queue->spared = n > 0 ? 0 : SPARED_TURNS;
