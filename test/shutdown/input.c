@@ -134,6 +134,8 @@ static void an_option_out_of_range_is_refused(void) {
   refuse(&options);
   options.watch_ignored = -1;
   refuse(&options);
+  options.keep_sig = 2;
+  refuse(&options);
   options.log = 2;
   refuse(&options);
   options.notify = 3;
@@ -293,6 +295,7 @@ static uvsig_shutdown_child_t child;
 static uvsig_shutdown_hold_t hold;
 
 static void refuse_shutdown(uvsig_shutdown_t* bad) {
+  static uv_tcp_t tcp;
   uvsig_shutdown_listener_t l;
   uvsig_shutdown_connection_t c;
   uvsig_shutdown_child_t p;
@@ -316,6 +319,8 @@ static void refuse_shutdown(uvsig_shutdown_t* bad) {
   CHECK_EQ(uvsig_shutdown_is_ready(bad), 0);
   CHECK_EQ(uvsig_shutdown_add_listener(bad, &l, NULL, on_listener), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_add_connection(bad, &c, on_connection), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_add_stream(bad, &c, (uv_stream_t*) &tcp, NULL),
+           UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_add_child(bad, &p, 1234), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_hold(bad, &h, "no"), UV_EINVAL);
   CHECK_EQ(memcmp(&l, &listener, sizeof(l)), 0);
@@ -334,6 +339,8 @@ static void null_and_what_was_never_initialised_are_refused(void) {
   CHECK_EQ(uvsig_shutdown_close(&none, on_close), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_exit(NULL), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_exit(&none), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_set_exit_status(NULL, 1), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_set_exit_status(&none, 1), UV_EINVAL);
 }
 
 static void what_was_given_up_is_refused(void) {
@@ -374,6 +381,8 @@ static void bad_arguments_are_refused_and_change_nothing(void) {
   CHECK(connection.shutdown == NULL);
   CHECK(child.shutdown == NULL);
   CHECK(hold.shutdown == NULL);
+  CHECK_EQ(uvsig_shutdown_set_exit_status(&sd, -1), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_set_exit_status(&sd, 256), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_exit(&sd), UV_EBUSY);
   check_running();
 }
@@ -505,6 +514,50 @@ static void extend_has_a_limit(void) {
   CHECK_EQ(uvsig_shutdown_extend(&sd, 0), 0);
   CHECK_EQ(uvsig_shutdown_extend(&sd, 1000), 0);
   check_running();
+}
+
+/* The loop has not run: the level alone says that it is too late. */
+static void a_request_to_force_leaves_no_more_time(void) {
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_FORCED), 0);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
+  CHECK_EQ(uvsig_shutdown_extend(&sd, 1), UV_ECANCELED);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+}
+
+static void extend_in_draining(uvsig_shutdown_t* shutdown,
+                               uvsig_shutdown_phase_t phase) {
+  if (phase != UVSIG_SHUTDOWN_DRAINING)
+    return;
+  /* What is left of the time counts, and there is some; or there is none. */
+  CHECK_EQ(uvsig_shutdown_extend(shutdown, UINT_MAX),
+           options.grace_ms > 0 ? UV_EINVAL : 0);
+  CHECK_EQ(uvsig_shutdown_extend(shutdown, 0), 0);
+  phases++;
+}
+
+static void drain_with(unsigned grace_ms) {
+  uvsig_shutdown_options_init(&options);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.grace_ms = grace_ms;
+  options.hard_ms = LONG_MS;
+  options.keep_sig = 1;
+  options.phase_cb = extend_in_draining;
+  phases = 0;
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(phases, 1);
+  CHECK_EQ(sd.report.clean, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
+static void while_draining_extend_has_a_limit_too(void) {
+  drain_with(LONG_MS);
+  drain_with(0);
 }
 
 /* --- Too late ------------------------------------------------------------- */
@@ -660,6 +713,8 @@ int main(void) {
       TEST(what_was_never_registered_is_harmless_to_forget),
       TEST(bad_arguments_of_linger_are_refused),
       TEST(extend_has_a_limit),
+      TEST(a_request_to_force_leaves_no_more_time),
+      TEST(while_draining_extend_has_a_limit_too),
       TEST(a_connection_is_as_large_as_16_pointers_at_most),
       TEST(once_it_is_asked_for_what_begins_is_refused),
       TEST(once_it_is_forced_nothing_begins),
