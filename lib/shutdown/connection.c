@@ -200,8 +200,7 @@ static inline struct uvsig__coordinator* find_running(
       (connection->state & UVSIG__CONN_LINGERS) != 0)
     return NULL;
   c = connection->shutdown->coordinator;
-  if (c == NULL || !is_running(c) ||
-      !uvsig__is_known_owner(connection->shutdown->sig->hub))
+  if (!is_running(c) || !uvsig__is_known_owner(connection->shutdown->sig->hub))
     return NULL;
   return c;
 }

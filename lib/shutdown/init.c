@@ -106,11 +106,9 @@ static int start_watcher(struct uvsig__coordinator* c,
   int err;
 
   w->data = c;
-  err = uvsig_watcher_init(sig, w);
-  if (err == 0)
-    err = uvsig_watcher_set_handler(w, uvsig__escalate);
-  if (err != 0)
-    return err;
+  /* Neither can fail: uvsig_shutdown_init() has tried one. */
+  uvsig_watcher_init(sig, w);
+  uvsig_watcher_set_handler(w, uvsig__escalate);
   uvsig_watcher_unref(w); /* the async handle keeps the loop alive */
   err = uvsig__watcher_start(w, on_signal, signum, kind);
   if (err == 0)

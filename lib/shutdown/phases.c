@@ -217,11 +217,9 @@ static void set_next_look(struct uvsig__coordinator* c, uint64_t at) {
 /* In the child of a fork that goes on the watchdog has no thread yet, and the
  * processes that are registered are its parent's. */
 static void go_on_in_child(struct uvsig__coordinator* c) {
-  int phase = atomic_load(&c->phase);
-
   c->has_forked = false;
   uvsig__children_drop_inherited(c);
-  if (phase > UVSIG_SHUTDOWN_RUNNING && phase < UVSIG_SHUTDOWN_DONE)
+  if (!uvsig__is_in(c, UVSIG_SHUTDOWN_RUNNING))
     uvsig__limit_set(c);
 }
 

@@ -62,12 +62,10 @@ static void on_signal(uvsig_watcher_t* w,
                       int signum,
                       const uvsig_info_t* info) {
   uvsig_reload_t* r = w->data;
-  struct uvsig__coordinator* c;
 
   (void) signum;
   (void) info;
-  if (find_coordinator(r, &c) == 0)
-    set_pending(c, r);
+  set_pending(r->shutdown->coordinator, r);
 }
 
 static void stop_reload(struct uvsig__coordinator* c, uvsig_reload_t* r) {

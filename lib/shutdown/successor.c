@@ -194,9 +194,9 @@ static bool reap(struct uvsig__successor* s) {
   int status = 0;
   pid_t pid = waitpid(s->pid, &status, WNOHANG);
 
-  /* ECHILD: the program waits for any child. */
-  if (pid != s->pid && !(pid < 0 && errno == ECHILD))
+  if (pid == 0)
     return false;
+  /* An error is ECHILD: the program waits for any child. */
   if (s->u != NULL)
     s->u->wait_status = status;
   finish(s,
