@@ -716,6 +716,26 @@ static void what_is_removed_while_it_lingers_is_not_touched_any_more(void) {
   close_loop(&f.loop);
 }
 
+/* By the program, which has its own callback. */
+static void one_that_lingers_may_be_closed_by_the_program(void) {
+  uv_pipe_t stream;
+  int peer;
+
+  set_options(LONG_MS, LONG_MS);
+  options.linger_ms = LONG_MS;
+  open_shutdown();
+  open_stream(&stream, &peer);
+  CHECK_EQ(uvsig_shutdown_linger(&connection, (uv_stream_t*) &stream, NULL), 0);
+  uv_close((uv_handle_t*) &stream, on_stream_closed);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed_streams, 1);
+  CHECK(connection.shutdown == NULL);
+  CHECK_EQ(close(peer), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 /* The peer has the connection until it closes it. */
 static void check_that_it_lingers(uv_pipe_t* stream, int peer) {
   CHECK_EQ(uvsig_shutdown_linger(
@@ -785,6 +805,7 @@ int main(void) {
       TEST(a_loop_that_is_late_forces_nobody_that_lingers),
       TEST(a_peer_that_goes_by_itself_was_not_forced_to),
       TEST(what_is_removed_while_it_lingers_is_not_touched_any_more),
+      TEST(one_that_lingers_may_be_closed_by_the_program),
       TEST(while_running_an_idle_one_lingers_like_any_other),
       TEST(one_that_was_busy_when_draining_began_lingers),
   };

@@ -157,6 +157,22 @@ static void until_the_last_callback_it_is_too_late_to_give_up(void) {
   close_all();
 }
 
+/* The uvsig_t is closed, and its memory the program's. */
+static void after_the_end_calls_say_so(void) {
+  set_options();
+  options.keep_sig = 0;
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  memset(&f.sig, 0x5a, sizeof(f.sig));
+  CHECK_EQ(uvsig_shutdown_extend(&sd, 1), UV_ECANCELED);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), UV_ECANCELED);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "no", UVSIG_SHUTDOWN_GRACEFUL),
+           UV_EALREADY);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 /* --- Connections ---------------------------------------------------------- */
 
 static unsigned events[3];
@@ -720,6 +736,7 @@ int main(void) {
       TEST(the_callback_of_forcing_may_give_up),
       TEST(a_listeners_callback_may_give_up_while_forcing),
       TEST(until_the_last_callback_it_is_too_late_to_give_up),
+      TEST(after_the_end_calls_say_so),
       TEST(one_that_is_to_close_may_still_have_a_request),
       TEST(what_a_callback_adds_while_a_listener_accepts_nothing_drains),
       TEST(one_that_is_idle_already_keeps_its_place),

@@ -515,6 +515,27 @@ static void a_reload_is_told_with_its_time_and_ready_after_it(void) {
   close_shutdown();
 }
 
+static void finish_in_child(void) {
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+}
+
+/* It has not called uvsig_fork(): the parent's reload goes on. */
+static void the_child_of_a_fork_tells_of_no_end(void) {
+  start_reload();
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(run_forked(finish_in_child), 0);
+  collect();
+  CHECK_EQ(count("RELOADING=1"), 1);
+  CHECK_EQ(count("READY=1"), 0);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  run_idle(&f.loop);
+  collect();
+  CHECK_EQ(count("READY=1"), 1);
+  CHECK_EQ(uvsig_reload_stop(&reload), 0);
+  close_shutdown();
+}
+
 static void ready_is_told_after_the_last_reload_only(void) {
   start_reload();
   raise(SIGHUP);
@@ -1209,6 +1230,7 @@ int main(void) {
       TEST(with_a_service_manager_that_is_gone_nothing_fails),
       TEST(the_time_that_is_left_is_told_while_draining),
       TEST(a_reload_is_told_with_its_time_and_ready_after_it),
+      TEST(the_child_of_a_fork_tells_of_no_end),
       TEST(ready_is_told_after_the_last_reload_only),
       TEST(a_reload_that_fails_is_told_and_cleared_by_one_that_does_not),
       TEST(a_failure_that_the_next_one_makes_good_is_not_told),

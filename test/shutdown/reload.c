@@ -493,9 +493,39 @@ static void one_that_always_asks_for_the_next_one_leaves_turns_to_others(void) {
   end();
 }
 
+/* --- In the child of a fork, and after the end ------------------------------ */
+
+static void run_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(calls, 0);
+}
+
+/* Without uvsig_fork(): what was asked for is the parent's. */
+static void the_child_of_a_fork_runs_none_of_its_parents(void) {
+  start(SIGHUP);
+  CHECK_EQ(uvsig_reload_request(&reload), 0);
+  CHECK_EQ(run_forked(run_in_child), 0);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  end();
+}
+
+static void one_that_runs_when_all_is_given_up_may_finish(void) {
+  start(SIGHUP);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(uvsig_reload_finish(&reload), 0);
+  CHECK_EQ(uvsig_reload_finish(&reload), UV_EINVAL);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_signal_reloads_once),
+      TEST(the_child_of_a_fork_runs_none_of_its_parents),
+      TEST(one_that_runs_when_all_is_given_up_may_finish),
       TEST(fifty_signals_while_one_runs_are_one_more),
       TEST(fifty_signals_in_the_callback_are_one_more_too),
       TEST(fifty_signals_at_once_are_two_at_most),

@@ -142,6 +142,16 @@ static void hang(void) {
   wait_for_ever();
 }
 
+static void hang_deaf(void) {
+  signal(SIGTERM, SIG_IGN);
+  hang();
+}
+
+static void be_ready_twice(void) {
+  say_ready();
+  be_ready();
+}
+
 /* It is not the successor that is ready. */
 static void have_another_say_it(void) {
   pid_t pid = fork();
@@ -260,7 +270,9 @@ static const struct {
     {"end_at_once", end_at_once},
     {"end_later", end_later},
     {"die", die},
+    {"be_ready_twice", be_ready_twice},
     {"hang", hang},
+    {"hang_deaf", hang_deaf},
     {"have_another_say_it", have_another_say_it},
     {"say_something_else", say_something_else},
     {"say_more_than_is_read", say_more_than_is_read},
@@ -455,6 +467,19 @@ static void one_without_this_library_does_too(void) {
   close_server();
 }
 
+static void one_that_says_so_twice_is_ready_once(void) {
+  char letter;
+
+  open_server("be_ready_twice");
+  start_upgrade();
+  CHECK_EQ(UNINTERRUPTED(read(told[0], &letter, 1)), 1);
+  run_to_the_end();
+  CHECK_EQ(result, 0);
+  CHECK_EQ(calls, 1);
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
+}
+
 static void a_line_before_the_cut_is_heard(void) {
   open_server("say_it_before_too_much");
   start_upgrade();
@@ -640,6 +665,21 @@ static void a_file_that_is_no_program_is_said_so(void) {
   close_watched();
 }
 
+static void a_file_of_no_known_format_is_said_so(void) {
+  char path[] = "/tmp/uvsig-upgrade-XXXXXX";
+  int fd = mkstemp(path);
+
+  CHECK(fd >= 0);
+  CHECK_EQ(write(fd, "\1\2\3\n", 4), 4);
+  CHECK_EQ(fchmod(fd, 0700), 0);
+  CHECK_EQ(close(fd), 0);
+  open_watched("serve");
+  upgrade_options.file = path;
+  fail_with(-ENOEXEC, "it is no program that the system can execute");
+  CHECK_EQ(unlink(path), 0);
+  close_watched();
+}
+
 /* Its end is nobody's to know: the program has waited for any child. */
 static void one_that_the_program_has_waited_for_is_none(void) {
   open_watched("hang");
@@ -729,6 +769,21 @@ static void nor_does_a_shutdown_wait_for_it(void) {
   close_watched();
 }
 
+static void nor_once_it_was_left_alone(void) {
+  uv_pid_t pid;
+
+  start_out_of_reach();
+  pid = upgrade.pid;
+  run_until(&f.loop, &calls, 1);
+  CHECK_EQ(result, UV_EPERM);
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(setresuid(0, 0, 0), 0);
+  end_successor(pid, SIGKILL);
+  close_watched();
+}
+
 static void nor_one_that_is_given_up(void) {
   uv_pid_t pid;
 
@@ -738,6 +793,69 @@ static void nor_one_that_is_given_up(void) {
   CHECK_EQ(setresuid(0, 0, 0), 0);
   end_successor(pid, SIGKILL);
   close_watched();
+}
+
+/* --- Stopped ------------------------------------------------------------------ */
+
+static void wait_for_successor(uv_pid_t pid) {
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, NULL, 0)), pid);
+}
+
+static void a_second_stop_is_not_of_the_first_one(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(calls, 0);
+  close_server();
+}
+
+/* It has had SIGTERM, and has its time. */
+static void stop_while_a_shutdown_waits_for_it_kills_nobody(void) {
+  siginfo_t info = {.si_pid = 0};
+  uv_pid_t pid;
+
+  open_server("hang_deaf");
+  start_upgrade();
+  pid = upgrade.pid;
+  await_told("h");
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  CHECK_EQ(waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+  CHECK_EQ(info.si_pid, 0);
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  run_to_the_end();
+  CHECK_EQ(calls, 0);
+  close_server();
+}
+
+static void one_that_the_program_has_waited_for_may_be_stopped(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  wait_for_successor(upgrade.pid);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(calls, 0);
+  close_server();
+}
+
+static void and_given_up(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  wait_for_successor(upgrade.pid);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(calls, 0);
+  close_server();
 }
 
 /* --- Meanwhile --------------------------------------------------------------- */
@@ -1203,6 +1321,47 @@ static void the_successor_has_the_sockets_and_nothing_else(void) {
   close_server();
 }
 
+static void on_stop_listening(uvsig_shutdown_listener_t* l) {
+  CHECK(l->shutdown == NULL);
+}
+
+/* A descriptor that is no stream's, by its number; a callback alone, and a
+ * stream that is closing, have none. */
+static void a_socket_may_be_named_and_some_listeners_have_none(void) {
+  static uvsig_shutdown_listener_t by_number;
+  static uvsig_shutdown_listener_t by_callback;
+  static uvsig_shutdown_listener_t closing;
+  char expected[64];
+  uv_tcp_t none;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  CHECK_EQ(listen(fd, 16), 0);
+  open_server("tell_all");
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &by_number, NULL, on_stop_listening), 0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&by_number, fd, "number"), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &by_callback, NULL, on_stop_listening),
+      0);
+  CHECK_EQ(uv_tcp_init(&f.loop, &none), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &closing, (uv_stream_t*) &none, NULL),
+      0);
+  uv_close((uv_handle_t*) &none, NULL);
+  start_upgrade();
+  snprintf(expected,
+           sizeof(expected),
+           "2 sockets: unknown=%u number=%u ",
+           own_port(),
+           port_of(fd));
+  await_told(expected);
+  CHECK_EQ(close(fd), 0);
+  raise(SIGTERM);
+  run_to_the_end();
+  CHECK_EQ(result, UV_ECANCELED);
+  close_server();
+}
+
 /* --- The service manager ------------------------------------------------------- */
 
 static void the_service_manager_hears_of_the_successor_alone(void) {
@@ -1308,6 +1467,9 @@ static void sockets_of_the_service_manager_are_taken_once(void) {
 }
 
 static void take_none(void) {
+  CHECK_EQ(setenv("LISTEN_PID", "1", 1), 0); /* without LISTEN_FDS */
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  CHECK_EQ(unsetenv("LISTEN_PID"), 0);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
   place_socket(3, true);
   set_variables("1", NULL);
@@ -1315,6 +1477,9 @@ static void take_none(void) {
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
   set_variables("0", NULL);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("0", NULL);
+  CHECK_EQ(uvsig_listen_fds(NULL, 0), 0);
+  CHECK(getenv("LISTEN_FDS") == NULL);
   set_variables("one", NULL);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
   set_variables("-1", NULL);
@@ -1390,7 +1555,42 @@ static void what_is_no_listening_socket_is_refused(void) {
 
 /* --- Errors --------------------------------------------------------------------- */
 
+static void stop_on_thread(void* unused) {
+  (void) unused;
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), UV_EPERM);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EPERM);
+}
+
+static void once_a_shutdown_is_asked_for_none_begins(void) {
+  static uvsig_upgrade_t other;
+  uv_thread_t thread;
+
+  open_server("serve");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, NULL), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uv_thread_create(&thread, stop_on_thread, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EBUSY);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  run_to_the_end();
+  CHECK_EQ(calls, 0);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &other, NULL), UV_ECANCELED);
+  close_server();
+}
+
+static void nor_is_one_started(void) {
+  open_server("serve");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, NULL), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), UV_ECANCELED);
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  run_to_the_end();
+  close_server();
+}
+
 static void what_makes_no_sense_is_refused(void) {
+  static uvsig_shutdown_listener_t none;
   uvsig_upgrade_options_t zeroed;
   uvsig_upgrade_t other;
 
@@ -1416,6 +1616,9 @@ static void what_makes_no_sense_is_refused(void) {
   CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -2, "a"), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "a:b"), UV_EINVAL);
   CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "a\n"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "a\x7f"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&none, -1, "a"), UV_EINVAL);
+  uvsig_upgrade_options_init(NULL);
   CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, NULL), 0);
   raise(SIGTERM);
   CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_ECANCELED);
@@ -1429,6 +1632,7 @@ int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
       TEST(a_successor_that_is_ready_serves_on),
       TEST(one_without_this_library_does_too),
+      TEST(one_that_says_so_twice_is_ready_once),
       TEST(a_line_before_the_cut_is_heard),
       TEST(a_signal_begins_it),
       TEST(one_that_ends_at_once_is_none),
@@ -1442,11 +1646,19 @@ int main(int argc, char** argv) {
       TEST(another_process_is_not_believed),
       TEST(a_file_that_does_not_exist_is_said_so),
       TEST(a_file_that_is_no_program_is_said_so),
+      TEST(a_file_of_no_known_format_is_said_so),
       TEST(one_that_the_program_has_waited_for_is_none),
       TEST(one_of_another_user_is_believed),
       TEST(one_of_another_user_that_fails_is_none),
       TEST(one_that_cannot_be_killed_is_left_alone),
       TEST(nor_does_a_shutdown_wait_for_it),
+      TEST(nor_once_it_was_left_alone),
+      TEST(a_second_stop_is_not_of_the_first_one),
+      TEST(stop_while_a_shutdown_waits_for_it_kills_nobody),
+      TEST(one_that_the_program_has_waited_for_may_be_stopped),
+      TEST(and_given_up),
+      TEST(once_a_shutdown_is_asked_for_none_begins),
+      TEST(nor_is_one_started),
       TEST(nor_one_that_is_given_up),
       TEST(a_second_one_is_refused_and_a_signal_passed_over),
       TEST(a_reload_waits_for_its_end),
@@ -1470,6 +1682,7 @@ int main(int argc, char** argv) {
       TEST(stop_ends_it_without_a_call),
       TEST(to_give_up_the_shutdown_ends_it_too),
       TEST(the_successor_has_the_sockets_and_nothing_else),
+      TEST(a_socket_may_be_named_and_some_listeners_have_none),
       TEST(the_service_manager_hears_of_the_successor_alone),
       TEST(the_path_of_a_unix_socket_stays),
       TEST(sockets_of_the_service_manager_are_taken_once),
