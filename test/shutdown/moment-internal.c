@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What comes between two steps of the shutdown. Linked with --wrap, so that a
+ * test goes on there.
+ */
+
+#include "../lib/harness.h"
+
+#include "../../lib/shutdown/coordinator.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#ifdef HAVE_SYS_SYSCALL_H
+# include <sys/syscall.h>
+#endif
+#include <unistd.h>
+
+static struct fixture f;
+static uvsig_shutdown_t sd;
+static uvsig_shutdown_options_t options;
+static uvsig_shutdown_hold_t hold;
+static uv_sem_t is_there; /* another thread has come to a step ... */
+static uv_sem_t goes_on;  /* ... and may go on */
+
+static void set_options(void) {
+  uvsig_shutdown_options_init(&options);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
+  options.debounce_ms = 0;
+  options.keep_sig = 1;
+}
+
+static void open_shutdown(void) {
+  CHECK_EQ(uv_sem_init(&is_there, 0), 0);
+  CHECK_EQ(uv_sem_init(&goes_on, 0), 0);
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+}
+
+static void run_to_done(void) {
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+}
+
+static void close_all(void) {
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+  uv_sem_destroy(&is_there);
+  uv_sem_destroy(&goes_on);
+}
+
+static struct uvsig__coordinator* coordinator(void) {
+  return sd.coordinator;
+}
+
+/* --- What is wrapped ------------------------------------------------------ */
+
+/* A thread that has to wait for another one says so by yielding. */
+static unsigned yields;
+
+int __real_sched_yield(void);
+int __wrap_sched_yield(void);
+int __wrap_sched_yield(void) {
+  if (yields++ == 0)
+    uv_sem_post(&goes_on);
+  return __real_sched_yield();
+}
+
+static void let_others_go_on(void) {
+  uv_sem_post(&is_there);
+  uv_sem_wait(&goes_on);
+}
+
+static bool stops_at_send;
+
+int __real_uv_async_send(uv_async_t* async);
+int __wrap_uv_async_send(uv_async_t* async);
+int __wrap_uv_async_send(uv_async_t* async) {
+  if (stops_at_send && async == &coordinator()->async) {
+    stops_at_send = false;
+    let_others_go_on();
+  }
+  return __real_uv_async_send(async);
+}
+
+/* The handler calls it when it has claimed the shutdown, and not begun it. */
+static bool stops_at_info;
+
+void __real_uvsig__info_set(uvsig_info_t* to, const siginfo_t* from);
+void __wrap_uvsig__info_set(uvsig_info_t* to, const siginfo_t* from);
+void __wrap_uvsig__info_set(uvsig_info_t* to, const siginfo_t* from) {
+  if (stops_at_info) {
+    stops_at_info = false;
+    let_others_go_on();
+  }
+  __real_uvsig__info_set(to, from);
+}
+
+/* The phase is DONE, and what is registered is not forgotten. */
+static bool releases_at_end;
+
+void __real_uvsig__mute_late_signals(struct uvsig__coordinator* c);
+void __wrap_uvsig__mute_late_signals(struct uvsig__coordinator* c);
+void __wrap_uvsig__mute_late_signals(struct uvsig__coordinator* c) {
+  if (releases_at_end)
+    CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  __real_uvsig__mute_late_signals(c);
+}
+
+/* The watchdog has its limit, and the handler has not heard that it has. */
+static bool raises_at_watchdog;
+
+void __real_uv_cond_signal(uv_cond_t* cond);
+void __wrap_uv_cond_signal(uv_cond_t* cond);
+void __wrap_uv_cond_signal(uv_cond_t* cond) {
+  if (raises_at_watchdog) {
+    raises_at_watchdog = false;
+    raise(SIGTERM);
+  }
+  __real_uv_cond_signal(cond);
+}
+
+/* --- Between two steps ---------------------------------------------------- */
+
+static void request(void* unused) {
+  (void) unused;
+  CHECK_EQ(uvsig_shutdown_request(&sd, "thread", UVSIG_SHUTDOWN_GRACEFUL), 0);
+}
+
+/* Its handle must be open until then. */
+static void close_waits_for_a_request_that_is_under_way(void) {
+  uv_thread_t thread;
+
+  set_options();
+  open_shutdown();
+  stops_at_send = true;
+  CHECK_EQ(uv_thread_create(&thread, request, NULL), 0);
+  uv_sem_wait(&is_there);
+  CHECK_EQ(yields, 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK(yields > 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  fixture_close(&f);
+  uv_sem_destroy(&is_there);
+  uv_sem_destroy(&goes_on);
+}
+
+static void* raise_on_thread(void* unused) {
+  (void) unused;
+  CHECK_EQ(pthread_kill(pthread_self(), SIGTERM), 0);
+  return NULL;
+}
+
+/* A second one asks for it at once: the report is of the first all the same. */
+static void the_report_waits_for_what_has_begun_it(void) {
+  pthread_t thread;
+
+  set_options();
+  open_shutdown();
+  stops_at_info = true;
+  CHECK_EQ(pthread_create(&thread, NULL, raise_on_thread, NULL), 0);
+  uv_sem_wait(&is_there);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "second", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  run_to_done();
+  CHECK(yields > 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(sd.report.signum, SIGTERM);
+  CHECK_STR(sd.report.reason, "SIGTERM");
+  close_all();
+}
+
+static void a_hold_that_is_released_at_the_very_end_wakes_nobody(void) {
+  set_options();
+  options.grace_ms = 1;
+  options.hard_ms = 1;
+  releases_at_end = true;
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_to_done();
+  CHECK_EQ(sd.report.holds, 1);
+  close_all();
+}
+
+/* The limit that is there is not that of forcing: the kernel's timer stays. */
+static void a_signal_while_the_watchdog_takes_over_keeps_the_timer(void) {
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  raises_at_watchdog = true;
+  run_idle(&f.loop);
+  CHECK(!raises_at_watchdog);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_FORCING);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  CHECK_EQ(sd.report.signals, 2);
+  close_all();
+}
+
+/* --- The kernel's timer --------------------------------------------------- */
+
+/* It was sent before the watchdog took over, and comes after that. */
+static void a_signal_of_the_timer_that_comes_too_late_is_none(void) {
+#if defined(__linux__) && defined(SYS_rt_sigqueueinfo) &&                      \
+    defined(HAVE_TIMER_CREATE)
+  siginfo_t info;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  memset(&info, 0, sizeof(info));
+  info.si_signo = SIGTERM;
+  info.si_code = SI_TIMER;
+  info.si_value.sival_ptr = &coordinator()->escalation;
+  CHECK_EQ(syscall(SYS_rt_sigqueueinfo, getpid(), SIGTERM, &info), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  CHECK_EQ(sd.report.signals, 1);
+  close_all();
+#else
+  skip_test("the system does not let a process make a signal up");
+#endif
+}
+
+/* --- Sums ----------------------------------------------------------------- */
+
+static void the_longest_times_are_not_wrapped(void) {
+  set_options();
+  options.delay_ms = UINT_MAX;
+  options.grace_ms = UINT_MAX;
+  options.hard_ms = UINT_MAX;
+  open_shutdown();
+  CHECK(coordinator()->escalation.hard_ms == UINT_MAX);
+  CHECK(coordinator()->escalation.total_ms == UINT_MAX);
+  close_all();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(close_waits_for_a_request_that_is_under_way),
+      TEST(the_report_waits_for_what_has_begun_it),
+      TEST(a_hold_that_is_released_at_the_very_end_wakes_nobody),
+      TEST(a_signal_while_the_watchdog_takes_over_keeps_the_timer),
+      TEST(a_signal_of_the_timer_that_comes_too_late_is_none),
+      TEST(the_longest_times_are_not_wrapped),
+  };
+
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
