@@ -62,8 +62,8 @@ void uvsig__limit_make_up_for_stop(struct uvsig__coordinator* c) {
   int phase = atomic_load(&c->phase);
   uint64_t until = uvsig__watchdog_resumed_at(c);
 
-  if (until == 0 || phase < UVSIG_SHUTDOWN_DRAINING ||
-      phase > UVSIG_SHUTDOWN_CLOSING)
+  /* Nothing is to be seen of it after CLOSING: the watchdog is gone. */
+  if (until == 0 || phase < UVSIG_SHUTDOWN_DRAINING)
     return;
   until += c->options.hard_ms * UVSIG__MS;
   if (c->until >= until)

@@ -79,11 +79,42 @@ static void a_signal_of_a_moment_before_does_not_count(void) {
   CHECK_EQ(count_signals(-5), 1);
 }
 
+/* Nothing had a limit yet that the stop would have taken from it. */
+static void a_stop_before_draining_makes_up_for_nothing(void) {
+  uvsig_shutdown_options_t options;
+
+  skip_if_not_wrapped();
+  uvsig_shutdown_options_init(&options);
+  options.delay_ms = LONG_MS;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = 3 * LONG_MS;
+  options.debounce_ms = 0;
+  options.keep_sig = 1;
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_NOT_READY);
+  shift += 10 * 1000;
+  uvsig_shutdown_request(&sd, "look", UVSIG_SHUTDOWN_GRACEFUL);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_NOT_READY);
+  /* The delay ends when it would have ended anyhow. */
+  shift += LONG_MS;
+  uvsig_shutdown_request(&sd, "look", UVSIG_SHUTDOWN_GRACEFUL);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(sd.report.clean, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_signal_weeks_after_the_first_counts),
       TEST(a_signal_within_the_debounce_does_not_count),
       TEST(a_signal_of_a_moment_before_does_not_count),
+      TEST(a_stop_before_draining_makes_up_for_nothing),
   };
 
   harness_init();

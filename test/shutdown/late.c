@@ -716,6 +716,43 @@ static void what_is_removed_while_it_lingers_is_not_touched_any_more(void) {
   close_loop(&f.loop);
 }
 
+/* Its time is over before FORCING begins, since draining has more by now. */
+static void cut_unread(size_t size) {
+  uv_write_t request;
+  uv_buf_t buffer = uv_buf_init(much, (unsigned) size);
+  uv_pipe_t stream;
+  int peer;
+
+  set_options(1, LONG_MS);
+  options.linger_ms = 0;
+  open_shutdown();
+  open_stream(&stream, &peer);
+  CHECK_EQ(uv_write(&request, (uv_stream_t*) &stream, &buffer, 1, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_linger(
+               &connection, (uv_stream_t*) &stream, on_stream_closed),
+           0);
+  CHECK_EQ(uvsig_shutdown_extend(&sd, LONG_MS), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(phases & 1ul << UVSIG_SHUTDOWN_FORCING, 0);
+  CHECK_EQ(closed_streams, 1);
+  CHECK_EQ(sd.report.clean, 0);
+  CHECK_EQ(close(peer), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
+static void an_answer_that_was_not_read_in_time_is_no_clean_end(void) {
+  cut_unread(1);
+  CHECK_EQ(sd.report.cut, 1);
+  CHECK_EQ(sd.report.forced, 0);
+}
+
+static void nor_is_one_that_was_not_sent_in_time(void) {
+  cut_unread(sizeof(much));
+  CHECK(sd.report.forced + sd.report.cut > 0);
+}
+
 /* By the program, which has its own callback. */
 static void one_that_lingers_may_be_closed_by_the_program(void) {
   uv_pipe_t stream;
@@ -805,6 +842,8 @@ int main(void) {
       TEST(a_loop_that_is_late_forces_nobody_that_lingers),
       TEST(a_peer_that_goes_by_itself_was_not_forced_to),
       TEST(what_is_removed_while_it_lingers_is_not_touched_any_more),
+      TEST(an_answer_that_was_not_read_in_time_is_no_clean_end),
+      TEST(nor_is_one_that_was_not_sent_in_time),
       TEST(one_that_lingers_may_be_closed_by_the_program),
       TEST(while_running_an_idle_one_lingers_like_any_other),
       TEST(one_that_was_busy_when_draining_began_lingers),

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/wait.h>
 #ifdef HAVE_SYS_SYSCALL_H
 # include <sys/syscall.h>
 #endif
@@ -122,6 +123,31 @@ void __wrap_uv_cond_signal(uv_cond_t* cond) {
   __real_uv_cond_signal(cond);
 }
 
+/* A child that has ended, and is not found to have: once. */
+static uv_pid_t hidden;
+
+pid_t __real_waitpid(pid_t pid, int* status, int flags);
+pid_t __wrap_waitpid(pid_t pid, int* status, int flags);
+pid_t __wrap_waitpid(pid_t pid, int* status, int flags) {
+  if (hidden != 0 && pid == hidden) {
+    hidden = 0;
+    return 0;
+  }
+  return __real_waitpid(pid, status, flags);
+}
+
+static unsigned messages; /* that have come for a successor */
+
+bool __real_uvsig__ready_receive(int fd, uv_pid_t pid, bool* is_ready);
+bool __wrap_uvsig__ready_receive(int fd, uv_pid_t pid, bool* is_ready);
+bool __wrap_uvsig__ready_receive(int fd, uv_pid_t pid, bool* is_ready) {
+  if (messages == 0)
+    return __real_uvsig__ready_receive(fd, pid, is_ready);
+  messages--;
+  *is_ready = false;
+  return true;
+}
+
 /* --- Between two steps ---------------------------------------------------- */
 
 static void request(void* unused) {
@@ -200,6 +226,69 @@ static void a_signal_while_the_watchdog_takes_over_keeps_the_timer(void) {
   close_all();
 }
 
+static uvsig_upgrade_t upgrade;
+static int upgrade_status;
+
+static void on_upgrade(uvsig_upgrade_t* u, int status) {
+  CHECK(u == &upgrade);
+  upgrade_status = status;
+}
+
+/* A program that never says that it is ready. */
+static void start_successor(void) {
+  static char name[] = "sleep";
+  static char seconds[] = "300";
+  static char* args[] = {name, seconds, NULL};
+  uvsig_upgrade_options_t upgrade_options;
+
+  uvsig_upgrade_options_init(&upgrade_options);
+  upgrade_options.file = "/bin/sleep";
+  upgrade_options.args = args;
+  upgrade_options.ready_ms = LONG_MS;
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  while (upgrade.pid == 0)
+    uv_run(&f.loop, UV_RUN_ONCE);
+}
+
+/* It has ended, and that is seen only when the shutdown begins. */
+static void a_successor_that_ends_when_a_shutdown_begins_is_none(void) {
+  siginfo_t info;
+  uv_pid_t pid;
+
+  set_options();
+  open_shutdown();
+  start_successor();
+  pid = upgrade.pid;
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  CHECK_EQ(UNINTERRUPTED(waitid(P_PID, (id_t) pid, &info, WEXITED | WNOWAIT)),
+           0);
+  raise(SIGTERM);
+  hidden = pid;
+  run_to_done();
+  CHECK_EQ(hidden, 0);
+  CHECK_EQ(upgrade_status, UV_ESRCH);
+  CHECK_EQ(sd.report.successor, 0);
+  close_all();
+}
+
+/* However many come: the loop has other work. */
+static void sixteen_messages_for_a_successor_are_read_at_a_time(void) {
+  set_options();
+  open_shutdown();
+  start_successor();
+  messages = 1000;
+  raise(SIGCHLD);
+  while (messages == 1000)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  CHECK_EQ(messages, 1000 - 16);
+  CHECK_EQ(kill(upgrade.pid, SIGKILL), 0);
+  raise(SIGTERM);
+  run_to_done();
+  close_all();
+}
+
 /* --- The kernel's timer --------------------------------------------------- */
 
 /* It was sent before the watchdog took over, and comes after that. */
@@ -249,6 +338,8 @@ int main(void) {
       TEST(the_report_waits_for_what_has_begun_it),
       TEST(a_hold_that_is_released_at_the_very_end_wakes_nobody),
       TEST(a_signal_while_the_watchdog_takes_over_keeps_the_timer),
+      TEST(a_successor_that_ends_when_a_shutdown_begins_is_none),
+      TEST(sixteen_messages_for_a_successor_are_read_at_a_time),
       TEST(a_signal_of_the_timer_that_comes_too_late_is_none),
       TEST(the_longest_times_are_not_wrapped),
   };

@@ -157,6 +157,26 @@ static void until_the_last_callback_it_is_too_late_to_give_up(void) {
   close_all();
 }
 
+static struct recorder pipes;
+
+static void stop_pipes(void) {
+  CHECK_EQ(uvsig_watcher_stop(&pipes.w), 0);
+  raise(SIGPIPE);
+}
+
+static void a_watch_of_sigpipe_does_not_end_the_process(void) {
+  set_options();
+  on_done = stop_pipes;
+  open_shutdown();
+  recorder_init(&pipes, &f.sig);
+  recorder_start(&pipes, SIGPIPE);
+  uvsig_watcher_unref(&pipes.w);
+  raise(SIGTERM);
+  run_to_done();
+  close_all();
+  CHECK(action_of(SIGPIPE).sa_handler == SIG_DFL);
+}
+
 /* The uvsig_t is closed, and its memory the program's. */
 static void after_the_end_calls_say_so(void) {
   set_options();
@@ -736,6 +756,7 @@ int main(void) {
       TEST(the_callback_of_forcing_may_give_up),
       TEST(a_listeners_callback_may_give_up_while_forcing),
       TEST(until_the_last_callback_it_is_too_late_to_give_up),
+      TEST(a_watch_of_sigpipe_does_not_end_the_process),
       TEST(after_the_end_calls_say_so),
       TEST(one_that_is_to_close_may_still_have_a_request),
       TEST(what_a_callback_adds_while_a_listener_accepts_nothing_drains),

@@ -876,14 +876,23 @@ static void a_watchdog_that_is_none_gets_no_pings(void) {
   stop_listening();
 }
 
-static void a_watchdog_without_a_process_is_ours(void) {
+static void ping_without_process(const char* us) {
   listen_at_path();
-  CHECK_EQ(setenv("WATCHDOG_USEC", "20000", 1), 0);
+  CHECK_EQ(setenv("WATCHDOG_USEC", us, 1), 0);
   CHECK_EQ(unsetenv("WATCHDOG_PID"), 0);
   prepare();
   open_shutdown();
   wait_for_pings(2);
   close_shutdown();
+}
+
+static void a_watchdog_without_a_process_is_ours(void) {
+  ping_without_process("20000");
+}
+
+/* libuv's timers have milliseconds. */
+static void a_watchdog_of_less_than_two_milliseconds_is_pinged(void) {
+  ping_without_process("1000");
 }
 
 /* --- Nobody reads --------------------------------------------------------- */
@@ -1250,6 +1259,7 @@ int main(void) {
       TEST(without_a_watchdog_there_are_no_pings),
       TEST(a_watchdog_that_is_none_gets_no_pings),
       TEST(a_watchdog_without_a_process_is_ours),
+      TEST(a_watchdog_of_less_than_two_milliseconds_is_pinged),
       TEST(what_finds_no_room_comes_when_there_is_some),
       TEST(a_shutdown_ends_although_nobody_reads),
       TEST(what_is_owed_is_tried_once_more_at_the_end),

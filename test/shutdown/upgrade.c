@@ -304,6 +304,7 @@ static int told[2]; /* standard output, which the successor has, too */
 static unsigned long calls;
 static int result;
 static bool is_logged;
+static bool is_silent;
 
 static void on_upgrade(uvsig_upgrade_t* u, int status) {
   CHECK(u == &upgrade);
@@ -332,6 +333,7 @@ static void open_server(const char* role) {
   options.keep_sig = 1;
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.log = is_logged;
+  options.notify = !is_silent;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
   uvsig_upgrade_options_init(&upgrade_options);
@@ -1385,6 +1387,51 @@ static void the_service_manager_hears_of_the_successor_alone(void) {
   close_server();
 }
 
+static void fail_reload(uvsig_reload_t* r) {
+  CHECK_EQ(uvsig_reload_fail(r, UV_EACCES), 0);
+  calls++;
+}
+
+/* What a reload has failed with is the predecessor's. */
+static void the_successor_has_no_part_in_a_reload_that_has_failed(void) {
+  uvsig_reload_t failing;
+  char text[160];
+
+  listen_as_manager();
+  open_server("serve");
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  check_message("READY=1");
+  CHECK_EQ(uvsig_reload_init(&sd, &failing), 0);
+  CHECK_EQ(uvsig_reload_start(&failing, fail_reload, SIGHUP), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &calls, 1);
+  calls = 0;
+  CHECK(recv(manager, text, sizeof(text), MSG_DONTWAIT) > 0); /* RELOADING=1 */
+  CHECK(recv(manager, text, sizeof(text), MSG_DONTWAIT) > 0); /* its failure */
+  start_upgrade();
+  run_to_the_end();
+  snprintf(text,
+           sizeof(text),
+           "MAINPID=%d\nREADY=1\nSTATUS=\nERRNO=0",
+           (int) sd.report.successor);
+  check_message(text);
+  end_successor(sd.report.successor, SIGTERM);
+  close(manager);
+  close_server();
+}
+
+/* Without the option `notify` it is the successor's all the same. */
+static void the_service_managers_address_is_handed_over_unused(void) {
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "/nobody", 1), 0);
+  is_silent = true;
+  open_server("tell_all");
+  start_upgrade();
+  await_told(" - - - /nobody.");
+  raise(SIGTERM);
+  run_to_the_end();
+  close_server();
+}
+
 /* --- UNIX sockets -------------------------------------------------------------- */
 
 static void the_path_of_a_unix_socket_stays(void) {
@@ -1684,6 +1731,8 @@ int main(int argc, char** argv) {
       TEST(the_successor_has_the_sockets_and_nothing_else),
       TEST(a_socket_may_be_named_and_some_listeners_have_none),
       TEST(the_service_manager_hears_of_the_successor_alone),
+      TEST(the_successor_has_no_part_in_a_reload_that_has_failed),
+      TEST(the_service_managers_address_is_handed_over_unused),
       TEST(the_path_of_a_unix_socket_stays),
       TEST(sockets_of_the_service_manager_are_taken_once),
       TEST(those_of_another_process_are_not),
