@@ -103,6 +103,10 @@ static void null_pointers_are_refused_or_ignored(void) {
   memset(&stats, 0xa5, sizeof(stats));
   uvsig_stats(NULL, 0, &stats);
   CHECK_EQ(stats.caught, 0);
+  memset(&stats, 0xa5, sizeof(stats));
+  uvsig_stats(&sig, 0, &stats);
+  CHECK_EQ(stats.caught, 0);
+  CHECK_EQ(uvsig_has_handle(&sig, (uv_handle_t*) &stats), 0);
   check_unchanged();
 }
 
@@ -150,6 +154,15 @@ static void an_option_out_of_range_is_refused(void) {
   refuse_options(&options);
   uvsig_options_init(&options);
   options.warn_on_full_buffer = -1;
+  refuse_options(&options);
+  uvsig_options_init(&options);
+  options.info_depth = 65537;
+  refuse_options(&options);
+  uvsig_options_init(&options);
+  options.time_stamps = 2;
+  refuse_options(&options);
+  uvsig_options_init(&options);
+  options.time_stamps = -1;
   refuse_options(&options);
   uvsig_options_init(&options);
   options.buffer_size = (size_t) INT_MAX + 1;
