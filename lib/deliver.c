@@ -85,6 +85,7 @@ static void notify(struct uvsig__source* source, struct uvsig__cursor* at) {
     if (!at->is_settled)
       settle(source, at, notified);
     at->is_settled = true;
+    /* Not reached here: 4,294,967,296 signals in one turn of the loop. */
     at->info.count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
     if ((w->state & UVSIG__ONESHOT) != 0) {
       w->state &= ~(unsigned) UVSIG__ONESHOT;

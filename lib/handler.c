@@ -186,6 +186,7 @@ static void catch_all(struct uvsig__subscription* first,
  * above 0 then, and on Linux 0 or below when a process sent it (sigaction(2));
  * the BSDs have positive codes for that too. */
 static bool is_fault(int signum, const siginfo_t* info) {
+  /* Not reached here: on Linux none of these codes is above 0. */
   return uvsig__is_synchronous(signum) && info->si_code > 0 &&
          info->si_code != SI_USER &&
 #ifdef SI_LWP

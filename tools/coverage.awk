@@ -51,7 +51,8 @@ function indent(string) {
 }
 
 # The comment covers the statement after it: a line, those that are further to
-# the right, and the brace that closes it.
+# the right, and the brace that closes it. Directives of the preprocessor count as
+# further to the right.
 function find_marks(file,    i, deep, where, found) {
   for (i = 1; i <= last[file]; i++) {
     if (text[file, i] !~ /\/\* Not reached here: /) continue
@@ -59,12 +60,12 @@ function find_marks(file,    i, deep, where, found) {
     while (i < last[file] && text[file, i] !~ /\*\//) i++
     deep = indent(text[file, ++i])
     mark[file, i] = where
-    for (i++; i <= last[file] && (indent(text[file, i]) > deep ||
-                                  text[file, i] ~ /^ *(}[; ]*)?$/); i++) {
+    while (text[file, i + 1] ~ /^(#.*)?$/ || indent(text[file, i + 1]) > deep) {
+      if (++i >= last[file]) break
       mark[file, i] = where
-      if (text[file, i] ~ /^ *}/ && indent(text[file, i]) == deep) break
     }
-    if (text[file, i] !~ /^ *}/ || indent(text[file, i]) != deep) i--
+    if (text[file, i + 1] ~ /^ *}/ && indent(text[file, i + 1]) == deep)
+      mark[file, ++i] = where
     marks[file ":" where] = 1
   }
 }

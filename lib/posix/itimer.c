@@ -57,7 +57,8 @@ static int to_timeval(double seconds, struct timeval* out) {
     return UV_EINVAL;
   ns = uvsig__round_up(seconds, 1e6) * MICROSECOND;
   from_ns(ns, out);
-  return to_ns(out) == ns ? 0 : UV_EINVAL; /* a time_t of 32 bits */
+  /* Not reached here: a time_t has 64 bits. */
+  return to_ns(out) == ns ? 0 : UV_EINVAL;
 }
 
 static int to_itimerval(double seconds,
@@ -298,6 +299,7 @@ static void on_signal(uvsig_watcher_t* w,
   t->expirations = total;
   if (t->interval == 0)
     stop(t);
+  /* Not reached here: 4,294,967,296 expirations in one turn of the loop. */
   t->cb(t, count > UINT_MAX ? UINT_MAX : (unsigned) count);
 }
 

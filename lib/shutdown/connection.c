@@ -386,6 +386,7 @@ static void spread(struct uvsig__coordinator* c, uint64_t now) {
   else
     all->spread = count;
   all->spread_at = now;
+  /* Not reached here: only rounding could make the share more than is left. */
   for (; all->spread >= 1 && !is_empty(idle); all->spread--)
     uvsig__connection_move(c, idle->next, UVSIG__CONN_NOTIFYING);
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);

@@ -74,6 +74,7 @@ static bool passes_debounce(struct uvsig__escalation* e) {
     if (last != 0 &&
         (now - last < e->debounce_ms || last - now < e->debounce_ms))
       return false;
+    /* Not reached here: another thread comes between two instructions. */
   } while (!atomic_compare_exchange_weak(&e->last_ms, &last, now));
   return true;
 }
@@ -139,6 +140,7 @@ static void start_kernel_timer(struct uvsig__escalation* e, unsigned level) {
 static void raise_level(struct uvsig__escalation* e, unsigned level) {
   unsigned now = atomic_load(&e->level);
 
+  /* Not reached here: another thread comes between two instructions. */
   while (now < level && !atomic_compare_exchange_weak(&e->level, &now, level))
     ;
   if (now < level)
