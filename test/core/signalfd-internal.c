@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct fixture f;
@@ -79,6 +80,25 @@ EARLY int __wrap_sigaction(int signum,
   if (action != NULL && signum == SIGRTMIN)
     was_blocked = is_blocked(SIGRTMIN);
   return __real_sigaction(signum, action, previous);
+}
+
+/* How many signals a user may have queued, as the library is told; or that is
+ * refused. */
+static const struct rlimit* told_limit;
+static bool no_limit;
+
+int __real_getrlimit(int what, struct rlimit* limit);
+int __wrap_getrlimit(int what, struct rlimit* limit);
+EARLY int __wrap_getrlimit(int what, struct rlimit* limit) {
+  if (no_limit) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (told_limit != NULL) {
+    *limit = *told_limit;
+    return 0;
+  }
+  return __real_getrlimit(what, limit);
 }
 
 static void set_options(uvsig_options_t* options) {
@@ -311,8 +331,52 @@ static void a_child_has_it_blocked_before_there_is_a_handler(void) {
   fixture_close(&f);
 }
 
+static void flush_all(void) {
+  enum { SIGNALS = 100 };
+
+  fixture_open_queued(&f);
+  recorder_init(&a, &f.sig);
+  a.signals = 0;
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, SIGNALS);
+  CHECK_EQ(uvsig_flush(&f.sig), SIGNALS);
+  CHECK_EQ(a.signals, SIGNALS);
+  fixture_close(&f);
+}
+
+static void without_a_limit_of_queued_signals_flush_delivers_all(void) {
+  const struct rlimit infinite = {RLIM_INFINITY, RLIM_INFINITY};
+
+  told_limit = &infinite;
+  flush_all();
+  no_limit = true;
+  flush_all();
+}
+
+/* A limit that was lowered meanwhile: flush ends, and so may another process
+ * send without end. */
+static void flush_reads_no_more_than_can_have_been_queued(void) {
+  const struct rlimit none = {0, 0};
+  enum { SIGNALS = 500 };
+  int calls;
+
+  fixture_open_queued(&f);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, SIGNALS);
+  told_limit = &none;
+  calls = uvsig_flush(&f.sig);
+  CHECK(calls >= UVSIG_NSIG);
+  CHECK(calls < SIGNALS);
+  told_limit = NULL;
+  CHECK_EQ(uvsig_flush(&f.sig), SIGNALS - calls);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(without_a_limit_of_queued_signals_flush_delivers_all),
+      TEST(flush_reads_no_more_than_can_have_been_queued),
       TEST(a_kernel_without_signalfd_is_not_supported),
       TEST(init_says_what_signalfd_says),
       TEST(init_without_a_poll_handle_holds_nothing),

@@ -480,6 +480,35 @@ static void a_registered_member_of_a_group_is_waited_for_by_the_program(void) {
   close_all();
 }
 
+/* Whether such a group has ended cannot be asked: it has not, then. */
+static void a_group_of_another_user_is_waited_for(void) {
+  enum { NOBODY = 65534 };
+  pid_t leader = fork_waiting(0);
+  pid_t member = fork_waiting(leader);
+
+  if (geteuid() != 0) {
+    end_child(leader);
+    end_child(member);
+    skip_test("only root may be another user");
+  }
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, leader), 0);
+  CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
+           0);
+  CHECK_EQ(setresuid(NOBODY, NOBODY, 0), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  run_idle(&f.loop); /* it may not send SIGTERM */
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(setresuid(0, 0, 0), 0);
+  end_child(leader);
+  end_child(member);
+  run_to_done();
+  close_all();
+}
+
 static void add_in_child(void) {
   pid_t pid;
 
@@ -766,6 +795,7 @@ int main(void) {
       TEST(one_that_was_waited_for_is_not_killed),
       TEST(flags_may_be_set_again_but_on_no_other_thread),
       TEST(a_registered_member_of_a_group_is_waited_for_by_the_program),
+      TEST(a_group_of_another_user_is_waited_for),
       TEST(the_child_of_a_fork_keeps_the_children_that_it_adds),
       TEST(a_sender_without_a_number_is_an_unknown_process),
       TEST(a_terminals_sigquit_is_not_sent_to_the_group_again),
