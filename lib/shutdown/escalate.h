@@ -49,9 +49,9 @@ struct uvsig__escalation {
   atomic_uint handled;    /* the level that the watchdog's thread enforces */
 };
 
-/* Of the signal that began the shutdown: a terminal's, say. */
+/* Of the signal that began the shutdown, if one did: a terminal's, say. */
 static inline bool uvsig__is_from_kernel(const struct uvsig__escalation* e) {
-  return e->signum != 0 && e->pid == 0 && e->code > 0;
+  return e->pid == 0 && e->code > 0;
 }
 
 /* Signal context: a watcher's handler. */

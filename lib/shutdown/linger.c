@@ -130,10 +130,9 @@ static void on_sent(uv_shutdown_t* req, int status) {
     connection->state |= UVSIG__CONN_SENT;
   else
     connection->state |= UVSIG__CONN_BROKEN;
-  if (uvsig__coordinator_of(connection->shutdown, &c) == 0) {
-    c->connections.linger_at = 0;
-    uvsig__look_again(c);
-  }
+  c = connection->shutdown->coordinator;
+  c->connections.linger_at = 0;
+  uvsig__look_again(c);
 }
 
 /* Close the stream for writing once all is written. Where that fails, it is not

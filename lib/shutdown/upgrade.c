@@ -76,11 +76,12 @@ static void on_signal(uvsig_watcher_t* w,
                       int signum,
                       const uvsig_info_t* info) {
   uvsig_upgrade_t* u = w->data;
-  struct uvsig__coordinator* c;
+  struct uvsig__coordinator* c = u->shutdown->coordinator;
 
   (void) signum;
   (void) info;
-  if (find_coordinator(u, &c) == 0 && c->successor == NULL)
+  uvsig__successor_drop_inherited(c);
+  if (c->successor == NULL)
     set_pending(c, u);
 }
 

@@ -194,6 +194,8 @@ static void serve(void) {
       uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL),
       0);
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  if (getenv("TWICE") != NULL)
+    CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   if (getenv("TELLS") != NULL)
     tell("r");
   uv_run(loop, UV_RUN_DEFAULT);
@@ -469,10 +471,18 @@ static void one_without_this_library_does_too(void) {
   close_server();
 }
 
+static void on_stop_listening(uvsig_shutdown_listener_t* l) {
+  CHECK(l->shutdown == NULL);
+}
+
 static void one_that_says_so_twice_is_ready_once(void) {
+  static uvsig_shutdown_listener_t without_stream;
   char letter;
 
   open_server("be_ready_twice");
+  CHECK_EQ(uvsig_shutdown_add_listener(
+               &sd, &without_stream, NULL, on_stop_listening),
+           0);
   start_upgrade();
   CHECK_EQ(UNINTERRUPTED(read(told[0], &letter, 1)), 1);
   run_to_the_end();
@@ -1323,10 +1333,6 @@ static void the_successor_has_the_sockets_and_nothing_else(void) {
   close_server();
 }
 
-static void on_stop_listening(uvsig_shutdown_listener_t* l) {
-  CHECK(l->shutdown == NULL);
-}
-
 /* A descriptor that is no stream's, by its number; a callback alone, and a
  * stream that is closing, have none. */
 static void a_socket_may_be_named_and_some_listeners_have_none(void) {
@@ -1383,6 +1389,38 @@ static void the_service_manager_hears_of_the_successor_alone(void) {
   check_message(""); /* no STOPPING=1 */
   end_successor(sd.report.successor, SIGTERM);
   check_message("STOPPING=1"); /* the successor's */
+  close(manager);
+  close_server();
+}
+
+/* The second time it is the service manager that hears it, before or after the
+ * predecessor's message. */
+static void a_successor_may_say_that_it_is_ready_again(void) {
+  char expected[64];
+  char text[64];
+  unsigned found = 0;
+  ssize_t n;
+  int i;
+
+  CHECK_EQ(setenv("TWICE", "", 1), 0);
+  listen_as_manager();
+  open_server("serve");
+  start_upgrade();
+  run_to_the_end();
+  snprintf(expected,
+           sizeof(expected),
+           "MAINPID=%d\nREADY=1",
+           (int) sd.report.successor);
+  for (i = 0; i < 2; i++) {
+    wait_readable(manager);
+    n = recv(manager, text, sizeof(text) - 1, 0);
+    CHECK(n > 0);
+    text[n] = 0;
+    found |= strcmp(text, expected) == 0 ? 1 : 0;
+    found |= strcmp(text, "READY=1") == 0 ? 2 : 0;
+  }
+  CHECK_EQ(found, 3);
+  end_successor(sd.report.successor, SIGTERM);
   close(manager);
   close_server();
 }
@@ -1731,6 +1769,7 @@ int main(int argc, char** argv) {
       TEST(the_successor_has_the_sockets_and_nothing_else),
       TEST(a_socket_may_be_named_and_some_listeners_have_none),
       TEST(the_service_manager_hears_of_the_successor_alone),
+      TEST(a_successor_may_say_that_it_is_ready_again),
       TEST(the_successor_has_no_part_in_a_reload_that_has_failed),
       TEST(the_service_managers_address_is_handed_over_unused),
       TEST(the_path_of_a_unix_socket_stays),
