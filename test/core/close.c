@@ -150,6 +150,26 @@ static void reopen(uvsig_t* sig) {
   CHECK_EQ(uvsig_close(sig, on_close), 0);
 }
 
+/* It is the first of two that have signals. */
+static void close_in_a_callback_without_bytes_tells_nobody_else(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  a.then = close_in_callback;
+  b.then = close_in_callback;
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  raise_times(SIGUSR1, 3);
+  raise_times(SIGUSR2, 3);
+  run_to_the_end();
+  CHECK_EQ(a.calls + b.calls, 1);
+  CHECK_EQ(closes, 1);
+}
+
 static void the_memory_is_the_users_in_the_close_callback(void) {
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_close(&f.sig, reopen), 0);
@@ -302,6 +322,7 @@ int main(void) {
       TEST(a_callback_of_a_flush_may_close),
       TEST(a_oneshot_callback_may_stop_and_close),
       TEST(a_closing_uvsig_refuses_everything_and_keeps_its_callback),
+      TEST(close_in_a_callback_without_bytes_tells_nobody_else),
       TEST(the_memory_is_the_users_in_the_close_callback),
       TEST(the_close_callback_may_free),
       TEST(a_program_may_close_all_that_uv_walk_finds_before_close),

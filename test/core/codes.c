@@ -79,6 +79,7 @@ static void check_codes(void) {
   check(SIGCHLD, CLD_EXITED, PID, 0, VALUE);
   check(SIGCHLD, SI_DETHREAD, 0, 0, 0);
   check(SIGPOLL, SI_DETHREAD, 0, 0, 0);
+  check(SIGPOLL, SI_SIGIO, 0, 0, 0);
   CHECK_EQ(tell(SIGPOLL, POLL_IN).band, VALUE);
 }
 

@@ -57,6 +57,27 @@ static void check_blocked(void) {
   CHECK(is_blocked(SIGUSR1));
 }
 
+static void run_the_parents_loop(void) {
+  sigset_t set = set_of(SIGUSR1);
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  raise(SIGUSR1);
+  run_idle(&f.loop);
+  CHECK(is_waiting(SIGUSR1));
+  CHECK_EQ(a.calls, 0);
+}
+
+/* The descriptor is readable there: what it blocks waits. */
+static void a_child_that_runs_the_loop_is_told_nothing(void) {
+  open_two();
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(run_forked(run_the_parents_loop), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
 static void a_child_has_blocked_what_the_launcher_had(void) {
   sigset_t set = set_of(SIGUSR1);
 
@@ -483,6 +504,7 @@ static void a_close_with_an_armed_timer_leaves_no_signal_behind(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_child_is_as_if_the_library_had_never_been_there),
+      TEST(a_child_that_runs_the_loop_is_told_nothing),
       TEST(a_child_has_blocked_what_the_launcher_had),
       TEST(a_child_of_a_callback_in_a_burst_is_told_no_more),
       TEST(uvsig_fork_gives_a_child_its_own),
