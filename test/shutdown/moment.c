@@ -133,6 +133,21 @@ static void a_listeners_callback_may_give_up_while_forcing(void) {
   check_given_up();
 }
 
+/* When the loop has had a turn to accept. */
+static void and_while_draining(void) {
+  uvsig_shutdown_listener_t l;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_add_listener(&sd, &l, NULL, give_up_listener), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(given_up, 1);
+  CHECK((phases & 1ul << UVSIG_SHUTDOWN_DRAINING) != 0);
+  CHECK((phases & 1ul << UVSIG_SHUTDOWN_DONE) == 0);
+  fixture_close(&f);
+}
+
 /* In between, the handles of the shutdown close, which takes turns. */
 static void close_too_late(uv_check_t* check) {
   if (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_DONE)
@@ -794,6 +809,7 @@ int main(void) {
       TEST(a_callback_may_deliver_what_looks_at_the_shutdown_again),
       TEST(the_callback_of_forcing_may_give_up),
       TEST(a_listeners_callback_may_give_up_while_forcing),
+      TEST(and_while_draining),
       TEST(until_the_last_callback_it_is_too_late_to_give_up),
       TEST(a_watch_of_sigpipe_does_not_end_the_process),
       TEST(after_the_end_calls_say_so),
