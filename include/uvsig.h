@@ -1607,7 +1607,8 @@ UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
 UVSIG_EXTERN int uvsig_sigwait(const sigset_t* set, int* signum);
 
 /* Like uvsig_sigwait(), and tell who sent the signal (sigwaitinfo(2)).
- * `info`: count is 1, flags are 0; pid and uid are 0 where no process sent it.
+ * `info`: count is 1; pid and uid are 0 where no process sent it. Flags are 0,
+ * or UVSIG_INFO_NONE where the kernel did not keep who sent it.
  * May be NULL.
  * Returns: 0, and the signal in `*info`
  *   UV_EINVAL  `set` is NULL, or has no signal that can be waited for
@@ -1978,7 +1979,7 @@ UVSIG_EXTERN const char* uvsig_strsignal(int signum);
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN unsigned uvsig_version(void);
 
-/* The same as text: "0.1.0". Static.
+/* The same as text: "0.2.0". Static.
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN const char* uvsig_version_string(void);
 
