@@ -247,6 +247,32 @@ static ssize_t run_turns(struct uvsig__hub* hub) {
   return n;
 }
 
+/* The pipe cannot be read, and there may be bytes in it, and come: take what they
+ * stand for without them. */
+static void withdraw_all(struct uvsig__hub* hub) {
+  unsigned long pending[UVSIG_NSIG];
+  struct uvsig__source* source;
+
+  if (!has_caught(hub))
+    return;
+  for (source = hub->first; source != NULL; source = source->after)
+    pending[source->sub.signum] = uvsig__source_pending(source);
+  /* Their handlers are to leave, and then have counted what has no byte. */
+  uvsig__synchronize();
+  for (source = hub->first; source != NULL; source = source->after)
+    uvsig__source_withdraw(source, pending[source->sub.signum]);
+}
+
+/* The program has closed the write end, or the read end cannot be read. To poll
+ * on would spin. */
+static void stop_polling(struct uvsig__hub* hub, int error) {
+  uv_poll_stop(&hub->poll);
+  hub->is_deaf = true;
+  atomic_store_explicit(&hub->wakeup.error, error, memory_order_relaxed);
+  withdraw_all(hub);
+  reset_and_deliver(hub);
+}
+
 void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
   struct uvsig__hub* hub = poll->data;
   ssize_t n = status;
@@ -259,12 +285,8 @@ void uvsig__on_readable(uv_poll_t* poll, int status, int events) {
   }
   if (status == 0)
     n = run_turns(hub);
-  if (n < 0 && !hub->closing) {
-    /* The program has closed the write end. To poll on would spin. */
-    uv_poll_stop(poll);
-    atomic_store_explicit(&hub->wakeup.error, (int) n, memory_order_relaxed);
-    reset_and_deliver(hub);
-  }
+  if (n < 0 && !hub->closing)
+    stop_polling(hub, (int) n);
 }
 
 void uvsig__on_prepare(uv_prepare_t* prepare) {
@@ -273,9 +295,13 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   uvsig__own(hub);
   if (hub->queue != NULL)
     uvsig__prepare_queue(hub);
+  if (hub->inherited)
+    return;
   /* An fd that has failed wakes no loop; one that runs anyhow notices here.
    * Relaxed: if it is not seen now, it is on the next turn. */
-  if (!hub->inherited &&
+  if (hub->is_deaf)
+    withdraw_all(hub);
+  if (hub->is_deaf ||
       atomic_load_explicit(&hub->wakeup.error, memory_order_relaxed) != 0)
     reset_and_deliver(hub);
 }
@@ -292,6 +318,8 @@ ssize_t uvsig__flush(struct uvsig__hub* hub) {
                   !uvsig__has_gone(hub);
        total += UVSIG__BUDGET)
     n = turn(hub);
+  if (n < 0 && !uvsig__has_gone(hub))
+    withdraw_all(hub);
   if (!uvsig__has_gone(hub))
     reset_and_deliver(hub);
   return n;

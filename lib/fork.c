@@ -107,6 +107,7 @@ static int renew(struct uvsig__hub* hub) {
 int uvsig_fork(uvsig_t* sig) {
   struct uvsig__source* source;
   struct uvsig__hub* hub;
+  bool was_polled;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
@@ -117,6 +118,7 @@ int uvsig_fork(uvsig_t* sig) {
 
   /* The poll handle keeps its number. Stopped meanwhile: the system's poller
    * may know the parent's file by it. */
+  was_polled = uv_is_active((uv_handle_t*) &hub->poll) != 0;
   uv_poll_stop(&hub->poll);
   if (hub->queue != NULL)
     uvsig__signalfd_pause(hub->queue);
@@ -126,10 +128,14 @@ int uvsig_fork(uvsig_t* sig) {
   hub->is_renewed = err == 0;
   if (err == 0)
     err = subscribe_all(hub);
-  if (err != 0)
+  if (err != 0) {
+    if (was_polled) /* it keeps the loop alive */
+      uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
     return err;
+  }
   /* Nothing can fail from here on. */
   hub->inherited = false;
+  hub->is_deaf = false;
   /* Fails for a handle that is closing alone, which has been asked above. */
   uv_poll_start(&hub->poll, UV_READABLE, uvsig__on_readable);
   if (hub->queue != NULL)

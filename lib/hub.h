@@ -41,6 +41,7 @@ struct uvsig__hub {
   uv_timer_t wait_timer; /* of the first wait to end, see wait.c */
   int refs;              /* started watchers that keep the loop alive */
   struct uvsig__closing ending;
+  bool is_deaf; /* the pipe failed, and is not polled any more */
   bool closing;
   bool inherited;  /* by the child of a fork, which shares the fds ... */
   bool is_renewed; /* ... until it has its own */
