@@ -49,22 +49,27 @@ static void on_signal(uvsig_watcher_t* w,
   uvsig_close(&run->sig, on_closed); /* open, and this is the loop thread */
 }
 
-/* The signals to watch. A default that is ignored stays so: nohup(1), and a
- * shell's background job. Returns how many they are. */
-static size_t choose(const sigset_t* set, sigset_t* chosen) {
+/* The signals to watch, and how many they are. A default that is ignored stays
+ * so: nohup(1), and a shell's background job. */
+static int choose(const sigset_t* set, sigset_t* chosen, size_t* size) {
   static const int defaults[] = {SIGINT, SIGTERM};
-  size_t size = 0;
+  int action;
   size_t i;
 
+  *size = set != NULL ? uvsig__filter(set, chosen) : 0;
   if (set != NULL)
-    return uvsig__filter(set, chosen);
+    return *size > 0 ? 0 : UV_EINVAL;
   sigemptyset(chosen);
-  for (i = 0; i < sizeof(defaults) / sizeof(*defaults); i++)
-    if (uvsig_getsignal(defaults[i]) != UVSIG_IGNORED) {
-      sigaddset(chosen, defaults[i]);
-      size++;
-    }
-  return size;
+  for (i = 0; i < sizeof(defaults) / sizeof(*defaults); i++) {
+    action = uvsig_getsignal(defaults[i]);
+    if (action < 0)
+      return action;
+    if (action == UVSIG_IGNORED)
+      continue;
+    sigaddset(chosen, defaults[i]);
+    ++*size;
+  }
+  return 0;
 }
 
 /* What was caught when the loop ended is not lost. In this order: the first of
@@ -91,13 +96,16 @@ static void close_run(struct run* run) {
 int uvsig_run(uv_loop_t* loop, const sigset_t* set, uvsig_info_t* info) {
   struct run* run;
   sigset_t chosen;
-  size_t size = choose(set, &chosen);
+  size_t size;
   int result;
 
-  if (loop == NULL || (set != NULL && size == 0))
+  if (loop == NULL)
     return UV_EINVAL;
   if (is_running(loop))
     return UV_EBUSY;
+  result = choose(set, &chosen, &size);
+  if (result != 0)
+    return result;
   run = calloc(1, sizeof(*run) + size * sizeof(*run->watchers));
   if (run == NULL)
     return UV_ENOMEM;

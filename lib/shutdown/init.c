@@ -76,11 +76,16 @@ static void init_state(struct uvsig__coordinator* c,
   uvsig__limits_init(c);
 }
 
-/* A signal that the process was started with ignored, as by nohup, stays so. */
-static bool is_to_be_watched(const uvsig_shutdown_options_t* options,
-                             int signum) {
-  return lists(options, signum) &&
-         (options->watch_ignored || uvsig_getsignal(signum) != UVSIG_IGNORED);
+/* A signal that the process was started with ignored, as by nohup, stays so.
+ * Returns 1 for one that is to be watched, 0, or a code. */
+static int find_whether_to_watch(const uvsig_shutdown_options_t* options,
+                                 int signum) {
+  int action;
+
+  if (!lists(options, signum) || options->watch_ignored)
+    return lists(options, signum);
+  action = uvsig_getsignal(signum);
+  return action < 0 ? action : action != UVSIG_IGNORED;
 }
 
 /* A closed terminal is no reason to cut work. Where the program has no handler
@@ -122,12 +127,14 @@ static int start_watchers(struct uvsig__coordinator* c, uvsig_t* sig) {
 
   /* The kernel's timer sends the first of the signals; where there is none, and
    * so no handler, it kills. */
-  for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++)
-    if (is_to_be_watched(&c->options, signum)) {
-      if (c->watcher_count == 0)
-        uvsig__kernel_timer_create(c, signum);
-      err = start_watcher(c, sig, signum, 0);
-    }
+  for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++) {
+    err = find_whether_to_watch(&c->options, signum);
+    if (err <= 0)
+      continue;
+    if (c->watcher_count == 0)
+      uvsig__kernel_timer_create(c, signum);
+    err = start_watcher(c, sig, signum, 0);
+  }
   if (err == 0 && c->watcher_count == 0)
     uvsig__kernel_timer_create(c, SIGKILL);
   c->escalation.takes_hangup = is_hangup_ours(&c->options);
