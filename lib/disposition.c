@@ -12,7 +12,8 @@
 #include <errno.h>
 
 /* Under the lock, all of them. */
-static bool interrupts[UVSIG_NSIG]; /* which signals interrupt system calls */
+static bool interrupts[UVSIG_NSIG];   /* which signals interrupt system calls */
+static bool left_ignored[UVSIG_NSIG]; /* see uvsig__discard_pending() */
 struct sigaction uvsig__libuvs;
 /* What `saved` points to, and one more. */
 static struct uvsig__saved slots[UVSIG_NSIG][UVSIG__LEVELS + 1];
@@ -182,8 +183,10 @@ static bool uninstall(int signum) {
   struct sigaction current = uvsig__installed(signum);
   struct sigaction previous;
 
-  if (!uvsig__is_ours(&current))
+  if (!uvsig__is_ours(&current) &&
+      !(left_ignored[signum] && current.sa_handler == SIG_IGN))
     return false;
+  left_ignored[signum] = false;
   previous = uvsig__get_previous(signum);
   /* First: a signal in between misses it, and afterwards it would be called
    * twice, by the kernel and by ours. */
@@ -195,8 +198,10 @@ static bool uninstall(int signum) {
 
 /* Update the flags of the installed handler, if it is ours. */
 static int refresh(int signum) {
-  struct sigaction current = uvsig__installed(signum);
+  struct sigaction current;
 
+  if (sigaction(signum, NULL, &current) != 0)
+    return UVSIG__ERR(errno);
   return uvsig__is_ours(&current) ? set_handler(signum) : 0;
 }
 
@@ -283,9 +288,11 @@ void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   current = uvsig__installed(subscription->signum);
   if (uvsig__is_alone(subscription) && uvsig__is_ours(&current)) {
     atomic_store(&uvsig__shared.forgets[subscription->signum], true);
-    /* Only if it is ignored now, it has to be put back. */
+    /* Only if it is ignored now, it has to be put back. Refused: the stop that
+     * follows restores the previous action all the same. */
     if (sigaction(subscription->signum, &ignore, NULL) == 0)
-      sigaction(subscription->signum, &current, NULL);
+      left_ignored[subscription->signum] =
+          sigaction(subscription->signum, &current, NULL) != 0;
   }
   uvsig__unlock();
 }

@@ -227,7 +227,13 @@ static struct sigaction find_action(unsigned called,
   /* Before the look, and stored after the change: where another thread restores
    * it at the same time, both restore the same. */
   *level = uvsig__newest(signum);
-  current = uvsig__installed(signum);
+  if (sigaction(signum, NULL, &current) != 0) {
+    /* Refused: whatever is installed, this is what it leads to. */
+    if (claim(uvsig__saved_at(signum, *level), &action))
+      return action;
+    return uvsig__is_deadly(signum) ? restore_previous(signum, *level)
+                                    : uvsig__simple_action(SIG_IGN);
+  }
   if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == ours)
     return restore_previous(signum, *level);
   if (uvsig__is_handler(&current) &&
