@@ -50,14 +50,15 @@ static void read_addresses(struct uvsig__notifier* n, bool is_wanted) {
 
   if (service != NULL) {
     parse_address(&n->predecessor, getenv("NOTIFY_SOCKET"));
-    if (service[0] != 0)
-      setenv("NOTIFY_SOCKET", service, 1);
-    else
+    if (is_wanted)
+      parse_address(&n->service, service);
+    /* Without memory for it nobody speaks to the predecessor by mistake. */
+    if (service[0] == 0 || setenv("NOTIFY_SOCKET", service, 1) != 0)
       unsetenv("NOTIFY_SOCKET");
     unsetenv("UVSIG_NOTIFY_SOCKET");
-  }
-  if (is_wanted)
+  } else if (is_wanted) {
     parse_address(&n->service, getenv("NOTIFY_SOCKET"));
+  }
 }
 
 /* The interval in microseconds, or 0: none, or another process's. */
