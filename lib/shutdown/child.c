@@ -209,13 +209,14 @@ static bool has_ended(const struct uvsig__coordinator* c,
                       const uvsig_shutdown_child_t* rest) {
   siginfo_t info;
 
-  /* But for those that the program has registered, and waits for itself. */
-  for (info.si_pid = 0;
-       waitid(P_PGID, (id_t) rest->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
-           0 &&
-       info.si_pid != 0 && !is_registered(c, info.si_pid);
-       info.si_pid = 0)
-    waitpid(info.si_pid, NULL, WNOHANG);
+  /* But for those that the program has registered, and waits for itself. One
+   * that cannot be waited for is not asked for again and again. */
+  do
+    info.si_pid = 0;
+  while (waitid(P_PGID, (id_t) rest->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+             0 &&
+         info.si_pid != 0 && !is_registered(c, info.si_pid) &&
+         waitpid(info.si_pid, NULL, WNOHANG) > 0);
   return kill(-rest->pid, 0) != 0 && errno == ESRCH;
 }
 
