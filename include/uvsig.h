@@ -213,7 +213,7 @@ UVSIG_EXTERN void uvsig_options_init(uvsig_options_t* options);
  *   UV_ENOTSUP  `buffer_size` is set and this system cannot resize a pipe, or
  *               `wakeup` is UVSIG_WAKEUP_SIGNALFD and it has no signalfd(2)
  *   what uv_poll_init() returns, and another code of fcntl(2) or signalfd(2)
- *   or, with a socketpair, of setsockopt(2)
+ *   or, with a socketpair, of socketpair(2), setsockopt(2) or getsockopt(2)
  * After an error: `*sig` is untouched, no memory or descriptor is held.
  * Context: the thread that owns the loop. Since: 0.1. */
 UVSIG_EXTERN int uvsig_init(uv_loop_t* loop,
@@ -1853,6 +1853,7 @@ UVSIG_EXTERN int uvsig_spawnattr(posix_spawnattr_t* attr);
  * Unless the thread blocks it, its handler has run at return.
  * Returns: 0
  *   UV_EINVAL  `signum` is no signal
+ *   UV_EAGAIN  a realtime signal, and the queue is full
  * Context: any thread; async-signal-safe. Since: 0.1. */
 UVSIG_EXTERN int uvsig_raise_signal(int signum);
 
