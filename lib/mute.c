@@ -7,10 +7,26 @@
 #include "disposition.h"
 #include "previous.h"
 
-static unsigned muted[UVSIG_NSIG]; /* how often; under the lock */
+#include <errno.h>
+#include <unistd.h>
 
+/* How often. Changed under the lock, and read by the handler. */
+static atomic_uint muted[UVSIG_NSIG];
+
+/* The last unmute may have been refused to set the default action: then it is
+ * set here. */
 static void do_nothing(int signum) {
-  (void) signum;
+  const struct sigaction action = uvsig__simple_action(SIG_DFL);
+  struct sigaction current = uvsig__installed(signum);
+  int saved_errno = errno;
+
+  if (atomic_load(&muted[signum]) == 0 && uvsig__is_mute(&current)) {
+    if (sigaction(signum, &action, NULL) == 0)
+      raise(signum); /* blocked until the return */
+    else if (uvsig__is_deadly(signum))
+      _exit(128 + signum);
+  }
+  errno = saved_errno;
 }
 
 bool uvsig__is_mute(const struct sigaction* action) {
@@ -56,12 +72,14 @@ bool uvsig__mute(int signum) {
   bool is_mute;
 
   uvsig__lock();
+  /* First: the handler reads it. */
+  atomic_fetch_add(&muted[signum], 1);
   if (get_own(signum).sa_handler == SIG_DFL)
     replace_own(signum, SIG_DFL, do_nothing);
   own = get_own(signum);
   is_mute = uvsig__is_mute(&own);
-  if (is_mute)
-    muted[signum]++;
+  if (!is_mute)
+    atomic_fetch_sub(&muted[signum], 1);
   uvsig__unlock();
   return is_mute;
 }
@@ -70,7 +88,8 @@ bool uvsig__mute(int signum) {
 void uvsig__unmute(int signum) {
   uvsig__lock();
   /* 0 in the child of a fork. */
-  if (muted[signum] > 0 && --muted[signum] == 0)
+  if (atomic_load(&muted[signum]) > 0 &&
+      atomic_fetch_sub(&muted[signum], 1) == 1)
     replace_own(signum, do_nothing, SIG_DFL);
   uvsig__unlock();
 }
@@ -80,8 +99,7 @@ void uvsig__forget_mutes(void) {
   int signum;
 
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    if (muted[signum] > 0)
+    if (atomic_exchange(&muted[signum], 0) > 0)
       replace_own(signum, do_nothing, SIG_DFL);
-    muted[signum] = 0;
   }
 }

@@ -13,7 +13,8 @@ static struct recorder a;
 static struct recorder b;
 static struct recorder c;
 
-#define START_CALLS "+ calloc sigaction uv_poll_init uv_signal_init uv_signal_start"
+#define START_CALLS                                                            \
+ "+ calloc sigaction uv_poll_init uv_signal_init uv_signal_start"
 
 /* Signals with three things before them: the default action, a handler, and
  * being ignored. */
@@ -77,9 +78,8 @@ static void watch_by_a_signalfd(void) {
   watch_signals(&options);
 }
 
-const struct scenario core_scenarios[] = {
-    {"pipe", watch_by_a_pipe},
-    {"doorbell", watch_by_a_doorbell},
-    {"socketpair", watch_by_a_socketpair},
-    {"signalfd", watch_by_a_signalfd},
-    {NULL, NULL}};
+const struct scenario core_scenarios[] = {{"pipe", watch_by_a_pipe},
+                                          {"doorbell", watch_by_a_doorbell},
+                                          {"socketpair", watch_by_a_socketpair},
+                                          {"signalfd", watch_by_a_signalfd},
+                                          {NULL, NULL}};

@@ -31,7 +31,7 @@ atomic_int fault_held;
 #define HAND(name)
 
 #define CALL(kind, type, name, parameters, arguments, ...) #name,
-#define PART(name, ...) #name,
+#define PART(name, ...)                                    #name,
 const char* const fault_names[FAULT_CALLS] = {
 #include "calls.def"
 };
@@ -39,7 +39,7 @@ const char* const fault_names[FAULT_CALLS] = {
 #undef PART
 
 #define CALL(kind, type, name, parameters, arguments, ...)                     \
-  (const int[]){__VA_ARGS__, 0},
+ (const int[]){__VA_ARGS__, 0},
 #define PART(name, ...) (const int[]){__VA_ARGS__, 0},
 const int* const fault_errors[FAULT_CALLS] = {
 #include "calls.def"
@@ -51,7 +51,7 @@ const int* const fault_errors[FAULT_CALLS] = {
 
 #define CALL(kind, type, name, parameters, arguments, ...) #name,
 #define PART(name, ...)
-#define HAND(name) #name,
+#define HAND(name)          #name,
 #define NEVER(name, reason) #name,
 static const char* const known[] = {
 #include "calls.def"
@@ -110,22 +110,22 @@ static int result_after(enum fault_call call, int result) {
 /* --- From calls.def ------------------------------------------------------- */
 
 #define FAIL_ERRNO(type, name, arguments)                                      \
-  return is_due(FAULT_##name) ? (type) -1 : name arguments
+ return is_due(FAULT_##name) ? (type) -1 : name arguments
 #define FAIL_CODE(type, name, arguments)                                       \
-  return is_due(FAULT_##name) ? (type) fault->plan.error : name arguments
+ return is_due(FAULT_##name) ? (type) fault->plan.error : name arguments
 #define FAIL_UV(type, name, arguments)                                         \
-  return is_due(FAULT_##name) ? (type) -fault->plan.error : name arguments
+ return is_due(FAULT_##name) ? (type) -fault->plan.error : name arguments
 #define FAIL_LATE(type, name, arguments)                                       \
-  return result_after(FAULT_##name, name arguments)
+ return result_after(FAULT_##name, name arguments)
 
 #define HAND(name)
 #define PART(name, ...)
 #define NEVER(name, reason)
 #define CALL(kind, type, name, parameters, arguments, ...)                     \
-  type fault_##name parameters;                                                \
-  type fault_##name parameters {                                               \
-    FAIL_##kind(type, name, arguments);                                        \
-  }
+ type fault_##name parameters;                                                 \
+ type fault_##name parameters {                                                \
+  FAIL_##kind(type, name, arguments);                                          \
+ }
 #include "calls.def"
 #undef CALL
 #undef PART
@@ -221,9 +221,9 @@ static int note_made(void* object, int err) {
 
 int fault_uv_mutex_init(uv_mutex_t* mutex);
 int fault_uv_mutex_init(uv_mutex_t* mutex) {
-  return note_made(mutex,
-                   is_due(FAULT_uv_mutex_init) ? -fault->plan.error
-                                               : uv_mutex_init(mutex));
+  return note_made(
+      mutex,
+      is_due(FAULT_uv_mutex_init) ? -fault->plan.error : uv_mutex_init(mutex));
 }
 
 void fault_uv_mutex_destroy(uv_mutex_t* mutex);
@@ -234,9 +234,9 @@ void fault_uv_mutex_destroy(uv_mutex_t* mutex) {
 
 int fault_uv_cond_init(uv_cond_t* cond);
 int fault_uv_cond_init(uv_cond_t* cond) {
-  return note_made(cond,
-                   is_due(FAULT_uv_cond_init) ? -fault->plan.error
-                                              : uv_cond_init(cond));
+  return note_made(
+      cond,
+      is_due(FAULT_uv_cond_init) ? -fault->plan.error : uv_cond_init(cond));
 }
 
 void fault_uv_cond_destroy(uv_cond_t* cond);
@@ -268,18 +268,18 @@ int fault_open(const char* path, int flags, ...) {
 
 static enum fault_call find_fcntl(int command) {
   switch (command) {
-    case F_SETPIPE_SZ:
-      return FAULT_fcntl_setpipe_sz;
-    case F_GETPIPE_SZ:
-      return FAULT_fcntl_getpipe_sz;
-    case F_DUPFD_CLOEXEC:
-      return FAULT_fcntl_dupfd;
-    case F_SETFD:
-      return FAULT_fcntl_setfd;
-    case F_GETFL:
-      return FAULT_fcntl_getfl;
-    default:
-      return FAULT_CALLS;
+  case F_SETPIPE_SZ:
+    return FAULT_fcntl_setpipe_sz;
+  case F_GETPIPE_SZ:
+    return FAULT_fcntl_getpipe_sz;
+  case F_DUPFD_CLOEXEC:
+    return FAULT_fcntl_dupfd;
+  case F_SETFD:
+    return FAULT_fcntl_setfd;
+  case F_GETFL:
+    return FAULT_fcntl_getfl;
+  default:
+    return FAULT_CALLS;
   }
 }
 
@@ -308,18 +308,18 @@ int fault_ioctl(int fd, unsigned long command, ...) {
 
 static enum fault_call find_syscall(long number) {
   switch (number) {
-    case SYS_write:
-      return FAULT_syscall_write;
-    case SYS_sendto:
-      return FAULT_syscall_sendto;
-    case SYS_close_range:
-      return FAULT_syscall_close_range;
-    case SYS_pidfd_send_signal:
-      return FAULT_syscall_pidfd_send_signal;
-    case SYS_rt_tgsigqueueinfo:
-      return FAULT_syscall_rt_tgsigqueueinfo;
-    default:
-      return FAULT_CALLS;
+  case SYS_write:
+    return FAULT_syscall_write;
+  case SYS_sendto:
+    return FAULT_syscall_sendto;
+  case SYS_close_range:
+    return FAULT_syscall_close_range;
+  case SYS_pidfd_send_signal:
+    return FAULT_syscall_pidfd_send_signal;
+  case SYS_rt_tgsigqueueinfo:
+    return FAULT_syscall_rt_tgsigqueueinfo;
+  default:
+    return FAULT_CALLS;
   }
 }
 

@@ -16,7 +16,7 @@
 #define HAND(name)
 #define NEVER(name, reason)
 #define CALL(kind, type, name, parameters, arguments, ...) FAULT_##name,
-#define PART(name, ...) FAULT_##name,
+#define PART(name, ...)                                    FAULT_##name,
 enum fault_call {
 #include "calls.def"
   FAULT_CALLS

@@ -15,10 +15,11 @@ static struct recorder a;
 static struct recorder b;
 static struct recorder c;
 
-#define START_CALLS "+ calloc sigaction uv_poll_init uv_signal_init uv_signal_start"
+#define START_CALLS                                                            \
+ "+ calloc sigaction uv_poll_init uv_signal_init uv_signal_start"
 #define FORK_CALLS                                                             \
-  "+ uv_pipe uv_socketpair fcntl_setpipe_sz fcntl_getpipe_sz setsockopt "      \
-  "getsockopt signalfd dup3 dup2 fcntl_setfd sigaction"
+ "+ uv_pipe uv_socketpair fcntl_setpipe_sz fcntl_getpipe_sz setsockopt "       \
+ "getsockopt signalfd dup3 dup2 fcntl_setfd sigaction"
 
 /* --- Chained, shared ------------------------------------------------------ */
 
@@ -293,6 +294,42 @@ static void use_threads(void) {
   close_signals();
 }
 
+/* A stop waits for a handler that is in flight on another thread. */
+static void stay(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  uint64_t end = uv_hrtime() + UINT64_C(20000000000);
+
+  (void) w;
+  (void) signum;
+  (void) info;
+  handled = 1;
+  while (atomic_load(&fault->calls[FAULT_nanosleep]) == 0 && uv_hrtime() < end)
+    ;
+}
+
+static void raise_here(void* argument) {
+  (void) argument;
+  CHECK_EQ(raise(SIGUSR1), 0);
+}
+
+static void wait_for_a_handler(void) {
+  uv_thread_t thread;
+
+  init_signals(NULL);
+  memset(&a, 0, sizeof(a));
+  a.w.data = &a;
+  TRY("", uvsig_watcher_init(&s.sig, &a.w));
+  TRY("", uvsig_watcher_set_handler(&a.w, stay));
+  TRY(START_CALLS, uvsig_watcher_start(&a.w, record, SIGUSR1));
+  start_recorder(&b, SIGUSR2, 0);
+  CHECK_EQ(uv_thread_create(&thread, raise_here, NULL), 0);
+  while (handled == 0)
+    uv_sleep(1);
+  TRY("", uvsig_watcher_stop(&a.w));
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  tell_at_last(&b);
+  close_signals();
+}
+
 const struct scenario loop_scenarios[] = {
     {"chain", chain},
     {"handler", call_a_handler},
@@ -305,4 +342,5 @@ const struct scenario loop_scenarios[] = {
     {"pause", pause_for_long},
     {"drain", drain},
     {"threads", use_threads},
+    {"grace", wait_for_a_handler},
     {NULL, NULL}};

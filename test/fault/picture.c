@@ -201,8 +201,8 @@ void picture_compare(const char* file,
                  after->held,
                  before->held);
   if (after->refs != before->refs ||
-      (!may_cache && (after->handles != before->handles ||
-                      after->active != before->active)))
+      (!may_cache &&
+       (after->handles != before->handles || after->active != before->active)))
     check_failed(file,
                  line,
                  "%s: %u handles, %u active, %u keep the loop alive; "

@@ -23,8 +23,8 @@ extern const struct scenario loop_scenarios[];
 extern const struct scenario posix_scenarios[];
 extern const struct scenario wait_scenarios[];
 extern const struct scenario shutdown_scenarios[];
-//extern const struct scenario manager_scenarios[];
-//extern const struct scenario upgrade_scenarios[];
+extern const struct scenario manager_scenarios[];
+extern const struct scenario upgrade_scenarios[];
 
 /* --- Steps ---------------------------------------------------------------- */
 
@@ -37,29 +37,26 @@ extern const struct scenario shutdown_scenarios[];
 #define TRY(from, call) TRY_ON(from, NULL, 0, call)
 /* The same, and `*object` is untouched where it is refused. */
 #define TRY_INIT(from, object, call)                                           \
-  TRY_ON(from, object, sizeof(*(object)), call)
+ TRY_ON(from, object, sizeof(*(object)), call)
 #define TRY_ON(from, object, size, call)                                       \
-  __extension__({                                                              \
-    long long result_;                                                         \
-    step_begin(object, size);                                                  \
-    result_ = (long long) (call);                                              \
-    if (result_ < 0) {                                                         \
-      step_refused(__FILE__, __LINE__, #call, from, result_);                  \
-      result_ = (long long) (call);                                            \
-      step_again(__FILE__, __LINE__, #call, result_);                          \
-    }                                                                          \
-    result_;                                                                   \
-  })
+ __extension__({                                                               \
+long long result_;                                                             \
+step_begin(object, size);                                                      \
+result_ = (long long) (call);                                                  \
+if (result_ < 0) {                                                             \
+ step_refused(__FILE__, __LINE__, #call, from, result_);                       \
+ result_ = (long long) (call);                                                 \
+ step_again(__FILE__, __LINE__, #call, result_);                               \
+}                                                                              \
+result_;                                                                       \
+ })
 void step_begin(const void* object, size_t size);
 void step_refused(const char* file,
                   int line,
                   const char* call,
                   const char* from,
                   long long result);
-void step_again(const char* file,
-                int line,
-                const char* call,
-                long long result);
+void step_again(const char* file, int line, const char* call, long long result);
 
 /* Has a call of one of these functions failed? For what the header lets be
  * different then. */
@@ -71,11 +68,11 @@ void lift_faults(void);
 
 /* Calls of the test's own to the library, which are not to fail. */
 #define ASIDE(statement)                                                       \
-  do {                                                                         \
-    bool was_armed_ = disarm_faults();                                         \
-    statement;                                                                 \
-    rearm_faults(was_armed_);                                                  \
-  } while (0)
+ do {                                                                          \
+  bool was_armed_ = disarm_faults();                                           \
+  statement;                                                                   \
+  rearm_faults(was_armed_);                                                    \
+ } while (0)
 bool disarm_faults(void);
 void rearm_faults(bool is_armed);
 

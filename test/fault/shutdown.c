@@ -13,9 +13,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static void ignore_event(uvsig_shutdown_connection_t* c,
+                         uvsig_shutdown_event_t event) {
+  (void) c;
+  (void) event;
+}
+
 static void give_up(void) {
+  static uvsig_shutdown_connection_t c;
+
   init_signals(NULL);
   init_shutdown(NULL);
+  TRY_INIT("", &c, uvsig_shutdown_add_connection(&server.sd, &c, ignore_event));
+  TRY("", uvsig_shutdown_remove_connection(&c));
+  TRY("", uvsig_shutdown_set_exit_status(&server.sd, 3));
   TRY("", uvsig_shutdown_ready(&server.sd));
   CHECK_EQ(uvsig_shutdown_is_ready(&server.sd), 1);
   TRY("", uvsig_shutdown_extend(&server.sd, 10));
@@ -47,6 +58,7 @@ static struct {
   uv_write_t write;
 } conns[2];
 static unsigned accepted;
+static unsigned answered;
 static unsigned freed;
 
 static void on_conn_closed(uv_handle_t* handle) {
@@ -73,6 +85,7 @@ static void on_read(uv_stream_t* stream, ssize_t n, const uv_buf_t* buf) {
   TRY("", uvsig_shutdown_connection_busy(c));
   CHECK_EQ(uv_write(&conns[i].write, stream, &answer, 1, NULL), 0);
   TRY("", uvsig_shutdown_connection_idle(c));
+  answered++;
 }
 
 static void on_connection(uv_stream_t* from, int status) {
@@ -95,6 +108,10 @@ static void on_connection(uv_stream_t* from, int status) {
 
 static bool has_accepted(void) {
   return accepted > 0;
+}
+
+static bool has_answered(void) {
+  return answered > 0;
 }
 
 static int connect_client(void) {
@@ -158,6 +175,45 @@ static void serve_clients(void) {
   close_signals();
 }
 
+/* One that the program has closed for writing already. */
+static bool is_shut;
+
+static void on_shut(uv_shutdown_t* req, int status) {
+  (void) req;
+  CHECK_EQ(status, 0);
+  is_shut = true;
+}
+
+static bool has_shut(void) {
+  return is_shut;
+}
+
+static bool has_freed(void) {
+  return freed > 0;
+}
+
+static void linger_on(void) {
+  uv_stream_t* stream = (uv_stream_t*) &conns[0].tcp;
+  uv_shutdown_t req;
+  int client;
+
+  init_signals(NULL);
+  init_shutdown(NULL);
+  listen_for_clients();
+  client = connect_client();
+  turn_until(has_answered);
+  CHECK_EQ(uv_shutdown(&req, stream, on_shut), 0);
+  turn_until(has_shut);
+  TRY("", uvsig_shutdown_linger(&conns[0].c, stream, on_conn_closed));
+  uv_run(&s.loop, UV_RUN_NOWAIT);
+  check_client(client);
+  turn_until(has_freed);
+  TRY("", uvsig_shutdown_remove_listener(&registered));
+  uv_close((uv_handle_t*) &listener, NULL);
+  close_shutdown();
+  close_signals();
+}
+
 /* --- Work ----------------------------------------------------------------- */
 
 static uvsig_shutdown_hold_t hold;
@@ -190,12 +246,10 @@ static void finish_work(void) {
   TRY("uv_queue_work",
       uvsig_shutdown_queue_work(
           &server.sd, &request, "work", work, after_work));
-  TRY("",
-      uvsig_shutdown_request(&server.sd, "test", UVSIG_SHUTDOWN_GRACEFUL));
+  TRY("", uvsig_shutdown_request(&server.sd, "test", UVSIG_SHUTDOWN_GRACEFUL));
   finish_shutdown();
   CHECK_EQ(worked, 1);
   CHECK_EQ(server.sd.report.clean, 1);
-  ASIDE(CHECK_EQ(uvsig_shutdown_exit(&server.sd), 0));
   close_shutdown();
   close_signals();
 }
@@ -287,7 +341,7 @@ static void exit_as_told(void) {
   int status = run_forked(exit_by_the_signal);
 
   /* By _exit(128 + n), where the default action cannot be had. */
-  if (has_failed("sigaction"))
+  if (has_failed("sigaction raise"))
     CHECK(WIFEXITED(status) ? WEXITSTATUS(status) == 128 + SIGTERM
                             : WTERMSIG(status) == SIGTERM);
   else
@@ -325,6 +379,7 @@ const struct scenario shutdown_scenarios[] = {
     {"given up", give_up},
     {"ignored", leave_what_is_ignored},
     {"connections", serve_clients},
+    {"linger", linger_on},
     {"work", finish_work},
     {"forced", force},
     {"child", end_child_processes},

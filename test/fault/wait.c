@@ -73,20 +73,17 @@ static void wait_with(const uvsig_options_t* options) {
   memset(&other, 0, sizeof(other));
   init_signals(options);
   start_recorder(&a, SIGUSR1, 0);
-  TRY_INIT(WAIT_CALLS,
-           &req,
-           uvsig_wait_start(&s.sig, &req, &set, INFINITY, on_end));
+  TRY_INIT(
+      WAIT_CALLS, &req, uvsig_wait_start(&s.sig, &req, &set, INFINITY, on_end));
   CHECK_EQ(raise(SIGUSR2), 0);
   check_end(0, SIGUSR2);
-  TRY_INIT(WAIT_CALLS,
-           &req,
-           uvsig_wait_start(&s.sig, &req, &set, 1000, on_end));
+  TRY_INIT(
+      WAIT_CALLS, &req, uvsig_wait_start(&s.sig, &req, &set, 1000, on_end));
   CHECK_EQ(raise(SIGUSR1), 0);
   check_end(0, SIGUSR1);
   CHECK_EQ(a.signals, 0);
-  TRY_INIT(WAIT_CALLS,
-           &req,
-           uvsig_wait_start(&s.sig, &req, &set, 0.001, on_end));
+  TRY_INIT(
+      WAIT_CALLS, &req, uvsig_wait_start(&s.sig, &req, &set, 0.001, on_end));
   check_end(UV_ETIMEDOUT, 0);
   TRY_INIT(WAIT_CALLS,
            &other,
@@ -117,8 +114,8 @@ static void wait_by_a_signalfd(void) {
 /* --- Run ------------------------------------------------------------------- */
 
 #define RUN_CALLS                                                              \
-  "calloc pthread_atfork pthread_key_create pthread_setspecific uv_pipe "      \
-  "fcntl_getpipe_sz uv_poll_init sigaction"
+ "calloc pthread_atfork pthread_key_create pthread_setspecific uv_pipe "       \
+ "fcntl_getpipe_sz uv_poll_init sigaction"
 
 /* Where the call is refused, the loop may turn all the same. */
 static void raise_term(uv_timer_t* timer) {
