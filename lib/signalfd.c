@@ -26,7 +26,9 @@
 static int open_or_change(int fd, const sigset_t* set) {
   int result = signalfd(fd, set, SFD_NONBLOCK | SFD_CLOEXEC);
 
-  return result < 0 ? UVSIG__ERR(errno) : result;
+  if (result >= 0)
+    return result;
+  return errno == ENOSYS ? UV_ENOTSUP : UVSIG__ERR(errno);
 }
 
 static int number_of(const uvsig__queued_t* queued) {
@@ -94,7 +96,7 @@ int uvsig__signalfd_open(struct uvsig__signalfd** out, uv_poll_cb on_readable) {
   fd = open_or_change(-1, &from->set);
   if (fd < 0) {
     free(from);
-    return fd == UV_ENOSYS ? UV_ENOTSUP : fd;
+    return fd;
   }
   from->fd = fd;
   from->on_readable = on_readable;
