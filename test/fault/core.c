@@ -78,8 +78,45 @@ static void watch_by_a_signalfd(void) {
   watch_signals(&options);
 }
 
+/* --- What was read and is not told ---------------------------------------- */
+
+static void stop_in_callback(struct recorder* r) {
+  r->then = NULL;
+  TRY("", uvsig_watcher_stop(&r->w));
+}
+
+/* The previous action has it; where there is no room to give it back to the
+ * kernel, it is counted as discarded. */
+static void give_back(void) {
+  uvsig_options_t options;
+  uvsig_stats_t stats;
+  int i;
+
+  uvsig_options_init(&options);
+  options.wakeup = UVSIG_WAKEUP_SIGNALFD;
+  init_signals(&options);
+  start_recorder(&a, SIGRTMIN + 1, 0);
+  start_recorder(&b, SIGUSR1, 0);
+  a.then = stop_in_callback;
+  for (i = 0; i < 3; i++)
+    CHECK_EQ(raise(SIGRTMIN + 1), 0);
+  for (i = 0; i < 5; i++)
+    uv_run(&s.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(a.signals, 1);
+  uvsig_stats(&s.sig, SIGRTMIN + 1, &stats);
+  CHECK_EQ(foreign_calls + stats.discarded, 2);
+  if (!has_failed("syscall_rt_tgsigqueueinfo read signalfd_change"))
+    CHECK_EQ(foreign_calls, 2);
+  tell_at_last(&b);
+  close_signals();
+  foreign_calls = 0;
+  CHECK_EQ(raise(SIGRTMIN + 1), 0);
+  CHECK_EQ(foreign_calls, 1);
+}
+
 const struct scenario core_scenarios[] = {{"pipe", watch_by_a_pipe},
                                           {"doorbell", watch_by_a_doorbell},
                                           {"socketpair", watch_by_a_socketpair},
                                           {"signalfd", watch_by_a_signalfd},
+                                          {"given back", give_back},
                                           {NULL, NULL}};

@@ -130,6 +130,7 @@ void step_again(const char* file,
 void prepare_signals(void) {
   install_handler(SIGUSR2, count_foreign);
   install_handler(SIGRTMIN, SIG_IGN);
+  install_handler(SIGRTMIN + 1, count_foreign);
 }
 
 /* What keeps the loop alive where a wakeup fd has failed, so that watchers do

@@ -81,8 +81,8 @@ void rearm_faults(bool is_armed);
 /* The scenario's, if it has one: all zeros where it is not open. */
 extern struct fixture s;
 
-/* Before each: SIGUSR2 has a foreign handler, count_foreign(), and SIGRTMIN is
- * ignored. All others have their default actions. */
+/* Before each: SIGUSR2 and SIGRTMIN + 1 have a foreign handler, count_foreign(),
+ * and SIGRTMIN is ignored. All others have their default actions. */
 void prepare_signals(void);
 void init_signals(const uvsig_options_t* options);
 void close_signals(void);

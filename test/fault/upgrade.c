@@ -115,43 +115,74 @@ static void run_upgrade(void) {
   CHECK_EQ(over_status, 0);
 }
 
-static void start_a_successor(void) {
-  uvsig_upgrade_options_t options;
-  char path[4096];
-  char name[] = "every-internal";
-  char role[] = SUCCESSOR;
-  char* args[] = {name, role, NULL};
-  ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-  int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-  int input[2];
+/* Standard input is a pipe: the successor ends when its other end is closed. */
+static struct {
+  int saved;
+  int end;
   int raw;
+} ends;
 
-  CHECK(n > 0 && saved >= 0);
+static void begin_upgrades(unsigned settle_ms) {
+  static char path[4096];
+  static char name[] = "every-internal";
+  static char role[] = SUCCESSOR;
+  static char* args[] = {name, role, NULL};
+  uvsig_upgrade_options_t options;
+  ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+  int input[2];
+
+  ends.saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+  CHECK(n > 0 && ends.saved >= 0);
   path[n] = 0;
   CHECK_EQ(pipe2(input, O_CLOEXEC), 0);
   CHECK(dup2(input[0], STDIN_FILENO) >= 0);
   CHECK_EQ(close(input[0]), 0);
+  ends.end = input[1];
   uvsig_upgrade_options_init(&options);
   options.file = path;
   options.args = args;
-  options.settle_ms = 1;
+  options.settle_ms = settle_ms;
   init_signals(NULL);
   init_shutdown(NULL);
-  listen_on_two(&raw);
+  listen_on_two(&ends.raw);
   TRY_INIT("", &upgrade, uvsig_upgrade_init(&server.sd, &upgrade, &options));
   TRY("+ calloc sigaction", uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2));
+}
+
+static void end_upgrades(void) {
+  close_shutdown();
+  close_signals();
+  CHECK_EQ(close(ends.raw), 0);
+  CHECK(dup2(ends.saved, STDIN_FILENO) >= 0);
+  CHECK_EQ(close(ends.saved), 0);
+  CHECK_EQ(close(ends.end), 0);
+  while (UNINTERRUPTED(waitpid(-1, NULL, 0)) > 0)
+    ;
+}
+
+static void start_a_successor(void) {
+  begin_upgrades(1);
   run_upgrade();
   finish_shutdown();
   CHECK(server.sd.report.successor > 0);
   TRY("", uvsig_upgrade_stop(&upgrade));
-  close_shutdown();
-  close_signals();
-  CHECK_EQ(close(raw), 0);
-  CHECK(dup2(saved, STDIN_FILENO) >= 0);
-  CHECK_EQ(close(saved), 0);
-  CHECK_EQ(close(input[1]), 0); /* it ends, and the others */
-  while (UNINTERRUPTED(waitpid(-1, NULL, 0)) > 0)
-    ;
+  end_upgrades();
+}
+
+/* One that has not settled is killed, and waited for. */
+static bool has_begun(void) {
+  return upgrade.pid > 0 || is_over;
+}
+
+static void give_up_a_successor(void) {
+  begin_upgrades(LONG_MS);
+  TRY("", uvsig_upgrade_request(&upgrade));
+  turn_until(has_begun);
+  if (is_over)
+    CHECK(has_failed(UPGRADE_CALLS " waitpid_now write"));
+  TRY("", uvsig_shutdown_remove_listener(&listeners[0]));
+  uv_close((uv_handle_t*) &tcp, NULL);
+  end_upgrades();
 }
 
 /* The path and the arguments are read once, and kept. */
@@ -206,6 +237,7 @@ static void take_listen_fds(void) {
 
 const struct scenario upgrade_scenarios[] = {
     {"upgrade", start_a_successor},
+    {"no upgrade", give_up_a_successor},
     {"own program", know_its_own_program},
     {"listen fds", take_listen_fds},
     {NULL, NULL}};
