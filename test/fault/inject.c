@@ -87,12 +87,13 @@ void fault_begin(const struct fault_plan* plan) {
 
 /* Count the call, and tell whether it is to fail, with errno set. */
 static bool is_due(enum fault_call call) {
-  const struct fault_plan* plan = &fault->plan;
+  const struct fault_plan* plan;
   unsigned n;
 
   /* The library has a constructor, which comes before all. */
   if (fault == NULL || !atomic_load(&fault->is_armed))
     return false;
+  plan = &fault->plan;
   n = atomic_fetch_add(&fault->calls[call], 1) + 1;
   if (call != plan->call || plan->at == 0 || n < plan->at ||
       (n > plan->at && !plan->is_for_good) || atomic_load(&fault->is_lifted))
