@@ -26,6 +26,7 @@ static void watch_signals(const uvsig_options_t* options) {
   tell(&a, 1);
   tell(&b, 1);
   tell(&c, 3);
+  tell_two(&c);
   CHECK_EQ(foreign_calls, 0);
 
   /* Another callback, another signal, once. */

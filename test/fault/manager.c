@@ -143,9 +143,15 @@ static bool is_adopted(void) {
 /* It ends when its standard input does, which is a pipe of the test's. */
 static void be_successor(int input, int told) {
   struct pollfd pollfd = {input, POLLIN, 0};
+  char name[128];
+
+  snprintf(name, sizeof(name), "%s", getenv("UVSIG_NOTIFY_SOCKET"));
 
   init_signals(NULL);
   init_shutdown(NULL);
+  /* For whatever else reads it. */
+  CHECK(has_failed("setenv") ? getenv("NOTIFY_SOCKET") == NULL
+                             : strcmp(getenv("NOTIFY_SOCKET"), name) == 0);
   TRY("", uvsig_shutdown_ready(&server.sd));
   CHECK_EQ(write(told, "+", 1), 1);
   while (poll(&pollfd, 1, 1) == 0)

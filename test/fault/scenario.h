@@ -92,6 +92,9 @@ void start_recorder(struct recorder* r, int signum, unsigned flags);
 /* Send the signal so often to this thread, and turn the loop until it is told
  * exactly that. */
 void tell(struct recorder* r, unsigned times);
+/* Send it twice before the loop turns: whatever fails of the first, the second
+ * one wakes the loop, which tells both. */
+void tell_two(struct recorder* r);
 /* Without a fault any more, the next one wakes the loop, and is told, too. */
 void tell_at_last(struct recorder* r);
 /* Turn the loop until it is so, if need be for seconds. */
