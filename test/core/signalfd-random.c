@@ -27,8 +27,7 @@ static atomic_ulong previous[SIGNALS];
 static unsigned long calls;
 
 static unsigned pick(unsigned n) {
-  state = state * 1103515245 + 12345;
-  return (state >> 16) % n;
+  return random_below(&state, n);
 }
 
 static unsigned index_of(int signum) {
@@ -167,15 +166,12 @@ static void stop_all(void) {
 }
 
 static void play(bool has_thread) {
-  const char* text = getenv("TEST_SEED");
   unsigned rounds = scaled(500);
   pthread_t thread;
   unsigned round;
   unsigned i;
 
-  state = text != NULL && *text != 0 ? (unsigned) atoi(text)
-                                     : (unsigned) uv_hrtime();
-  fprintf(stderr, "TEST_SEED=%u\n", state);
+  state = test_seed();
   for (i = 0; i < SIGNALS; i++) {
     signals[i] = i < REALTIME ? SIGRTMIN + (int) i
                               : (i == REALTIME ? SIGUSR1 : SIGWINCH);

@@ -25,18 +25,6 @@ static atomic_ulong sent[SIGNALS];
 static unsigned seed;
 static bool is_shared; /* with handles of libuv's */
 
-static unsigned setting(const char* name, unsigned otherwise) {
-  const char* text = getenv(name);
-
-  return text != NULL && *text != '\0' ? (unsigned) atoi(text) : otherwise;
-}
-
-/* Numbers of one thread's own. */
-static unsigned next(unsigned* state) {
-  *state = *state * 1103515245 + 12345;
-  return *state >> 16;
-}
-
 /* The previous handler of two of the signals. */
 enum { HANDLED_1 = 1, HANDLED_2 = 4 };
 static atomic_ulong previous_calls;
@@ -61,8 +49,8 @@ static void* send_at_random(void* argument) {
   int err;
 
   while (!over) {
-    which = (int) (next(&state) % SIGNALS);
-    switch (next(&state) % 4) {
+    which = (int) random_below(&state, SIGNALS);
+    switch (random_below(&state, 4)) {
     case 0:
       err = uvsig_raise_signal(signals[which]);
       break;
@@ -74,12 +62,12 @@ static void* send_at_random(void* argument) {
       err = uvsig_sigqueue(getpid(), signals[which], value);
       break;
     default:
-      err = uvsig_pthread_kill(loop_threads[next(&state) % LOOPS],
+      err = uvsig_pthread_kill(loop_threads[random_below(&state, LOOPS)],
                                signals[which]);
     }
     CHECK(err == 0 || err == UV_EAGAIN);
     atomic_fetch_add(&sent[which], 1);
-    if (next(&state) % 16 == 0)
+    if (random_below(&state, 16) == 0)
       sched_yield();
   }
   return NULL;
@@ -207,14 +195,14 @@ static void open_worker(struct worker* worker) {
 
   uvsig_options_init(&options);
   options.mode =
-      next(&worker->state) % 2 ? UVSIG_MODE_BYTES : UVSIG_MODE_WAKE_ONLY;
-  options.wakeup =
-      next(&worker->state) % 4 ? UVSIG_WAKEUP_PIPE : UVSIG_WAKEUP_SOCKETPAIR;
+      random_below(&worker->state, 2) ? UVSIG_MODE_BYTES : UVSIG_MODE_WAKE_ONLY;
+  options.wakeup = random_below(&worker->state, 4) ? UVSIG_WAKEUP_PIPE
+                                                   : UVSIG_WAKEUP_SOCKETPAIR;
   options.warn_on_full_buffer = 0;
-  if (options.wakeup == UVSIG_WAKEUP_PIPE && next(&worker->state) % 2)
+  if (options.wakeup == UVSIG_WAKEUP_PIPE && random_below(&worker->state, 2))
     options.buffer_size = 4096;
-  options.info_depth = next(&worker->state) % 3 * 16;
-  options.time_stamps = (int) (next(&worker->state) % 2);
+  options.info_depth = random_below(&worker->state, 3) * 16;
+  options.time_stamps = (int) random_below(&worker->state, 2);
   CHECK_EQ(uvsig_init(&worker->f.loop, &worker->f.sig, &options), 0);
   for (i = 0; i < SIGNALS; i++) {
     worker->witnessed[i] = 0;
@@ -242,7 +230,7 @@ static void close_worker(struct worker* worker) {
   int i;
 
   /* Half of the time nothing is left to discard but what comes now. */
-  if (next(&worker->state) % 2)
+  if (random_below(&worker->state, 2))
     CHECK(uvsig_flush(&worker->f.sig) >= 0);
   CHECK_EQ(uvsig_close(&worker->f.sig, on_closed), 0);
   for (i = 0; i < SIGNALS; i++) {
@@ -269,7 +257,7 @@ static void start_wait(struct worker* worker) {
     return;
   sigemptyset(&set);
   for (i = 0; i < SIGNALS; i++)
-    if (next(&worker->state) % 2)
+    if (random_below(&worker->state, 2))
       sigaddset(&set, signals[i]);
   CHECK_EQ(
       uvsig_wait_start(&worker->f.sig, &worker->wait, &set, 0.001, on_wait), 0);
@@ -292,9 +280,9 @@ static void on_handle(uv_signal_t* handle, int signum) {
 }
 
 static void start_or_stop_handle(struct worker* worker) {
-  int signum = signals[next(&worker->state) % SIGNALS];
+  int signum = signals[random_below(&worker->state, SIGNALS)];
 
-  switch (next(&worker->state) % 3) {
+  switch (random_below(&worker->state, 3)) {
   case 0:
     CHECK_EQ(uv_signal_start(&worker->handle, on_handle, signum), 0);
     break;
@@ -308,27 +296,27 @@ static void start_or_stop_handle(struct worker* worker) {
 
 static unsigned random_flags(struct worker* worker) {
   static const unsigned all = UVSIG_KEEP_MASK | UVSIG_CHAIN | UVSIG_SHARE;
-  unsigned flags = next(&worker->state) & all;
+  unsigned flags = random_below(&worker->state, 65536) & all;
 
   return is_shared ? flags : flags & ~UVSIG_SHARE;
 }
 
 static void act(struct worker* worker) {
-  unsigned which = next(&worker->state) % WATCHERS;
+  unsigned which = random_below(&worker->state, WATCHERS);
   uvsig_watcher_t* w = &worker->watchers[which];
 
-  switch (next(&worker->state) % (is_shared ? 9 : 8)) {
+  switch (random_below(&worker->state, is_shared ? 9 : 8)) {
   case 0:
   case 1:
   case 2:
     CHECK_EQ(uvsig_watcher_start(
-                 w, on_signal, signals[next(&worker->state) % SIGNALS]),
+                 w, on_signal, signals[random_below(&worker->state, SIGNALS)]),
              0);
     worker->is_started[which] = true;
     break;
   case 3:
     CHECK_EQ(uvsig_watcher_start_oneshot(
-                 w, on_signal, signals[next(&worker->state) % SIGNALS]),
+                 w, on_signal, signals[random_below(&worker->state, SIGNALS)]),
              0);
     break;
   case 4:
@@ -339,7 +327,7 @@ static void act(struct worker* worker) {
     /* Of one signal one watcher may have one. */
     if (which == 0)
       CHECK_EQ(uvsig_watcher_set_handler(
-                   w, next(&worker->state) % 2 ? on_handler : NULL),
+                   w, random_below(&worker->state, 2) ? on_handler : NULL),
                0);
     break;
   case 6:
@@ -406,9 +394,7 @@ static void watch_storm(struct keeper* keeper, unsigned seconds) {
 static void set_up(void) {
   int i;
 
-  seed = setting("TEST_SEED", (unsigned) uv_hrtime() % 1000000);
-  printf("# TEST_SEED=%u\n", seed);
-  fflush(stdout);
+  seed = test_seed();
   signals[0] = SIGUSR1;
   signals[1] = SIGUSR2;
   signals[2] = SIGTERM;

@@ -29,11 +29,6 @@ static int listener;
 static unsigned port;
 static unsigned seed;
 
-static unsigned random_below(unsigned n) {
-  seed = seed * 1103515245 + 12345;
-  return (seed >> 16) % n;
-}
-
 /* --- The client ------------------------------------------------------------- */
 
 /* fresh_ms is 500. Who sends later than this after connect() has promised
@@ -129,7 +124,7 @@ static unsigned revive(void) {
 /* --- The moments ---------------------------------------------------------------- */
 
 static void pass_random_time(void) {
-  uint64_t end = uv_hrtime() + random_below(LONGEST_US) * UINT64_C(1000);
+  uint64_t end = uv_hrtime() + random_below(&seed, LONGEST_US) * UINT64_C(1000);
 
   while (uv_hrtime() < end)
     usleep(100);
@@ -140,7 +135,7 @@ static pid_t choose(void) {
   pid_t pids[MANY];
   unsigned count = program_processes(&p, pids, MANY);
 
-  return count > 0 ? pids[random_below(count)] : 0;
+  return count > 0 ? pids[random_below(&seed, count)] : 0;
 }
 
 /* The pid cannot be another's: its parent may wait for it meanwhile, but the
@@ -153,7 +148,7 @@ static void send_to(pid_t pid, int signum) {
 static void disturb(void) {
   pid_t pid = choose();
 
-  switch (random_below(3)) {
+  switch (random_below(&seed, 3)) {
   case 0:
     send_to(pid, SIGKILL);
     return;
@@ -180,16 +175,12 @@ static bool is_served(void* data) {
 static void at_random_moments_either_may_end(void) {
   struct sockaddr_in address = {.sin_family = AF_INET};
   socklen_t size = sizeof(address);
-  const char* given = getenv("TEST_SEED");
   unsigned signals = scaled(SIGNALS);
   pthread_t client;
   unsigned i;
   pid_t pid;
 
-  seed = given != NULL && *given != '\0' ? (unsigned) atoi(given)
-                                         : (unsigned) uv_hrtime() % 1000000;
-  printf("# TEST_SEED=%u\n", seed);
-  fflush(stdout);
+  seed = test_seed();
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   CHECK_EQ(bind(listener, (struct sockaddr*) &address, size), 0);

@@ -32,7 +32,7 @@ void harness_init(void) {
   cmocka_set_test_filter(getenv("TEST_ONLY"));
 }
 
-static unsigned setting(const char* name, unsigned otherwise) {
+unsigned setting(const char* name, unsigned otherwise) {
   const char* text = getenv(name);
   int value = text != NULL ? atoi(text) : 0;
 
@@ -55,7 +55,29 @@ int open_fds(void) {
 }
 
 static unsigned deadline(void) {
-  return setting("TEST_DEADLINE", DEADLINE);
+  return setting("TEST_DEADLINE", DEADLINE + setting("TEST_SECONDS", 0));
+}
+
+/* --- Random numbers ------------------------------------------------------- */
+
+unsigned random_below(unsigned* state, unsigned n) {
+  *state = *state * 1103515245 + 12345;
+  return (*state >> 16) % n;
+}
+
+bool has_seed(void) {
+  const char* text = getenv("TEST_SEED");
+
+  return text != NULL && *text != '\0';
+}
+
+unsigned test_seed(void) {
+  unsigned seed = has_seed() ? (unsigned) strtoul(getenv("TEST_SEED"), NULL, 10)
+                             : (unsigned) uv_hrtime() % 1000000000;
+
+  printf("# TEST_SEED=%u\n", seed);
+  fflush(stdout);
+  return seed;
 }
 
 static uint64_t began; /* of this child */
@@ -124,17 +146,21 @@ static void be_child(test_fn fn) {
 }
 
 /* Wait for the end of everything that holds the other end of `fd`. */
-static bool wait_for_end(int fd) {
+static bool wait_for_end(int fd, unsigned seconds) {
   struct pollfd pollfd = {fd, POLLIN, 0};
   int n;
 
   do
-    n = poll(&pollfd, 1, (int) deadline() * 1000);
+    n = poll(&pollfd, 1, (int) seconds * 1000);
   while (n < 0 && errno == EINTR);
   return n == 1;
 }
 
 int run_child(test_fn fn) {
+  return run_child_within(deadline(), fn);
+}
+
+int run_child_within(unsigned seconds, test_fn fn) {
   int lifeline[2];
   int status;
   pid_t pid;
@@ -151,7 +177,7 @@ int run_child(test_fn fn) {
     be_child(fn);
   }
   close(lifeline[1]);
-  if (!wait_for_end(lifeline[0])) {
+  if (!wait_for_end(lifeline[0], seconds)) {
     fprintf(stderr, "child %d is over its deadline\n", (int) pid);
     kill(-pid, SIGKILL);
   }

@@ -4,7 +4,8 @@
  * in a child process of its own, started with default dispositions, an empty
  * mask and no core dumps, and watched by a parent with a deadline. The child's
  * exit status is its only report. It must leave as many descriptors open as it
- * found. TEST_DEADLINE, in seconds, sets another deadline than four minutes.
+ * found. TEST_DEADLINE, in seconds, sets another deadline than four minutes and
+ * TEST_SECONDS, which is how long a test goes on where it is said.
  * TEST_ONLY is a pattern (* and ?) of the names of the tests that run.
  */
 
@@ -43,6 +44,8 @@ void harness_test(void** state);
 
 /* Run `fn` in a child and return its wait status. */
 int run_child(test_fn fn);
+/* With another deadline. */
+int run_child_within(unsigned seconds, test_fn fn);
 /* Was it `exit(0)`? If not, say so on standard error. */
 bool child_passed(int status);
 /* End this child as skipped, with the reason. */
@@ -62,6 +65,16 @@ unsigned scaled(unsigned n);
 /* And whether it goes on: for a quarter of the deadline, so that a machine that
  * is slow for once does less instead of meeting it. */
 bool has_time(void);
+
+/* A number from the environment, where it is there and above 0. */
+unsigned setting(const char* name, unsigned otherwise);
+
+/* What a test does at random comes from a seed: TEST_SEED, or one that is of this
+ * run. It is printed. */
+unsigned test_seed(void);
+bool has_seed(void); /* Is TEST_SEED set? */
+/* A number below `n`, which is at most 65,536. */
+unsigned random_below(unsigned* state, unsigned n);
 
 int open_fds(void);
 

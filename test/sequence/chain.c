@@ -29,17 +29,13 @@
  * - One that is covered and puts the other library's handler back, over ours,
  *   if that has stopped, or has saved ours, which was installed again since. Nor
  *   does one put anything back over the other.
- *
- * TEST_SEED, which is printed on a failure, makes that one sequence again, and
- * prints its steps.
  */
 
-#include "../lib/harness.h"
+#include "engine.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum { SEQUENCES = 1000, STEPS = 16, LOOPS = 2, WATCHERS = 4, ENDLESS = 50 };
+enum { LOOPS = 2, WATCHERS = 4, ENDLESS = 50 };
 
 /* Whose action: the libraries are 0 and 1. */
 enum {
@@ -50,20 +46,6 @@ enum {
   OURS,
   NONE
 };
-
-static unsigned state; /* of the random numbers */
-static bool is_verbose;
-
-static unsigned below(unsigned n) {
-  state = state * 1103515245 + 12345;
-  return (state >> 16) % n;
-}
-
-#define SAY(...)                                                               \
- do {                                                                          \
-  if (is_verbose)                                                              \
-   fprintf(stderr, __VA_ARGS__);                                               \
- } while (0)
 
 /* --- The foreign handlers ------------------------------------------------- */
 
@@ -193,7 +175,7 @@ static struct prediction predict(void) {
 
 /* --- Steps ---------------------------------------------------------------- */
 
-static void raise_and_check(void) {
+static void check_raise(void) {
   unsigned long told[WATCHERS];
   struct prediction p = predict();
   bool gives_way =
@@ -222,41 +204,58 @@ static void raise_and_check(void) {
     CHECK_EQ(installed(), ours.found);
 }
 
-static void start_watcher(int i) {
-  unsigned flags = below(2) ? UVSIG_CHAIN : 0;
+static bool raise_and_check(const unsigned* args) {
+  (void) args;
+  check_raise();
+  return true;
+}
+
+/* args: the watcher, whether it is chained */
+static bool start_watcher(const unsigned* args) {
+  struct recorder* r = &watchers[args[0]];
   int before = installed();
 
-  CHECK_EQ(uvsig_watcher_set_flags(&watchers[i].w, flags), 0);
-  recorder_start(&watchers[i], SIGUSR1);
-  SAY("watcher %d starts%s, over %d\n", i, flags ? ", chained" : "", before);
+  if (uvsig_watcher_is_active(&r->w))
+    return false;
+  CHECK_EQ(uvsig_watcher_set_flags(&r->w, args[1] ? UVSIG_CHAIN : 0), 0);
+  recorder_start(r, SIGUSR1);
+  SAY("  over %d\n", before);
   if (before == OURS || installed() != OURS)
-    return;
+    return true;
   if (ours.installs == 0)
     ours.first = before;
   ours.found = before;
   ours.is_found[before] = true;
   ours.installs++;
   ours.is_on_top = true;
+  return true;
 }
 
-static void stop_watcher(int i) {
+/* args: the watcher */
+static bool stop_watcher(const unsigned* args) {
+  uvsig_watcher_t* w = &watchers[args[0]].w;
   int before = installed();
 
-  CHECK_EQ(uvsig_watcher_stop(&watchers[i].w), 0);
-  SAY("watcher %d stops: %d, then %d\n", i, before, installed());
+  if (!uvsig_watcher_is_active(w))
+    return false;
+  CHECK_EQ(uvsig_watcher_stop(w), 0);
+  SAY("  %d, then %d\n", before, installed());
   if (is_watched(0) || before != OURS)
     CHECK_EQ(installed(), before);
   else if (ours.is_on_top)
     CHECK_EQ(installed(), ours.found);
+  return true;
 }
 
-static void start_library(int which) {
+/* args: the library */
+static bool start_library(const unsigned* args) {
+  unsigned which = args[0];
   struct sigaction action;
   bool reached[NONE] = {false};
 
   mark_reached(installed(), reached);
-  if (reached[which])
-    return; /* see above */
+  if (has_started[which] || reached[which])
+    return false; /* see above */
   memset(&action, 0, sizeof(action));
   action.sa_sigaction = which == 0 ? on_first : on_second;
   action.sa_flags = SA_SIGINFO;
@@ -264,7 +263,8 @@ static void start_library(int which) {
   CHECK_EQ(sigaction(SIGUSR1, &action, &saved[which]), 0);
   has_started[which] = true;
   ours.is_on_top = false;
-  SAY("library %d starts, over %d\n", which, owner_of(saved[which]));
+  SAY("  over %d\n", owner_of(saved[which]));
+  return true;
 }
 
 /* Would putting this back below ours bring about what is left out? It is the
@@ -279,85 +279,90 @@ static bool is_left_out(struct sigaction action) {
          (!has_started[owner] || (reached[OURS] && ours.installs > 1));
 }
 
-/* One that has stopped while it is covered still passes signals on. */
-static void stop_library(int which) {
-  bool is_polite = below(2);
+/* One that has stopped while it is covered still passes signals on.
+ * args: the library, whether it is polite */
+static bool stop_library(const unsigned* args) {
+  int which = (int) args[0];
   int top = installed();
 
+  if (!has_started[which])
+    return false;
   has_started[which] = false;
-  if (top != which && (is_polite || top != OURS || is_left_out(saved[which])))
-    return;
+  if (top != which && (args[1] || top != OURS || is_left_out(saved[which])))
+    return true;
   CHECK_EQ(sigaction(SIGUSR1, &saved[which], NULL), 0);
-  SAY("library %d stops, and puts %d back\n", which, installed());
+  SAY("  puts %d back\n", installed());
   ours.is_on_top = false;
   if (installed() == OURS && ours.installs > 1)
     ours.found = NONE;
+  return true;
 }
 
-static void step(void) {
-  int which = (int) below(LIBRARIES + WATCHERS);
-
-  if (which >= LIBRARIES) {
-    which -= LIBRARIES;
-    if (uvsig_watcher_is_active(&watchers[which].w))
-      stop_watcher(which);
-    else
-      start_watcher(which);
-  } else if (has_started[which]) {
-    stop_library(which);
-  } else {
-    start_library(which);
-  }
-}
-
-static void run_sequence(void) {
+/* Two bits of `config` say whether there is a handler at first, and two more for
+ * each library whether it chains. */
+static void begin(unsigned config) {
   int i;
 
   memset(&ours, 0, sizeof(ours));
   ours.found = NONE;
-  install_handler(SIGUSR1, below(4) > 0 ? on_base : SIG_IGN);
+  install_handler(SIGUSR1, (config & 3) != 3 ? on_base : SIG_IGN);
   for (i = 0; i < LIBRARIES; i++) {
     saved[i] = action_of(SIGUSR1);
-    chains[i] = below(4) > 0;
+    has_started[i] = false;
+    chains[i] = (config >> (2 * i + 2) & 3) != 3;
   }
   for (i = 0; i < LOOPS; i++)
     fixture_open(&fixtures[i], NULL);
   for (i = 0; i < WATCHERS; i++)
     recorder_init(&watchers[i], &fixtures[i % LOOPS].sig);
-  for (i = 0; i < STEPS; i++) {
-    step();
-    if (below(2))
-      raise_and_check();
-  }
+}
+
+static void end(void) {
+  unsigned i;
+
   for (i = 0; i < WATCHERS; i++)
-    if (uvsig_watcher_is_active(&watchers[i].w))
-      stop_watcher(i);
-  raise_and_check();
+    stop_watcher(&i);
+  check_raise();
   for (i = 0; i < LOOPS; i++)
     fixture_close(&fixtures[i]);
 }
 
-static void two_libraries_that_come_and_go_are_called_as_the_model_says(void) {
-  const char* given = getenv("TEST_SEED");
-  unsigned sequences = scaled(SEQUENCES);
-  unsigned seed = (unsigned) uv_hrtime() % 1000000000;
-  unsigned i;
+enum { START, STOP, INSTALL, REMOVE, RAISE };
 
-  if (given != NULL && *given != '\0') {
-    seed = (unsigned) strtoul(given, NULL, 10);
-    sequences = 1;
-    is_verbose = true;
-  }
-  for (i = 0; i < sequences && has_time(); i++) {
-    state = seed + i;
-    if (run_forked(run_sequence) != 0)
-      check_failed(__FILE__, __LINE__, "TEST_SEED=%u fails", seed + i);
-  }
+static const struct op ops[] = {
+    {"START", 2, {WATCHERS, 2}, false, start_watcher},
+    {"STOP", 2, {WATCHERS}, false, stop_watcher},
+    {"INSTALL", 2, {LIBRARIES}, false, start_library},
+    {"REMOVE", 2, {LIBRARIES, 2}, false, stop_library},
+    {"RAISE", 4, {0}, false, raise_and_check},
+};
+
+static const struct kind chain = {
+    "chain", ops, sizeof(ops) / sizeof(ops[0]), 40, 6, begin, end};
+
+static void two_libraries_that_come_and_go_are_called_as_the_model_says(void) {
+  run_sequences(&chain);
+}
+
+/* As a found sequence is told: two watchers over a library that covers ours. */
+static void ours_installed_over_a_library_over_ours_calls_each_once(void) {
+  static const struct step steps[] = {
+      {START, {0, 1, 0}, 0},
+      {INSTALL, {0, 0, 0}, 0},
+      {START, {1, 1, 0}, 0},
+      {RAISE, {0, 0, 0}, 0},
+      {STOP, {0, 0, 0}, 0},
+      {REMOVE, {0, 0, 0}, 0},
+      {RAISE, {0, 0, 0}, 0},
+  };
+
+  REPLAY(&chain, 0, steps);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(two_libraries_that_come_and_go_are_called_as_the_model_says),
+      TEST(ours_installed_over_a_library_over_ours_calls_each_once),
   };
 
   harness_init();
