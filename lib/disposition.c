@@ -308,10 +308,11 @@ void uvsig__forget_dispositions(void) {
   atomic_store(&uvsig__shared.readers[0], 0);
   atomic_store(&uvsig__shared.readers[1], 0);
   for (signum = 1; signum < UVSIG_NSIG; signum++) {
-    if (uvsig__is_watched(signum)) {
-      uninstall(signum);
-      atomic_store(&uvsig__shared.subscriptions[signum], NULL);
-    }
+    /* Also where nothing watches it any more, and a foreign library has put
+     * ours back. */
+    if (uvsig__saved_at(signum, 0) != NULL)
+      (void) uninstall(signum);
+    atomic_store(&uvsig__shared.subscriptions[signum], NULL);
   }
 }
 
