@@ -619,7 +619,7 @@ UVSIG_EXTERN int uvsig_shutdown_request(uvsig_shutdown_t* sd,
  * Returns: 0
  *   UV_EINVAL     `sd` is NULL, not initialised or given up, or there would be
  *                 more than UINT_MAX ms to go
- *   UV_ECANCELED  too late: past draining
+ *   UV_ECANCELED  too late: past draining, or forcing has been asked for
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  * Context: loop thread, also in a callback. Since: 0.1. */
