@@ -208,10 +208,14 @@ void skip_test(const char* reason) {
   exit(SKIPPED);
 }
 
-void skip_under_valgrind(const char* reason) {
+bool under_valgrind(void) {
   const char* tool = getenv("TEST_TOOL");
 
-  if (tool != NULL && strcmp(tool, "valgrind") == 0)
+  return tool != NULL && strcmp(tool, "valgrind") == 0;
+}
+
+void skip_under_valgrind(const char* reason) {
+  if (under_valgrind())
     skip_test(reason);
 }
 

@@ -50,7 +50,9 @@ int run_child_within(unsigned seconds, test_fn fn);
 bool child_passed(int status);
 /* End this child as skipped, with the reason. */
 void skip_test(const char* reason);
-/* The same, if the tests run under valgrind (TEST_TOOL). */
+/* Do the tests run under valgrind (TEST_TOOL)? */
+bool under_valgrind(void);
+/* The same as skip_test(), if they do. */
 void skip_under_valgrind(const char* reason);
 
 /* Is this a build with a sanitizer (SANITIZER)? */

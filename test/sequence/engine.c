@@ -12,14 +12,22 @@
 #include <unistd.h>
 
 enum {
-  DEADLINE = 60,      /* of a sequence, in seconds: what takes longer hangs */
   ATTEMPTS = 3000,    /* at most, to shorten one */
   SIGNATURE = 160,    /* what tells one failure from another */
   CALLBACKS_DEEP = 3, /* no further steps in callbacks below that */
   NESTED_ONE_IN = 4,  /* how many steps are done in a callback */
-  SHORTENING_S = 120, /* at most */
   SCALE_OF_CHECK = 3  /* what TEST_SCALE divides the time by, at most */
 };
+
+/* Seconds. What takes longer hangs. */
+static unsigned long_time(void) {
+  return 1 + setting("TEST_DEADLINE", 240) / 4;
+}
+
+/* For a part of a sequence. */
+static unsigned short_time(void) {
+  return 1 + setting("TEST_DEADLINE", 240) / 100;
+}
 
 struct sequence {
   const struct kind* kind;
@@ -60,6 +68,12 @@ unsigned callback_depth(void) {
   return depth;
 }
 
+static unsigned long done_in_callbacks;
+
+unsigned long steps_in_callbacks(void) {
+  return done_in_callbacks;
+}
+
 void act_in_callback(void) {
   struct step step;
 
@@ -68,6 +82,7 @@ void act_in_callback(void) {
   step = waiting[0];
   waiting_count--;
   memmove(waiting, waiting + 1, waiting_count * sizeof(step));
+  done_in_callbacks++;
   depth++;
   run_step(&step);
   depth--;
@@ -81,11 +96,14 @@ static void run_whole(void) {
   depth = 0;
   SAY("config %#x\n", running->config);
   kind->begin(running->config);
-  for (i = 0; i < running->count; i++)
+  for (i = 0; i < running->count; i++) {
     if (running->steps[i].where == IN_CALLBACK)
       waiting[waiting_count++] = running->steps[i];
     else
       run_step(&running->steps[i]);
+    if (kind->check != NULL)
+      kind->check();
+  }
   kind->end();
 }
 
@@ -106,27 +124,40 @@ void replay(const struct kind* kind,
 
 /* --- Attempts --------------------------------------------------------------- */
 
-static FILE* output; /* of the child */
+static int output = -1;       /* a file, for what the child says, */
+static char said[256 * 1024]; /* and what that was */
 
 static void run_apart(void) {
-  CHECK(dup2(fileno(output), STDERR_FILENO) >= 0);
+  CHECK(dup2(output, STDERR_FILENO) >= 0);
   run_whole();
+}
+
+static void read_output(void) {
+  ssize_t n = pread(output, said, sizeof(said) - 1, 0);
+
+  CHECK(n >= 0);
+  said[n] = 0;
 }
 
 /* The child says first where a check failed; a sanitizer says other things. */
 static void read_signature(int status, char* signature) {
-  char line[SIGNATURE];
-  char* end;
+  const char* line;
+  const char* end;
+  size_t length;
 
   snprintf(signature, SIGNATURE, "status %d", status);
-  rewind(output);
-  while (fgets(line, sizeof(line), output) != NULL) {
+  for (line = said; *line != 0; line += length + (line[length] != 0)) {
+    length = strcspn(line, "\n");
     end = strstr(line, ".c:");
-    if (end != NULL && strstr(line, "    #") == NULL) {
-      line[strcspn(line, " \n")] = 0;
-      snprintf(signature, SIGNATURE, "%s", line);
-      return;
-    }
+    if (end == NULL || end > line + length || line[0] == ' ')
+      continue;
+    length = strcspn(line, " \n");
+    snprintf(signature,
+             SIGNATURE,
+             "%.*s",
+             (int) (length < SIGNATURE ? length : SIGNATURE - 1),
+             line);
+    return;
   }
 }
 
@@ -137,20 +168,14 @@ static bool fails(const struct sequence* sequence,
   int status;
 
   running = sequence;
-  rewind(output);
-  CHECK_EQ(ftruncate(fileno(output), 0), 0);
+  CHECK_EQ(ftruncate(output, 0), 0);
+  CHECK_EQ(lseek(output, 0, SEEK_SET), 0);
   status = run_child_within(seconds, run_apart);
-  if (status != 0)
-    read_signature(status, signature);
+  if (status == 0 && !is_verbose)
+    return false;
+  read_output();
+  read_signature(status, signature);
   return status != 0;
-}
-
-static void show_output(void) {
-  char line[1024];
-
-  rewind(output);
-  while (fgets(line, sizeof(line), output) != NULL)
-    fputs(line, stderr);
 }
 
 /* --- Shortening ------------------------------------------------------------- */
@@ -243,7 +268,7 @@ static void shorten(struct shortening* s) {
   bool has_changed = true;
   unsigned size;
 
-  s->end = uv_hrtime() + SHORTENING_S * UINT64_C(1000000000);
+  s->end = uv_hrtime() + long_time() * UINT64_C(1000000000);
   while (has_changed && !is_over(s)) {
     has_changed = false;
     for (size = s->best.count / 2; size > 0; size /= 2)
@@ -277,26 +302,18 @@ static void print_sequence(const struct sequence* sequence) {
 static void report(const struct sequence* sequence, unsigned seed) {
   static struct shortening s;
   char signature[SIGNATURE];
-  bool is_hung = false;
-  uint64_t began = uv_hrtime();
 
-  show_output();
+  fprintf(stderr, "TEST_SEED=%u:\n%s", seed, said);
   s.best = *sequence;
-  s.seconds = DEADLINE;
-  if (!fails(sequence, DEADLINE, s.signature))
+  s.seconds = short_time();
+  if (!fails(sequence, long_time(), s.signature))
     check_failed(
         __FILE__, __LINE__, "TEST_SEED=%u failed once, and not again", seed);
-  is_hung = uv_hrtime() - began >= DEADLINE * UINT64_C(1000000000);
-  if (is_hung)
-    s.seconds = 4;
   shorten(&s);
   is_verbose = true;
-  fails(&s.best, DEADLINE, signature);
-  fprintf(stderr,
-          "%s, %u attempts later:\n",
-          is_hung ? "It hangs" : s.signature,
-          s.attempts);
-  show_output();
+  fails(&s.best, short_time(), signature);
+  fprintf(stderr, "%s, %u attempts later:\n", s.signature, s.attempts);
+  fputs(said, stderr);
   print_sequence(&s.best);
   check_failed(__FILE__,
                __LINE__,
@@ -376,20 +393,21 @@ void run_sequences(const struct kind* kind) {
   char signature[SIGNATURE];
   uint64_t began = uv_hrtime();
   unsigned seed = test_seed();
+  FILE* file = tmpfile();
   unsigned n = 0;
 
+  CHECK(file != NULL);
   is_verbose = has_seed();
-  output = tmpfile();
-  CHECK(output != NULL);
+  output = fileno(file);
   do {
     make(&sequence, kind, seed + n);
-    if (fails(&sequence, DEADLINE, signature))
+    if (fails(&sequence, long_time(), signature))
       report(&sequence, seed + n);
     n++;
   } while (!has_seed() && goes_on(kind, began));
   if (has_seed())
-    show_output();
+    fputs(said, stderr);
   printf("# %u sequences of %u steps\n", n, kind->steps);
   fflush(stdout);
-  fclose(output);
+  fclose(file);
 }

@@ -48,6 +48,8 @@ struct kind {
    * the sequence is to have from the start. */
   void (*begin)(unsigned config);
   void (*end)(void);
+  /* NULL, or a comparison after each step that is not in a callback. */
+  void (*check)(void);
 };
 
 /* The body of a test: sequences until the time is over. */
@@ -67,6 +69,8 @@ void replay(const struct kind* kind,
 void act_in_callback(void);
 /* Is a step being done in a callback, and how deep? */
 unsigned callback_depth(void);
+/* How many were done so. */
+unsigned long steps_in_callbacks(void);
 
 /* Where the steps are shown. */
 extern bool is_verbose;
