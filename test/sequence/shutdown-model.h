@@ -55,13 +55,14 @@ struct shutdown_model {
   bool is_reload_started;
   bool is_reloading;
   bool is_reload_due;
-  unsigned upgrades; /* callbacks that are owed */
-  unsigned level;    /* that was asked for */
-  int cause;         /* the signal that was first, or 0 */
-  unsigned signals;  /* that counted */
-  int phase;         /* the last one that was told */
-  bool is_patient;   /* draining has been extended: it does not end */
-  bool is_over;      /* DONE */
+  unsigned upgrades;        /* callbacks that are owed */
+  bool has_stopped_upgrade; /* at any time */
+  unsigned level;           /* that was asked for */
+  int cause;                /* the signal that was first, or 0 */
+  unsigned signals;         /* that counted */
+  int phase;                /* the last one that was told */
+  bool is_patient;          /* draining has been extended: it does not end */
+  bool is_over;             /* DONE */
   bool is_given_up;
   bool has_forgotten;  /* and so what was registered is the program's */
   unsigned left_conns; /* then */
