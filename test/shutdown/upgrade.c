@@ -175,9 +175,14 @@ static void on_accept(uv_stream_t* stream, int status) {
   uv_close((uv_handle_t*) &client, NULL);
 }
 
+static void reload_at_once(uvsig_reload_t* r) {
+  CHECK_EQ(uvsig_reload_finish(r), 0);
+}
+
 /* A server with this library, as its users write it. */
 static void serve(void) {
   static uvsig_shutdown_listener_t listener;
+  static uvsig_reload_t reload;
   static uvsig_shutdown_t sd;
   static uvsig_t sig;
   static uv_tcp_t tcp;
@@ -193,6 +198,8 @@ static void serve(void) {
   CHECK_EQ(
       uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL),
       0);
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, reload_at_once, SIGHUP), 0);
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   if (getenv("TWICE") != NULL)
     CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
@@ -1372,23 +1379,48 @@ static void a_socket_may_be_named_and_some_listeners_have_none(void) {
 
 /* --- The service manager ------------------------------------------------------- */
 
-static void the_service_manager_hears_of_the_successor_alone(void) {
+static void check_message_of_successor(void) {
   char expected[64];
 
+  snprintf(expected,
+           sizeof(expected),
+           "MAINPID=%d\nREADY=1",
+           (int) sd.report.successor);
+  check_message(expected);
+}
+
+static void the_service_manager_hears_of_the_successor_alone(void) {
   listen_as_manager();
   open_server("serve");
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   check_message("READY=1");
   start_upgrade();
   run_to_the_end();
-  snprintf(expected,
-           sizeof(expected),
-           "MAINPID=%d\nREADY=1",
-           (int) sd.report.successor);
-  check_message(expected);
+  check_message_of_successor();
   check_message(""); /* no STOPPING=1 */
   end_successor(sd.report.successor, SIGTERM);
   check_message("STOPPING=1"); /* the successor's */
+  close(manager);
+  close_server();
+}
+
+static void the_service_manager_hears_of_the_successors_reload(void) {
+  const char reloading[] = "RELOADING=1\nMONOTONIC_USEC=";
+  char text[256] = "";
+
+  listen_as_manager();
+  open_server("serve");
+  start_upgrade();
+  run_to_the_end();
+  check_message_of_successor();
+  CHECK_EQ(kill(sd.report.successor, SIGHUP), 0);
+  wait_readable(manager);
+  CHECK(recv(manager, text, sizeof(text) - 1, 0) > 0);
+  CHECK_EQ(strncmp(text, reloading, sizeof(reloading) - 1), 0);
+  wait_readable(manager);
+  check_message("READY=1");
+  end_successor(sd.report.successor, SIGTERM);
+  check_message("STOPPING=1");
   close(manager);
   close_server();
 }
@@ -1769,6 +1801,7 @@ int main(int argc, char** argv) {
       TEST(the_successor_has_the_sockets_and_nothing_else),
       TEST(a_socket_may_be_named_and_some_listeners_have_none),
       TEST(the_service_manager_hears_of_the_successor_alone),
+      TEST(the_service_manager_hears_of_the_successors_reload),
       TEST(a_successor_may_say_that_it_is_ready_again),
       TEST(the_successor_has_no_part_in_a_reload_that_has_failed),
       TEST(the_service_managers_address_is_handed_over_unused),
