@@ -391,6 +391,17 @@ static void with_keep_sig_what_was_watched_does_not_change_it_either(void) {
 
 static int late;
 
+static void end_and_raise_what_was_not_watched(void) {
+  set_options();
+  reach_done();
+  raise(SIGUSR2);
+  uvsig_shutdown_exit(&sd);
+}
+
+static void what_was_not_watched_has_its_default_action_to_the_end(void) {
+  check_dies(run_forked(end_and_raise_what_was_not_watched), SIGUSR2);
+}
+
 static void give_up_and_raise(void) {
   set_options();
   reach_done();
@@ -1079,6 +1090,7 @@ int main(void) {
       TEST(a_child_of_fork_has_the_actions_from_before_the_library),
       TEST(what_was_watched_does_not_change_the_end),
       TEST(with_keep_sig_what_was_watched_does_not_change_it_either),
+      TEST(what_was_not_watched_has_its_default_action_to_the_end),
       TEST(after_close_signals_have_their_default_actions),
       TEST(close_in_the_last_callback_gives_them_back_too),
       TEST(the_buffer_of_any_file_is_written_before_death_by_the_signal),
