@@ -20,7 +20,6 @@ int uvsig__ready_open(int* fd, char name[sizeof(struct sockaddr_un)]) {
   const int on = 1;
   int err;
 
-  memset(&address, 0, sizeof(address));
   address.sun_family = AF_UNIX;
   *fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (*fd < 0)
