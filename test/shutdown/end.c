@@ -450,6 +450,24 @@ static void ignore(uvsig_shutdown_listener_t* l) {
   check_failed(__FILE__, __LINE__, "a listener was told something");
 }
 
+static void check_handle(uv_handle_t* handle, void* count) {
+  CHECK_EQ(uvsig_has_handle(&f.sig, handle), 1);
+  ++*(unsigned*) count;
+}
+
+static void the_shutdowns_handles_are_the_uvsigs(void) {
+  unsigned before = 0;
+  unsigned count = 0;
+
+  fixture_open(&f, NULL);
+  uv_walk(&f.loop, check_handle, &before);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  uv_walk(&f.loop, check_handle, &count);
+  CHECK(count > before);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
 static void close_gives_the_dispositions_back_and_the_loop_is_empty(void) {
   struct sigaction before;
   struct sigaction after;
@@ -593,6 +611,7 @@ int main(void) {
       TEST(the_report_counts_requests_that_are_left),
       TEST(nothing_is_logged_by_default),
       TEST(one_line_is_logged_if_asked_for),
+      TEST(the_shutdowns_handles_are_the_uvsigs),
       TEST(close_gives_the_dispositions_back_and_the_loop_is_empty),
       TEST(close_forgets_what_was_registered_and_leaves_it_as_it_is),
       TEST(after_close_another_one_may_begin),
