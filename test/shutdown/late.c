@@ -330,18 +330,22 @@ static void stick_in_child(void) {
   uv_run(&f.loop, UV_RUN_DEFAULT);
 }
 
+static uvsig_shutdown_phase_t stuck_in;
+
 static void have_a_stuck_child(unsigned ms) {
   pid_t child;
   int status;
 
   set_options(5 * ms, 50);
+  if (stuck_in == UVSIG_SHUTDOWN_NOT_READY)
+    options.delay_ms = 5 * ms;
   open_shutdown();
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
   raise(SIGTERM);
   run_idle(&f.loop);
-  if (uvsig_shutdown_phase(&sd) > UVSIG_SHUTDOWN_DRAINING)
+  if (uvsig_shutdown_phase(&sd) > (int) stuck_in)
     _exit(128 + SIGTERM); /* too slow */
-  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), stuck_in);
   child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -358,14 +362,23 @@ static void have_a_stuck_child(unsigned ms) {
   close_loop(&f.loop);
 }
 
-static void a_child_that_is_stuck_while_draining_ends(void) {
+static void a_child_ends_that_is_stuck_in(uvsig_shutdown_phase_t phase) {
 #ifdef __SANITIZE_ADDRESS__
   skip_test("AddressSanitizer's allocator may be locked in a child of threads");
 #endif
   skip_where_threads_are_lost();
   if (under_thread_sanitizer())
     skip_test("a child of a process with threads may start none");
+  stuck_in = phase;
   CHECK_EQ(run_in_time(have_a_stuck_child), 0);
+}
+
+static void a_child_that_is_stuck_when_not_ready_ends(void) {
+  a_child_ends_that_is_stuck_in(UVSIG_SHUTDOWN_NOT_READY);
+}
+
+static void a_child_that_is_stuck_while_draining_ends(void) {
+  a_child_ends_that_is_stuck_in(UVSIG_SHUTDOWN_DRAINING);
 }
 
 /* --- A fork in between ---------------------------------------------------- */
@@ -832,6 +845,7 @@ int main(void) {
       TEST(a_log_that_nobody_reads_keeps_nobody),
       TEST(without_signals_a_stuck_process_is_killed),
       TEST(a_second_signal_ends_a_drain_that_is_stuck_in_hard_time),
+      TEST(a_child_that_is_stuck_when_not_ready_ends),
       TEST(a_child_that_is_stuck_while_draining_ends),
       TEST(a_child_does_not_inherit_a_shutdown_that_has_not_begun),
       TEST(a_child_waits_for_no_children_of_its_parent),
