@@ -3,8 +3,6 @@
  * See unix-socket.h. Between the question whether a file is stale and the new
  * file in its place is the lock of the folder, so that of several servers that
  * start at once none removes another one's file. */
-#define _GNU_SOURCE 1 /* SOCK_CLOEXEC, SOCK_NONBLOCK */
-
 #include "unix-socket.h"
 
 #include "successor.h"
@@ -29,6 +27,19 @@ static struct {
 
 static int error(void) {
   return uv_translate_sys_error(errno);
+}
+
+/* Neither inherited nor waited for. In two steps: macOS has no SOCK_CLOEXEC, and
+ * this program starts no other one meanwhile. */
+static int open_socket(void) {
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+  if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+      fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+    return fd;
+  if (fd >= 0)
+    close(fd);
+  return -1;
 }
 
 /* Returns a descriptor, whose close unlocks, or UV_E*. */
@@ -56,7 +67,7 @@ static int lock_folder(const char* path) {
 /* No server listens there: the one that did was killed. Does not wait: where the
  * queue is full, a server listens, too. */
 static int check_stale(const struct sockaddr_un* address) {
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int fd = open_socket();
   int err = UV_EADDRINUSE;
 
   if (fd < 0)
@@ -105,7 +116,7 @@ static int listen_at(const char* path, struct stat* made) {
   folder = lock_folder(path);
   if (folder < 0)
     return folder;
-  fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  fd = open_socket();
   err = fd < 0 ? error() : remove_stale(&address);
   if (err == 0)
     err = bind_and_listen(fd, &address, made);

@@ -13,6 +13,7 @@
 #include "uvsig.h"
 
 #include <math.h> /* INFINITY: no function, no library */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -78,6 +79,25 @@ static inline sigset_t uvsig__set_of(int signum) {
   return set;
 }
 
+/* Keep the calling thread from being cancelled. Returns what to restore. Android
+ * has no cancellation. */
+static inline int uvsig__cancel_disable(void) {
+  int state = 0;
+
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+#endif
+  return state;
+}
+
+static inline void uvsig__cancel_restore(int state) {
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
+  pthread_setcancelstate(state, NULL);
+#else
+  (void) state;
+#endif
+}
+
 /* Does a thread raise it by a fault of its own? */
 static inline bool uvsig__is_synchronous(int signum) {
   return signum == SIGSEGV || signum == SIGBUS || signum == SIGFPE ||
@@ -85,6 +105,7 @@ static inline bool uvsig__is_synchronous(int signum) {
 }
 
 /* signum.c */
+void uvsig__fill_valid(sigset_t* set);
 bool uvsig__is_valid(int signum);
 bool uvsig__is_catchable(int signum);
 bool uvsig__is_deadly(int signum);

@@ -17,7 +17,7 @@
 #endif
 
 #ifndef MSG_NOSIGNAL
-# define MSG_NOSIGNAL 0 /* macOS: wakeup.c sets SO_NOSIGPIPE */
+# define MSG_NOSIGNAL 0 /* macOS before 15: wakeup.c sets SO_NOSIGPIPE */
 #endif
 
 /* --- Writing -------------------------------------------------------------- */
@@ -47,7 +47,7 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
   err = errno;
   if (err == EAGAIN || err == EWOULDBLOCK)
     return UV_EAGAIN;
-  if (err == EPIPE && !is_socket)
+  if (err == EPIPE && (!is_socket || MSG_NOSIGNAL == 0))
     uvsig__discard(SIGPIPE);
   return UVSIG__ERR(err);
 }

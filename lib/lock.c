@@ -22,9 +22,8 @@ void (*uvsig__child_hook)(sigset_t* mask);
 
 /* A thread that is cancelled with the lock would keep it for ever. */
 void uvsig__lock(void) {
-  int state;
+  int state = uvsig__cancel_disable();
 
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
   pthread_mutex_lock(&lock);
   cancel_state = state;
 }
@@ -33,7 +32,7 @@ void uvsig__unlock(void) {
   int state = cancel_state;
 
   pthread_mutex_unlock(&lock);
-  pthread_setcancelstate(state, NULL);
+  uvsig__cancel_restore(state);
 }
 
 /* Where several threads have had them registered at once, they are called as

@@ -73,15 +73,16 @@ static const struct entry table[] = {
 
 #define SIZE_OF(array) (sizeof(array) / sizeof(*(array)))
 
+#ifdef SIGRTMIN
 /* Realtime signals have no macros of their own: SIGRTMIN is known when the
  * program runs, and `signum` here is 0. Their texts are written out, since
  * returned text is static. */
-#define RT(n)                                                                  \
- { 0, "SIGRTMIN+" #n, "Real-time signal " #n }
-#define RT9(tens)                                                              \
- RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4), RT(tens##5), RT(tens##6), \
-     RT(tens##7), RT(tens##8), RT(tens##9)
-#define RT10(tens) RT(tens##0), RT9(tens)
+# define RT(n)                                                                 \
+  { 0, "SIGRTMIN+" #n, "Real-time signal " #n }
+# define RT9(tens)                                                             \
+  RT(tens##1), RT(tens##2), RT(tens##3), RT(tens##4), RT(tens##5),             \
+      RT(tens##6), RT(tens##7), RT(tens##8), RT(tens##9)
+# define RT10(tens) RT(tens##0), RT9(tens)
 
 static const struct entry realtime[] = {
     {0, "SIGRTMIN", "Real-time signal 0"},
@@ -96,15 +97,17 @@ static const struct entry realtime[] = {
     RT10(8),
     RT10(9),
 };
+#endif
 
 static const struct entry* find_entry(int signum) {
   size_t i;
 #ifdef SIGRTMIN
   int n = signum - SIGRTMIN;
 
+  /* On 32-bit Android, SIGRTMIN is beyond what a signal set can hold. */
   /* Not reached here: Linux has no more of them than the table. */
   if (signum <= SIGRTMAX && n >= 0 && (size_t) n < SIZE_OF(realtime))
-    return &realtime[n];
+    return uvsig__is_valid(signum) ? &realtime[n] : NULL;
 #endif
   for (i = 0; i < SIZE_OF(table); i++)
     if (table[i].signum == signum)
@@ -192,7 +195,7 @@ int uvsig_signal_number(const char* name) {
     name = rest;
   signum = parse_realtime(name);
   if (signum >= 0)
-    return signum;
+    return uvsig__is_valid(signum) ? signum : UV_EINVAL;
   for (i = 0; i < SIZE_OF(table); i++) {
     rest = after(name, table[i].name + 3); /* without its "SIG" */
     if (rest != NULL && *rest == '\0')
@@ -204,7 +207,6 @@ int uvsig_signal_number(const char* name) {
 int uvsig_valid_signals(sigset_t* set) {
   if (set == NULL)
     return UV_EINVAL;
-  /* libc leaves out the numbers that it keeps for itself: see signum.c. */
-  sigfillset(set);
+  uvsig__fill_valid(set);
   return 0;
 }

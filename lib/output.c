@@ -106,7 +106,7 @@ void uvsig__print(const char* text) {
   int state;
 
   /* open(), write() and close() are cancellation points. */
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  state = uvsig__cancel_disable();
   sigemptyset(&set);
   sigaddset(&set, SIGPIPE);
   sigaddset(&set, SIGXFSZ);
@@ -120,6 +120,6 @@ void uvsig__print(const char* text) {
       uvsig__discard(SIGXFSZ);
   }
   pthread_sigmask(SIG_SETMASK, &mask, NULL);
-  pthread_setcancelstate(state, NULL);
+  uvsig__cancel_restore(state);
   errno = saved_errno;
 }

@@ -5,13 +5,24 @@
 
 #include "base.h"
 
-/* libc leaves the numbers that it keeps for itself out of a full set. */
+/* libc leaves the numbers that it keeps for itself out of a full set. Those of
+ * FreeBSD and OpenBSD do not, and name them. */
+void uvsig__fill_valid(sigset_t* set) {
+  sigfillset(set);
+#ifdef SIGTHR
+  sigdelset(set, SIGTHR); /* cancels a thread */
+#endif
+#ifdef SIGLIBRT
+  sigdelset(set, SIGLIBRT);
+#endif
+}
+
 bool uvsig__is_valid(int signum) {
   sigset_t valid;
 
   if (signum <= 0 || signum >= UVSIG_NSIG)
     return false;
-  sigfillset(&valid);
+  uvsig__fill_valid(&valid);
   return sigismember(&valid, signum) == 1;
 }
 

@@ -112,10 +112,12 @@ struct uvsig__reader {
  * consistency on all of them (every load of such a pointer too) makes at least
  * one see the other. test/scripts/cancel.pml is a model of this. */
 static inline struct uvsig__reader uvsig__reader_enter(void) {
-  struct uvsig__reader reader;
+  struct uvsig__reader reader = {0};
 
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
   pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &reader.cancel_type);
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &reader.cancel_state);
+#endif
+  reader.cancel_state = uvsig__cancel_disable();
   reader.generation = atomic_load(&uvsig__shared.generation);
   atomic_fetch_add(&uvsig__shared.readers[reader.generation], 1);
   return reader;
@@ -127,8 +129,10 @@ static inline void uvsig__reader_leave(struct uvsig__reader reader) {
    * waiting thread does after it has seen the 0. */
   atomic_fetch_sub_explicit(
       &uvsig__shared.readers[reader.generation], 1, memory_order_release);
-  pthread_setcancelstate(reader.cancel_state, NULL);
+  uvsig__cancel_restore(reader.cancel_state);
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
   pthread_setcanceltype(reader.cancel_type, NULL);
+#endif
 }
 
 static inline bool uvsig__is_watched(int signum) {

@@ -140,7 +140,8 @@ static bool start_helper(struct uvsig__adoption* a) {
   int ends[2];
   int error;
 
-  if (pipe2(ends, O_CLOEXEC) != 0)
+  /* Close-on-exec, also where there is no pipe2(). */
+  if (uv_pipe(ends, 0, 0) != 0)
     return true;
   a->helper = fork_helper(a->service, ends[0]);
   a->link = ends[1];

@@ -188,10 +188,10 @@ static int fork_child(const struct uvsig__program* program,
                       int* moved,
                       uv_pid_t* pid) {
   int report[2];
-  int err;
+  int err = uv_pipe(report, 0, 0); /* close-on-exec, also without pipe2() */
 
-  if (pipe2(report, O_CLOEXEC) != 0)
-    return UVSIG__ERR(errno);
+  if (err != 0)
+    return err;
   *pid = fork();
   err = *pid < 0 ? UVSIG__ERR(errno) : 0;
   if (*pid == 0)

@@ -19,6 +19,9 @@
 #ifdef HAVE_LINUX_SOCKIOS_H
 # include <linux/sockios.h>
 #endif
+#ifdef HAVE_SYS_FILIO_H
+# include <sys/filio.h> /* FIONWRITE */
+#endif
 
 /* The first wait between two looks at a stream. It doubles, up to the last. */
 #define SOONEST (1 * UVSIG__MS)
@@ -27,18 +30,34 @@
 /* Reads at one look, and the size of each: no peer keeps the loop there. */
 enum { READS = 16, CHUNK = 4096 };
 
+/* Returns false where the system does not tell, such as OpenBSD: then what libuv
+ * has handed to the kernel counts as acknowledged. */
+static bool ask_unsent(uv_os_fd_t fd, int* count) {
+#if defined(SIOCOUTQ)
+  return ioctl(fd, SIOCOUTQ, count) == 0;
+#elif defined(FIONWRITE) /* FreeBSD, NetBSD */
+  return ioctl(fd, FIONWRITE, count) == 0;
+#elif defined(SO_NWRITE) /* macOS */
+  socklen_t size = sizeof(*count);
+
+  return getsockopt(fd, SOL_SOCKET, SO_NWRITE, count, &size) == 0;
+#else
+  (void) fd;
+  (void) count;
+  return false;
+#endif
+}
+
 /* How many bytes the peer's system has not acknowledged, as far as this system
  * tells. On a UNIX socket: how many the peer has not read (tcp(7), unix(7)). */
 static size_t count_unsent(const uv_stream_t* stream) {
   size_t size = uv_stream_get_write_queue_size(stream);
-#ifdef SIOCOUTQ
   uv_os_fd_t fd;
   int count;
 
   if (uv_fileno((const uv_handle_t*) stream, &fd) == 0 &&
-      ioctl(fd, SIOCOUTQ, &count) == 0 && count > 0)
+      ask_unsent(fd, &count) && count > 0)
     size += (size_t) count;
-#endif
   return size;
 }
 
