@@ -6,7 +6,8 @@
  * exit status is its only report. It must leave as many descriptors open as it
  * found. TEST_DEADLINE, in seconds, sets another deadline than four minutes and
  * TEST_SECONDS, which is how long a test goes on where it is said.
- * TEST_ONLY is a pattern (* and ?) of the names of the tests that run.
+ * TEST_ONLY is a pattern (* and ?) of the names of the tests that run. TEST_SKIPS
+ * is a file of lines "name reason", each of a test that cannot pass here.
  */
 
 #ifndef HARNESS_H
@@ -35,9 +36,10 @@ typedef void (*test_fn)(void);
 /* A test that passes when `fn` returns in its child. */
 struct test_case {
   test_fn fn;
+  const char* name;
 };
 #define TEST(fn)                                                               \
-  { #fn, harness_test, NULL, NULL, &(struct test_case){fn} }
+  { #fn, harness_test, NULL, NULL, &(struct test_case){fn, #fn} }
 
 void harness_init(void);
 void harness_test(void** state);

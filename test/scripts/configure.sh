@@ -74,11 +74,19 @@ says "without libwebsockets it says that the websocket-server is left out" \
 (libwebsockets-dev)"
 says "with --disable-tests it says that the tests are left out" \
   "the tests are left out: --disable-tests"
+configure --disable-tests \
+  ac_cv_search_timer_create=no >/dev/null
+says "without timer_create() it says what is lost" \
+  "this system has no timer_create(): the limit of a shutdown does not hold \
+while the loop is stuck before it has begun the shutdown"
 grep '^CFLAGS *=' "$tmp/build/Makefile" >"$tmp/cflags"
 echo "CFLAGS = -O1" >"$tmp/cflags.wanted"
 same "the user's CFLAGS are untouched" "$tmp/cflags.wanted" "$tmp/cflags"
 
 fails "no cmocka" "$cmocka_message"
+fails "no room in siginfo_t" "this system is not supported: its siginfo_t has \
+no unused room behind si_value, by which handlers that call each other are told \
+apart" --disable-tests uvsig_cv_siginfo_room=no
 fails "no static library" "the tests need the static library: do without \
 --disable-static, or without the tests: --disable-tests" --disable-static
 fails "no libmicrohttpd, and it is asked for" "$microhttpd_message" \
