@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an emulator such as qemu-user cannot do with signals and processes,
+ * without this library: a plain program that prints a word for each. What a test
+ * cannot do under it is the emulator's fault where this program cannot either.
+ * Each attempt is a child process, with a time limit.
+ */
+
+#define _GNU_SOURCE 1
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t came;
+static volatile sig_atomic_t code;
+
+static void on_signal(int signum, siginfo_t* info, void* context) {
+  (void) signum;
+  (void) context;
+  came++;
+  code = info->si_code;
+}
+
+static int catch_signal(int signum, int flags) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | flags;
+  return sigaction(signum, &action, NULL) == 0;
+}
+
+static void pause_a_little(void) {
+  const struct timespec ms = {0, 1000 * 1000};
+
+  nanosleep(&ms, NULL);
+}
+
+/* Handlers have two seconds. */
+static int comes(int count) {
+  int i;
+
+  for (i = 0; i < 2000 && came < count; i++)
+    pause_a_little();
+  return came >= count;
+}
+
+static int has_last_realtime(void) {
+  return catch_signal(SIGRTMAX, 0) && raise(SIGRTMAX) == 0 && comes(1) &&
+         catch_signal(SIGRTMAX - 1, 0) && raise(SIGRTMAX - 1) == 0 && comes(2);
+}
+
+static int has_nocldstop(void) {
+  int status;
+  pid_t child;
+
+  if (!catch_signal(SIGCHLD, SA_NOCLDSTOP))
+    return 0;
+  child = fork();
+  if (child == 0)
+    for (;;)
+      pause();
+  kill(child, SIGSTOP);
+  waitpid(child, &status, WUNTRACED);
+  came = came * 10;
+  kill(child, SIGKILL);
+  waitpid(child, &status, 0);
+  return comes(1) && came == 1;
+}
+
+static void* raise_many(void* arg) {
+  int i;
+
+  (void) arg;
+  for (i = 0; i < 20000; i++)
+    raise(SIGUSR1);
+  return NULL;
+}
+
+static int has_storms(void) {
+  pthread_t threads[4];
+  int i;
+
+  if (!catch_signal(SIGUSR1, 0))
+    return 0;
+  for (i = 0; i < 4; i++)
+    if (pthread_create(&threads[i], NULL, raise_many, NULL) != 0)
+      return 0;
+  for (i = 0; i < 4; i++)
+    pthread_join(threads[i], NULL);
+  return came > 0;
+}
+
+/* The child of vfork() runs in this process's memory. */
+static int has_vfork(void) {
+  static volatile int changed;
+  pid_t child = vfork();
+
+  if (child == 0) {
+    changed = 1;
+    _exit(0);
+  }
+  waitpid(child, NULL, 0);
+  return changed;
+}
+
+static int has_subreaper(void) {
+  return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+}
+
+static int has_timer_code(void) {
+  const struct itimerspec soon = {{0, 0}, {0, 1000 * 1000}};
+  struct sigevent event;
+  timer_t timer;
+
+  memset(&event, 0, sizeof(event));
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGUSR1;
+  return catch_signal(SIGUSR1, 0) &&
+         timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
+         timer_settime(timer, 0, &soon, NULL) == 0 && comes(1) &&
+         code == SI_TIMER;
+}
+
+static int has_exec(void) {
+  char* const arguments[] = {"/proc/self/exe", "--nothing", NULL};
+
+  execv(arguments[0], arguments);
+  return 0;
+}
+
+/* The mask that the kernel has of a thread. */
+static int shows_masks(void) {
+  unsigned long long mask = 0;
+  char line[256];
+  sigset_t set;
+  FILE* file;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+  file = fopen("/proc/self/status", "r");
+  while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+    if (strncmp(line, "SigBlk:", 7) == 0)
+      mask = strtoull(line + 7, NULL, 16);
+  return mask == 1ull << (SIGUSR1 - 1);
+}
+
+/* A child's end says how. */
+static int has_child_code(void) {
+  pid_t child;
+
+  if (!catch_signal(SIGCHLD, 0))
+    return 0;
+  child = fork();
+  if (child == 0)
+    _exit(3);
+  return comes(1) && code == CLD_EXITED && waitpid(child, NULL, 0) == child;
+}
+
+static int has_signalfd(void) {
+  struct signalfd_siginfo info;
+  sigset_t set;
+  int fd;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMIN + 1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  fd = signalfd(-1, &set, SFD_NONBLOCK);
+  return fd >= 0 &&
+         sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = 7}) ==
+             0 &&
+         read(fd, &info, sizeof(info)) == (ssize_t) sizeof(info) &&
+         info.ssi_signo == (unsigned) SIGRTMIN + 1 && info.ssi_int == 7 &&
+         info.ssi_pid == (unsigned) getpid();
+}
+
+static void* wait_long(void* arg) {
+  pause();
+  return arg;
+}
+
+static int has_cancellation(void) {
+  pthread_t thread;
+  void* result = NULL;
+
+  return pthread_create(&thread, NULL, wait_long, NULL) == 0 &&
+         pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 &&
+         result == PTHREAD_CANCELED;
+}
+
+static const struct {
+  int (*works)(void);
+  const char* name;
+} attempts[] = {
+    {has_last_realtime, "last-realtime"},
+    {has_nocldstop, "nocldstop"},
+    {has_storms, "storms"},
+    {has_vfork, "vfork"},
+    {has_subreaper, "subreaper"},
+    {has_timer_code, "timer-code"},
+    {has_exec, "exec"},
+    {shows_masks, "masks"},
+    {has_child_code, "child-code"},
+    {has_signalfd, "signalfd"},
+    {has_cancellation, "cancellation"},
+};
+
+/* It has 30 seconds. */
+static int can(int (*works)(void)) {
+  int status = -1;
+  int i;
+  pid_t child = fork();
+
+  if (child == 0) {
+    setpgid(0, 0);
+    _exit(works() ? 0 : 1);
+  }
+  for (i = 0; i < 30 * 1000 && waitpid(child, &status, WNOHANG) == 0; i++)
+    pause_a_little();
+  if (i == 30 * 1000) {
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+  }
+  return status == 0;
+}
+
+int main(int argc, char** argv) {
+  size_t i;
+
+  (void) argv;
+  if (argc > 1)
+    return 0; /* it is the program that has_exec() starts */
+  for (i = 0; i < sizeof(attempts) / sizeof(*attempts); i++)
+    if (!can(attempts[i].works)) {
+      puts(attempts[i].name);
+      fflush(stdout);
+    }
+  return 0;
+}
