@@ -323,8 +323,16 @@ let_go() {
   exec 8>&-
 }
 
+# The page faults of the children that a process has waited for (proc(5)).
+has_waited_for_a_child() {
+  test "$(inside cat "/proc/$1/stat" | sed 's/.*) //' | cut -d ' ' -f 9)" -gt 0
+}
+
+# Newer versions, such as 257, say when the process has started, which stays the same.
+# There the child that lets the service manager name it is over.
 is_named_again() { # since when it is the main process
-  test "$(property ExecMainStartTimestampMonotonic)" != "$1"
+  test "$(property ExecMainStartTimestampMonotonic)" != "$1" ||
+    has_waited_for_a_child "$new"
 }
 
 # When its predecessor has gone, it is systemd's own child, and named again: or
