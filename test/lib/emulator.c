@@ -27,12 +27,14 @@
 
 static volatile sig_atomic_t came;
 static volatile sig_atomic_t code;
+static volatile sig_atomic_t value;
 
 static void on_signal(int signum, siginfo_t* info, void* context) {
   (void) signum;
   (void) context;
   came++;
   code = info->si_code;
+  value = info->si_value.sival_int;
 }
 
 static int catch_signal(int signum, int flags) {
@@ -290,6 +292,24 @@ static int has_signalfd(void) {
          info.ssi_pid == (unsigned) getpid();
 }
 
+/* What is sent with a signal to a pidfd arrives. */
+static int has_pidfd_values(void) {
+#if defined(SYS_pidfd_open) && defined(SYS_pidfd_send_signal)
+  int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
+  siginfo_t info;
+
+  memset(&info, 0, sizeof(info));
+  info.si_signo = SIGUSR1;
+  info.si_code = SI_QUEUE;
+  info.si_value.sival_int = 7;
+  return pidfd >= 0 && catch_signal(SIGUSR1, 0) &&
+         syscall(SYS_pidfd_send_signal, pidfd, SIGUSR1, &info, 0) == 0 &&
+         comes(1) && code == SI_QUEUE && value == 7;
+#else
+  return 0;
+#endif
+}
+
 static int has_cancellation(void) {
   pthread_t thread;
   void* result = NULL;
@@ -318,6 +338,7 @@ static const struct {
     {shows_masks, "masks"},
     {has_child_code, "child-code"},
     {has_signalfd, "signalfd"},
+    {has_pidfd_values, "pidfd-values"},
     {has_cancellation, "cancellation"},
 };
 

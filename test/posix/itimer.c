@@ -36,7 +36,7 @@ static void check_unarmed(int which) {
 /* --- The process's timers ------------------------------------------------- */
 
 static void setitimer_returns_the_old_values_and_0_clears(void) {
-  uvsig_itimerval_t old;
+  uvsig_itimerval_t old = {-1, -1};
   int i;
 
   for (i = 0; i < TIMERS; i++) {
@@ -77,8 +77,8 @@ static void times_are_rounded_up_to_the_microsecond(void) {
 }
 
 static void what_getitimer_says_can_be_set_again(void) {
-  uvsig_itimerval_t value;
-  uvsig_itimerval_t again;
+  uvsig_itimerval_t value = {-1, -1};
+  uvsig_itimerval_t again = {-1, -1};
   int i;
 
   for (i = 1; i < 1000; i++) {
@@ -162,7 +162,7 @@ static void clear_at_the_fourth(struct recorder* r) {
 }
 
 static void check_four_times(int which, int signum) {
-  uvsig_itimerval_t old;
+  uvsig_itimerval_t old = {-1, -1};
   uint64_t by_then;
   double used;
   uv_idle_t idle;
@@ -202,7 +202,7 @@ static void prof_fires_until_its_callback_clears_it_at_the_fourth(void) {
 }
 
 static void alarm_returns_what_was_left_and_0_cancels(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   unsigned left;
 
   CHECK_EQ(uvsig_alarm(1000), 0);
@@ -235,7 +235,7 @@ static const int bad_timers[] = {-1, TIMERS, 4711, INT_MIN, INT_MAX};
 
 static void bad_arguments_of_setitimer_are_refused_and_change_nothing(void) {
   uvsig_itimerval_t old = {4711, 815};
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   size_t i;
 
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
@@ -583,7 +583,7 @@ static void a_second_timer_of_a_kind_is_refused(void) {
 }
 
 static void setitimer_and_alarm_leave_a_timer_with_an_owner_alone(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
 
   fixture_open(&f, NULL);
   ticker_init(&t, UVSIG_ITIMER_REAL);
@@ -600,7 +600,7 @@ static void setitimer_and_alarm_leave_a_timer_with_an_owner_alone(void) {
 }
 
 static void stop_gives_the_previous_timer_back_less_the_time_that_passed(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
 
   install_handler(SIGALRM, count_foreign);
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
@@ -622,7 +622,7 @@ static void stop_gives_the_previous_timer_back_less_the_time_that_passed(void) {
 /* Linux adds a tick at each arming. */
 static void a_borrowed_timer_of_processor_time_does_not_grow(void) {
   static const int borrowed[] = {UVSIG_ITIMER_VIRTUAL, UVSIG_ITIMER_PROF};
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   int i;
   int j;
 
@@ -643,7 +643,7 @@ static void a_borrowed_timer_of_processor_time_does_not_grow(void) {
 }
 
 static void a_borrowed_timer_of_real_time_is_never_early(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   uint64_t begin;
   int i;
 
@@ -690,7 +690,7 @@ static void a_previous_timer_whose_time_has_come_expires_at_once(void) {
 }
 
 static void close_stops_timers_and_gives_everything_back(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
 
   install_handler(SIGALRM, count_foreign);
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
@@ -749,7 +749,7 @@ static void an_unreferenced_timer_does_not_keep_the_loop_alive(void) {
 /* --- Fork and exec -------------------------------------------------------- */
 
 static void use_timers_in_child(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
 
   /* POSIX, fork(): the child's timers are cleared. */
   check_unarmed(UVSIG_ITIMER_REAL);
@@ -787,7 +787,7 @@ static void stop_in_child(void) {
 }
 
 static void a_child_has_no_armed_timer_and_may_have_its_own(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
 
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, LONG, 7, NULL), 0);
   fixture_open(&f, NULL);
@@ -856,7 +856,7 @@ static void bad_arguments_of_itimer_init_are_refused(void) {
 }
 
 static void bad_arguments_of_itimer_start_are_refused(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   uvsig_itimer_t unset;
   size_t i;
 
@@ -905,7 +905,7 @@ static void use_from_other_thread(void* argument) {
 }
 
 static void other_threads_are_refused(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   uv_thread_t thread;
 
   fixture_open(&f, NULL);
