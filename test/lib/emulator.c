@@ -208,6 +208,25 @@ static int has_threads_after_fork(void) {
   return waitpid(child, &status, 0) == child && status == 0;
 }
 
+static void look_at_mask(int signum) {
+  sigset_t mask;
+
+  (void) signum;
+  sigprocmask(SIG_SETMASK, NULL, &mask);
+  came = sigismember(&mask, SIGPIPE) == 1;
+}
+
+/* A handler runs with the mask that its action has. */
+static int has_handler_mask(void) {
+  struct sigaction action;
+
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = look_at_mask;
+  sigaddset(&action.sa_mask, SIGPIPE);
+  return sigaction(SIGUSR1, &action, NULL) == 0 && raise(SIGUSR1) == 0 &&
+         came == 1;
+}
+
 /* The child of vfork() runs in this process's memory. */
 static int has_vfork(void) {
   static volatile int changed;
@@ -240,9 +259,7 @@ static int has_timer_code(void) {
 }
 
 static int has_exec(void) {
-  char* const arguments[] = {"/proc/self/exe", "--nothing", NULL};
-
-  execv(arguments[0], arguments);
+  execl("/proc/self/exe", "emulator", "--nothing", (char*) NULL);
   return 0;
 }
 
@@ -331,6 +348,7 @@ static const struct {
     {has_sent_codes, "sent-codes"},
     {has_process_1, "process-1"},
     {has_threads_after_fork, "threads-after-fork"},
+    {has_handler_mask, "handler-mask"},
     {has_vfork, "vfork"},
     {has_subreaper, "subreaper"},
     {has_timer_code, "timer-code"},
