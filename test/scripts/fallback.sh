@@ -80,6 +80,14 @@ for test in core/close core/fork core/handler core/mask core/previous \
     "$build/test/lib/libharness.a"
   check "test/$test passes" ./program
 done
+# A test of another name would not be skipped any more.
+sed '/^#/d; s/^[^ ]* //' "$srcdir/tools/systems.skips" |
+  cat - "$TEST_SKIPS" | cut -d ' ' -f 1 | sort -u >"$tmp/listed"
+sed -n 's/.*TEST(\([a-z0-9_]*\)).*/\1/p' "$srcdir"/test/*/*.c | sort -u |
+  comm -23 "$tmp/listed" - >"$tmp/unknown"
+check "tests are listed as what is skipped elsewhere" test -s "$tmp/listed"
+same "each of them is there" /dev/null "$tmp/unknown"
+
 # One line of those tests says how many there are.
 link "$build/test/core/signalfd.o" "$build/test/lib/libharness.a"
 ./program >"$tmp/skipped" 2>&1
