@@ -794,7 +794,7 @@ static void itimer_start_that_sigaction_refuses_says_why_and_keeps_the_old(
 
 /* The timer that was armed goes on, and the signal has its action. */
 static void check_refused_itimer(unsigned refused) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   uvsig_itimer_t timer;
 
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 1000, 7, NULL), 0);
@@ -829,7 +829,7 @@ static void count_tick(uvsig_itimer_t* t, unsigned expirations) {
 }
 
 static void a_started_itimer_that_cannot_be_set_anew_goes_on_as_it_was(void) {
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   uvsig_itimer_t timer;
 
   fixture_open(&f, NULL);

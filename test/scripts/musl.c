@@ -121,7 +121,7 @@ static void a_pidfd_is_asked_for(void) {
 
 static void interval_timers_expire(void) {
   sigset_t set = set_of(SIGALRM);
-  uvsig_itimerval_t value;
+  uvsig_itimerval_t value = {-1, -1};
   unsigned left;
 
   CHECK(uvsig_setitimer(UVSIG_ITIMER_REAL, 1000, 0.25, NULL) == 0);
