@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 /* Under the lock, all of them. */
-/* How often: see uvsig__mute(). The handler that does nothing reads it. */
-static atomic_uint muted[UVSIG_NSIG];
 static bool interrupts[UVSIG_NSIG];   /* which signals interrupt system calls */
 static bool left_ignored[UVSIG_NSIG]; /* see uvsig__discard_pending() */
 struct sigaction uvsig__libuvs;
