@@ -170,7 +170,8 @@ void uvsig__share_close(struct uvsig__source* source) {
   struct sigaction after;
 
   uvsig__lock();
-  before = uvsig__installed(signum);
+  if (sigaction(signum, NULL, &before) != 0)
+    before = uvsig__simple_action(SIG_DFL); /* libuv leaves that */
   /* A program that closes all that uv_walk() finds has stopped it. */
   if (!is_closing)
     uv_signal_stop(&source->share);

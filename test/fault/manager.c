@@ -69,7 +69,7 @@ static void close_manager(void) {
 static bool is_lost(void) {
   int error = fault->plan.error;
 
-  return has_failed("socket sendto") &&
+  return has_failed("socket sendmsg") &&
          (fault->plan.is_for_good ||
           !(error == EAGAIN || error == EINTR || error == ENOBUFS ||
             error == ENOMEM || error == EMFILE || error == ENFILE));
@@ -120,7 +120,7 @@ static void tell_the_manager(void) {
   TRY("", uvsig_reload_stop(&reload));
   CHECK_EQ(raise(SIGTERM), 0);
   finish_shutdown();
-  if (!has_failed("socket sendto"))
+  if (!has_failed("socket sendmsg"))
     CHECK(has_stopped() && has_heard("RELOADING=1"));
   close_shutdown();
   close_signals();

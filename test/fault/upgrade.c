@@ -92,7 +92,7 @@ static void listen_on_two(int* raw) {
 
 /* What an upgrade that was not to be says for it. */
 #define UPGRADE_CALLS                                                          \
- "calloc malloc socket setsockopt bind getsockname pipe2 fork fcntl_dupfd "    \
+ "calloc malloc socket setsockopt bind getsockname uv_pipe fork fcntl_dupfd "    \
  "dup2 execve uv_poll_init sigaction uv_signal_init uv_signal_start uv_fileno"
 
 /* Whatever fails, this process serves on, and the next one succeeds. The
