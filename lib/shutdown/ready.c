@@ -20,6 +20,7 @@ int uvsig__ready_open(int* fd, char name[sizeof(struct sockaddr_un)]) {
   const int on = 1;
   int err;
 
+  memset(&address, 0, sizeof(address)); /* for valgrind: bind() reads 2 bytes */
   address.sun_family = AF_UNIX;
   *fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (*fd < 0)

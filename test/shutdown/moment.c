@@ -125,7 +125,7 @@ static void the_callback_of_forcing_may_give_up(void) {
 }
 
 static void a_listeners_callback_may_give_up_while_forcing(void) {
-  uvsig_shutdown_listener_t l;
+  static uvsig_shutdown_listener_t l;
 
   set_options();
   open_shutdown();
@@ -135,7 +135,7 @@ static void a_listeners_callback_may_give_up_while_forcing(void) {
 
 /* When the loop has had a turn to accept. */
 static void and_while_draining(void) {
-  uvsig_shutdown_listener_t l;
+  static uvsig_shutdown_listener_t l;
 
   set_options();
   open_shutdown();
@@ -280,7 +280,7 @@ static void add_another(uvsig_shutdown_connection_t* c,
 }
 
 static void what_a_callback_adds_while_a_listener_accepts_nothing_drains(void) {
-  uvsig_shutdown_listener_t l;
+  static uvsig_shutdown_listener_t l;
   int fds[2];
 
   set_options();
