@@ -61,7 +61,7 @@ rows | awk -F, -v part="$part" '
     return n > 0 && n < 0.95 ? sprintf("%.2f", n) : grouped(n)
   }
   function summary() {
-    print "- What the coordinator costs a server: " \
+    print "- The coordinator costs a server " \
       known(median, "busy-idle" SUBSEP "one connection" SUBSEP \
         "coordinator 1", "%.1f") " ns for each request, " \
       known(median, "connection-memory" SUBSEP SUBSEP "coordinator 1", "%d") \
