@@ -10,7 +10,6 @@
 #include "previous.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 /* Under the lock, all of them. */
 static bool interrupts[UVSIG_NSIG];   /* which signals interrupt system calls */

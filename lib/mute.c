@@ -17,8 +17,8 @@ static atomic_uint muted[UVSIG_NSIG];
  * set here. */
 static void do_nothing(int signum) {
   const struct sigaction action = uvsig__simple_action(SIG_DFL);
-  struct sigaction current = uvsig__installed(signum);
   int saved_errno = errno;
+  struct sigaction current = uvsig__installed(signum);
 
   if (atomic_load(&muted[signum]) == 0 && uvsig__is_mute(&current)) {
     if (sigaction(signum, &action, NULL) == 0)

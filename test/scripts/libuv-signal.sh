@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: MIT
 #
 # libuv's own tests of signals, unmodified: through <uvsig-uv-signal.h> they test
-# the library. tools/libuv-source gets libuv's source.
+# the library. tools/source-package gets libuv's source.
 #
 # Environment: LIBUV_SOURCE, the directory of that source, and what tap.sh has.
 
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
 
 if test -z "${LIBUV_SOURCE:-}"; then
-  skip "libuv's own tests" "LIBUV_SOURCE is not set: see tools/libuv-source"
+  skip "libuv's own tests" "LIBUV_SOURCE is not set: see tools/source-package"
   finish
 fi
 library=$(pwd)/.libs/libuvsig.a
