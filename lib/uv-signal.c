@@ -12,85 +12,73 @@
 
 #include <stdlib.h>
 
+/* Of a list, found by an address. */
+struct entry {
+  const void* key;
+  struct entry* next;
+};
+
 /* The uvsig_t of a loop's handles, from the first start until the last of them
  * closes. */
 struct signals {
+  struct entry entry; /* the loop's */
   uvsig_t sig;
   unsigned users; /* records */
-  struct signals* next;
 };
 
 /* A handle that has been started at least once, until its close callback. */
 struct record {
+  struct entry entry; /* the handle's */
   uv_signal_t* handle;
   uvsig_watcher_t watcher;
   struct signals* signals;
   unsigned long stops;
   bool is_oneshot;
   uv_close_cb close_cb;
-  struct record* next;
 };
 
-static struct signals* all_signals; /* under uvsig__lock() */
-static struct record* all_records;  /* under uvsig__lock() */
+/* Under uvsig__lock(). */
+static struct entry* all_signals;
+static struct entry* all_records;
 
 /* --- The lists ------------------------------------------------------------ */
 
-static struct signals* find_signals(const uv_loop_t* loop) {
-  struct signals* signals;
+static struct entry* find(struct entry* const* list, const void* key) {
+  struct entry* entry;
 
   uvsig__lock();
-  for (signals = all_signals; signals != NULL && signals->sig.loop != loop;)
-    signals = signals->next;
+  for (entry = *list; entry != NULL && entry->key != key;)
+    entry = entry->next;
   uvsig__unlock();
-  return signals;
+  return entry;
 }
 
-static void enlist_signals(struct signals* signals) {
+static void enlist(struct entry** list, struct entry* entry, const void* key) {
   uvsig__lock();
-  signals->next = all_signals;
-  all_signals = signals;
+  entry->key = key;
+  entry->next = *list;
+  *list = entry;
   uvsig__unlock();
 }
 
-static void delist_signals(struct signals* signals) {
-  struct signals** link;
+static void delist(struct entry** list, const struct entry* entry) {
+  struct entry** link;
 
   uvsig__lock();
-  for (link = &all_signals; *link != signals;)
+  for (link = list; *link != entry;)
     link = &(*link)->next;
-  *link = signals->next;
+  *link = entry->next;
   uvsig__unlock();
+}
+
+/* The entry is the first member. */
+static struct signals* find_signals(const uv_loop_t* loop) {
+  return (struct signals*) find(&all_signals, loop);
 }
 
 static struct record* find_record(const uv_handle_t* handle) {
-  struct record* record;
-
-  if (handle->type != UV_SIGNAL)
-    return NULL;
-  uvsig__lock();
-  for (record = all_records;
-       record != NULL && (const uv_handle_t*) record->handle != handle;)
-    record = record->next;
-  uvsig__unlock();
-  return record;
-}
-
-static void enlist_record(struct record* record) {
-  uvsig__lock();
-  record->next = all_records;
-  all_records = record;
-  uvsig__unlock();
-}
-
-static void delist_record(struct record* record) {
-  struct record** link;
-
-  uvsig__lock();
-  for (link = &all_records; *link != record;)
-    link = &(*link)->next;
-  *link = record->next;
-  uvsig__unlock();
+  return handle->type == UV_SIGNAL ? (struct record*) find(&all_records, handle)
+                                   : NULL;
 }
 
 /* --- Their lives ---------------------------------------------------------- */
@@ -106,7 +94,7 @@ static int open_signals(uv_loop_t* loop, struct signals** opened) {
     free(signals);
     return err;
   }
-  enlist_signals(signals);
+  enlist(&all_signals, &signals->entry, loop);
   *opened = signals;
   return 0;
 }
@@ -121,7 +109,7 @@ static void on_signals_closed(uvsig_t* sig) {
 static void leave_signals(struct signals* signals) {
   signals->users--;
   if (signals->users == 0 && uvsig_close(&signals->sig, on_signals_closed) == 0)
-    delist_signals(signals);
+    delist(&all_signals, &signals->entry);
 }
 
 static int open_record(uv_signal_t* handle, struct record** opened) {
@@ -146,14 +134,14 @@ static int open_record(uv_signal_t* handle, struct record** opened) {
   record->handle = handle;
   record->signals = signals;
   record->watcher.data = record;
-  enlist_record(record);
+  enlist(&all_records, &record->entry, handle);
   *opened = record;
   return 0;
 }
 
 static void close_record(struct record* record) {
   leave_signals(record->signals);
-  delist_record(record);
+  delist(&all_records, &record->entry);
   free(record);
 }
 
@@ -250,7 +238,7 @@ static void on_handle_closed(uv_handle_t* handle) {
   struct record* record = find_record(handle);
   uv_close_cb close_cb = record->close_cb;
 
-  delist_record(record);
+  delist(&all_records, &record->entry);
   free(record);
   if (close_cb != NULL)
     close_cb(handle);
