@@ -205,10 +205,7 @@ static void call_on(int which, int signum, siginfo_t* info, void* unused) {
   CHECK(++calls_of[which] < ENDLESS); /* not until the stack is full */
   if (meanwhile != NULL)
     meanwhile();
-  if ((saved[which].sa_flags & SA_SIGINFO) != 0)
-    saved[which].sa_sigaction(signum, info, unused);
-  else if (saved[which].sa_handler != SIG_DFL)
-    saved[which].sa_handler(signum);
+  call_handler(&saved[which], signum, info, unused);
 }
 
 #define OTHER(n)                                                               \

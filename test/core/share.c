@@ -108,10 +108,7 @@ static volatile sig_atomic_t other_calls;
 
 static void call_saved(int signum, siginfo_t* info, void* context) {
   CHECK(++other_calls < ENDLESS); /* rather than until the stack is full */
-  if ((saved.sa_flags & SA_SIGINFO) != 0)
-    saved.sa_sigaction(signum, info, context);
-  else if (saved.sa_handler != SIG_DFL)
-    saved.sa_handler(signum);
+  call_handler(&saved, signum, info, context);
 }
 
 static void stop_other(int signum) {

@@ -363,6 +363,16 @@ void install_handler(int signum, void (*handler)(int)) {
   CHECK_EQ(sigaction(signum, &action, NULL), 0);
 }
 
+void call_handler(const struct sigaction* action,
+                  int signum,
+                  siginfo_t* info,
+                  void* context) {
+  if ((action->sa_flags & SA_SIGINFO) != 0)
+    action->sa_sigaction(signum, info, context);
+  else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
+    action->sa_handler(signum);
+}
+
 volatile sig_atomic_t foreign_calls;
 
 void count_foreign(int signum) {

@@ -130,6 +130,11 @@ struct sigaction action_of(int signum);
 
 /* A handler of somebody else's, without flags, and one that counts. */
 void install_handler(int signum, void (*handler)(int));
+/* Call an action's handler, if it has one, as a library does that chains. */
+void call_handler(const struct sigaction* action,
+                  int signum,
+                  siginfo_t* info,
+                  void* context);
 void count_foreign(int signum);
 extern volatile sig_atomic_t foreign_calls;
 /* Until there were so many, if they come: of what is pending for a thread,

@@ -64,15 +64,9 @@ static void on_base(int signum) {
 }
 
 static void call_on(int which, int signum, siginfo_t* info, void* context) {
-  const struct sigaction* next = &saved[which];
-
   count(which);
-  if (!chains[which])
-    return;
-  if ((next->sa_flags & SA_SIGINFO) != 0)
-    next->sa_sigaction(signum, info, context);
-  else if (next->sa_handler != SIG_IGN)
-    next->sa_handler(signum);
+  if (chains[which])
+    call_handler(&saved[which], signum, info, context);
 }
 
 static void on_first(int signum, siginfo_t* info, void* context) {

@@ -25,15 +25,10 @@ static void on_base(int signum) {
 
 static void on_foreign(int signum, siginfo_t* info, void* context) {
   int which = index_of(signum);
-  const struct sigaction* next = &saved[which];
 
   atomic_fetch_add(&calls[which][FOREIGN], 1);
-  if (!chains[which])
-    return;
-  if ((next->sa_flags & SA_SIGINFO) != 0)
-    next->sa_sigaction(signum, info, context);
-  else if (next->sa_handler != SIG_IGN)
-    next->sa_handler(signum);
+  if (chains[which])
+    call_handler(&saved[which], signum, info, context);
 }
 
 void on_handler(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
