@@ -6,7 +6,7 @@
 # shared library has the name, the needs and the "never unload" flag that it
 # should have.
 #
-# Instrumented builds (--with-sanitizer, --enable-code-coverage) add names that
+# Instrumented builds (--with-sanitizer, tools/coverage) add names that
 # begin with two underscores. Those are the compiler's, and are left out here;
 # the names without are checked there too.
 
