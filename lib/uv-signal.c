@@ -247,8 +247,7 @@ static void on_handle_closed(uv_handle_t* handle) {
 void uvsig_uv_close(uv_handle_t* handle, uv_close_cb cb) {
   struct record* record = find_record(handle);
 
-  /* Twice is an error that libuv ends the process for. */
-  if (record == NULL || uv_is_closing(handle)) {
+  if (record == NULL) {
     uv_close(handle, cb);
     return;
   }
