@@ -55,7 +55,7 @@ static bool is_once(const struct sigaction* action) {
  * with SA_RESETHAND it has a single call. Counted in. */
 static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
   *action = uvsig__action_of(saved);
-  return uvsig__is_handler(action) &&
+  return saved != NULL && uvsig__is_handler(action) &&
          (!is_once(action) || !atomic_exchange(&saved->spent, true));
 }
 
