@@ -332,7 +332,7 @@ static const struct op ops[] = {
 };
 
 static const struct kind chain = {
-    "chain", ops, sizeof(ops) / sizeof(ops[0]), 40, 6, begin, end, NULL};
+    "chain", ops, sizeof(ops) / sizeof(ops[0]), 40, 6, begin, end, NULL, NULL};
 
 static void two_libraries_that_come_and_go_are_called_as_the_model_says(void) {
   run_sequences(&chain);

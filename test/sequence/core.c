@@ -89,7 +89,8 @@ static const struct kind core = {"core",
                                  12,
                                  world_open,
                                  end,
-                                 check_dispositions};
+                                 check_dispositions,
+                                 NULL};
 
 static void watchers_and_waits_are_told_as_the_model_says(void) {
   run_sequences(&core);

@@ -50,6 +50,10 @@ struct kind {
   void (*end)(void);
   /* NULL, or a comparison after each step that is not in a callback. */
   void (*check)(void);
+  /* NULL, or a part of the library's message where a limit has ended the
+   * process. A slow machine may meet it, so the sequence is run again with
+   * limits that are twice as long. */
+  const char* late;
 };
 
 /* The body of a test: sequences until the time is over. */
@@ -71,6 +75,9 @@ void act_in_callback(void);
 unsigned callback_depth(void);
 /* How many were done so. */
 unsigned long steps_in_callbacks(void);
+
+/* What `begin` multiplies short limits by. */
+unsigned time_factor(void);
 
 /* Where the steps are shown. */
 extern bool is_verbose;

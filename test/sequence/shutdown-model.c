@@ -25,7 +25,7 @@ int phase_now(void) {
 }
 
 bool is_late(void) {
-  return m.phase >= UVSIG_SHUTDOWN_FORCING && m.options.hard_ms == SHORT_MS;
+  return m.phase >= UVSIG_SHUTDOWN_FORCING && m.options.hard_ms != LONG_MS;
 }
 
 void model_raise_level(unsigned level, int signum) {
@@ -141,7 +141,7 @@ static void check_phase(uvsig_shutdown_phase_t phase) {
     return;
   case UVSIG_SHUTDOWN_FORCING:
     CHECK(m.level >= UVSIG_SHUTDOWN_FORCED ||
-          (m.options.grace_ms == SHORT_MS && !m.is_patient));
+          (m.options.grace_ms != LONG_MS && !m.is_patient));
     return;
   case UVSIG_SHUTDOWN_CLOSING:
     CHECK(HAS_ANY(m.closers));
@@ -150,7 +150,7 @@ static void check_phase(uvsig_shutdown_phase_t phase) {
   default:
     CHECK_EQ(phase, UVSIG_SHUTDOWN_DONE);
     check_finished();
-    CHECK(!HAS_ANY(m.closers) || m.options.hard_ms == SHORT_MS);
+    CHECK(!HAS_ANY(m.closers) || m.options.hard_ms != LONG_MS);
   }
 }
 
@@ -264,7 +264,7 @@ void on_closer(uvsig_shutdown_closer_t* c) {
   closer->is_called = true;
   for (i = 0; i < CLOSERS; i++)
     if (m.closers[i] != NULL && m.closers[i] != closer &&
-        m.options.hard_ms != SHORT_MS)
+        m.options.hard_ms == LONG_MS)
       CHECK(!m.closers[i]->is_called && m.closers[i]->since < closer->since);
   act_in_callback();
 }
@@ -327,7 +327,7 @@ static void check_registered(void) {
     CHECK(m.holds[i] == NULL || m.holds[i]->h.shutdown == &m.sd);
   for (i = 0; i < CLOSERS; i++)
     CHECK(m.closers[i] == NULL || m.closers[i]->c.shutdown == &m.sd ||
-          m.options.hard_ms == SHORT_MS);
+          m.options.hard_ms != LONG_MS);
   for (i = 0; i < LISTENERS; i++)
     CHECK(m.listeners[i] == NULL || m.listeners[i]->l.shutdown == &m.sd);
 }

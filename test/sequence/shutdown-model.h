@@ -11,7 +11,6 @@
 #include "engine.h"
 
 enum { CONNS = 5, HOLDS = 3, CLOSERS = 3, CHILDREN = 2, LISTENERS = 2 };
-enum { SHORT_MS = 3 };
 
 struct conn {
   uvsig_shutdown_connection_t c;

@@ -30,6 +30,7 @@ static void on_unwatched(int signum) {
  * count that forces, and whether the uvsig_t is kept. */
 static void begin(unsigned config) {
   uvsig_shutdown_options_t* options = &m.options;
+  unsigned short_ms = 3 * time_factor();
 
   memset(&m, 0, sizeof(m));
   has_upgrade = false;
@@ -44,8 +45,8 @@ static void begin(unsigned config) {
   CHECK_EQ(uvsig_init(&m.loop, &m.sig, NULL), 0);
   uvsig_shutdown_options_init(options);
   options->forced = set_of(SIGQUIT);
-  options->grace_ms = config & 1 ? SHORT_MS : LONG_MS;
-  options->hard_ms = (config & 6) == 6 ? SHORT_MS : LONG_MS;
+  options->grace_ms = config & 1 ? short_ms : LONG_MS;
+  options->hard_ms = (config & 6) == 6 ? short_ms : LONG_MS;
   options->delay_ms = config & 8 ? 1 : 0;
   options->fresh_ms = config & 16 ? 1 : 0;
   options->idle = (uvsig_shutdown_idle_t) ((config >> 5 & 3) % 3);
@@ -215,7 +216,8 @@ static const struct kind coordinator = {"coordinator",
                                         12,
                                         begin,
                                         end,
-                                        check_all};
+                                        check_all,
+                                        "libuvsig: shutdown: time is up"};
 
 static void a_shutdown_goes_as_the_model_says(void) {
   run_sequences(&coordinator);
