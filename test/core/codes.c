@@ -19,6 +19,8 @@ static struct fixture f;
 static struct recorder a;
 
 enum { PID = 4711, UID = 4712, VALUE = 4713 };
+/* SI_DETHREAD, which musl lacks. */
+enum { DETHREAD = -7 };
 
 static void send_code(int signum, int code, const siginfo_t* with) {
   siginfo_t info = *with;
@@ -77,8 +79,8 @@ static void check_codes(void) {
   check(SIGUSR1, SI_KERNEL, 0, 0, 0);
   check(SIGCHLD, SI_KERNEL + 1, PID, 0, VALUE);
   check(SIGCHLD, CLD_EXITED, PID, 0, VALUE);
-  check(SIGCHLD, SI_DETHREAD, 0, 0, 0);
-  check(SIGPOLL, SI_DETHREAD, 0, 0, 0);
+  check(SIGCHLD, DETHREAD, 0, 0, 0);
+  check(SIGPOLL, DETHREAD, 0, 0, 0);
   check(SIGPOLL, SI_SIGIO, 0, 0, 0);
   CHECK_EQ(tell(SIGPOLL, POLL_IN).band, VALUE);
 }
