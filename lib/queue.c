@@ -58,13 +58,13 @@ static void deliver_read(struct uvsig__hub* hub) {
 
 /* Read, and first hand out what is not for this loop alone: a callback may stop
  * a watcher here, which drops what has been read for it, and the other loops'
- * watchers are to be notified all the same. Returns how many signals were read,
- * or a code. */
+ * watchers are to be notified all the same. Of one signal, no callback comes
+ * before it. Returns how many signals were read, or a code. */
 static int read_and_share(struct uvsig__hub* hub) {
   int n = uvsig__signalfd_read(hub->queue);
   struct uvsig__source* source;
 
-  for (source = hub->first; source != NULL && n > 0; source = source->after)
+  for (source = hub->first; source != NULL && n > 1; source = source->after)
     if (source->is_queued && !is_alone(source))
       uvsig__signalfd_handle(hub->queue, source->sub.signum);
   return n;
