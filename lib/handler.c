@@ -103,7 +103,7 @@ static void keep_sender(struct uvsig__subscription* subscription,
                                                memory_order_acquire,
                                                memory_order_relaxed))
     return;
-  sender->info = *info;
+  uvsig__info_set(&sender->info, info);
   sender->time = subscription->time_stamps ? uvsig__now() : 0;
   /* Release: pairs with the loop's acquire. */
   atomic_store_explicit(

@@ -42,7 +42,7 @@ bool uvsig__senders_take(struct uvsig__source* source,
         source->stats.max_latency_ns = latency;
     }
     if (state == at << 2 && at == end - 1) {
-      uvsig__info_set(info, &slot->info);
+      *info = slot->info;
       found = true;
     }
     /* Release: pairs with the handler's acquire. */

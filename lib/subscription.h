@@ -36,7 +36,7 @@ enum {
 struct uvsig__sender {
   atomic_ulong state;
   uint64_t time; /* when it was caught, or 0 */
-  siginfo_t info;
+  uvsig_info_t info;
 };
 
 /* The handler's half of what watches one signal on one loop. `caught` and
