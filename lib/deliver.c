@@ -37,8 +37,8 @@ static bool describe(struct uvsig__source* source, struct uvsig__cursor* at) {
     return uvsig__senders_take(source,
                                (unsigned long) uvsig__source_settled(source),
                                (unsigned long) (at->end - at->before),
-                               &at->info);
-  uvsig__info_set(&at->info, at->queued);
+                               at->info);
+  uvsig__info_set(at->info, at->queued);
   source->account.queued++;
   return true;
 }
@@ -53,9 +53,9 @@ static void settle(struct uvsig__source* source,
   bool is_known = describe(source, at) && notified == 1;
 
   if (!is_known) {
-    memset(&at->info, 0, sizeof(at->info));
-    at->info.signum = source->sub.signum;
-    at->info.flags = UVSIG_INFO_NONE;
+    memset(at->info, 0, sizeof(*at->info));
+    at->info->signum = source->sub.signum;
+    at->info->flags = UVSIG_INFO_NONE;
   }
   if (source->sub.depth > 0)
     source->stats.info_dropped += notified - (is_known ? 1 : 0);
@@ -86,13 +86,13 @@ static void notify(struct uvsig__source* source, struct uvsig__cursor* at) {
       settle(source, at, notified);
     at->is_settled = true;
     /* Not reached here: 4,294,967,296 signals in one turn of the loop. */
-    at->info.count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
+    at->info->count = notified > UINT_MAX ? UINT_MAX : (unsigned) notified;
     if ((w->state & UVSIG__ONESHOT) != 0) {
       w->state &= ~(unsigned) UVSIG__ONESHOT;
       uvsig__source_stop(source, w);
     }
     source->hub->calls++;
-    w->cb(w, source->sub.signum, &at->info);
+    w->cb(w, source->sub.signum, at->info);
   }
 }
 
@@ -102,13 +102,15 @@ static void deliver(struct uvsig__source* source,
                     uint64_t before,
                     uint64_t end,
                     const siginfo_t* queued) {
+  uvsig_info_t info;
   struct uvsig__cursor cursor = {.next = source->first,
                                  .outer = source->cursors,
                                  .wait = find_wait(source),
                                  .queued = queued,
                                  .starts = source->starts,
                                  .before = before,
-                                 .end = end};
+                                 .end = end,
+                                 .info = &info};
 
   source->cursors = &cursor;
   notify(source, &cursor);
@@ -170,8 +172,8 @@ void uvsig__source_resume(struct uvsig__source* source) {
 
   while ((cursor = find_unfinished(source)) != NULL) {
     /* The callback that is under way has the same info in its hands. */
-    count = cursor->info.count;
+    count = cursor->info->count;
     notify(source, cursor);
-    cursor->info.count = count;
+    cursor->info->count = count;
   }
 }

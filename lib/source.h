@@ -23,7 +23,7 @@ struct uvsig__cursor {
   uint64_t before; /* it is of signals that are later than this ... */
   uint64_t end;    /* ... and no later than this */
   bool is_settled;
-  uvsig_info_t info;
+  uvsig_info_t* info; /* not set before it is settled; NULL for a drain */
 };
 
 /* caught = delivered + discarded + what is pending. What is pending is in the
