@@ -187,24 +187,36 @@ static void let_sleep(const pid_t* pids) {
 
 /* --- latency -------------------------------------------------------------- */
 
-static void send_paced(struct link* link, pid_t to, unsigned long n) {
-  unsigned long number;
+/* The receiver sleeps again before the next one. Returns false where the signal
+ * was lost: then it is not waited for any more. */
+static bool send_one(struct link* link, pid_t to, unsigned long number) {
   uint64_t lost;
+  bool is_late;
+  bool is_done;
 
-  for (number = 0; number < n && !is_orphan(to); number++) {
+  atomic_store(&link->sent, number + 1);
+  atomic_store(&link->times[number], 0); /* a page's first use takes long */
+  atomic_store(&link->times[number], now());
+  kill(to, SIGUSR1);
+  lost = now() + LOST_NS;
+  pause_for(PACE_NS);
+  is_late = atomic_load(&link->received) <= number;
+  while (!(is_done = atomic_load(&link->received) > number) && now() < lost)
     pause_for(PACE_NS);
-    atomic_store(&link->sent, number + 1);
-    atomic_store(&link->times[number], now());
-    kill(to, SIGUSR1);
-    lost = now() + LOST_NS;
-    while (atomic_load(&link->received) <= number && now() < lost)
-      pause_for(PACE_NS);
-    /* Then it is not waited for. */
-    atomic_store(&link->received, number + 1);
-  }
+  atomic_store(&link->received, number + 1);
+  if (is_late)
+    pause_for(PACE_NS);
+  return is_done;
 }
 
-static unsigned long paced; /* how many are sent */
+static void send_paced(struct link* link, pid_t to, unsigned long n) {
+  unsigned long number;
+
+  for (number = 0; number < n && !is_orphan(to); number++)
+    send_one(link, to, number);
+}
+
+static unsigned long paced; /* how many are sent to each */
 
 static void send_latency(struct link* link, pid_t to) {
   use_processor(FIRST); /* of those that it has */
@@ -283,23 +295,32 @@ static void on_end(struct side* side) {
 }
 
 /* In microseconds. */
-static void set_latencies(double* figures, struct receiver* receiver) {
+static void set_latencies(double* figures, double* latencies, size_t n) {
   static const double quantiles[] = {0.5, 0.99, 0.999};
   size_t i;
 
-  sort(receiver->latencies, receiver->n);
+  sort(latencies, n);
   for (i = 0; i < 3; i++)
-    figures[i] =
-        quantile(receiver->latencies, receiver->n, quantiles[i]) / 1000;
+    figures[i] = quantile(latencies, n, quantiles[i]) / 1000;
 }
 
-/* Receive what is sent until the end, and return how long that took. */
-static uint64_t receive(const struct peer* peer,
-                        struct sender* sender,
-                        struct receiver* receiver,
-                        int signum,
-                        caught_fn fn,
-                        struct side* side) {
+/* The same with as many as were sent: who loses the slowest must not look faster
+ * for it. */
+static void set_paced(struct result* result, double* latencies, size_t n) {
+  result->sent = paced;
+  result->delivered = n;
+  while (n < paced)
+    latencies[n++] = LOST_NS;
+  set_latencies(result->figures, latencies, n);
+}
+
+/* Run the loop until the sender says that it was the last one. Returns when that
+ * began. */
+static uint64_t run_until_end(const struct peer* peer,
+                              struct receiver* receiver,
+                              int signum,
+                              caught_fn fn,
+                              struct side* side) {
   struct side end;
   uint64_t begin;
 
@@ -310,11 +331,10 @@ static uint64_t receive(const struct peer* peer,
   watch(side, signum, 1);
   watch(&end, SIGUSR2, 1);
   begin = now();
-  atomic_store(&sender->link->go, true);
+  atomic_store(&receiver->link->go, true);
   peer->run(&end);
   drain_now(side);
-  join_sender(sender);
-  return now() - begin;
+  return begin;
 }
 
 static void latency(const struct bench* bench,
@@ -326,21 +346,17 @@ static void latency(const struct bench* bench,
   struct side side;
   pid_t keepers[PLACES];
 
-  receiver.latencies = allocate(MOST_TIMES, sizeof(*receiver.latencies));
   paced = bench->repeats;
+  receiver.latencies = allocate(paced, sizeof(*receiver.latencies));
   keep_awake(keepers);
   if (bench->n == ONE_PROCESSOR)
     use_processor(LAST);
   start_sender(&sender, bench->n != FROM_THREAD);
   use_processor(LAST);
-  receive(peer, &sender, &receiver, SIGUSR1, on_paced, &side);
+  run_until_end(peer, &receiver, SIGUSR1, on_paced, &side);
+  join_sender(&sender);
   let_sleep(keepers);
-  result->sent = bench->repeats;
-  result->delivered = receiver.n;
-  /* Who loses the slowest must not look faster for it. */
-  while (receiver.n < bench->repeats)
-    receiver.latencies[receiver.n++] = LOST_NS;
-  set_latencies(result->figures, &receiver);
+  set_paced(result, receiver.latencies, receiver.n);
 }
 
 static void flood(const struct bench* bench,
@@ -350,26 +366,163 @@ static void flood(const struct bench* bench,
   struct sender sender = {.link = link, .send = send_flood};
   struct receiver receiver = {.link = link};
   struct side side;
-  uint64_t time;
+  uint64_t begin;
 
   receiver.latencies = allocate(MOST_TIMES, sizeof(*receiver.latencies));
   start_sender(&sender, bench->n != FROM_THREAD);
-  time = receive(peer, &sender, &receiver, SIGRTMIN + 1, on_flood, &side);
+  begin = run_until_end(peer, &receiver, SIGRTMIN + 1, on_flood, &side);
+  join_sender(&sender);
   result->sent = atomic_load(&link->sent);
   result->delivered = side.delivered;
   result->told = receiver.told;
-  result->figures[0] = (double) time / 1000 / (double) result->sent;
+  result->figures[0] = (double) (now() - begin) / 1000 / (double) result->sent;
   /* Else it is not known which signal a callback was for. */
   if (result->delivered == result->sent)
-    set_latencies(result->figures + 1, &receiver);
+    set_latencies(result->figures + 1, receiver.latencies, receiver.n);
 }
 
+/* --- latency, in turns ---------------------------------------------------- */
+
+/* Each receiver is a process of its own, and all sleep on the sender's
+ * processor. A tick, or a mood of the machine, meets each as often as the
+ * others. */
+struct waiting {
+  pid_t pid;
+  struct receiver* receiver; /* shared, with its latencies */
+};
+
+static void wait_and_receive(const struct peer* peer,
+                             struct receiver* receiver) {
+  struct side side;
+
+#ifdef PR_SET_PDEATHSIG
+  prctl(PR_SET_PDEATHSIG, (long) SIGKILL, 0L, 0L, 0L);
+#endif
+  run_until_end(peer, receiver, SIGUSR1, on_paced, &side);
+  _exit(0);
+}
+
+static void start_waiting(struct waiting* waiting, const struct peer* peer) {
+  struct receiver* receiver = share(sizeof(*receiver));
+
+  receiver->link = share(sizeof(*receiver->link));
+  receiver->latencies = share(paced * sizeof(*receiver->latencies));
+  waiting->receiver = receiver;
+  waiting->pid = fork();
+  check_errno(waiting->pid, "fork");
+  if (waiting->pid == 0)
+    wait_and_receive(peer, receiver);
+}
+
+/* Fails where a receiver has. */
+static void check_waiting(pid_t pid, int flags) {
+  int status = 0;
+  pid_t ended;
+
+  do
+    ended = waitpid(pid, &status, flags);
+  while (ended < 0 && errno == EINTR);
+  if (status != 0 || (ended != 0 && flags != 0))
+    _exit(1);
+}
+
+static void wait_until_ready(const struct waiting* waiting) {
+  while (!atomic_load(&waiting->receiver->link->go)) {
+    check_waiting(waiting->pid, WNOHANG);
+    pause_for(100000);
+  }
+}
+
+static void end_waiting(const struct waiting* waiting) {
+  while (!atomic_load(&waiting->receiver->link->stop)) {
+    kill(waiting->pid, SIGUSR2);
+    pause_for(END_NS);
+  }
+  check_waiting(waiting->pid, 0);
+}
+
+/* In no order, another one for each signal: who comes after whom matters. */
+static void shuffle(unsigned* order, unsigned n) {
+  static unsigned state = 1;
+  unsigned at;
+  unsigned other;
+  unsigned saved;
+
+  for (at = n; at > 1; at--) {
+    state = state * 1103515245 + 12345;
+    other = (state >> 16) % at;
+    saved = order[at - 1];
+    order[at - 1] = order[other];
+    order[other] = saved;
+  }
+}
+
+static void send_in_turns(const struct waiting* waiting, unsigned n) {
+  unsigned order[MOST_PEERS];
+  const struct waiting* to;
+  unsigned long number;
+  unsigned i;
+
+  for (i = 0; i < n; i++)
+    order[i] = i;
+  for (number = 0; number < WARM + paced; number++) {
+    shuffle(order, n);
+    for (i = 0; i < n; i++) {
+      to = &waiting[order[i]];
+      if (!send_one(to->receiver->link, to->pid, number))
+        check_waiting(to->pid, WNOHANG);
+    }
+  }
+}
+
+static void latency_in_turns(const struct bench* bench,
+                             const struct peer* peer,
+                             struct result* results) {
+  struct waiting waiting[MOST_PEERS];
+  pid_t keepers[PLACES];
+  unsigned n;
+  unsigned i;
+
+  (void) peer;
+  paced = bench->repeats;
+  keep_awake(keepers);
+  use_processor(LAST);
+  for (n = 0; bench->only[n] != NULL; n++)
+    start_waiting(&waiting[n], bench->only[n]);
+  set_timer_slack();
+  for (i = 0; i < n; i++)
+    wait_until_ready(&waiting[i]);
+  send_in_turns(waiting, n);
+  for (i = 0; i < n; i++) {
+    end_waiting(&waiting[i]);
+    set_paced(
+        &results[i], waiting[i].receiver->latencies, waiting[i].receiver->n);
+  }
+  let_sleep(keepers);
+}
+
+static const struct peer* const of_targets[] = {&uvsig_bytes,
+                                                &uv_signal,
+                                                &uvsig_signalfd,
+#ifdef HAVE_SD_EVENT
+                                                &peer_sd_event,
+#endif
+                                                NULL};
+
+#define OF_LATENCY(variant_, sender_)                                          \
+ .workload = "latency", .variant = variant_,                                   \
+ .figures = {"p50", "p99", "p99.9"}, .unit = "us", .n = sender_,               \
+ .against = &uv_signal
 #define LATENCY(variant_, sender_)                                             \
  {                                                                             \
-  .workload = "latency", .variant = variant_,                                  \
-  .figures = {"p50", "p99", "p99.9"}, .unit = "us", .measure = latency,        \
-  .needs = CAN_LOOP, .with_floors = true, .n = sender_, .repeats = 3000,       \
-  .against = &uv_signal                                                        \
+  OF_LATENCY(variant_, sender_), .measure = latency, .needs = CAN_LOOP,        \
+                                 .with_floors = true, .repeats = 3000          \
+ }
+#define LATENCY_IN_TURNS(variant_, sender_)                                    \
+ {                                                                             \
+  OF_LATENCY(variant_, sender_), .measure = latency_in_turns,                  \
+                                 .is_together = true, .only = of_targets,      \
+                                 .repeats = 24000                              \
  }
 #define FLOOD(variant_, sender_)                                               \
  {                                                                             \
@@ -382,6 +535,7 @@ static void flood(const struct bench* bench,
 const struct bench flood_benches[] = {
     LATENCY("process", FROM_PROCESS),
     LATENCY("process on the same processor", ONE_PROCESSOR),
+    LATENCY_IN_TURNS("process on the same processor, in turns", ONE_PROCESSOR),
     LATENCY("thread", FROM_THREAD),
     FLOOD("process", FROM_PROCESS),
     FLOOD("thread", FROM_THREAD),

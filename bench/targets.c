@@ -109,7 +109,7 @@ static const struct target {
 #ifdef HAVE_SD_EVENT
     {"latency on one processor, signalfd, p99",
      "latency",
-     "process on the same processor",
+     "process on the same processor, in turns",
      1,
      &uvsig_signalfd,
      &peer_sd_event,
@@ -131,7 +131,7 @@ static const struct target {
      1.0},
     {"the same on one processor, p99",
      "latency",
-     "process on the same processor",
+     "process on the same processor, in turns",
      1,
      &uvsig_bytes,
      &uv_signal,
