@@ -45,7 +45,7 @@ fails() {
 }
 
 uv_message="libuv 1.41 or later is missing: install libuv1-dev (Debian, \
-Ubuntu) or libuv-devel (Fedora). pkg-config says: "
+Ubuntu), libuv-devel (Fedora) or libuv-dev (Alpine). pkg-config says: "
 cmocka_message="cmocka 1.1.5 or later is missing: install libcmocka-dev \
 (Debian, Ubuntu) or libcmocka-devel (Fedora), or do without the tests: \
 --disable-tests. pkg-config says: "
@@ -105,5 +105,111 @@ mv "$tmp/old.pc" "$tmp/pc/libuv.pc"
 fails "an old libuv" "$uv_message" --disable-tests
 rm "$tmp/pc/libuv.pc"
 fails "no libuv" "$uv_message" --disable-tests
+
+# --- A build for another processor, and one without pkg-config -------------------
+
+# Each is over soon: with an error, or with that of an option which is looked at
+# after libuv.
+past_libuv="--with-sanitizer needs a list"
+cp "$($PKG_CONFIG --variable=pcfiledir libuv)/libuv.pc" "$tmp/pc"
+mv "$tmp/cache" "$tmp/cache.native"
+
+# A sysroot has the target's libuv: all that the test needs of it.
+sysroot() { # directory, compiler...
+  dir=$1
+  shift
+  mkdir -p "$dir/lib/pkgconfig"
+  echo 'unsigned uv_version(void); unsigned uv_version(void) { return 1; }' \
+    >"$dir/uv.c"
+  "$@" -shared -fPIC -o "$dir/lib/libuv.so" "$dir/uv.c" || return
+  {
+    echo "Name: libuv"
+    echo "Description: the target's"
+    echo "Version: 1.44.2"
+    echo "Libs: -L$dir/lib -luv"
+    echo "Cflags: $($PKG_CONFIG --cflags libuv)"
+  } >"$dir/lib/pkgconfig/libuv.pc"
+}
+
+# cross NAME HOST DEBIAN'S COMPILER: what configure does with it.
+cross() {
+  what=$1
+  host=$2
+  packages="install libuv1-dev:$3 (Debian, Ubuntu), libuv-devel (Fedora) or \
+libuv-dev (Alpine) for "
+  compiler=$4
+  rm -f "$tmp/cache"
+  check "$what: a libuv for the target" sysroot "$tmp/$what" "$compiler"
+  set -- CC="$compiler" --build="$build" --host="$host" \
+    PKG_CONFIG="$PKG_CONFIG" --disable-tests --with-sanitizer
+  fails "$what, the build machine's libuv" "$compiler does not link with the \
+libuv that $PKG_CONFIG finds, which may be for another system: $packages" "$@"
+  fails "$what, the target's libuv" "$past_libuv" "$@" \
+    PKG_CONFIG_LIBDIR="$tmp/$what/lib/pkgconfig"
+  says "$what, the target's libuv: it links" "links with libuv... yes"
+  fails "$what, UV_LIBS" "$past_libuv" "$@" UV_CFLAGS=-I. UV_LIBS=libuv.la
+  mv "$tmp/pc/libuv.pc" "$tmp"
+  fails "$what, no libuv" "libuv 1.41 or later is missing: $packages" "$@"
+  mv "$tmp/libuv.pc" "$tmp/pc"
+}
+
+build=$("$srcdir/build-aux/config.guess")
+# Two compilers that have no libuv but that of a sysroot. The second one knows what
+# it compiles for, as gcc -m32 does.
+fake() { # its name, what it says to -print-multiarch
+  cat >"$tmp/$1-cc" <<END
+#!/bin/sh
+case " \$* " in
+  *" -print-multiarch "*) $2 ;;
+  *" -L$tmp/$1/lib "*"-luv "*) ;;
+  *" -luv "*) echo "skipping incompatible libuv.so" >&2; exit 1 ;;
+esac
+exec $CC "\$@"
+END
+  chmod +x "$tmp/$1-cc"
+}
+fake other "exit 1"
+fake m32 "echo i386-linux-gnu; exit"
+case $build in
+  s390x-*) cross other aarch64-linux-gnu arm64 "$tmp/other-cc" ;;
+  *) cross other s390x-linux-gnu s390x "$tmp/other-cc" ;;
+esac
+
+case $build in
+  aarch64-*) skip "aarch64" "this is one, and no cross build" ;;
+  *)
+    if command -v aarch64-linux-gnu-gcc >/dev/null; then
+      cross aarch64 aarch64-linux-gnu arm64 aarch64-linux-gnu-gcc
+    else
+      skip "aarch64" "there is no aarch64-linux-gnu-gcc"
+    fi
+    ;;
+esac
+
+rm -f "$tmp/cache"
+fails "no --host, and no libuv" "$tmp/m32-cc does not link with the libuv that \
+$PKG_CONFIG finds, which may be for another system: install libuv1-dev:i386 \
+(Debian, Ubuntu), libuv-devel (Fedora) or libuv-dev (Alpine) for i386-linux-gnu" \
+  --disable-tests CC="$tmp/m32-cc" PKG_CONFIG="$PKG_CONFIG"
+
+# All programs but pkg-config.
+rm -f "$tmp/cache"
+mkdir "$tmp/bin"
+echo "$PATH" | tr : '\n' | while read -r dir; do
+  find -L "$dir" -maxdepth 1 -type f ! -name '*pkg-config*' ! -name '*pkgconf*' \
+    -exec ln -s -t "$tmp/bin" {} + 2>/dev/null
+done
+without_pkg_config="pkg-config 0.27 or later is missing: install pkg-config \
+(Debian, Ubuntu) or pkgconf (Fedora, Alpine), set PKG_CONFIG to where it is, or \
+do without it and set"
+all_programs=$PATH
+PATH=$tmp/bin
+unset PKG_CONFIG
+fails "no pkg-config" "$without_pkg_config UV_CFLAGS and UV_LIBS" --disable-tests
+fails "no pkg-config, for cmocka" "$without_pkg_config CMOCKA_CFLAGS and \
+CMOCKA_LIBS" UV_CFLAGS=-I. UV_LIBS=-luv
+fails "no pkg-config, and it does without" "$past_libuv" --disable-tests \
+  --with-sanitizer UV_CFLAGS=-I. UV_LIBS=-luv
+PATH=$all_programs
 
 finish
