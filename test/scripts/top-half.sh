@@ -36,10 +36,12 @@ words() {
   printf '%s\n' "$@"
 }
 
-# undefined FILE: nm may be a list of words, such as "nm -B".
+# undefined FILE: nm may be a list of words, such as "nm -B". With _FORTIFY_SOURCE,
+# which packages are built with, memcpy() is __memcpy_chk(): it looks at the size,
+# and ends the process where it would be overrun.
 undefined() {
   # shellcheck disable=SC2086
-  ${NM:-nm} -u "$1" | awk '{ print $NF }'
+  ${NM:-nm} -u "$1" | awk '{ print $NF }' | sed -E 's/^__([a-z]+)_chk$/\1/'
 }
 
 # What compilers, sanitizers and coverage refer to by themselves begins with two
