@@ -84,9 +84,10 @@ texts() {
   for page in "$srcdir"/man/*.[37]; do
     manual "$page" | sentences >"$tmp/text-$(basename "$page")"
   done
-  for text in README.md CONTRIBUTING.md SECURITY.md bench/RESULTS.md; do
+  for text in README.md CONTRIBUTING.md SECURITY.md bench/RESULTS.md \
+    contrib/README.md; do
     if test -e "$srcdir/$text"; then
-      markdown "$srcdir/$text" | sentences >"$tmp/text-$(basename "$text")"
+      markdown "$srcdir/$text" | sentences >"$tmp/text-$(echo "$text" | tr / -)"
     fi
   done
   news "$srcdir/NEWS" | sentences >"$tmp/text-NEWS"
