@@ -165,11 +165,12 @@ int main(int argc, char** argv) {
   const char* path = NULL;
   unsigned port = 7777, life_ms = 1000;
   const option_t table[] = {
+      {"address", "ADDRESS", "of the port (127.0.0.1)", &successor_host, NULL},
       {"grace", SECONDS, "wait so long for lines (8)", NULL, &options.grace_ms},
       {"hard", SECONDS, "then exit within so long (1)", NULL, &options.hard_ms},
       {"pid-file", "FILE", "keep another one out (none)", &pid_path, NULL},
       {"pipe", "PATH", "listen at this UNIX socket, too", &path, NULL},
-      {"port", "PORT", "of 127.0.0.1 (7777); 0: a free one", NULL, &port},
+      {"port", "PORT", "listen there (7777); 0: a free one", NULL, &port},
       {"settle", SECONDS, "a successor must live so long (1)", NULL, &life_ms},
       {NULL, NULL, NULL, NULL, NULL}};
   int status, c;

@@ -29,6 +29,8 @@ enum { EXIT_USAGE = 2, BLOCK_SIZE = 65536 };
 const char* const program = "http-server";
 /* Not chdir(2): the successor has the same arguments, and starts here. */
 static int folder;
+static uvsig_t sig;
+static uvsig_shutdown_t sd;
 
 /* --- What is served ------------------------------------------------------- */
 
@@ -55,6 +57,16 @@ static struct MHD_Response* respond_with_file(int fd, uint64_t size) {
   return response;
 }
 
+/* For a load balancer. A file of that name is not served. */
+static struct MHD_Response* respond_ready(unsigned* status) {
+  static char yes[] = "ready\n", no[] = "not ready\n";
+  char* text = uvsig_shutdown_is_ready(&sd) ? yes : no;
+
+  *status = text == yes ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+  return MHD_create_response_from_buffer(
+      strlen(text), text, MHD_RESPMEM_PERSISTENT);
+}
+
 /* Blocks the loop for as long as the disk takes. Opening a FIFO does not wait
  * for a writer, and a symbolic link is not followed. */
 static struct MHD_Response* respond(const char* method,
@@ -74,6 +86,8 @@ static struct MHD_Response* respond(const char* method,
       MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     return response;
   }
+  if (strcmp(url, "/ready") == 0)
+    return respond_ready(status);
   if (*url == '/' && strchr(name, '/') == NULL)
     fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
@@ -88,41 +102,45 @@ static struct MHD_Response* respond(const char* method,
 
 /* --- The server ----------------------------------------------------------- */
 
-static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t phase) {
+static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
   if (phase == UVSIG_SHUTDOWN_DRAINING) {
-    printf("%s: finishing\n", sd->report.reason);
+    printf("%s: finishing\n", shutdown->report.reason);
     fflush(stdout);
   }
 }
 
-static int start(uvsig_shutdown_t* sd, unsigned port, unsigned settle_ms) {
-  int err = successor_listen(sd, port, http_daemon_accept);
+static int start(unsigned port, unsigned settle_ms) {
+  int err = successor_listen(&sd, port, http_daemon_accept);
 
   if (err == 0)
-    err = http_daemon_start(sd, respond);
+    err = http_daemon_start(&sd, respond);
   if (err == 0)
-    err = successor_start(sd, settle_ms, NULL);
+    err = successor_start(&sd, settle_ms, NULL);
   if (err != 0) /* a shutdown may have begun; that is no error */
     return err != UV_ECANCELED && failed(err, "cannot start");
   printf("Serving on http://%s/\n", successor_address());
   fflush(stdout);
-  uvsig_shutdown_ready(sd);
+  uvsig_shutdown_ready(&sd);
   return 0;
 }
 
 int main(int argc, char** argv) {
   static const char about[] =
-      "Serve the files of a folder on 127.0.0.1, until SIGINT or SIGTERM.\n"
-      "SIGUSR2 upgrades it.\n";
-  static uvsig_t sig;
-  static uvsig_shutdown_t sd;
+      "Serve the files of a folder until SIGINT or SIGTERM, and /ready, which\n"
+      "is 503 from then on. SIGUSR2 upgrades it.\n";
   uvsig_shutdown_options_t options;
   uv_loop_t* loop = uv_default_loop();
   const char* path = ".";
   unsigned port = 8000, settle_ms = 1000;
   const option_t table[] = {
+      {"address", "ADDRESS", "of the port (127.0.0.1)", &successor_host, NULL},
       {"directory", "FOLDER", "serve this folder (.)", &path, NULL},
       {"port", "NUMBER", "listen there (8000); 0: a free one", NULL, &port},
+      {"delay",
+       SECONDS,
+       "then serve on so long, not ready (0)",
+       NULL,
+       &options.delay_ms},
       {"grace",
        SECONDS,
        "wait so long for responses (8)",
@@ -154,7 +172,7 @@ int main(int argc, char** argv) {
       failed(uvsig_init(loop, &sig, NULL), "uvsig_init") ||
       failed(uvsig_shutdown_init(&sig, &sd, &options), "uvsig_shutdown_init"))
     return EXIT_FAILURE;
-  if (start(&sd, port, settle_ms) != 0) {
+  if (start(port, settle_ms) != 0) {
     status = EXIT_FAILURE;
     uvsig_shutdown_request(&sd, "cannot start", UVSIG_SHUTDOWN_FORCED);
   }

@@ -97,10 +97,11 @@ static int be_parent(void) {
 /* A worker's first argument says so: it is the parent that starts it. */
 int main(int argc, char** argv) {
   static const char about[] =
-      "Answer HTTP requests on 127.0.0.1, in several processes. SIGHUP\n"
-      "replaces them, SIGUSR1 has them say what they have done, SIGUSR2\n"
-      "upgrades it, SIGINT and SIGTERM end it.\n";
+      "Answer HTTP requests, in several processes. SIGHUP replaces them,\n"
+      "SIGUSR1 has them say what they have done, SIGUSR2 upgrades it, SIGINT\n"
+      "and SIGTERM end it.\n";
   static const option_t table[] = {
+      {"address", "ADDRESS", "of the port (127.0.0.1)", &successor_host, NULL},
       {"grace",
        SECONDS,
        "wait so long for clients (10)",

@@ -17,6 +17,7 @@ static struct {
   int is_taken;
 } handed;
 
+const char* successor_host = "127.0.0.1";
 static uvsig_upgrade_t upgrade;
 static uvsig_shutdown_listener_t listener;
 static uv_tcp_t tcp;
@@ -67,7 +68,7 @@ int successor_open_pipe(uv_pipe_t* pipe) {
 /* --- The TCP socket ------------------------------------------------------- */
 
 static int open_tcp(unsigned port) {
-  struct sockaddr_in address;
+  struct sockaddr_storage address;
   int err = take();
   int* fd = find(0);
 
@@ -77,7 +78,9 @@ static int open_tcp(unsigned port) {
     *fd = -1;
   if (err != 0 || fd != NULL)
     return err;
-  err = uv_ip4_addr("127.0.0.1", (int) port, &address);
+  err = uv_ip4_addr(successor_host, (int) port, (void*) &address);
+  if (err != 0)
+    err = uv_ip6_addr(successor_host, (int) port, (void*) &address);
   return err != 0 ? err : uv_tcp_bind(&tcp, (struct sockaddr*) &address, 0);
 }
 

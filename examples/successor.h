@@ -10,8 +10,11 @@
 
 #include <uvsig.h>
 
+/* An IPv4 or IPv6 address, 127.0.0.1 at first: for an option of the server. */
+extern const char* successor_host;
+
 /* Have the TCP socket that was handed over or, where there is none, one that is
- * bound to this port of 127.0.0.1, and call `cb` for its connections. NULL: it
+ * bound to this port of successor_host, and call `cb` for its connections. NULL: it
  * listens, and other processes accept. The shutdown has it as a listener, and
  * closes it, also after a failure. Returns 0 or UV_E*: UV_ECANCELED where a
  * shutdown has begun. */
