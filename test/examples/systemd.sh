@@ -7,57 +7,9 @@
 
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
 
-CURL=${CURL:-curl}
-
-# Whatever happens, systemd ends when nobody holds 9 any more.
-init=
-trap 'exec 8>&- 9>&-; wait $init; rm -rf "$tmp"' EXIT
-
-skip_all() {
-  echo "1..0 # SKIP $*"
-  exit 0
-}
+. "$srcdir/test/lib/systemd.sh"
 
 # --- Helpers ----------------------------------------------------------------
-
-# Run a test: its function, which is its unit's name, and a sentence.
-run() {
-  unit=$1
-  if "$1"; then
-    pass "$2"
-  else
-    ctl status "$unit" | sed 's/^/#   /'
-    sed 's/^/#   /' "$tmp/$unit.log"
-    fail "$2"
-  fi
-}
-
-inside() {
-  nsenter -t "$(cat "$tmp/pid")" -p -m "$@" </dev/null 9>&-
-}
-
-ctl() {
-  inside systemctl --no-pager "$@"
-}
-
-# Of the unit that the test has.
-property() {
-  ctl show --value -p "$1" "$unit"
-}
-
-is() { # property, value
-  test "$(property "$1")" = "$2"
-}
-
-has() { # properties with their values
-  for pair; do
-    equal "${pair%%=*}" "$(property "${pair%%=*}")" "${pair#*=}" || return 1
-  done
-}
-
-logged() { # how many lines, of which form
-  test "$(grep -c -e "$2" "$tmp/$unit.log" 2>/dev/null)" -ge "$1" 2>/dev/null
-}
 
 configure() { # lines of the daemon's configuration
   printf '%s\n' "$@" >"$tmp/$unit.new"
@@ -77,7 +29,6 @@ configure_now() { # a line
 
 # --- Units ------------------------------------------------------------------
 
-mkdir "$tmp/units"
 units=
 
 unit() { # name, command, lines of its [Service]
@@ -125,13 +76,7 @@ unit workers "\"$PWD/examples/prefork\" --workers=2" NotifyAccess=all "$reload"
 unit upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=0.1"
 unit upgraded_workers "\"$PWD/examples/prefork\" --workers=2 --settle=0.1"
 unit not_upgraded "\"$PWD/examples/echo-server\" --port=0 --settle=60"
-# A port that is free: of a server that the kernel has given it.
-"$PWD/examples/echo-server" --port=0 >"$tmp/port" &
-server=$!
-wait_for grep -q '^Serving on ' "$tmp/port"
-kill "$server"
-wait "$server"
-own_port=$(sed -n 's/^Serving on .*://p' "$tmp/port")
+own_port=$(free_port)
 unit accepting "\"$PWD/examples/echo-server\" --port=1 --settle=0.1"
 printf '%s\n' '[Unit]' DefaultDependencies=no \
   '[Socket]' "ListenStream=127.0.0.1:$own_port" >"$tmp/units/accepting.socket"
@@ -140,27 +85,7 @@ units="$units accepting.socket"
 printf '%s\n' '[Unit]' DefaultDependencies=no "After=$units" \
   >"$tmp/units/test.target"
 
-# --- systemd ----------------------------------------------------------------
-
-test "$(id -u)" -eq 0 || skip_all "only root may make namespaces"
-for tool in nsenter systemctl unshare /lib/systemd/systemd; do
-  command -v "$tool" >/dev/null || skip_all "$tool is missing"
-done
-
-mkfifo "$tmp/hold"
-unshare --mount --propagation private \
-  sh "$srcdir/test/lib/systemd-init.sh" "$tmp" <"$tmp/hold" >"$tmp/log" 2>&1 &
-init=$!
-exec 9>"$tmp/hold"
-
-is_up_or_gone() {
-  test -e "$tmp/pid" && ctl is-active --quiet test.target 2>/dev/null ||
-    ! kill -0 "$init" 2>/dev/null
-}
-
-if ! wait_for is_up_or_gone || ! kill -0 "$init" 2>/dev/null; then
-  skip_all "systemd does not run here: $(grep -v '^$' "$tmp/log" | head -n 1)"
-fi
+start_systemd
 
 # --- Tests ------------------------------------------------------------------
 
@@ -212,8 +137,7 @@ run starting "systemctl start returns when the program is ready"
 run stopped_early "a unit that is stopped while it starts ends in order"
 run reloading "a unit is reloading until the program has done it"
 by_type="with Type=notify-reload systemctl waits for a reload"
-version=$(ctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-if test "${version:-0}" -ge 253; then
+if test "$version" -ge 253; then
   run reloading_by_type "$by_type"
 else
   skip "$by_type" "systemd $version does not know it"
@@ -300,10 +224,6 @@ upgrade() { # which one it is
   new=$(sed -n 's/^Upgrade: process \(.*\) is ready$/\1/p' "$tmp/$unit.log" |
     tail -n 1)
   wait_for is MainPID "$new" && has ActiveState=active NRestarts=0 StatusText=
-}
-
-has_gone() {
-  ! inside test -e "/proc/$1"
 }
 
 # Have a client of the one that serves, in the middle of a line.
