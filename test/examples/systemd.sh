@@ -167,16 +167,17 @@ extended() {
     logged 1 '^work done: ' && logged 1 '^SIGTERM: clean$'
 }
 
+# Have a client of the one that serves, in the middle of a line.
+hold() { # port
+  connect "$1" half
+  wait_for grep -qs half "$tmp/heard"
+}
+
 # A client that has sent half a line is waited for.
 ending() {
-  mkfifo "$tmp/client"
   ctl start "$unit" || return 1
   port=$(sed -n 's/^Serving on .*://p' "$tmp/$unit.log")
-  timeout 60 "$CURL" -sN "telnet://127.0.0.1:$port" \
-    <"$tmp/client" >"$tmp/echo" 9>&- &
-  exec 8>"$tmp/client"
-  printf half >&8
-  wait_for grep -q half "$tmp/echo" && ctl kill --signal=TERM "$unit" &&
+  hold "$port" && ctl kill --signal=TERM "$unit" &&
     wait_for is ActiveState deactivating && echo >&8 &&
     wait_for is ActiveState inactive &&
     logged 1 '^SIGTERM: 1 closed, 0 forced, 0 cut$' &&
@@ -186,10 +187,10 @@ ending() {
 
 run extended "work of more than TimeoutStopSec is finished"
 by_itself="an end by SIGTERM that systemd has not asked for is a success, too"
-if "$CURL" --version 2>/dev/null | grep -qw telnet; then
+if can_connect; then
   run ending "$by_itself"
 else
-  skip "$by_itself" "curl is missing"
+  skip "$by_itself" "bash is missing"
 fi
 
 child_for_all() {
@@ -224,17 +225,6 @@ upgrade() { # which one it is
   new=$(sed -n 's/^Upgrade: process \(.*\) is ready$/\1/p' "$tmp/$unit.log" |
     tail -n 1)
   wait_for is MainPID "$new" && has ActiveState=active NRestarts=0 StatusText=
-}
-
-# Have a client of the one that serves, in the middle of a line.
-hold() { # port
-  rm -f "$tmp/client" "$tmp/echo"
-  mkfifo "$tmp/client"
-  timeout 60 "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$1" \
-    <"$tmp/client" >"$tmp/echo" 9>&- &
-  exec 8>"$tmp/client"
-  printf half >&8
-  wait_for grep -q half "$tmp/echo"
 }
 
 let_go() {
@@ -318,12 +308,12 @@ run not_upgraded "why there is no upgrade is the unit's status"
 run upgraded_workers "the main process is the successor, which has workers"
 twice="it is, after each of two upgrades, and is waited for when it stops"
 by_socket="so it is for a service that its socket unit has started"
-if "$CURL" --version 2>/dev/null | grep -qw telnet; then
+if can_connect; then
   run upgraded "$twice"
   run accepting "$by_socket"
 else
-  skip "$twice" "curl is missing"
-  skip "$by_socket" "curl is missing"
+  skip "$twice" "bash is missing"
+  skip "$by_socket" "bash is missing"
 fi
 
 run child_for_all "NotifyAccess=all lets another process say that it is ready"

@@ -11,6 +11,7 @@
 
 . "$srcdir/test/lib/systemd.sh"
 
+CURL=${CURL:-curl}
 contrib=$srcdir/contrib/systemd
 # shellcheck disable=SC2034 # test/lib/systemd.sh uses it
 unit=server
@@ -51,11 +52,7 @@ answers() {
 # Have a client in the middle of a request: its second one, which has come with
 # the first, whose answer says so.
 hold() {
-  mkfifo "$tmp/client"
-  timeout 60 "$CURL" -q -sN --noproxy '*' "telnet://127.0.0.1:$port" \
-    <"$tmp/client" >"$tmp/heard" 9>&- &
-  exec 8>"$tmp/client"
-  printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n' >&8
+  connect "$port" 'GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n'
   wait_for heard 1
 }
 
@@ -186,12 +183,12 @@ stopped() {
       ExecMainStatus=15 && logged 1 ' SIGTERM from process 1 of user 0: clean '
 }
 
-# run_as FUNCTION NAME, where curl is there.
-with_curl() {
-  if "$CURL" --version 2>/dev/null | grep -qw telnet; then
+# run_as FUNCTION NAME, where there are clients.
+with_client() {
+  if "$CURL" --version >/dev/null 2>&1 && can_connect; then
     run_as "$@"
   else
-    skip "$2" "curl is missing"
+    skip "$2" "curl or bash is missing"
   fi
 }
 
@@ -204,11 +201,11 @@ fi
 run_as has_pages "the pages that the unit names exist"
 run_as waits_long_enough \
   "the unit waits longer than a shutdown with the default limits takes"
-with_curl by_socket "a connection to the socket starts the server, and is answered"
-with_curl reloads "systemctl reload has the server reload, with the same process"
-with_curl upgraded "an upgrade makes the successor the main process"
-with_curl restarted "a server that is killed is started again"
-with_curl stopped "a stop in the middle of a request lets it be answered"
-with_curl by_service "the service starts its socket"
+with_client by_socket "a connection to the socket starts the server, and is answered"
+with_client reloads "systemctl reload has the server reload, with the same process"
+with_client upgraded "an upgrade makes the successor the main process"
+with_client restarted "a server that is killed is started again"
+with_client stopped "a stop in the middle of a request lets it be answered"
+with_client by_service "the service starts its socket"
 
 finish

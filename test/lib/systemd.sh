@@ -6,8 +6,6 @@
 # its units into $tmp/units, test.target among them, and calls start_systemd. Each
 # of its tests is called by run, with $unit as its unit's name.
 
-CURL=${CURL:-curl}
-
 # Whatever happens, systemd ends when nobody holds 9 any more.
 init=
 trap 'exec 8>&- 9>&-; wait $init; rm -rf "$tmp"' EXIT
@@ -74,6 +72,32 @@ free_port() {
   kill "$server"
   wait "$server" 2>/dev/null
   sed -n 's/^Serving on .*://p' "$tmp/port"
+}
+
+# Standard input to a port, and what comes from there to standard output. curl is
+# no client for this: with telnet:// it waits for its standard input, and reads
+# nothing meanwhile.
+# shellcheck disable=SC2016 # for the other shell
+talk() { # port
+  timeout 60 bash -c '
+    exec 3<>"/dev/tcp/127.0.0.1/$0" 4<&0 || exit
+    cat <&4 >&3 &
+    cat <&3
+    kill $!' "$1" 2>/dev/null
+}
+
+# Have a client that sends a text, and then what comes to 8. What it hears is in a
+# file.
+connect() { # port, text
+  rm -f "$tmp/client" "$tmp/heard"
+  mkfifo "$tmp/client"
+  talk "$1" <"$tmp/client" >"$tmp/heard" 9>&- &
+  exec 8>"$tmp/client"
+  printf '%b' "$2" >&8
+}
+
+can_connect() {
+  command -v bash >/dev/null
 }
 
 is_up_or_gone() {
