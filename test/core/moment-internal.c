@@ -529,6 +529,89 @@ static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
   fixture_close(&f);
 }
 
+/* --- libuv's handler ------------------------------------------------------ */
+
+static uv_loop_t other_loop;
+static uv_signal_t handle; /* another thread's, as it were */
+static unsigned long handle_calls;
+
+static void on_handle(uv_signal_t* unused, int signum) {
+  (void) unused;
+  CHECK_EQ(signum, SIGUSR1);
+  handle_calls++;
+}
+
+static void start_handle(void) {
+  CHECK_EQ(uv_signal_start(&handle, on_handle, SIGUSR1), 0);
+}
+
+/* What is installed first is what was there below the library's handler. */
+static void start_handle_later(void) {
+  at[HANDING_ON] = start_handle;
+}
+
+static void open_share(void) {
+  CHECK_EQ(uv_loop_init(&other_loop), 0);
+  CHECK_EQ(uv_signal_init(&other_loop, &handle), 0);
+  is_raiser = true;
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
+  recorder_start(&a, SIGUSR1);
+}
+
+static void close_share(void) {
+  uv_close((uv_handle_t*) &handle, NULL);
+  CHECK_EQ(uv_run(&other_loop, UV_RUN_DEFAULT), 0);
+  close_loop(&other_loop);
+  fixture_close(&f);
+}
+
+static void check_handle(void) {
+  raise(SIGUSR1);
+  run_until(&other_loop, &handle_calls, 1);
+}
+
+static void a_uv_signal_that_starts_while_a_share_ends_has_its_handler(void) {
+  install_handler(SIGUSR1, count_foreign);
+  open_share();
+  at[HANDING_ON] = start_handle_later;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(at[HANDING_ON] == NULL);
+  check_handle();
+  CHECK_EQ(foreign_calls, 0);
+  close_share();
+}
+
+/* The library's handler stays for another loop, and libuv's is below it. */
+static void a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below(void) {
+  install_handler(SIGUSR1, count_foreign);
+  open_share();
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  at[HANDING_ON] = start_handle;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(at[HANDING_ON] == NULL);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  check_handle();
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&g);
+  close_share();
+}
+
+/* It would take away what starts at that moment. */
+static void the_default_action_that_libuv_sets_is_not_set_again(void) {
+  open_share();
+  at[HANDING_ON] = start_handle_later;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(at[HANDING_ON] == start_handle);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  is_raiser = false;
+  close_share();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(
@@ -541,6 +624,9 @@ int main(void) {
       TEST(a_signal_that_was_not_chained_is_not_for_who_chains),
       TEST(what_is_ignored_meanwhile_stays_ignored),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
+      TEST(a_uv_signal_that_starts_while_a_share_ends_has_its_handler),
+      TEST(a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below),
+      TEST(the_default_action_that_libuv_sets_is_not_set_again),
   };
 
   harness_init();

@@ -516,10 +516,16 @@ static void start_handle(void) {
   CHECK_EQ(uv_signal_start(&handle, on_handle, SIGUSR1), 0);
 }
 
-static void start_shared(struct fixture* fixture, struct recorder* r) {
+static void start_shared_signal(struct fixture* fixture,
+                                struct recorder* r,
+                                int signum) {
   recorder_init(r, &fixture->sig);
   CHECK_EQ(uvsig_watcher_set_flags(&r->w, UVSIG_SHARE), 0);
-  recorder_start(r, SIGUSR1);
+  recorder_start(r, signum);
+}
+
+static void start_shared(struct fixture* fixture, struct recorder* r) {
+  start_shared_signal(fixture, r, SIGUSR1);
 }
 
 static void check_both(unsigned long expected) {
@@ -563,6 +569,18 @@ static void uv_signal_first_then_share(void) {
   CHECK_EQ(a.calls, 1);
   end_both();
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+}
+
+static void uv_signal_that_was_first_may_stop_first(void) {
+  fixture_open(&f, NULL);
+  start_handle();
+  start_shared(&f, &a);
+  CHECK_EQ(uv_signal_stop(&handle), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  end_both();
 }
 
 /* Somebody watches without, then somebody else with it. */
@@ -622,6 +640,46 @@ static void below_another_library_a_shared_sigchld_is_given_back(void) {
   check_given_back_below_another(SIGCHLD, 0);
 }
 
+static void the_last_of_two_shares_gives_back_what_was_there_before(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_shared(&f, &a);
+  start_shared(&g, &b);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(is_foreign(SIGUSR1));
+  fixture_close(&f);
+  fixture_close(&g);
+}
+
+/* It holds ours, which goes on to libuv's: that has a handle left. */
+static void check_uv_signal_below_another(bool is_walked) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&g, NULL);
+  start_shared(&g, &b);
+  fixture_open(&f, NULL);
+  start_handle();
+  start_other(SIGUSR1);
+  if (is_walked)
+    uv_walk(&g.loop, close_one, NULL);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &handle_calls, 1);
+  CHECK_EQ(other_calls, 1);
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&g);
+  end_both();
+}
+
+static void below_another_library_uv_signal_outlives_a_share(void) {
+  check_uv_signal_below_another(false);
+}
+
+static void below_another_library_uv_signal_outlives_a_torn_down_share(void) {
+  check_uv_signal_below_another(true);
+}
+
 /* Without asking, libuv has taken the signal away; then somebody asks. */
 static void share_brings_a_signal_back_that_libuv_has_taken(void) {
   fixture_open(&f, NULL);
@@ -643,8 +701,47 @@ static void a_oneshot_handle_outlives_a_share(void) {
   watch(&f, &b, SIGUSR1);
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK((action_of(SIGUSR1).sa_flags & (int) SA_RESETHAND) != 0);
   raise(SIGUSR1);
   run_until(&f.loop, &handle_calls, 1);
+  end_both();
+}
+
+/* libuv installs its handler anew for what is left, and for one call. */
+static void start_oneshot_and_two_watchers(void) {
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  CHECK_EQ(uv_signal_init(&f.loop, &handle), 0);
+  CHECK_EQ(uv_signal_start_oneshot(&handle, on_handle, SIGUSR1), 0);
+  start_shared(&f, &a);
+  watch(&g, &b, SIGUSR1);
+}
+
+static void a_oneshot_handle_and_a_watcher_outlive_a_share(void) {
+  start_oneshot_and_two_watchers();
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  raise(SIGUSR1);
+  run_until(&g.loop, &b.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK((action_of(SIGUSR1).sa_flags & (int) SA_RESETHAND) != 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &handle_calls, 1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  fixture_close(&g);
+  end_both();
+}
+
+static void below_another_library_a_oneshot_handle_outlives_a_share(void) {
+  start_oneshot_and_two_watchers();
+  start_other(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_FOREIGN);
+  raise(SIGUSR1);
+  CHECK_EQ(other_calls, 1);
+  run_until(&f.loop, &handle_calls, 1);
+  fixture_close(&g);
   end_both();
 }
 
@@ -670,6 +767,41 @@ static void another_library_over_libuv_is_not_taken_for_libuv(void) {
   start_other(SIGUSR1);
   check_other_and_both_watchers(SIGUSR1);
   end_both();
+}
+
+/* libuv's handler is known if one of three signals has its default action. Else
+ * the other library's is taken for it, which has no room on another stack. */
+static void check_known_if_unused(int unused) {
+  struct sigaction action;
+  int signum;
+
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    if (signum != unused && signum != SIGUSR1 &&
+        uvsig_getsignal(signum) == UVSIG_DEFAULT) {
+      action = action_of(signum);
+      action.sa_handler = count_foreign;
+      (void) sigaction(signum, &action, NULL); /* refused: SIGKILL, SIGSTOP */
+    }
+  fixture_open(&f, NULL);
+  start_handle();
+  start_other(SIGUSR1);
+  start_shared(&f, &a);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK_EQ(action_of(SIGUSR1).sa_flags & SA_ONSTACK, 0);
+  CHECK_EQ(uvsig_getsignal(unused), UVSIG_DEFAULT);
+  end_both();
+}
+
+static void libuvs_handler_is_learnt_from_sigurg(void) {
+  check_known_if_unused(SIGURG);
+}
+
+static void libuvs_handler_is_learnt_from_sigwinch(void) {
+  check_known_if_unused(SIGWINCH);
+}
+
+static void libuvs_handler_is_learnt_from_sigcont(void) {
+  check_known_if_unused(SIGCONT);
 }
 
 static void a_share_again_over_another_library_does_not_go_round(void) {
@@ -737,24 +869,36 @@ static void a_share_that_comes_and_goes_leaves_a_watcher_alone(void) {
   fixture_close(&f);
 }
 
-static void die_by_usr1(void) {
-  start_shared(&f, &a);
-  if (fork() == 0) {
-    raise(SIGUSR1);
-    _exit(0);
-  }
-}
-
 /* It was deadly before, whatever libuv has there. */
-static void a_child_of_a_fork_dies_by_a_shared_signal(void) {
+static void check_child_dies_by(int signum) {
   int status;
+  pid_t child;
 
   fixture_open(&f, NULL);
-  die_by_usr1();
-  CHECK(UNINTERRUPTED(waitpid(-1, &status, 0)) > 0);
+  start_shared_signal(&f, &a, signum);
+  child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    raise(signum);
+    _exit(0);
+  }
+  CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK(WIFSIGNALED(status));
-  CHECK_EQ(WTERMSIG(status), SIGUSR1);
+  CHECK_EQ(WTERMSIG(status), signum);
   fixture_close(&f);
+}
+
+static void a_child_of_a_fork_dies_by_a_shared_signal(void) {
+  check_child_dies_by(SIGUSR1);
+}
+
+static void a_child_of_a_fork_dies_by_the_first_of_all_signals(void) {
+  check_child_dies_by(1);
+}
+
+static void a_child_of_a_fork_dies_with_no_unused_signal(void) {
+  use_signals_that_nobody_uses();
+  check_child_dies_by(SIGUSR1);
 }
 
 static void raise_in_child(bool is_forked) {
@@ -840,19 +984,30 @@ int main(void) {
       TEST(nocldstop_holds_while_no_other_watcher_wants_to_know),
       TEST(share_first_then_uv_signal),
       TEST(uv_signal_first_then_share),
+      TEST(uv_signal_that_was_first_may_stop_first),
       TEST(share_joins_a_watcher_without_and_leaves_it),
       TEST(a_handler_that_replaced_ours_survives_the_end_of_a_share),
       TEST(below_another_library_is_what_was_there_before_the_share),
       TEST(below_another_library_a_shared_sigchld_is_given_back),
+      TEST(the_last_of_two_shares_gives_back_what_was_there_before),
+      TEST(below_another_library_uv_signal_outlives_a_share),
+      TEST(below_another_library_uv_signal_outlives_a_torn_down_share),
       TEST(share_brings_a_signal_back_that_libuv_has_taken),
       TEST(a_oneshot_handle_outlives_a_share),
+      TEST(a_oneshot_handle_and_a_watcher_outlive_a_share),
+      TEST(below_another_library_a_oneshot_handle_outlives_a_share),
       TEST(a_second_share_over_another_library_does_not_go_round),
       TEST(another_library_over_libuv_is_not_taken_for_libuv),
+      TEST(libuvs_handler_is_learnt_from_sigurg),
+      TEST(libuvs_handler_is_learnt_from_sigwinch),
+      TEST(libuvs_handler_is_learnt_from_sigcont),
       TEST(a_share_again_over_another_library_does_not_go_round),
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_before),
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_after),
       TEST(a_share_that_comes_and_goes_leaves_a_watcher_alone),
       TEST(a_child_of_a_fork_dies_by_a_shared_signal),
+      TEST(a_child_of_a_fork_dies_by_the_first_of_all_signals),
+      TEST(a_child_of_a_fork_dies_with_no_unused_signal),
       TEST(a_child_below_another_library_tells_libuvs_handles_nothing),
       TEST(a_child_shares_again_after_uvsig_fork),
   };
