@@ -26,7 +26,7 @@ static void ignore(uv_signal_t* handle, int signum) {
 
 /* libuv has one handler for all signals, and does not say which. So have libuv
  * install it for a signal that has its default action and is ignored by
- * default, and look. */
+ * default, and look. The start that follows stops the handle. */
 static void find_libuvs(uv_signal_t* handle) {
   static const int unused[] = {SIGURG, SIGWINCH, SIGCONT};
   size_t i;
@@ -37,7 +37,6 @@ static void find_libuvs(uv_signal_t* handle) {
         uv_signal_start(handle, ignore, unused[i]) != 0)
       continue;
     uvsig__libuvs = uvsig__installed(unused[i]);
-    uv_signal_stop(handle);
   }
 }
 
@@ -54,8 +53,7 @@ static int start_handle(struct uvsig__source* source) {
   }
   if (uv_is_closing((uv_handle_t*) &source->share))
     return UV_EINVAL; /* by a program that closes all that uv_walk() finds */
-  if (!uvsig__knows_libuvs())
-    find_libuvs(&source->share);
+  find_libuvs(&source->share);
   return uv_signal_start(&source->share, ignore, source->sub.signum);
 }
 
@@ -95,10 +93,10 @@ int uvsig__share_open(struct uvsig__source* source) {
 }
 
 /* libuv's handler is out of action: put `first`, which was there before it, in
- * its place below ours. Also where a foreign handler has replaced ours. */
+ * its place below ours. Also where a foreign handler has replaced ours. Where
+ * libuv's is not known, `first` is the default action, and so is that. */
 static void remove_libuvs(int signum, const struct sigaction* first) {
-  if (uvsig__knows_libuvs())
-    uvsig__replace_previous(signum, &uvsig__libuvs, first);
+  uvsig__replace_previous(signum, &uvsig__libuvs, first);
 }
 
 /* In the child of a fork: restore what was there before libuv's handler, where

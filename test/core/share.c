@@ -355,6 +355,11 @@ static void a_watcher_may_wait_for_its_own_children(void) {
   fixture_close(&f);
 }
 
+static void ignore(uv_signal_t* unused, int signum) {
+  (void) unused;
+  (void) signum;
+}
+
 static void close_one(uv_handle_t* handle, void* argument) {
   (void) argument;
   if (!uv_is_closing(handle))
@@ -369,6 +374,29 @@ static void a_program_may_close_all_that_uv_walk_finds(void) {
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   fixture_close(&f);
   CHECK(is_foreign(SIGCHLD));
+}
+
+static void nothing_comes_back_where_libuv_was_first(void) {
+  uv_signal_t first;
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uv_signal_init(&f.loop, &first), 0);
+  CHECK_EQ(uv_signal_start(&first, ignore, SIGCHLD), 0);
+  watch(&f, &a, SIGCHLD);
+  uv_walk(&f.loop, close_one, NULL);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+}
+
+static void what_uv_walk_has_closed_is_shared_no_more(void) {
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGCHLD);
+  uv_walk(&f.loop, close_one, NULL);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGCHLD), UV_EINVAL);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+  fixture_close(&f);
 }
 
 /* Each time, libuv has taken our handler away by then. */
@@ -804,6 +832,25 @@ static void libuvs_handler_is_learnt_from_sigcont(void) {
   check_known_if_unused(SIGCONT);
 }
 
+/* It is below ours when the share comes, so it stays unknown. */
+static void an_unknown_handler_of_libuv_goes_and_the_watcher_stays(void) {
+  use_signals_that_nobody_uses();
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_handle();
+  watch(&g, &b, SIGUSR1);
+  start_shared(&f, &a);
+  check_both(1);
+  CHECK_EQ(uv_signal_stop(&handle), 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_WATCHED);
+  CHECK_EQ(action_of(SIGUSR1).sa_flags & SA_ONSTACK, 0);
+  raise(SIGUSR1);
+  run_until(&g.loop, &b.calls, 2);
+  fixture_close(&g);
+  end_both();
+}
+
 static void a_share_again_over_another_library_does_not_go_round(void) {
   fixture_open(&f, NULL);
   start_handle();
@@ -976,6 +1023,8 @@ int main(void) {
       TEST(several_loops_spawn_and_watch),
       TEST(a_watcher_may_wait_for_its_own_children),
       TEST(a_program_may_close_all_that_uv_walk_finds),
+      TEST(nothing_comes_back_where_libuv_was_first),
+      TEST(what_uv_walk_has_closed_is_shared_no_more),
       TEST(tearing_down_by_uv_walk_again_and_again_loses_no_exit),
       TEST(a_second_watcher_over_another_library_does_not_go_round),
       TEST(a_watcher_that_comes_and_goes_elsewhere_loses_no_exit),
@@ -1001,6 +1050,7 @@ int main(void) {
       TEST(libuvs_handler_is_learnt_from_sigurg),
       TEST(libuvs_handler_is_learnt_from_sigwinch),
       TEST(libuvs_handler_is_learnt_from_sigcont),
+      TEST(an_unknown_handler_of_libuv_goes_and_the_watcher_stays),
       TEST(a_share_again_over_another_library_does_not_go_round),
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_before),
       TEST(tearing_down_a_share_by_uv_walk_leaves_the_watcher_after),
