@@ -54,9 +54,11 @@ static bool is_once(const struct sigaction* action) {
 /* Copy a saved handler that is to be called now. Returns whether there is one:
  * with SA_RESETHAND it has a single call. Counted in. */
 static bool claim(struct uvsig__saved* saved, struct sigaction* action) {
-  *action = uvsig__action_of(saved);
-  return saved != NULL && uvsig__is_handler(action) &&
-         (!is_once(action) || !atomic_exchange(&saved->spent, true));
+  if (saved == NULL)
+    return false;
+  *action = saved->action;
+  return uvsig__is_handler(action) &&
+         !(is_once(action) && atomic_exchange(&saved->spent, true));
 }
 
 /* --- The calls of a signal ------------------------------------------------ */
