@@ -16,9 +16,14 @@
 # include <sys/syscall.h>
 #endif
 
-#ifndef MSG_NOSIGNAL
+#ifdef MSG_NOSIGNAL
+# define CAN_RAISE(is_socket) (!(is_socket))
+#else
 # define MSG_NOSIGNAL 0 /* macOS before 15: wakeup.c sets SO_NOSIGPIPE */
+# define CAN_RAISE(is_socket) true
 #endif
+
+_Static_assert(EAGAIN == EWOULDBLOCK, "no room has two numbers");
 
 /* --- Writing -------------------------------------------------------------- */
 
@@ -45,9 +50,9 @@ int uvsig__write_byte(int fd, bool is_socket, unsigned char byte) {
   if (write_raw(fd, is_socket, &byte) == 1)
     return 0;
   err = errno;
-  if (err == EAGAIN || err == EWOULDBLOCK)
+  if (err == EAGAIN)
     return UV_EAGAIN;
-  if (err == EPIPE && (!is_socket || MSG_NOSIGNAL == 0))
+  if (err == EPIPE && CAN_RAISE(is_socket))
     uvsig__discard(SIGPIPE);
   return UVSIG__ERR(err);
 }
