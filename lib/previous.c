@@ -263,19 +263,21 @@ bool uvsig__forward(unsigned called,
                     void* context,
                     void (*ours)(int, siginfo_t*, void*)) {
   struct uvsig__reader reader = uvsig__reader_enter();
-  bool is_watched = uvsig__is_watched(signum);
-  struct sigaction action = uvsig__simple_action(SIG_IGN);
-  int level = 0;
+  struct sigaction action;
+  int level;
 
-  if (!is_watched)
-    action = find_action(called, signum, ours, &level);
+  if (uvsig__is_watched(signum)) {
+    uvsig__reader_leave(reader);
+    return false;
+  }
+  action = find_action(called, signum, ours, &level);
   called |= uvsig__bit_at(signum, level);
   uvsig__reader_leave(reader);
   if (uvsig__is_handler(&action))
     call(&action, called, signum, info, context);
   else if (action.sa_handler == SIG_DFL)
     raise(signum); /* blocked until the return */
-  return !is_watched;
+  return true;
 }
 
 /* --- Faults --------------------------------------------------------------- */
