@@ -250,7 +250,8 @@ bool uvsig__signalfd_next(struct uvsig__signalfd* from,
 }
 
 /* Take the next signal of one number from the kernel's queue, past those of
- * others. By the same descriptor: there may be no second one. */
+ * others. By the same descriptor, which is not lost: there may be no second
+ * one. */
 bool uvsig__signalfd_take(struct uvsig__signalfd* from,
                           int signum,
                           siginfo_t* info) {
@@ -258,7 +259,7 @@ bool uvsig__signalfd_take(struct uvsig__signalfd* from,
   uvsig__queued_t queued;
   ssize_t n;
 
-  if (from->is_lost || open_or_change(from->fd, &set) < 0)
+  if (open_or_change(from->fd, &set) < 0)
     return false;
   n = read_fully(from->fd, &queued, sizeof(queued));
   (void) open_or_change(from->fd, &from->set); /* as before */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * UVSIG_WAKEUP_SIGNALFD where the system refuses: signalfd() itself, its poll
- * handle, an action, a read. Linked with --wrap, so that the calls of the library come here
- * first.
+ * UVSIG_WAKEUP_SIGNALFD where the system refuses: signalfd() itself, its memory,
+ * its poll handle, an action, a read, a signal that is given back. Linked with
+ * --wrap, so that the calls of the library come here first.
  */
 
 #include "../lib/harness.h"
+#include "../lib/wrap-syscall.h"
 
 #include <errno.h>
 #include <string.h>
@@ -40,6 +41,29 @@ EARLY int __wrap_signalfd(int fd, const sigset_t* set, int flags) {
 }
 
 #endif
+
+static unsigned allocations_left = -1u; /* before one is refused */
+
+void* __real_calloc(size_t count, size_t size);
+void* __wrap_calloc(size_t count, size_t size);
+EARLY void* __wrap_calloc(size_t count, size_t size) {
+  return allocations_left-- == 0 ? NULL : __real_calloc(count, size);
+}
+
+static bool no_return; /* of signals to the kernel */
+
+static bool refuses_syscall(long number, const long* arguments) {
+  (void) arguments;
+#ifdef SYS_rt_tgsigqueueinfo
+  if (no_return && number == SYS_rt_tgsigqueueinfo) {
+    errno = EAGAIN;
+    return true;
+  }
+#else
+  (void) number;
+#endif
+  return false;
+}
 
 int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
 int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd);
@@ -158,6 +182,34 @@ static void init_without_a_poll_handle_holds_nothing(void) {
   polls = 1;
   CHECK_EQ(uvsig_init(&loop, &sig, &options), UV_ENOSPC);
   CHECK_EQ(open_fds(), fds);
+  close_loop(&loop);
+}
+
+static void init_without_memory_holds_nothing(void) {
+  uvsig_options_t options;
+  unsigned failures = 0;
+  uv_loop_t loop;
+  uvsig_t sig;
+  int fds;
+
+  open_two();
+  fixture_close(&f);
+  memset(&sig, 0, sizeof(sig));
+  set_options(&options);
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  fds = open_fds();
+  for (;;) {
+    allocations_left = failures;
+    if (uvsig_init(&loop, &sig, &options) != UV_ENOMEM)
+      break;
+    CHECK(sig.hub == NULL);
+    CHECK_EQ(open_fds(), fds);
+    failures++;
+  }
+  allocations_left = -1u;
+  CHECK(failures >= 2);
+  CHECK_EQ(uvsig_close(&sig, NULL), 0);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
   close_loop(&loop);
 }
 
@@ -285,6 +337,88 @@ static void a_read_that_fails_in_a_drain_ends_it(void) {
   fixture_close(&f);
 }
 
+static void close_one(uv_handle_t* handle, void* argument) {
+  (void) argument;
+  if (!uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+/* It is looked at no more: another warning would say that it is lost again. */
+static void check_closed_by_the_program(bool is_walked) {
+  open_two();
+  install_handler(SIGUSR1, count_foreign);
+  recorder_start(&a, SIGRTMIN);
+  if (is_walked)
+    uv_walk(&f.loop, close_one, NULL);
+  close(signal_fd);
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+  raise(SIGRTMIN);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(a.calls, 1);
+  if (!is_walked) {
+    run_idle(&f.loop);
+    CHECK_EQ(uvsig_flush(&f.sig), 0);
+    run_idle(&f.loop);
+  }
+  CHECK_EQ(read_warnings, 1);
+  CHECK_EQ(read_warning_error, UV_EBADF);
+  CHECK(!is_blocked(SIGRTMIN));
+  fixture_close(&f);
+}
+
+static void a_descriptor_that_the_program_has_closed_is_lost_once(void) {
+  check_closed_by_the_program(false);
+}
+
+static void a_descriptor_that_is_closed_after_its_handle_is_lost_too(void) {
+  check_closed_by_the_program(true);
+}
+
+/* What still waits has the previous action. */
+static void a_change_that_is_refused_in_a_drain_ends_it(void) {
+  open_two();
+  install_handler(SIGRTMIN, count_foreign);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
+  refusal = EINVAL;
+  calls_left = 1; /* that it is there */
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  refusal = 0;
+  CHECK_EQ(a.calls, 0);
+  await_foreign_calls(3);
+  check_handled((unsigned long long) foreign_calls, 3);
+  CHECK(!is_blocked(SIGRTMIN));
+  fixture_close(&f);
+}
+
+static void stop_it(struct recorder* r) {
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+}
+
+static void check_returned(bool is_refused) {
+  open_two();
+  install_handler(SIGRTMIN, count_foreign);
+  a.then = stop_it;
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
+  no_return = is_refused;
+  run_until(&f.loop, &a.calls, 1);
+  no_return = false;
+  if (!is_refused)
+    await_foreign_calls(2);
+  check_handled((unsigned long long) foreign_calls, is_refused ? 0 : 2);
+  check_books(&f.sig, SIGRTMIN, 1, is_refused ? 2 : 0);
+  fixture_close(&f);
+}
+
+static void what_was_read_and_is_not_delivered_is_given_back(void) {
+  check_returned(false);
+}
+
+static void what_cannot_be_given_back_is_discarded(void) {
+  check_returned(true);
+}
+
 static void use_the_handler(void) {
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
@@ -303,6 +437,48 @@ static void where_it_has_failed_a_child_goes_by_the_handler_too(void) {
   CHECK_EQ(read_warning_error, UV_EIO);
   read_error = 0;
   CHECK_EQ(run_forked(use_the_handler), 0);
+  fixture_close(&f);
+}
+
+/* What the program has blocked itself is not unblocked for it. */
+static void be_refused_blocked_and_fork(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EACCES);
+  no_action = false;
+  CHECK(is_blocked(SIGRTMIN));
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  queue_values(SIGRTMIN, 3);
+  run_until(&f.loop, &a.signals, 3);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(is_blocked(SIGRTMIN));
+  fixture_close(&f);
+}
+
+static void a_child_that_is_refused_leaves_blocked_what_was(void) {
+  sigset_t set = set_of(SIGRTMIN);
+
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  open_two();
+  recorder_start(&a, SIGRTMIN);
+  CHECK_EQ(run_forked(be_refused_blocked_and_fork), 0);
+  fixture_close(&f);
+}
+
+/* Nothing has been started, so the parent's is not polled yet. */
+static void start_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  recorder_start(&a, SIGRTMIN);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, 3);
+  run_until(&f.loop, &a.signals, 3);
+  fixture_close(&f);
+}
+
+static void a_child_of_what_was_never_polled_has_its_own(void) {
+  open_two();
+  CHECK_EQ(run_forked(start_in_child), 0);
   fixture_close(&f);
 }
 
@@ -380,6 +556,7 @@ int main(void) {
       TEST(a_kernel_without_signalfd_is_not_supported),
       TEST(init_says_what_signalfd_says),
       TEST(init_without_a_poll_handle_holds_nothing),
+      TEST(init_without_memory_holds_nothing),
       TEST(a_start_without_a_poll_handle_changes_nothing),
       TEST(a_start_without_an_action_changes_nothing),
       TEST(a_signal_that_signalfd_refuses_goes_by_the_handler),
@@ -387,7 +564,14 @@ int main(void) {
       TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
       TEST(a_read_that_fails_in_a_flush_is_warned_of),
       TEST(a_read_that_fails_in_a_drain_ends_it),
+      TEST(a_descriptor_that_the_program_has_closed_is_lost_once),
+      TEST(a_descriptor_that_is_closed_after_its_handle_is_lost_too),
+      TEST(a_change_that_is_refused_in_a_drain_ends_it),
+      TEST(what_was_read_and_is_not_delivered_is_given_back),
+      TEST(what_cannot_be_given_back_is_discarded),
       TEST(where_it_has_failed_a_child_goes_by_the_handler_too),
+      TEST(a_child_that_is_refused_leaves_blocked_what_was),
+      TEST(a_child_of_what_was_never_polled_has_its_own),
       TEST(a_child_has_it_blocked_before_there_is_a_handler),
   };
 
