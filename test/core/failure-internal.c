@@ -507,6 +507,31 @@ static void what_comes_while_a_fork_is_refused_is_delivered_later(void) {
   fixture_close(&f);
 }
 
+/* The loop has heard of what is the parent's, and polls it no more. */
+static void be_refused_after_a_turn(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uv_loop_alive(&f.loop), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_fork(&f.sig), UV_EACCES);
+  no_action = false;
+  CHECK_EQ(uv_loop_alive(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK(uv_loop_alive(&f.loop) != 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.signals, 1);
+}
+
+static void a_fork_that_is_refused_does_not_poll_what_is_the_parents(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(run_forked(be_refused_after_a_turn), 0);
+  run_until(&f.loop, &a.signals, 1);
+  fixture_close(&f);
+}
+
 /* Ours is left where it was: nothing watches, and it cannot be taken away. */
 static void stop_in_vain(int signum) {
   fixture_open(&f, NULL);
@@ -1222,6 +1247,7 @@ int main(void) {
       TEST(a_loop_of_a_thread_without_a_note_is_nobodys_with_the_same_id),
       TEST(fork_that_sigaction_refuses_says_why_and_takes_all_back),
       TEST(what_comes_while_a_fork_is_refused_is_delivered_later),
+      TEST(a_fork_that_is_refused_does_not_poll_what_is_the_parents),
       TEST(a_handler_that_stays_does_not_call_itself_for_ever),
       TEST(without_a_thread_the_limit_of_a_shutdown_holds),
       TEST(without_a_thread_the_last_callback_may_exit),

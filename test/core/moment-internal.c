@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,33 @@ static bool refuses_syscall(long number, const long* arguments) {
   if (number == SYS_write && (int) arguments[0] == own_fd)
     reach(WRITING);
   return false;
+}
+
+/* What a thread does that waits for handlers. */
+static _Thread_local bool is_waiter;
+static atomic_uint yields;
+static atomic_uint sleeps;
+static unsigned yields_before_sleep;
+static struct timespec slept;
+
+int __real_sched_yield(void);
+int __wrap_sched_yield(void);
+int __wrap_sched_yield(void) {
+  if (is_waiter)
+    yields++;
+  return __real_sched_yield();
+}
+
+int __real_nanosleep(const struct timespec* time, struct timespec* left);
+int __wrap_nanosleep(const struct timespec* time, struct timespec* left);
+int __wrap_nanosleep(const struct timespec* time, struct timespec* left) {
+  if (is_waiter) {
+    yields_before_sleep = yields;
+    slept = *time;
+    sleeps++;
+    is_waiter = false;
+  }
+  return __real_nanosleep(time, left);
 }
 
 /* --- The other thread ----------------------------------------------------- */
@@ -529,6 +557,77 @@ static void what_is_to_be_reported_is_found_though_nothing_is_raised(void) {
   fixture_close(&f);
 }
 
+static void stay(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  (void) w;
+  (void) signum;
+  (void) info;
+  atomic_store(&is_done[START], true);
+  while (sleeps == 0)
+    sched_yield();
+}
+
+static void raise_and_stay(void* unused) {
+  (void) unused;
+  raise(SIGUSR1);
+}
+
+/* Not for long: the handler may be preempted, or about to leave. */
+static void a_stop_yields_to_a_handler_and_then_sleeps(void) {
+  uv_thread_t thread;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, stay), 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_thread_create(&thread, raise_and_stay, NULL), 0);
+  wait_for(&is_done[START]);
+  is_waiter = true;
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(!is_waiter);
+  CHECK_EQ(yields_before_sleep, 16);
+  CHECK_EQ(slept.tv_sec, 0);
+  CHECK_EQ(slept.tv_nsec, 50000);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  fixture_close(&f);
+}
+
+static void run_other(void) {
+  uv_run(&g.loop, UV_RUN_NOWAIT);
+}
+
+/* Each loop has been woken for it, and finds it due. */
+static void what_another_loop_reports_at_that_moment_is_reported_once(void) {
+  uvsig_options_t options;
+  int fds[2];
+
+  uvsig_options_init(&options);
+  options.warning_cb = on_warning;
+  fixture_open(&f, &options);
+  fixture_open(&g, &options);
+  CHECK_EQ(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+  fill(fds[1]);
+  own_fd = fds[1];
+  CHECK_EQ(uvsig_set_wakeup_fd(own_fd, 1, NULL), 0);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  raise(SIGUSR1);
+  is_raiser = true;
+  at[BEFORE_LOOK] = run_other;
+  run_idle(&f.loop);
+  CHECK(at[BEFORE_LOOK] == NULL);
+  CHECK_EQ(warnings, 1);
+  CHECK_EQ(a.calls, 1);
+  CHECK_EQ(b.calls, 1);
+  is_raiser = false;
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(fds[0]);
+  close(fds[1]);
+  fixture_close(&g);
+  fixture_close(&f);
+}
+
 /* --- libuv's handler ------------------------------------------------------ */
 
 static uv_loop_t other_loop;
@@ -624,6 +723,8 @@ int main(void) {
       TEST(a_signal_that_was_not_chained_is_not_for_who_chains),
       TEST(what_is_ignored_meanwhile_stays_ignored),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
+      TEST(a_stop_yields_to_a_handler_and_then_sleeps),
+      TEST(what_another_loop_reports_at_that_moment_is_reported_once),
       TEST(a_uv_signal_that_starts_while_a_share_ends_has_its_handler),
       TEST(a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below),
       TEST(the_default_action_that_libuv_sets_is_not_set_again),

@@ -25,6 +25,10 @@ static volatile bool no_set;
 static volatile unsigned sets_left = -1u; /* before one is refused */
 static void (*volatile when_refused)(void);
 
+/* What is to be done once, when an action is set for that signal. */
+static void (*volatile at_set)(void);
+static volatile int at_set_of;
+
 /* Is the library's lock held by this thread? */
 static _Thread_local bool is_locked;
 static volatile bool needs_lock; /* for each look and each set */
@@ -41,6 +45,10 @@ EARLY int __wrap_sigaction(int signum,
                            struct sigaction* previous) {
   void (*fn)(void) = when_refused;
 
+  if (action != NULL && signum == at_set_of) {
+    at_set_of = 0;
+    at_set();
+  }
   looks++;
   if (needs_lock)
     CHECK(is_locked);
@@ -395,6 +403,53 @@ static void what_libuv_refuses_is_looked_for_elsewhere(void) {
   fixture_close(&f);
 }
 
+static unsigned long handle_calls;
+
+static void count_handle(uv_signal_t* handle, int signum) {
+  (void) handle;
+  CHECK_EQ(signum, SIGUSR1);
+  handle_calls++;
+}
+
+static void raise_usr1(void) {
+  raise(SIGUSR1);
+}
+
+static void fork_and_have_its_call_meanwhile(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  at_set = raise_usr1;
+  at_set_of = SIGUSR2;
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(at_set_of, 0);
+  CHECK_EQ(foreign_calls, 1);
+  CHECK_EQ(handle_calls, 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &handle_calls, 1);
+  run_until(&f.loop, &a.signals, 2);
+  CHECK_EQ(foreign_calls, 1);
+}
+
+/* It is below ours for an instant, in which it has its one call. */
+static void what_had_its_one_call_in_a_child_is_libuvs_again(void) {
+  uv_signal_t handle;
+  struct sigaction action;
+
+  install_handler(SIGUSR1, count_foreign);
+  action = action_of(SIGUSR1);
+  action.sa_flags |= (int) SA_RESETHAND;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  fixture_open(&f, NULL);
+  init_watcher(&f, &a, UVSIG_SHARE);
+  init_watcher(&f, &b, 0);
+  CHECK_EQ(start(&a, SIGUSR1), 0);
+  CHECK_EQ(start(&b, SIGUSR2), 0);
+  CHECK_EQ(uv_signal_init(&f.loop, &handle), 0);
+  CHECK_EQ(uv_signal_start(&handle, count_handle, SIGUSR1), 0);
+  CHECK_EQ(run_forked(fork_and_have_its_call_meanwhile), 0);
+  uv_close((uv_handle_t*) &handle, NULL);
+  fixture_close(&f);
+}
+
 /* --- The lock ------------------------------------------------------------- */
 
 static void dispositions_are_changed_under_the_lock_alone(void) {
@@ -468,6 +523,7 @@ int main(void) {
       TEST(share_without_a_handle_says_why),
       TEST(share_that_libuv_refuses_says_why_and_is_forgotten),
       TEST(what_libuv_refuses_is_looked_for_elsewhere),
+      TEST(what_had_its_one_call_in_a_child_is_libuvs_again),
       TEST(dispositions_are_changed_under_the_lock_alone),
       TEST(sigpending_that_is_refused_says_why),
       TEST(a_wakeup_fd_that_cannot_be_looked_at_is_refused),

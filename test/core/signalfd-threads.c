@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -252,6 +253,64 @@ static void a_loop_that_moves_to_a_plain_one_goes_by_the_handler(void) {
   CHECK(!is_blocked(SIGRTMIN));
 }
 
+static atomic_bool is_over;
+
+static void watch_plainly(void* semaphore) {
+  open_plain(&g, &b);
+  recorder_start(&b, SIGRTMIN);
+  uv_sem_post(semaphore);
+  while (!is_over)
+    sched_yield();
+  fixture_close(&g);
+}
+
+static void a_plain_loop_of_another_thread_leaves_it_in_the_queue(void) {
+  uv_thread_t thread;
+  uv_sem_t semaphore;
+
+  CHECK_EQ(uv_sem_init(&semaphore, 0), 0);
+  CHECK_EQ(uv_thread_create(&thread, watch_plainly, &semaphore), 0);
+  uv_sem_wait(&semaphore);
+  open_one(&f, &a);
+  recorder_start(&a, SIGRTMIN);
+  CHECK(is_blocked(SIGRTMIN));
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  fixture_close(&f);
+  is_over = true;
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  uv_sem_destroy(&semaphore);
+}
+
+static void turn_with_it_blocked(void* unused) {
+  sigset_t set = set_of(SIGRTMIN);
+
+  (void) unused;
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK(is_blocked(SIGRTMIN));
+}
+
+/* It leaves the queue in a thread whose mask the library has not changed. */
+static void a_loop_that_moves_and_needs_the_handler_leaves_the_mask(void) {
+  uv_thread_t thread;
+  int fds[2];
+
+  open_one(&f, &a);
+  recorder_start(&a, SIGRTMIN);
+  CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, NULL), 0);
+  CHECK_EQ(uv_thread_create(&thread, turn_with_it_blocked, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK(is_blocked(SIGRTMIN));
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(!is_blocked(SIGRTMIN));
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(fds[0]);
+  close(fds[1]);
+  fixture_close(&f);
+}
+
 /* --- Other threads ---------------------------------------------------------------- */
 
 static int fds[2];
@@ -418,6 +477,8 @@ int main(void) {
       TEST(the_thread_that_started_it_may_close_it),
       TEST(a_loop_that_comes_back_is_as_before),
       TEST(a_loop_that_moves_to_a_plain_one_goes_by_the_handler),
+      TEST(a_plain_loop_of_another_thread_leaves_it_in_the_queue),
+      TEST(a_loop_that_moves_and_needs_the_handler_leaves_the_mask),
       TEST(no_system_call_of_another_thread_is_interrupted),
       TEST(a_loop_that_blocks_sigprof_while_it_waits),
       TEST(one_turn_and_turns_without_waiting_tell_all),

@@ -33,6 +33,7 @@ static volatile sig_atomic_t jumps; /* that are still to come */
 static volatile sig_atomic_t calls;
 static struct tail left; /* by the library, when it was called last */
 static volatile uintptr_t outer;
+static uintptr_t copy[OUTER + 1]; /* of the record, where it never was */
 
 static void leave_by_a_jump(int signum, siginfo_t* info, void* context) {
   uintptr_t words[OUTER + 1];
@@ -43,6 +44,7 @@ static void leave_by_a_jump(int signum, siginfo_t* info, void* context) {
   memcpy(&left, tail_of(info), sizeof(left));
   memcpy(words, (const void*) left.words[1], sizeof(words));
   outer = words[OUTER];
+  memcpy(copy, words, sizeof(copy));
   if (jumps > 0) {
     jumps--;
     siglongjmp(jump, 1);
@@ -148,11 +150,13 @@ static void call_by_hand(const struct tail* tail) {
   ours(SIGUSR1, &info, NULL);
 }
 
-static void a_handler_called_by_hand_with_what_was_left_counts(void) {
+static void check_called_by_hand(bool is_copied) {
   sigset_t all;
 
   open_chained();
   raise_and_jump();
+  if (is_copied)
+    left.words[1] = (uintptr_t) copy;
   /* As in the handler. */
   sigfillset(&all);
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
@@ -162,6 +166,15 @@ static void a_handler_called_by_hand_with_what_was_left_counts(void) {
   CHECK_EQ(calls, 2);
   run_until(&f.loop, &a.signals, 1);
   fixture_close(&f);
+}
+
+static void a_handler_called_by_hand_with_what_was_left_counts(void) {
+  check_called_by_hand(false);
+}
+
+/* The magic word is of another place. */
+static void a_record_in_another_place_is_not_taken_for_a_call(void) {
+  check_called_by_hand(true);
 }
 
 static uint64_t next_random(uint64_t* state) {
@@ -203,6 +216,7 @@ int main(void) {
       TEST(what_a_jump_has_left_is_not_taken_for_a_call),
       TEST(a_jump_again_and_again_is_not_taken_for_a_call),
       TEST(a_handler_called_by_hand_with_what_was_left_counts),
+      TEST(a_record_in_another_place_is_not_taken_for_a_call),
       TEST(random_ends_are_not_taken_for_calls),
   };
 
