@@ -159,8 +159,7 @@ void uvsig__signalfd_lose(struct uvsig__signalfd* from) {
  * set of its signals. */
 void uvsig__signalfd_inherit(struct uvsig__signalfd* from) {
   sigemptyset(&from->set);
-  from->at = 0;
-  from->end = 0;
+  from->end = 0; /* and `at` with the next read */
 }
 
 /* The child has one of its own, under the same number. */

@@ -32,6 +32,7 @@ static bool no_thread;
 static bool no_pidfd;
 static bool no_atfork;
 static bool twice_atfork;
+static unsigned atforks;
 static bool no_poll_call;
 static bool no_key;
 static bool no_specific;
@@ -150,6 +151,7 @@ EARLY int __wrap_pthread_atfork(void (*before)(void),
                                 void (*child)(void)) {
   if (no_atfork)
     return ENOMEM;
+  atforks++;
   if (twice_atfork)
     CHECK_EQ(__real_pthread_atfork(before, parent, child), 0);
   return __real_pthread_atfork(before, parent, child);
@@ -303,6 +305,7 @@ static void what_forks_need_is_tried_again_where_there_was_no_memory(void) {
   fixture_open(&f, NULL);
   check_forks();
   fixture_close(&f);
+  CHECK_EQ(atforks, 1);
 }
 
 static void what_forks_need_may_be_there_twice(void) {

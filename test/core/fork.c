@@ -47,6 +47,33 @@ static void join_child(void) {
   CHECK_EQ(uvsig_fork(&f.sig), 0);
 }
 
+static void check_no_full_buffer(void) {
+  uvsig_stats_t stats;
+
+  join_child();
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.full_buffers, 0);
+  CHECK_EQ(stats.coalesced, 0);
+}
+
+static void the_parents_full_buffer_is_not_the_childs(void) {
+  uvsig_options_t options;
+  uvsig_stats_t stats;
+
+  uvsig_options_init(&options);
+  options.warn_on_full_buffer = 0;
+  fixture_open(&f, &options);
+  watch(&a, SIGUSR1);
+  while (write(inside_of(&f.sig).write_fd, "", 1) == 1) /* doorbells */
+    ;
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.signals, 1);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.full_buffers, 1);
+  CHECK_EQ(run_forked(check_no_full_buffer), 0);
+  fixture_close(&f);
+}
+
 /* --- As if it had never been there ---------------------------------------- */
 
 static void use_foreign_handler(void) {
@@ -924,6 +951,7 @@ static void signals_to_what_uv_spawn_made_are_not_the_parents(void) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(the_parents_full_buffer_is_not_the_childs),
       TEST(a_child_has_the_handler_from_before),
       TEST(a_child_dies_by_what_was_deadly_before),
       TEST(a_child_ignores_what_was_ignored_before),

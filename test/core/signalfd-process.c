@@ -161,6 +161,42 @@ static void uvsig_fork_gives_a_child_its_own(void) {
   fixture_close(&f);
 }
 
+/* The lowest number is free, and is used for an instant. */
+static void have_its_own_without_input(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  close(0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(close(0), -1);
+  queue_values(SIGRTMIN, 3);
+  run_until(&f.loop, &a.signals, 3);
+}
+
+static void a_child_without_standard_input_has_its_own(void) {
+  open_two();
+  recorder_start(&a, SIGRTMIN);
+  CHECK_EQ(run_forked(have_its_own_without_input), 0);
+  fixture_close(&f);
+}
+
+/* The poller knows the parent's by the number, which is that of the child's. */
+static void have_its_own_after_a_turn(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  recorder_start(&b, SIGRTMIN + 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  run_idle(&f.loop);
+  queue_values(SIGRTMIN + 1, 3);
+  run_until(&f.loop, &b.signals, 3);
+}
+
+static void a_child_that_has_polled_the_parents_has_its_own(void) {
+  open_two();
+  recorder_start(&a, SIGRTMIN);
+  CHECK_EQ(run_forked(have_its_own_after_a_turn), 0);
+  fixture_close(&f);
+}
+
 static void fork_again(void) {
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
@@ -508,6 +544,8 @@ int main(void) {
       TEST(a_child_has_blocked_what_the_launcher_had),
       TEST(a_child_of_a_callback_in_a_burst_is_told_no_more),
       TEST(uvsig_fork_gives_a_child_its_own),
+      TEST(a_child_without_standard_input_has_its_own),
+      TEST(a_child_that_has_polled_the_parents_has_its_own),
       TEST(a_child_of_a_child_is_as_one_of_the_parent),
       TEST(what_the_parent_adds_later_is_not_the_childs),
       TEST(a_child_that_closes_it_leaves_the_parents_alone),

@@ -51,6 +51,7 @@ static void two_queued_loops_are_both_told(void) {
   run_until(&g.loop, &b.signals, 100);
   check_books(&f.sig, SIGRTMIN, 100, 0);
   check_books(&g.sig, SIGRTMIN, 100, 0);
+  CHECK(!is_blocked(SIGUSR1));
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
   CHECK(is_blocked(SIGRTMIN));
   queue_values(SIGRTMIN, 100);

@@ -7,7 +7,12 @@
 
 #include "../lib/harness.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct fixture f;
@@ -60,6 +65,39 @@ static void a_sender_in_another_process_is_known(void) {
 #endif
   check_books(&f.sig, SIGUSR1, 3, 0);
   fixture_close(&f);
+}
+
+static void the_first_of_all_signals_is_told(void) {
+  open_two();
+  recorder_start(&a, 1);
+  raise(1);
+  run_until(&f.loop, &a.calls, 1);
+  check_books(&f.sig, 1, 1, 0);
+  fixture_close(&f);
+}
+
+/* Its own descriptors have the lowest numbers. */
+static void a_program_without_standard_input_is_told(void) {
+  uvsig_options_t options;
+  int input = dup(0);
+
+  open_two();
+  fixture_close(&f);
+  uvsig_options_init(&options);
+  options.wakeup = UVSIG_WAKEUP_SIGNALFD;
+  CHECK_EQ(uv_loop_init(&f.loop), 0);
+  close(0);
+  CHECK_EQ(uvsig_init(&f.loop, &f.sig, &options), 0);
+  f.closed = 0;
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, 3);
+  run_until(&f.loop, &a.calls, 3);
+  fixture_close(&f);
+  if (input >= 0) {
+    CHECK_EQ(dup2(input, 0), 0);
+    close(input);
+  }
 }
 
 static int next_value;
@@ -329,6 +367,129 @@ static void a_stop_in_a_burst_accounts_for_all_of_it(void) {
   fixture_close(&f);
 }
 
+static siginfo_t handled;
+static volatile sig_atomic_t handled_calls;
+
+static void keep_info(int signum, siginfo_t* info, void* context) {
+  (void) signum;
+  (void) context;
+  handled = *info;
+  handled_calls++;
+}
+
+static void install_keeper(void) {
+  struct sigaction action = action_of(SIGRTMIN);
+
+  action.sa_sigaction = keep_info;
+  action.sa_flags = SA_SIGINFO;
+  CHECK_EQ(sigaction(SIGRTMIN, &action, NULL), 0);
+}
+
+static void stop_at_once(struct recorder* r) {
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+}
+
+/* Of the two that wait, one is told of, and one is given back. */
+static void give_one_back(void) {
+  int before = handled_calls;
+
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(handled_calls, before + 1);
+}
+
+static void what_is_given_back_has_its_descriptor_still(void) {
+#ifdef F_SETSIG
+  int fds[2][2];
+  int i;
+
+  open_two();
+  install_keeper();
+  a.then = stop_at_once;
+  recorder_start(&a, SIGRTMIN);
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(pipe2(fds[i], O_NONBLOCK | O_CLOEXEC), 0);
+    CHECK_EQ(fcntl(fds[i][0], F_SETOWN, getpid()), 0);
+    CHECK_EQ(fcntl(fds[i][0], F_SETSIG, SIGRTMIN), 0);
+    CHECK_EQ(fcntl(fds[i][0], F_SETFL, O_NONBLOCK | O_ASYNC), 0);
+    CHECK_EQ(write(fds[i][1], "x", 1), 1);
+  }
+  give_one_back();
+  CHECK_EQ(handled.si_signo, SIGRTMIN);
+  CHECK_EQ(handled.si_code, POLL_IN);
+  CHECK_EQ(handled.si_fd, fds[1][0]);
+  CHECK((handled.si_band & POLLIN) != 0);
+  for (i = 0; i < 2; i++) {
+    close(fds[i][0]);
+    close(fds[i][1]);
+  }
+  fixture_close(&f);
+#else
+  skip_test("no F_SETSIG here");
+#endif
+}
+
+static void what_is_given_back_has_its_sender_still(void) {
+  open_two();
+  install_keeper();
+  a.then = stop_at_once;
+  recorder_start(&a, SIGRTMIN);
+  queue_value(SIGRTMIN, 4711);
+  queue_value(SIGRTMIN, 4712);
+  give_one_back();
+  CHECK_EQ(handled.si_code, SI_QUEUE);
+  CHECK_EQ(handled.si_pid, getpid());
+  CHECK_EQ(handled.si_uid, getuid());
+  CHECK_EQ(handled.si_value.sival_int, 4712);
+  fixture_close(&f);
+}
+
+#ifdef HAVE_TIMER_CREATE
+static timer_t start_timer(void* value) {
+  const struct itimerspec soon = {.it_value = {.tv_nsec = 1}};
+  struct sigevent event;
+  timer_t timer;
+
+  memset(&event, 0, sizeof(event));
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGRTMIN;
+  event.sigev_value.sival_ptr = value;
+  CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+  CHECK_EQ(timer_settime(timer, 0, &soon, NULL), 0);
+  return timer;
+}
+#endif
+
+static void what_is_given_back_has_its_timer_still(void) {
+#ifdef HAVE_TIMER_CREATE
+  const struct itimerspec soon = {.it_value = {.tv_nsec = 1}};
+  siginfo_t before;
+  timer_t timer;
+
+  open_two();
+  install_keeper();
+  timer = start_timer(&before);
+  while (handled_calls == 0)
+    sched_yield();
+  before = handled;
+  a.then = stop_at_once;
+  recorder_start(&a, SIGRTMIN);
+  queue_value(SIGRTMIN, 4711);
+  CHECK_EQ(timer_settime(timer, 0, &soon, NULL), 0);
+  /* The one that was queued is told of. */
+  while (!is_waiting(SIGRTMIN))
+    sched_yield();
+  let_pass(1);
+  give_one_back();
+  CHECK_EQ(handled.si_code, SI_TIMER);
+  CHECK_EQ(handled.si_timerid, before.si_timerid);
+  CHECK(handled.si_value.sival_ptr == &before);
+  CHECK_EQ(timer_delete(timer), 0);
+  fixture_close(&f);
+#else
+  skip_test("no timer_create() here");
+#endif
+}
+
 static void close_in_callback(struct recorder* r) {
   CHECK_EQ(uvsig_close(r->w.sig, NULL), 0);
 }
@@ -374,6 +535,8 @@ static void close_discards_and_restores_all(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_sender_in_another_process_is_known),
+      TEST(the_first_of_all_signals_is_told),
+      TEST(a_program_without_standard_input_is_told),
       TEST(a_burst_of_realtime_signals_keeps_every_value_and_the_order),
       TEST(another_process_as_fast_as_it_can_loses_nothing),
       TEST(of_standard_signals_that_wait_one_is_told),
@@ -388,6 +551,9 @@ int main(void) {
       TEST(a_program_that_unblocks_it_has_it_by_the_handler),
       TEST(what_waits_at_the_last_stop_has_the_previous_action),
       TEST(a_stop_in_a_burst_accounts_for_all_of_it),
+      TEST(what_is_given_back_has_its_descriptor_still),
+      TEST(what_is_given_back_has_its_sender_still),
+      TEST(what_is_given_back_has_its_timer_still),
       TEST(a_close_in_a_burst_gives_the_rest_to_the_previous_action),
       TEST(close_discards_and_restores_all),
   };

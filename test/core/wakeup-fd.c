@@ -352,6 +352,41 @@ static void drain(void) {
     ;
 }
 
+static void without_an_fd_nothing_is_warned_of(void) {
+  open_pipe();
+  open_warned();
+  set(fds[1], -1);
+  set(-1, fds[1]);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.signals, 1);
+  CHECK_EQ(warnings, 0);
+  CHECK_STR(written(), "");
+  fixture_close(&f);
+  close_fds();
+}
+
+static void the_number_may_be_0(void) {
+  int input = dup(0);
+
+  open_pipe();
+  CHECK_EQ(dup2(fds[1], 0), 0);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGUSR1);
+  set(0, -1);
+  CHECK_EQ(uvsig_get_wakeup_fd(NULL), 0);
+  raise(SIGUSR1);
+  CHECK_STR(written(), "A");
+  set(-1, 0);
+  fixture_close(&f);
+  close_fds();
+  if (input >= 0) {
+    CHECK_EQ(dup2(input, 0), 0);
+    close(input);
+  } else {
+    close(0);
+  }
+}
+
 static void check_full(int warn) {
   open_warned();
   CHECK_EQ(uvsig_set_wakeup_fd(fds[1], warn, NULL), 0);
@@ -686,6 +721,8 @@ int main(void) {
       TEST(set_returns_the_previous_fd_and_minus_1_switches_off),
       TEST(get_returns_what_is_set_and_changes_nothing),
       TEST(what_is_no_nonblocking_fd_is_refused_and_the_previous_stays),
+      TEST(without_an_fd_nothing_is_warned_of),
+      TEST(the_number_may_be_0),
       TEST(a_full_pipe_is_warned_of_once_an_episode),
       TEST(a_full_socketpair_is_warned_of_once_an_episode),
       TEST(without_the_wish_a_full_buffer_is_not_warned_of),
