@@ -94,6 +94,7 @@ static void a_program_without_standard_input_is_told(void) {
   queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 3);
   fixture_close(&f);
+  CHECK_EQ(fcntl(0, F_GETFD), -1);
   if (input >= 0) {
     CHECK_EQ(dup2(input, 0), 0);
     close(input);
