@@ -57,6 +57,30 @@ static void a_default_disposition_comes_back(void) {
   CHECK(action_of(SIGUSR1).sa_handler == SIG_DFL);
 }
 
+/* Where it is kept, there was one before whose one call has been made. */
+static void after_a_handler_with_one_call_others_come_back(void) {
+  struct sigaction action;
+  int i;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  for (i = 0; i < 12; i++) {
+    install_handler(SIGUSR1, count_foreign);
+    if (i == 0) {
+      action = action_of(SIGUSR1);
+      action.sa_flags |= (int) SA_RESETHAND;
+      CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    }
+    recorder_start(&a, SIGUSR1);
+    raise(SIGUSR1);
+    CHECK_EQ(foreign_calls, i + 1);
+    CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+    CHECK(action_of(SIGUSR1).sa_handler == (i == 0 ? SIG_DFL : count_foreign));
+  }
+  fixture_close(&f);
+}
+
 static void an_ignored_signal_is_ignored_again(void) {
   install_handler(SIGUSR1, SIG_IGN);
   watch_and_stop(SIGUSR1);
@@ -484,6 +508,7 @@ static void the_handler_keeps_errno(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_default_disposition_comes_back),
+      TEST(after_a_handler_with_one_call_others_come_back),
       TEST(an_ignored_signal_is_ignored_again),
       TEST(a_handler_comes_back_with_its_flags_and_mask),
       TEST(a_handler_without_siginfo_comes_back_too),

@@ -571,9 +571,9 @@ static void raise_and_stay(void* unused) {
   raise(SIGUSR1);
 }
 
-/* Not for long: the handler may be preempted, or about to leave. */
-static void a_stop_yields_to_a_handler_and_then_sleeps(void) {
+static void check_waits(void (*what)(void)) {
   uv_thread_t thread;
+  bool has_waited;
 
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
@@ -582,13 +582,121 @@ static void a_stop_yields_to_a_handler_and_then_sleeps(void) {
   CHECK_EQ(uv_thread_create(&thread, raise_and_stay, NULL), 0);
   wait_for(&is_done[START]);
   is_waiter = true;
+  what();
+  has_waited = !is_waiter;
+  sleeps++; /* the handler leaves anyhow */
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK(has_waited);
+  fixture_close(&f);
+}
+
+static void stop_first(void) {
   CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
-  CHECK(!is_waiter);
+}
+
+/* Not for long: the handler may be preempted, or about to leave. */
+static void a_stop_yields_to_a_handler_and_then_sleeps(void) {
+  check_waits(stop_first);
   CHECK_EQ(yields_before_sleep, 16);
   CHECK_EQ(slept.tv_sec, 0);
   CHECK_EQ(slept.tv_nsec, 50000);
-  CHECK_EQ(uv_thread_join(&thread), 0);
+}
+
+static void start_another(void) {
+  recorder_start(&b, SIGUSR1);
+}
+
+static void a_start_on_another_loop_waits_for_a_handler(void) {
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  check_waits(start_another);
+  fixture_close(&g);
+}
+
+static void ignore(void) {
+  CHECK_EQ(uvsig_ignore(SIGUSR2), UVSIG_DEFAULT);
+}
+
+/* It may be about to restore the action that was there before. */
+static void to_ignore_a_signal_waits_for_a_handler(void) {
+  check_waits(ignore);
+}
+
+static void set_none(void) {
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+}
+
+static void a_wakeup_fd_is_free_when_no_handler_writes_to_it(void) {
+  check_waits(set_none);
+}
+
+/* --- Forks ---------------------------------------------------------------- */
+
+static void use_the_library(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+}
+
+/* They have been counted in, in either generation, and never leave there. */
+static void a_child_does_not_wait_for_handlers_of_the_parents_threads(void) {
+  int i;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  for (i = 0; i < 2; i++)
+    atomic_fetch_add(&uvsig__shared.readers[i], 1);
+  CHECK_EQ(run_forked(use_the_library), 0);
+  for (i = 0; i < 2; i++)
+    atomic_fetch_sub(&uvsig__shared.readers[i], 1);
   fixture_close(&f);
+}
+
+/* --- Interval timers ------------------------------------------------------ */
+
+static void on_expiration(uvsig_itimer_t* t, unsigned expirations) {
+  (void) t;
+  (void) expirations;
+}
+
+static void time_and_watch(void* unused) {
+  uvsig_itimer_t timer;
+
+  (void) unused;
+  fixture_open(&g, NULL);
+  CHECK_EQ(uvsig_itimer_init(&g.sig, &timer, UVSIG_ITIMER_REAL), 0);
+  CHECK_EQ(uvsig_itimer_start(&timer, on_expiration, 1000, 0), 0);
+  atomic_store(&is_done[READY], true);
+  wait_for(&is_asked[STOP]);
+  CHECK_EQ(uvsig_itimer_stop(&timer), 0);
+  atomic_store(&is_done[STOP], true);
+  wait_for(&is_asked[START_AGAIN]);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGALRM);
+  atomic_store(&is_done[START_AGAIN], true);
+  wait_for(&is_asked[STOP_AGAIN]);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  atomic_store(&is_done[STOP_AGAIN], true);
+  fixture_close(&g);
+}
+
+static void raise_alarms_slowly(void) {
+  at[BEFORE_LOOK] = ask_to_stop;
+  raise(SIGALRM);
+  install_handler(SIGALRM, count_foreign);
+  have_started_again();
+  at[BEFORE_LOOK] = have_stopped_again;
+  raise(SIGALRM);
+}
+
+/* The last signal of an interval timer would end the process. What comes later
+ * is not the timer's. */
+static void a_timers_signal_that_is_slower_than_its_stop_is_dropped(void) {
+  do_beside(time_and_watch, raise_alarms_slowly);
+  CHECK_EQ(foreign_calls, 1);
 }
 
 static void run_other(void) {
@@ -724,6 +832,11 @@ int main(void) {
       TEST(what_is_ignored_meanwhile_stays_ignored),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),
       TEST(a_stop_yields_to_a_handler_and_then_sleeps),
+      TEST(a_start_on_another_loop_waits_for_a_handler),
+      TEST(to_ignore_a_signal_waits_for_a_handler),
+      TEST(a_wakeup_fd_is_free_when_no_handler_writes_to_it),
+      TEST(a_child_does_not_wait_for_handlers_of_the_parents_threads),
+      TEST(a_timers_signal_that_is_slower_than_its_stop_is_dropped),
       TEST(what_another_loop_reports_at_that_moment_is_reported_once),
       TEST(a_uv_signal_that_starts_while_a_share_ends_has_its_handler),
       TEST(a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below),

@@ -480,6 +480,20 @@ static void dispositions_are_changed_under_the_lock_alone(void) {
   fixture_close(&f);
 }
 
+static void a_stop_that_is_not_the_last_looks_at_nothing(void) {
+  unsigned before;
+
+  fixture_open(&f, NULL);
+  init_watcher(&f, &a, 0);
+  init_watcher(&f, &b, 0);
+  CHECK_EQ(start(&a, SIGUSR1), 0);
+  CHECK_EQ(start(&b, SIGUSR1), 0);
+  before = looks;
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK_EQ(looks, before);
+  fixture_close(&f);
+}
+
 /* --- Other calls ---------------------------------------------------------- */
 
 static void sigpending_that_is_refused_says_why(void) {
@@ -525,6 +539,7 @@ int main(void) {
       TEST(what_libuv_refuses_is_looked_for_elsewhere),
       TEST(what_had_its_one_call_in_a_child_is_libuvs_again),
       TEST(dispositions_are_changed_under_the_lock_alone),
+      TEST(a_stop_that_is_not_the_last_looks_at_nothing),
       TEST(sigpending_that_is_refused_says_why),
       TEST(a_wakeup_fd_that_cannot_be_looked_at_is_refused),
   };
