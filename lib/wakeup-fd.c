@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 /* Two, in turn: the handler may be using one while the other is prepared. */
-static struct uvsig__wakeup_fd slots[2] = {{.fd = -1}, {.fd = -1}};
+static struct uvsig__wakeup_fd slots[2] = {{.fd = -1}};
 static unsigned current; /* under uvsig__lock() */
 
 static int check_fd(int fd, bool* is_socket) {

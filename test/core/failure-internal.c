@@ -308,6 +308,14 @@ static void what_forks_need_is_tried_again_where_there_was_no_memory(void) {
   CHECK_EQ(atforks, 1);
 }
 
+/* To look at the wakeup fd takes the lock, too. */
+static void what_forks_need_is_there_from_the_first_look_on(void) {
+  CHECK_EQ(uvsig_get_wakeup_fd(NULL), -1);
+  CHECK_EQ(atforks, 1);
+  CHECK_EQ(uvsig_get_wakeup_fd(NULL), -1);
+  CHECK_EQ(atforks, 1);
+}
+
 static void what_forks_need_may_be_there_twice(void) {
   twice_atfork = true;
   fixture_open(&f, NULL);
@@ -1241,6 +1249,7 @@ int main(void) {
       TEST(init_without_memory_says_enomem_and_leaves_nothing),
       TEST(init_without_a_poll_handle_says_why_and_leaves_nothing),
       TEST(what_forks_need_is_tried_again_where_there_was_no_memory),
+      TEST(what_forks_need_is_there_from_the_first_look_on),
       TEST(what_forks_need_may_be_there_twice),
       TEST(what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared),
       TEST(init_without_a_key_for_threads_says_eagain_and_leaves_nothing),

@@ -107,6 +107,23 @@ EARLY int __wrap_sigpending(sigset_t* set) {
   return -1;
 }
 
+static bool no_flags;
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...);
+EARLY int __wrap_fcntl(int fd, int command, ...) {
+  va_list list;
+  long argument;
+
+  va_start(list, command);
+  argument = va_arg(list, long);
+  va_end(list);
+  if (!no_flags || command != F_GETFL)
+    return __real_fcntl(fd, command, argument);
+  errno = EPERM;
+  return -1;
+}
+
 static bool no_status;
 
 int __real_fstat(int fd, struct stat* status);
@@ -510,6 +527,9 @@ static void a_wakeup_fd_that_cannot_be_looked_at_is_refused(void) {
   int old = -2;
 
   CHECK_EQ(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+  no_flags = true;
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, &old), UV_EPERM);
+  no_flags = false;
   no_status = true;
   CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, &old), -EOVERFLOW);
   no_status = false;

@@ -291,6 +291,7 @@ static void what_is_no_nonblocking_fd_is_refused_and_the_previous_stays(void) {
   watch(&f, &a, SIGUSR1);
   set(fds[1], -1);
   CHECK_EQ(pipe2(blocking, O_CLOEXEC), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(blocking[0], 1, &old), UV_EINVAL);
   CHECK_EQ(uvsig_set_wakeup_fd(blocking[1], 1, &old), UV_EINVAL);
   close(blocking[0]);
   close(blocking[1]);
@@ -300,6 +301,43 @@ static void what_is_no_nonblocking_fd_is_refused_and_the_previous_stays(void) {
   CHECK_EQ(uvsig_set_wakeup_fd(-2, 1, &old), UV_EBADF);
   CHECK_EQ(uvsig_set_wakeup_fd(INT_MIN, 1, &old), UV_EBADF);
   CHECK_EQ(old, 4711);
+  raise(SIGUSR1);
+  CHECK_STR(written(), "A");
+  set(-1, fds[1]);
+  fixture_close(&f);
+  close_fds();
+}
+
+static void without_an_fd_there_is_no_wish(void) {
+  int warn = 4711;
+
+  open_pipe();
+  set(-1, -1);
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), -1);
+  CHECK_EQ(warn, 0);
+  set(fds[1], -1);
+  set(-1, fds[1]);
+  CHECK_EQ(uvsig_get_wakeup_fd(&warn), -1);
+  CHECK_EQ(warn, 0);
+  close_fds();
+}
+
+static void have_none(void) {
+  CHECK_EQ(uvsig_get_wakeup_fd(NULL), -1);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
+  set(fds[1], -1);
+  set(-1, fds[1]);
+}
+
+/* Before there is a uvsig_t, and then. */
+static void a_child_of_a_fork_has_none(void) {
+  open_pipe();
+  set(fds[1], -1);
+  CHECK_EQ(run_forked(have_none), 0);
+  fixture_open(&f, NULL);
+  watch(&f, &a, SIGUSR1);
+  set(fds[1], fds[1]);
+  CHECK_EQ(run_forked(have_none), 0);
   raise(SIGUSR1);
   CHECK_STR(written(), "A");
   set(-1, fds[1]);
@@ -721,6 +759,8 @@ int main(void) {
       TEST(set_returns_the_previous_fd_and_minus_1_switches_off),
       TEST(get_returns_what_is_set_and_changes_nothing),
       TEST(what_is_no_nonblocking_fd_is_refused_and_the_previous_stays),
+      TEST(without_an_fd_there_is_no_wish),
+      TEST(a_child_of_a_fork_has_none),
       TEST(without_an_fd_nothing_is_warned_of),
       TEST(the_number_may_be_0),
       TEST(a_full_pipe_is_warned_of_once_an_episode),
