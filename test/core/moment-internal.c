@@ -351,6 +351,30 @@ static void a_signal_that_is_slower_than_the_last_stop_is_the_previous_ones(
   CHECK_EQ(foreign_calls, 1);
 }
 
+static volatile sig_atomic_t rounds;
+
+static void call_ours(int signum, siginfo_t* info, void* context) {
+  CHECK(++rounds < 100); /* rather than until the stack is full */
+  below.sa_sigaction(signum, info, context);
+}
+
+/* The previous handler has saved ours, at some time, and calls it. */
+static void a_signal_that_is_slower_than_the_last_stop_does_not_go_round(void) {
+  struct sigaction action;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  below = action_of(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  action = below;
+  action.sa_sigaction = call_ours;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  raise_slower_than_the_last_stop();
+  CHECK_EQ(rounds, 1);
+  fixture_close(&f);
+}
+
 static void install_once(void) {
   struct sigaction action;
 
@@ -891,6 +915,7 @@ int main(void) {
       TEST(a_chain_that_ends_with_its_delivery_is_called_to_the_end),
       TEST(a_start_while_a_signal_is_in_a_handler_on_top_of_ours),
       TEST(a_signal_that_is_slower_than_the_last_stop_is_the_previous_ones),
+      TEST(a_signal_that_is_slower_than_the_last_stop_does_not_go_round),
       TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
       TEST(a_start_while_the_previous_action_is_put_back_has_its_handler),
       TEST(a_signal_that_was_not_chained_is_not_for_who_chains),
