@@ -117,16 +117,15 @@ static bool may_hold_ours(int signum, const struct sigaction* current) {
          atomic_load(&uvsig__shared.installed[signum]) > 0;
 }
 
-/* Forget the saved action at `level`: those above come down. A signal that is
- * being passed on meanwhile may miss one. */
+/* Forget the saved action at `level`, for another one to be saved: those above
+ * come down. A signal that is being passed on meanwhile may miss one. */
 static void forget_level(int signum, int level) {
   for (; level < uvsig__newest(signum); level++)
     atomic_store(&uvsig__shared.saved[signum][level],
                  uvsig__saved_at(signum, level + 1));
   atomic_store(&uvsig__shared.installed[signum], level);
-  /* A grace period: no handler looks above that after it. */
+  /* A grace period: the next save may use the slot of what is forgotten. */
   uvsig__synchronize_locked();
-  atomic_store(&uvsig__shared.saved[signum][level], NULL);
 }
 
 /* Find the level where to save what is installed now: what covers ours above
