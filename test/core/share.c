@@ -773,6 +773,18 @@ static void below_another_library_a_oneshot_handle_outlives_a_share(void) {
   end_both();
 }
 
+/* libuv installs it over whatever there is. */
+static void a_oneshot_handle_that_outlives_a_share_is_not_ignored(void) {
+  start_oneshot_and_two_watchers();
+  install_handler(SIGUSR1, SIG_IGN);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &handle_calls, 1);
+  fixture_close(&g);
+  end_both();
+}
+
 static void a_second_share_over_another_library_does_not_go_round(void) {
   fixture_open(&f, NULL);
   start_handle();
@@ -1045,6 +1057,7 @@ int main(void) {
       TEST(a_oneshot_handle_outlives_a_share),
       TEST(a_oneshot_handle_and_a_watcher_outlive_a_share),
       TEST(below_another_library_a_oneshot_handle_outlives_a_share),
+      TEST(a_oneshot_handle_that_outlives_a_share_is_not_ignored),
       TEST(a_second_share_over_another_library_does_not_go_round),
       TEST(another_library_over_libuv_is_not_taken_for_libuv),
       TEST(libuvs_handler_is_learnt_from_sigurg),
