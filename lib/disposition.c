@@ -240,7 +240,8 @@ static void unlink_from_list(struct uvsig__subscription* subscription) {
 }
 
 /* Let the handler see the subscription, unless it does, and see to it that
- * there is a handler: a foreign one may have replaced ours. */
+ * there is a handler: a foreign one may have replaced ours. Where that fails,
+ * handlers in flight may use the subscription until uvsig__synchronize(). */
 int uvsig__subscribe(struct uvsig__subscription* subscription) {
   bool is_new = !subscription->is_linked;
   int err;
@@ -253,10 +254,8 @@ int uvsig__subscribe(struct uvsig__subscription* subscription) {
    * previous.c. */
   uvsig__synchronize_locked();
   err = install(subscription->signum);
-  if (err != 0 && is_new) {
+  if (err != 0 && is_new)
     unlink_from_list(subscription);
-    uvsig__synchronize_locked();
-  }
   uvsig__unlock();
   return err;
 }
