@@ -24,8 +24,7 @@ static void inherit(struct uvsig__hub* hub) {
     if (component->on_fork != NULL)
       component->on_fork(component);
   uvsig__own_or_disown(hub);
-  hub->at = 0;
-  hub->end = 0;
+  hub->end = 0; /* and `at` with the next read */
   hub->overdue = 0;
   if (hub->queue != NULL)
     uvsig__signalfd_inherit(hub->queue);
