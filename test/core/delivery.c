@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { FLOOD = 100000 };
@@ -91,6 +92,32 @@ static void a_flood_does_not_hide_another_signal_in_bytes_mode(void) {
     CHECK_EQ(a.calls, scaled(FLOOD));
     CHECK_EQ(warnings, 0);
   }
+  fixture_close(&f);
+}
+
+static void one_doorbell_is_for_all_until_the_loop_looks(void) {
+  uvsig_options_t options;
+  uvsig_stats_t stats;
+  int i;
+  int n;
+
+  uvsig_options_init(&options);
+  options.mode = UVSIG_MODE_WAKE_ONLY;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  for (i = 1; i <= 2; i++) {
+    raise_times(SIGUSR1, 3);
+    CHECK_EQ(ioctl(inside_of(&f.sig).read_fd, FIONREAD, &n), 0);
+    CHECK_EQ(n, 1);
+    run_until(&f.loop, &a.signals, 3 * (unsigned long) i);
+    run_idle(&f.loop);
+    CHECK_EQ(ioctl(inside_of(&f.sig).read_fd, FIONREAD, &n), 0);
+    CHECK_EQ(n, 0);
+  }
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.junk, 0);
+  CHECK_EQ(stats.caught, 6);
   fixture_close(&f);
 }
 
@@ -565,6 +592,7 @@ static void flush_leaves_what_keeps_coming_to_the_loop(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_flood_does_not_hide_another_signal_in_bytes_mode),
+      TEST(one_doorbell_is_for_all_until_the_loop_looks),
       TEST(a_flood_does_not_hide_another_signal_in_wake_only_mode),
       TEST(a_flood_does_not_hide_another_signal_through_a_socketpair),
       TEST(a_flood_through_a_socketpair_in_wake_only_mode_is_one_callback),

@@ -910,6 +910,25 @@ static void a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below(void) 
   close_share();
 }
 
+static void raise_later(void) {
+  at[BEFORE_LOOK] = raise_one;
+}
+
+/* libuv has installed its handler in place of ours, for an instant. */
+static void a_share_that_starts_beside_a_watcher_loses_nothing(void) {
+  fixture_open(&g, NULL);
+  recorder_init(&b, &g.sig);
+  recorder_start(&b, SIGUSR1);
+  at[BEFORE_LOOK] = raise_later;
+  open_share();
+  CHECK(at[BEFORE_LOOK] == NULL);
+  CHECK_EQ(uvsig_flush(&g.sig), 1);
+  CHECK_EQ(b.signals, 1);
+  is_raiser = false;
+  fixture_close(&g);
+  close_share();
+}
+
 /* It would take away what starts at that moment. */
 static void the_default_action_that_libuv_sets_is_not_set_again(void) {
   open_share();
@@ -944,6 +963,7 @@ int main(void) {
       TEST(a_write_that_a_filter_refuses_is_reported),
       TEST(a_uv_signal_that_starts_while_a_share_ends_has_its_handler),
       TEST(a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below),
+      TEST(a_share_that_starts_beside_a_watcher_loses_nothing),
       TEST(the_default_action_that_libuv_sets_is_not_set_again),
   };
 

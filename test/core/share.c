@@ -997,6 +997,30 @@ static void a_child_below_another_library_tells_libuvs_handles_nothing(void) {
   end_both();
 }
 
+static void call_the_one_on_top(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(foreign_calls, 1);
+  run_until(&f.loop, &a.calls, 1);
+}
+
+/* It was below libuv's when an earlier share came. Now it is on top. */
+static void a_child_has_forgotten_what_an_earlier_share_found(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_shared(&f, &a);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  start_handle();
+  start_shared(&f, &a);
+  install_handler(SIGUSR1, count_foreign);
+  watch(&g, &b, SIGUSR1);
+  CHECK_EQ(run_forked(call_the_one_on_top), 0);
+  fixture_close(&g);
+  end_both();
+}
+
 static void a_child_shares_again_after_uvsig_fork(void) {
   int status;
   pid_t child;
@@ -1072,6 +1096,7 @@ int main(void) {
       TEST(a_child_of_a_fork_dies_by_the_first_of_all_signals),
       TEST(a_child_of_a_fork_dies_with_no_unused_signal),
       TEST(a_child_below_another_library_tells_libuvs_handles_nothing),
+      TEST(a_child_has_forgotten_what_an_earlier_share_found),
       TEST(a_child_shares_again_after_uvsig_fork),
   };
 

@@ -180,6 +180,9 @@ static void a_child_without_standard_input_has_its_own(void) {
 
 /* The poller knows the parent's by the number, which is that of the child's. */
 static void have_its_own_after_a_turn(void) {
+  sigset_t set = set_of(SIGRTMIN);
+  struct pollfd pollfd;
+
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   run_idle(&f.loop);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
@@ -188,6 +191,13 @@ static void have_its_own_after_a_turn(void) {
   run_idle(&f.loop);
   queue_values(SIGRTMIN + 1, 3);
   run_until(&f.loop, &b.signals, 3);
+  /* By the parent's, what waits for the program would wake the loop. */
+  CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  raise(SIGRTMIN);
+  run_idle(&f.loop);
+  pollfd.fd = uv_backend_fd(&f.loop);
+  pollfd.events = POLLIN;
+  CHECK_EQ(poll(&pollfd, 1, 0), 0);
 }
 
 static void a_child_that_has_polled_the_parents_has_its_own(void) {
