@@ -293,10 +293,10 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
-  if (hub->queue != NULL)
-    uvsig__prepare_queue(hub);
   if (hub->inherited)
     return;
+  if (hub->queue != NULL)
+    uvsig__prepare_queue(hub);
   /* An fd that has failed wakes no loop; one that runs anyhow notices here.
    * Relaxed: if it is not seen now, it is on the next turn. */
   if (hub->is_deaf)

@@ -18,9 +18,9 @@ void uvsig__line_add(struct uvsig__line* line, const char* format, ...) {
   va_start(arguments, format);
   n = vsnprintf(line->text + line->length, room, format, arguments);
   va_end(arguments);
-  /* Not reached here: it fails for no format of the library's. */
-  if (n > 0)
-    line->length += (size_t) n < room ? (size_t) n : room - 1;
+  /* Below 0 where it fails, as it does for no format of the library's: then the
+   * room counts as used. */
+  line->length += (size_t) n < room ? (size_t) n : room - 1;
 }
 
 /* Whatever the program's own texts have in them, it is one line. */

@@ -34,9 +34,9 @@ static bool is_alone(const struct uvsig__source* source) {
 }
 
 static void deliver(struct uvsig__hub* hub, siginfo_t* info) {
-  int signum = info->si_signo;
+  unsigned signum = (unsigned) info->si_signo;
   struct uvsig__source* source =
-      signum > 0 && signum < UVSIG_NSIG ? hub->sources[signum] : NULL;
+      signum < UVSIG_NSIG ? hub->sources[signum] : NULL;
 
   /* What is read is of a source that has watchers: the last stop gives it back.
    * Else the program has opened something else under the descriptor's number. */
@@ -191,7 +191,7 @@ static bool is_due(struct uvsig__hub* hub) {
   struct uvsig__signalfd* from = hub->queue;
   uint64_t now = uv_now(hub->sig->loop);
 
-  if (from->is_lost || hub->inherited || now - from->checked < CHECK_MS)
+  if (now - from->checked < CHECK_MS)
     return false;
   from->checked = now;
   return true;

