@@ -168,14 +168,17 @@ void uvsig__drain_queue(struct uvsig__source* source,
                         bool is_once) {
   struct uvsig__hub* hub = source->hub;
   int signum = source->sub.signum;
-  size_t left = source->is_queued ? get_most() : 0;
   siginfo_t info;
+  size_t left;
 
-  if (left > 0)
-    check(hub);
-  while (left-- > 0 && drain->next != NULL && source->is_queued &&
-         (uvsig__signalfd_next(hub->queue, signum, &info) ||
-          uvsig__signalfd_take(hub->queue, signum, &info))) {
+  if (!source->is_queued)
+    return;
+  check(hub);
+  for (left = get_most();
+       left > 0 && drain->next != NULL && source->is_queued &&
+       (uvsig__signalfd_next(hub->queue, signum, &info) ||
+        uvsig__signalfd_take(hub->queue, signum, &info));
+       left--) {
     if (is_once)
       uvsig__signalfd_catch(&info);
     else

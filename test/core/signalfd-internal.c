@@ -18,10 +18,13 @@ static struct recorder a, b;
 
 static int refusal;         /* errno of signalfd(), or 0 */
 static unsigned calls_left; /* of signalfd(), before that */
+static unsigned checks;     /* calls of signalfd() for one that is there */
 static bool no_poll;        /* for any but the first handle */
 static unsigned polls;
 static int read_error; /* of a descriptor that is a signalfd */
 static int signal_fd = -1;
+static bool is_endless; /* it never has less than a read has room for */
+static unsigned reads;  /* of it */
 
 #ifdef HAVE_SYS_SIGNALFD_H
 int __real_signalfd(int fd, const sigset_t* set, int flags);
@@ -29,6 +32,7 @@ int __wrap_signalfd(int fd, const sigset_t* set, int flags);
 EARLY int __wrap_signalfd(int fd, const sigset_t* set, int flags) {
   int result;
 
+  checks += fd >= 0;
   if (refusal != 0 && calls_left-- == 0) {
     calls_left = 0;
     errno = refusal;
@@ -76,6 +80,11 @@ EARLY int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* handle, int fd) {
 ssize_t __real_read(int fd, void* to, size_t size);
 ssize_t __wrap_read(int fd, void* to, size_t size);
 EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
+  reads += fd == signal_fd;
+  if (is_endless && fd == signal_fd) {
+    memset(to, 0, size);
+    return (ssize_t) size;
+  }
   if (read_error != 0 && fd == signal_fd) {
     errno = read_error;
     if (read_error == EINTR)
@@ -115,6 +124,7 @@ int __real_getrlimit(int what, struct rlimit* limit);
 int __wrap_getrlimit(int what, struct rlimit* limit);
 EARLY int __wrap_getrlimit(int what, struct rlimit* limit) {
   if (no_limit) {
+    memset(limit, 0, sizeof(*limit)); /* means nothing then */
     errno = EINVAL;
     return -1;
   }
@@ -123,6 +133,14 @@ EARLY int __wrap_getrlimit(int what, struct rlimit* limit) {
     return 0;
   }
   return __real_getrlimit(what, limit);
+}
+
+static uint64_t loop_time; /* as the library is told, or 0 */
+
+uint64_t __real_uv_now(const uv_loop_t* loop);
+uint64_t __wrap_uv_now(const uv_loop_t* loop);
+EARLY uint64_t __wrap_uv_now(const uv_loop_t* loop) {
+  return loop_time != 0 ? loop_time : __real_uv_now(loop);
 }
 
 static void set_options(uvsig_options_t* options) {
@@ -291,7 +309,8 @@ static void an_interrupted_read_is_tried_again(void) {
 
 static void check_that_it_goes_by_the_handler(void) {
   CHECK_EQ(read_warnings, 1);
-  CHECK_EQ(read_warning_error, UV_EIO);
+  CHECK_EQ(read_warning_error, UV_EPERM);
+  CHECK_EQ(reads, 1); /* and it is not asked again */
   CHECK(!is_blocked(SIGRTMIN));
   CHECK(!is_blocked(SIGUSR1));
   read_error = 0;
@@ -310,7 +329,8 @@ static void a_read_that_fails_is_warned_of_and_nothing_is_lost(void) {
   recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
   raise(SIGRTMIN);
-  read_error = EIO;
+  read_error = EPERM; /* the code nearest to 0 */
+  reads = 0;
   run_until(&f.loop, &a.signals, 1);
   run_idle(&f.loop);
   check_that_it_goes_by_the_handler();
@@ -321,7 +341,8 @@ static void a_read_that_fails_in_a_flush_is_warned_of(void) {
   recorder_start(&a, SIGRTMIN);
   recorder_start(&b, SIGUSR1);
   raise(SIGRTMIN);
-  read_error = EIO;
+  read_error = EPERM;
+  reads = 0;
   CHECK_EQ(uvsig_flush(&f.sig), 1);
   CHECK_EQ(a.calls, 1);
   check_that_it_goes_by_the_handler();
@@ -552,10 +573,79 @@ static void flush_reads_no_more_than_can_have_been_queued(void) {
   fixture_close(&f);
 }
 
+/* What waits is asked for no longer than so many can have been queued: a read
+ * takes 32. */
+static void check_reads(const struct rlimit* limit, unsigned expected) {
+  told_limit = limit;
+  fixture_open_queued(&f);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGRTMIN);
+  reads = 0;
+  is_endless = true;
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+  is_endless = false;
+  CHECK_EQ(reads, expected);
+  fixture_close(&f);
+}
+
+static void flush_ends_where_there_is_always_more(void) {
+  enum { READ = 32, PLENTY = 1 << 20 };
+  const struct rlimit none = {0, RLIM_INFINITY};
+  const struct rlimit some = {PLENTY - 1, RLIM_INFINITY};
+  const struct rlimit plenty = {PLENTY, RLIM_INFINITY};
+
+  check_reads(&none, (UVSIG_NSIG + READ - 1) / READ);
+  check_reads(&some, (PLENTY - 1 + UVSIG_NSIG + READ - 1) / READ);
+  check_reads(&plenty, PLENTY / READ);
+  no_limit = true;
+  check_reads(NULL, PLENTY / READ);
+}
+
+static void so_does_a_drain(void) {
+  const struct rlimit none = {0, 0};
+  enum { SIGNALS = UVSIG_NSIG + 10 };
+
+  fixture_open_queued(&f);
+  recorder_init(&a, &f.sig);
+  install_handler(SIGRTMIN, count_foreign);
+  recorder_start(&a, SIGRTMIN);
+  queue_values(SIGRTMIN, SIGNALS);
+  told_limit = &none;
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(a.calls, UVSIG_NSIG);
+  await_foreign_calls(SIGNALS - UVSIG_NSIG);
+  fixture_close(&f);
+}
+
+/* How often it is asked whether it is there still in a turn at this time. */
+static unsigned checks_at(uint64_t milliseconds) {
+  loop_time = milliseconds;
+  checks = 0;
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  return checks;
+}
+
+static void its_descriptor_is_looked_after_ten_times_a_second(void) {
+  open_two();
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(checks_at(1000), 1);
+  CHECK_EQ(checks_at(1000), 0);
+  CHECK_EQ(checks_at(1099), 0);
+  CHECK_EQ(checks_at(1100), 1);
+  CHECK_EQ(checks_at(1199), 0);
+  CHECK_EQ(checks_at(1250), 1);
+  CHECK_EQ(checks_at(1349), 0);
+  CHECK_EQ(checks_at(1350), 1);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(without_a_limit_of_queued_signals_flush_delivers_all),
       TEST(flush_reads_no_more_than_can_have_been_queued),
+      TEST(flush_ends_where_there_is_always_more),
+      TEST(so_does_a_drain),
+      TEST(its_descriptor_is_looked_after_ten_times_a_second),
       TEST(a_kernel_without_signalfd_is_not_supported),
       TEST(init_says_what_signalfd_says),
       TEST(init_without_a_poll_handle_holds_nothing),

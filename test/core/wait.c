@@ -422,9 +422,12 @@ static void an_empty_set_times_out(void) {
   fixture_open(&f, NULL);
   start(&w, 0, 0);
   start(&x, 0, 0.01);
+  start(&y, 0, 1e9); /* the longest limit that is one */
+  CHECK_EQ(uvsig_wait_cancel(&y.req), 0);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   check_ended(&w, UV_ETIMEDOUT);
   check_ended(&x, UV_ETIMEDOUT);
+  check_ended(&y, UV_ECANCELED);
   fixture_close(&f);
 }
 
@@ -622,6 +625,9 @@ static void bad_arguments_of_wait_start_are_refused(void) {
   CHECK_EQ(uvsig_wait_start(&f.sig, &w.req, &empty, INFINITY, on_wait),
            UV_EINVAL);
   CHECK_EQ(uvsig_wait_start(&f.sig, &w.req, &uncatchable, INFINITY, on_wait),
+           UV_EINVAL);
+  /* What is longer than 31 years has no limit. */
+  CHECK_EQ(uvsig_wait_start(&f.sig, &w.req, &empty, 1e9 + 1, on_wait),
            UV_EINVAL);
   CHECK_EQ(memcmp(&w, &before, sizeof(w)), 0);
   CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
