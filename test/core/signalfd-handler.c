@@ -195,6 +195,21 @@ static void a_chain_calls_the_previous_handler(void) {
   fixture_close(&f);
 }
 
+static void the_mask_of_what_goes_by_the_handler_is_the_programs(void) {
+  sigset_t set = set_of(SIGUSR1);
+
+  open_two();
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  run_idle(&f.loop);
+  CHECK(is_blocked(SIGUSR1));
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  run_idle(&f.loop);
+  CHECK(!is_blocked(SIGUSR1));
+  fixture_close(&f);
+}
+
 static void a_chain_that_is_added_has_what_waits(void) {
   open_two();
   install_info_handler(SIGRTMIN);
@@ -563,6 +578,7 @@ int main(void) {
       TEST(a_handler_that_is_added_in_a_burst_misses_none),
       TEST(a_chain_calls_the_previous_handler),
       TEST(a_chain_that_is_added_has_what_waits),
+      TEST(the_mask_of_what_goes_by_the_handler_is_the_programs),
       TEST(a_previous_handler_may_fork_at_the_start_of_a_chain),
       TEST(a_shared_signal_reaches_both_when_it_is_shared_late),
       TEST(a_sent_fault_is_told_and_a_real_one_ends_the_process),

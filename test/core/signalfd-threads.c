@@ -203,6 +203,37 @@ static void run_elsewhere(void* may_stop) {
   check_books(&f.sig, SIGRTMIN, 4, 0);
 }
 
+static void close_prepare(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (handle->type == UV_PREPARE && uvsig_has_handle(&f.sig, handle))
+    uv_close(handle, NULL);
+}
+
+static void stop_it(struct recorder* r) {
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+}
+
+static void run_loop(void* unused) {
+  (void) unused;
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+}
+
+/* What a turn of the loop begins with has been closed. */
+static void a_callback_of_a_loop_that_moves_may_stop(void) {
+  uv_thread_t thread;
+
+  open_one(&f, &a);
+  recorder_start(&a, SIGRTMIN);
+  a.then = stop_it;
+  uv_walk(&f.loop, close_prepare, NULL);
+  CHECK_EQ(kill(getpid(), SIGRTMIN), 0);
+  CHECK_EQ(uv_thread_create(&thread, run_loop, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(a.calls, 1);
+  CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
+  fixture_close(&f);
+}
+
 static void a_loop_that_moves_blocks_its_signals_there(void) {
   run_elsewhere(&f);
   /* Known: no thread can change another one's mask. */
@@ -475,6 +506,7 @@ int main(void) {
       TEST(what_was_blocked_is_blocked_after_two_loops),
       TEST(two_queued_loops_of_two_threads_are_both_told_of_all),
       TEST(a_loop_that_moves_blocks_its_signals_there),
+      TEST(a_callback_of_a_loop_that_moves_may_stop),
       TEST(the_thread_that_started_it_may_close_it),
       TEST(a_loop_that_comes_back_is_as_before),
       TEST(a_loop_that_moves_to_a_plain_one_goes_by_the_handler),

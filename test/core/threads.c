@@ -291,6 +291,33 @@ static void a_thread_owns_the_loop_from_its_first_turn(void) {
   fixture_close(&f);
 }
 
+/* The one handle of the library's that a turn of the loop begins with. */
+static void close_prepare(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (handle->type == UV_PREPARE && uvsig_has_handle(&f.sig, handle))
+    uv_close(handle, NULL);
+}
+
+static void stop_it(struct recorder* r) {
+  CHECK_EQ(uvsig_watcher_stop(&r->w), 0);
+}
+
+static void a_thread_owns_the_loop_in_a_callback_whatever_was_closed(void) {
+  uv_thread_t thread;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  a.then = stop_it;
+  uv_walk(&f.loop, close_prepare, NULL);
+  raise(SIGUSR1);
+  CHECK_EQ(uv_thread_create(&thread, run_loop, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(a.calls, 1);
+  CHECK_EQ(uvsig_watcher_is_active(&a.w), 0);
+  fixture_close(&f);
+}
+
 /* A key's destructor runs after the library's own, in a later round at
  * least. */
 static pthread_key_t last_key;
@@ -523,6 +550,7 @@ int main(void) {
       TEST(another_thread_is_refused_and_changes_nothing),
       TEST(a_loop_belongs_to_the_thread_that_runs_it_until_that_has_ended),
       TEST(a_thread_owns_the_loop_from_its_first_turn),
+      TEST(a_thread_owns_the_loop_in_a_callback_whatever_was_closed),
       TEST(what_a_thread_uses_at_its_very_end_is_not_its_own),
       TEST(what_a_thread_runs_at_its_very_end_is_not_its_own),
       TEST(what_a_thread_makes_at_its_very_end_is_not_its_own),
