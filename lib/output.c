@@ -50,47 +50,51 @@ static int open_again(void) {
 #endif
 }
 
+static bool has_room(void) {
+  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+
+  return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0;
+}
+
 #ifdef __linux__
 /* Where it cannot be opened again (another user's, no /proc): a byte that finds
  * room does not wait. */
-static ssize_t write_bytes(const char* text, size_t size) {
-  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+static void write_bytes(const char* text, size_t size) {
   size_t i;
 
-  for (i = 0; i < size; i++)
-    if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0 ||
-        write(STDERR_FILENO, text + i, 1) != 1)
-      return -1;
-  return (ssize_t) size;
+  for (i = 0; i < size && has_room(); i++)
+    if (write(STDERR_FILENO, text + i, 1) != 1)
+      return;
 }
 #endif
 
-static ssize_t write_now(const char* text, size_t size) {
-  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+/* Returns false if a write has failed, which may have raised a signal: errno says
+ * which. */
+static bool write_now(const char* text, size_t size) {
   struct stat status;
   ssize_t n;
   int again = -1;
 
   if (fstat(STDERR_FILENO, &status) != 0)
-    return -1;
+    return true;
   if (S_ISSOCK(status.st_mode))
-    return send(STDERR_FILENO, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return send(STDERR_FILENO, text, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
   if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))
     again = open_again();
   if (again >= 0) {
     n = write(again, text, size);
     close(again);
-    return n;
+    return n >= 0;
   }
 #ifdef __linux__
   /* Where a terminal has room for a part, to write waits for the rest. */
-  if (S_ISCHR(status.st_mode))
-    return write_bytes(text, size);
+  if (S_ISCHR(status.st_mode)) {
+    write_bytes(text, size);
+    return true; /* a terminal raises neither signal */
+  }
 #endif
   /* Another process may fill it between the two calls. */
-  if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0)
-    return -1;
-  return write(STDERR_FILENO, text, size);
+  return !has_room() || write(STDERR_FILENO, text, size) >= 0;
 }
 
 /* `text` has its newline, and is not longer than a pipe takes at once: 512
@@ -113,7 +117,7 @@ void uvsig__print(const char* text) {
   sigaddset(&set, SIGTTOU);
   pthread_sigmask(SIG_BLOCK, &set, &mask);
   knows = sigpending(&pending) == 0;
-  if (write_now(text, strlen(text)) < 0 && knows) {
+  if (!write_now(text, strlen(text)) && knows) {
     if (errno == EPIPE && sigismember(&pending, SIGPIPE) != 1)
       uvsig__discard(SIGPIPE);
     else if (errno == EFBIG && sigismember(&pending, SIGXFSZ) != 1)
