@@ -19,15 +19,14 @@ static uvsig_watcher_t* find_wait(const struct uvsig__source* source) {
 }
 
 /* Is this watcher notified of a delivery? A wait, if there is one, takes it from
- * all but timers. */
+ * all but timers, which ask the clock what has expired since their start. */
 static bool is_notified(const uvsig_watcher_t* w,
                         const struct uvsig__cursor* at) {
-  bool was_started =
-      at->queued != NULL ? w->start <= at->starts : w->since < at->end;
-
   if (at->wait != NULL)
-    return w == at->wait || ((w->state & UVSIG__TIMER) != 0 && was_started);
-  return (w->state & UVSIG__WAIT) == 0 && was_started;
+    return w == at->wait || (w->state & UVSIG__TIMER) != 0;
+  if ((w->state & UVSIG__WAIT) != 0)
+    return false;
+  return at->queued != NULL ? w->start <= at->starts : w->since < at->end;
 }
 
 /* Describe the signals of a delivery, but for how many each watcher is notified

@@ -94,7 +94,7 @@ static void deliver_all(struct uvsig__hub* hub) {
   struct uvsig__source* source;
 
   for (source = hub->first; source != NULL; source = source->after)
-    while (uvsig__source_taken(source) > 0 && !hub->closing)
+    while (uvsig__source_taken(source) > 0) /* a close discards it */
       uvsig__source_deliver_taken(source, false);
 }
 
@@ -121,10 +121,8 @@ static void deliver_counters(struct uvsig__hub* hub) {
 static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
   /* Relaxed: only a hint, the exchange below decides. A handler that raises a
    * counter after this look has the doorbell still to write, or a full pipe. */
-  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0) {
-    hub->overdue = 0;
+  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0)
     return false;
-  }
   hub->overdue += n;
   /* A full read may have been the last, and then nothing wakes us again; and in
    * a storm the pipe may never be empty, and then one signal would hide the

@@ -48,7 +48,7 @@ static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
     if (cursor.next == NULL)
       break;
     take_caught(source, w);
-    while (uvsig__source_taken(source) > 0 && !source->hub->closing)
+    while (uvsig__source_taken(source) > 0)
       /* A one-shot is notified once, so of all of them. */
       uvsig__source_deliver_taken(
           source, cursor.next != NULL && (w->state & UVSIG__ONESHOT) != 0);

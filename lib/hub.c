@@ -169,16 +169,12 @@ void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component) {
   hub->components = component;
 }
 
-void uvsig__detach(const uvsig_t* sig, struct uvsig__component* component) {
+/* The one that was attached last: a successor goes before its coordinator. */
+void uvsig__detach(const uvsig_t* sig,
+                   const struct uvsig__component* component) {
   struct uvsig__hub* hub = sig->hub;
-  struct uvsig__component** link;
 
-  if (hub == NULL)
-    return;
-  for (link = &hub->components; *link != NULL && *link != component;)
-    link = &(*link)->next;
-  if (*link != NULL)
-    *link = component->next;
+  hub->components = component->next;
 }
 
 bool uvsig__has(const struct uvsig__component* component,

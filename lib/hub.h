@@ -100,7 +100,8 @@ void uvsig__enlist(struct uvsig__hub* hub, void (*child_hook)(sigset_t* mask));
 void uvsig__delist(struct uvsig__hub* hub);
 void uvsig__count_ref(struct uvsig__hub* hub, int change);
 void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component);
-void uvsig__detach(const uvsig_t* sig, struct uvsig__component* component);
+void uvsig__detach(const uvsig_t* sig,
+                   const struct uvsig__component* component);
 bool uvsig__has(const struct uvsig__component* component,
                 const uv_handle_t* handle);
 

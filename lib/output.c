@@ -33,7 +33,8 @@
 void uvsig__discard(int signum) {
   sigset_t set;
 
-  if (sigpending(&set) != 0 || sigismember(&set, signum) != 1)
+  sigpending(&set);
+  if (sigismember(&set, signum) != 1)
     return;
   set = uvsig__set_of(signum);
   sigwait(&set, &signum);
@@ -106,7 +107,6 @@ void uvsig__print(const char* text) {
   sigset_t set;
   sigset_t pending;
   sigset_t mask;
-  bool knows; /* which are pending */
   int state;
 
   /* open(), write() and close() are cancellation points. */
@@ -116,8 +116,8 @@ void uvsig__print(const char* text) {
   sigaddset(&set, SIGXFSZ);
   sigaddset(&set, SIGTTOU);
   pthread_sigmask(SIG_BLOCK, &set, &mask);
-  knows = sigpending(&pending) == 0;
-  if (!write_now(text, strlen(text)) && knows) {
+  sigpending(&pending);
+  if (!write_now(text, strlen(text))) {
     if (errno == EPIPE && sigismember(&pending, SIGPIPE) != 1)
       uvsig__discard(SIGPIPE);
     else if (errno == EFBIG && sigismember(&pending, SIGXFSZ) != 1)

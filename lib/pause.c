@@ -46,8 +46,7 @@ static bool is_watching(const struct uvsig__hub* hub) {
 static void resume_deliveries(struct uvsig__hub* hub) {
   struct uvsig__source* source;
 
-  for (source = hub->first; source != NULL && !hub->closing;
-       source = source->after)
+  for (source = hub->first; source != NULL; source = source->after)
     uvsig__source_resume(source);
 }
 

@@ -138,9 +138,7 @@ void uvsig__on_queue(uv_poll_t* poll, int status, int events) {
   }
   if (err == 0)
     err = read_and_deliver(hub);
-  else
-    deliver_read(hub);
-  if (err < 0 && !uvsig__has_gone(hub))
+  if (err < 0) /* nothing was read, and no callback has run since */
     leave_queue(hub, err);
 }
 
@@ -156,7 +154,7 @@ void uvsig__flush_queue(struct uvsig__hub* hub) {
     deliver_read(hub);
     left -= left < UVSIG__FULL_READ ? left : UVSIG__FULL_READ;
   }
-  if (n < 0 && !uvsig__has_gone(hub))
+  if (n < 0) /* as above */
     leave_queue(hub, n);
 }
 

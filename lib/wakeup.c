@@ -150,7 +150,7 @@ ssize_t uvsig__wakeup_read(struct uvsig__wakeup* wakeup,
     return n;
   if (n == 0)
     return UV_EOF;
-  return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : UVSIG__ERR(errno);
+  return errno == EAGAIN ? 0 : UVSIG__ERR(errno);
 }
 
 /* Have a byte in the pipe, so that the loop comes again. The write fails if the

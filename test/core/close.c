@@ -39,6 +39,26 @@ static void the_close_callback_may_be_left_out(void) {
   run_to_the_end();
 }
 
+static unsigned handles;
+
+static void check_handle(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  CHECK_EQ(uvsig_has_handle(&f.sig, handle), 1);
+  handles++;
+}
+
+static void while_it_closes_its_handles_are_known_and_it_is_not_the_loops(
+    void) {
+  fixture_open(&f, NULL);
+  CHECK(uvsig_of_loop(&f.loop) == &f.sig);
+  CHECK_EQ(uvsig_close(&f.sig, on_close), 0);
+  uv_walk(&f.loop, check_handle, NULL);
+  CHECK(handles > 0);
+  CHECK(uvsig_of_loop(&f.loop) == NULL);
+  run_to_the_end();
+  CHECK_EQ(closes, 1);
+}
+
 static void close_takes_a_single_turn(void) {
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_close(&f.sig, on_close), 0);
@@ -316,6 +336,7 @@ int main(void) {
       TEST(init_and_close_leave_the_loop_empty),
       TEST(the_close_callback_may_be_left_out),
       TEST(close_takes_a_single_turn),
+      TEST(while_it_closes_its_handles_are_known_and_it_is_not_the_loops),
       TEST(close_stops_the_watchers_and_discards_what_is_pending),
       TEST(a_signal_of_the_turn_of_the_close_is_not_delivered),
       TEST(a_callback_may_close),

@@ -70,6 +70,7 @@ static void check_one_warning(void) {
   CHECK_EQ(warnings, 1);
   CHECK_EQ(warned_kind, UVSIG_WARN_FULL_BUFFER);
   CHECK_EQ(warned_error, UV_EAGAIN);
+  CHECK_EQ(warned_counts[0], 0);
   CHECK_EQ(warned_counts[SIGUSR1], a.largest);
   CHECK_EQ(warned_counts[SIGTERM], 1);
   CHECK_EQ(warned_total, a.largest + 1);
@@ -201,6 +202,33 @@ static void wake_only_mode_goes_by_ascending_number_and_count(void) {
   CHECK_EQ(c.signals, 3);
   CHECK_EQ(b.signals, 5);
   CHECK_EQ(a.signals, 3);
+  fixture_close(&f);
+}
+
+static unsigned long expected_before;
+
+static void check_before(struct recorder* r) {
+  (void) r;
+  CHECK_EQ(a.signals, expected_before);
+}
+
+/* Each time, though two reads empty it. */
+static void each_time_it_comes_after_the_bytes(void) {
+  unsigned long carried;
+  unsigned i;
+
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 2 * BUDGET);
+  carried = inside_of(&f.sig).capacity;
+  recorder_start(&a, SIGUSR2);
+  recorder_start(&b, SIGUSR1);
+  b.then = check_before;
+  for (i = 1; i <= 3; i++) {
+    expected_before = i * carried;
+    raise_times(SIGUSR2, (unsigned) carried);
+    raise(SIGUSR1);
+    run_until(&f.loop, &b.calls, i);
+    run_idle(&f.loop);
+  }
   fixture_close(&f);
 }
 
@@ -403,12 +431,16 @@ static void on_idle(uv_idle_t* handle) {
 }
 
 /* A loop that runs without being woken. */
-static void open_running(uvsig_wakeup_t wakeup) {
-  open_as(wakeup, UVSIG_MODE_BYTES, 0);
+static void open_running_as(uvsig_wakeup_t wakeup, uvsig_mode_t mode) {
+  open_as(wakeup, mode, 0);
   recorder_start(&a, SIGUSR1);
   CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
   CHECK_EQ(uv_idle_start(&idle, on_idle), 0);
   uv_run(&f.loop, UV_RUN_NOWAIT); /* libuv aborts if it cannot add the fd */
+}
+
+static void open_running(uvsig_wakeup_t wakeup) {
+  open_running_as(wakeup, UVSIG_MODE_BYTES);
 }
 
 static void close_running(void) {
@@ -438,6 +470,72 @@ static void a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers(void) {
   /* It has no other end any more: polled, it would be readable for ever. */
   CHECK_EQ(inside_of(&f.sig).is_polled, false);
   close_running();
+}
+
+static void so_is_one_in_wake_only_mode(void) {
+  open_running_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY);
+  raise(SIGUSR1); /* has its doorbell */
+  replace_end(inside_of(&f.sig).write_fd);
+  run_until(&f.loop, &a.signals, 1);
+  run_idle(&f.loop);
+  CHECK_EQ(warned_kind, UVSIG_WARN_WRITE_ERROR);
+  CHECK_EQ(warned_error, UV_EOF);
+  CHECK_EQ(inside_of(&f.sig).is_polled, false);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.signals, 2);
+  check_books(&f.sig, SIGUSR1, 2, 0);
+  close_running();
+}
+
+/* A socket whose other end goes with a byte in it: libuv does not say that it is
+ * readable, but that it has failed. */
+static void so_is_a_socket_that_has_an_error(void) {
+  open_running(UVSIG_WAKEUP_SOCKETPAIR);
+  CHECK_EQ(write(inside_of(&f.sig).read_fd, "x", 1), 1);
+  raise(SIGUSR1);
+  replace_end(inside_of(&f.sig).write_fd);
+  run_until(&f.loop, &a.signals, 1);
+  CHECK_EQ(warned_kind, UVSIG_WARN_WRITE_ERROR);
+  CHECK_EQ(warned_error, UV_EBADF);
+  CHECK_EQ(inside_of(&f.sig).is_polled, false);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  close_running();
+}
+
+static void close_it(struct recorder* r) {
+  (void) r;
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+}
+
+/* The pipe is full, and has no writer any more: what found no room is delivered
+ * in the turn that finds the end. */
+static void open_full_and_ended(void) {
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 1);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGTERM);
+  b.then = close_it;
+  raise_times(SIGUSR1, (unsigned) inside_of(&f.sig).capacity);
+  raise(SIGTERM);
+  replace_end(inside_of(&f.sig).write_fd);
+}
+
+static void a_callback_may_close_in_the_turn_that_finds_it_broken(void) {
+  open_full_and_ended();
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(b.calls, 1);
+  close_loop(&f.loop);
+}
+
+static void so_it_may_in_a_flush(void) {
+  unsigned long carried;
+
+  open_full_and_ended();
+  carried = inside_of(&f.sig).capacity;
+  CHECK_EQ(uvsig_flush(&f.sig), carried + 1);
+  CHECK_EQ(a.calls, carried);
+  CHECK_EQ(b.calls, 1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
 }
 
 /* SIGPIPE must not end the process. */
@@ -544,6 +642,27 @@ static void flush_once(struct recorder* r) {
   flushed = uvsig_flush(&f.sig);
 }
 
+static void flush_it(struct recorder* r) {
+  (void) r;
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+}
+
+/* In the middle of what was read, and before the flush reads more. */
+static void a_callback_of_a_flush_in_a_callback_may_close(void) {
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  a.then = flush_it;
+  b.then = close_it;
+  raise(SIGUSR1);
+  raise(SIGUSR2);
+  raise(SIGUSR1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(a.calls, 1);
+  CHECK_EQ(b.calls, 1);
+  close_loop(&f.loop);
+}
+
 static void flush_in_a_callback_delivers_the_rest_once(void) {
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 0);
   recorder_start(&a, SIGUSR1);
@@ -599,6 +718,7 @@ int main(void) {
       TEST(bytes_mode_keeps_the_order_of_arrival),
       TEST(wake_only_mode_goes_by_ascending_number_and_count),
       TEST(what_the_buffer_could_not_take_comes_after_the_bytes),
+      TEST(each_time_it_comes_after_the_bytes),
       TEST(each_episode_of_a_full_buffer_is_one_warning),
       TEST(no_warning_is_given_when_it_is_switched_off),
       TEST(the_default_warning_is_one_line_that_names_the_signals),
@@ -607,6 +727,10 @@ int main(void) {
       TEST(a_warning_callback_may_close),
       TEST(junk_bytes_are_counted_and_ignored),
       TEST(a_broken_wakeup_fd_is_reported_and_a_running_loop_delivers),
+      TEST(so_is_one_in_wake_only_mode),
+      TEST(so_is_a_socket_that_has_an_error),
+      TEST(a_callback_may_close_in_the_turn_that_finds_it_broken),
+      TEST(so_it_may_in_a_flush),
       TEST(a_pipe_without_a_reader_does_not_end_the_process),
       TEST(a_socketpair_without_a_reader_does_not_end_the_process),
       TEST(a_turn_reads_no_more_than_its_budget),
@@ -614,6 +738,7 @@ int main(void) {
       TEST(flush_delivers_what_is_pending_without_the_loop),
       TEST(flush_delivers_in_wake_only_mode_too),
       TEST(flush_in_a_callback_delivers_the_rest_once),
+      TEST(a_callback_of_a_flush_in_a_callback_may_close),
       TEST(flush_in_a_callback_delivers_the_counters_of_the_others),
       TEST(flush_leaves_what_keeps_coming_to_the_loop),
   };

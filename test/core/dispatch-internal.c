@@ -61,6 +61,19 @@ static void the_counters_never_deliver_more_than_was_caught(void) {
   fixture_close(&f);
 }
 
+static void where_nothing_was_caught_they_deliver_nothing(void) {
+  open_as(UVSIG_MODE_WAKE_ONLY, 0, 0);
+  recorder_start(&a, SIGUSR1);
+  atomic_fetch_add(&hub()->sources[SIGUSR1]->sub.overflow, 1);
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+  CHECK_EQ(a.calls, 0);
+  check_books(&f.sig, SIGUSR1, 0, 0);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  fixture_close(&f);
+}
+
 static int known;
 
 static void note_sender(uvsig_watcher_t* w,
@@ -105,6 +118,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_full_buffer_that_one_read_empties_is_looked_behind),
       TEST(the_counters_never_deliver_more_than_was_caught),
+      TEST(where_nothing_was_caught_they_deliver_nothing),
       TEST(a_record_that_came_too_late_is_nobodys),
   };
 

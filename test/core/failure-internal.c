@@ -328,6 +328,7 @@ static void what_forks_need_may_be_there_twice(void) {
 static void what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared(
     void) {
   uvsig_itimerval_t timer = {-1, -1};
+  uv_loop_t loop;
   int fds[2];
   int old = -2;
   int warn = -1;
@@ -345,6 +346,9 @@ static void what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared(
   CHECK_EQ(uvsig_setitimer(UVSIG_ITIMER_REAL, 100, 0, &timer), UV_ENOMEM);
   CHECK(timer.seconds == -1);
   CHECK_EQ(uvsig_alarm(100), UINT_MAX);
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uvsig_run(&loop, NULL, NULL), UV_ENOMEM);
+  close_loop(&loop);
   no_atfork = false;
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &timer), 0);
   CHECK(timer.seconds == 0);

@@ -53,6 +53,29 @@ static void a_drain_tells_all_that_waits_with_its_value(void) {
   fixture_close(&f);
 }
 
+/* One by one, and each of them is the other loop's, too. */
+static void a_drain_tells_another_loop_too(void) {
+  struct fixture g;
+  struct recorder c;
+
+  open_two();
+  fixture_open_queued(&g);
+  recorder_init(&c, &g.sig);
+  c.calls = 0;
+  c.signals = 0;
+  c.then = NULL;
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&c, SIGRTMIN);
+  queue_values(SIGRTMIN, 5);
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(a.signals, 5);
+  run_until(&g.loop, &c.signals, 5);
+  check_books(&f.sig, SIGRTMIN, 5, 0);
+  check_books(&g.sig, SIGRTMIN, 5, 0);
+  fixture_close(&f);
+  fixture_close(&g);
+}
+
 static void drain_b(struct recorder* r) {
   if (r->calls == 1) {
     CHECK_EQ(uvsig_watcher_drain(&b.w), 0);
@@ -344,6 +367,7 @@ static void a_one_shot_is_told_of_the_first_alone(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_drain_tells_all_that_waits_with_its_value),
+      TEST(a_drain_tells_another_loop_too),
       TEST(a_drain_in_another_signals_callback_tells_all),
       TEST(a_watcher_that_drains_itself_is_told_of_all),
       TEST(a_stop_in_a_drain_gives_the_rest_to_the_previous_action),

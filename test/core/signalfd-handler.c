@@ -371,6 +371,29 @@ static void the_programs_wakeup_fd_has_its_byte(void) {
 }
 
 /* A program that has no loop which runs waits for its own fd. */
+/* It was in the queue before there was a wakeup fd. */
+static void a_wakeup_fd_has_the_byte_of_what_waits(void) {
+  unsigned char byte = 0;
+  int fds[2];
+
+  CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
+  open_two();
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 1, NULL), 0);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
+  CHECK_EQ(read(fds[0], &byte, 1), 1);
+  CHECK_EQ(byte, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(a.calls, 2);
+  CHECK_EQ(read(fds[0], &byte, 1), 1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 1, NULL), 0);
+  fixture_close(&f);
+  close(fds[0]);
+  close(fds[1]);
+}
+
 static void a_wakeup_fd_has_its_byte_without_a_turn_of_the_loop(void) {
   unsigned char byte = 0;
   int fds[2];
@@ -590,6 +613,7 @@ int main(void) {
       TEST(a_pause_after_it_has_been_closed_does_not_spin),
       TEST(a_program_that_closes_all_that_uv_walk_finds_can_go_on),
       TEST(all_handles_are_known_as_the_librarys),
+      TEST(a_wakeup_fd_has_the_byte_of_what_waits),
       TEST(a_wakeup_fd_has_its_byte_without_a_turn_of_the_loop),
       TEST(what_was_read_comes_before_what_waits),
       TEST(another_loop_of_the_thread_that_keeps_the_mask_is_told),
