@@ -52,7 +52,7 @@ static int open_again(void) {
 }
 
 static bool has_room(void) {
-  struct pollfd fd = {STDERR_FILENO, POLLOUT, 0};
+  struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
 
   return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0;
 }

@@ -99,8 +99,6 @@ int uvsig_run(uv_loop_t* loop, const sigset_t* set, uvsig_info_t* info) {
   size_t size;
   int result;
 
-  if (loop == NULL)
-    return UV_EINVAL;
   if (is_running(loop))
     return UV_EBUSY;
   result = choose(set, &chosen, &size);

@@ -170,7 +170,7 @@ void uvsig__wakeup_ring(struct uvsig__wakeup* wakeup) {
 }
 
 bool uvsig__wakeup_is_empty(const struct uvsig__wakeup* wakeup) {
-  struct pollfd pollfd = {wakeup->read_fd, POLLIN, 0};
+  struct pollfd pollfd = {.fd = wakeup->read_fd, .events = POLLIN};
 
   return poll(&pollfd, 1, 0) == 0;
 }

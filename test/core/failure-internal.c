@@ -369,6 +369,11 @@ static void init_without_a_key_for_threads_says_eagain_and_leaves_nothing(
 static void init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing(
     void) {
   check_failing_init(&no_specific, UV_ENOMEM);
+  /* It has been noted since, and for good. */
+  no_specific = true;
+  fixture_open(&f, NULL);
+  no_specific = false;
+  fixture_close(&f);
 }
 
 static void init_leaves_the_keys_of_others_alone_where_all_are_in_use(void) {
@@ -1178,6 +1183,20 @@ static void a_failed_start_leaves_no_handler_behind(void) {
   fixture_close(&f);
 }
 
+/* Nor one of libuv's, where the signal is shared. */
+static void nor_does_one_of_a_shared_signal(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_EACCES);
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGCHLD), UV_EACCES);
+  no_action = false;
+  CHECK(action_of(SIGUSR1).sa_handler == SIG_DFL);
+  CHECK(action_of(SIGCHLD).sa_handler == SIG_DFL);
+  fixture_close(&f);
+}
+
 static unsigned warnings;
 
 static void note_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
@@ -1296,6 +1315,7 @@ int main(void) {
       TEST(a_successor_whose_helper_is_killed_takes_another_one),
       TEST(a_shutdown_without_a_deadline_thread_goes_on),
       TEST(a_failed_start_leaves_no_handler_behind),
+      TEST(nor_does_one_of_a_shared_signal),
       TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),
       TEST(a_byte_that_cannot_be_written_is_made_up_for_by_the_next_one),
   };

@@ -95,6 +95,18 @@ static void a_signal_ends_the_run_and_its_sender_is_known(void) {
   close_all();
 }
 
+static void raise_hup(uv_timer_t* timer) {
+  (void) timer;
+  raise(SIGHUP);
+}
+
+static void the_first_signal_is_one_too(void) {
+  open_loop(raise_hup);
+  CHECK_EQ(run_for(SIGHUP), SIGHUP);
+  CHECK_EQ(info.signum, SIGHUP);
+  close_all();
+}
+
 static int number;
 
 static void raise_number(uv_timer_t* timer) {
@@ -529,6 +541,7 @@ static void without_a_descriptor_nothing_is_changed(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_signal_ends_the_run_and_its_sender_is_known),
+      TEST(the_first_signal_is_one_too),
       TEST(without_a_set_sigint_and_sigterm_end_it),
       TEST(without_a_set_a_signal_that_is_ignored_stays_so),
       TEST(in_a_set_it_is_taken_and_ignored_again_at_the_end),

@@ -8,7 +8,11 @@
 #include "../lib/harness.h"
 #include "../lib/wrap-syscall.h"
 
+#include "../../lib/queue.h"
+#include "../../lib/signalfd.h"
+
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -133,6 +137,19 @@ EARLY int __wrap_getrlimit(int what, struct rlimit* limit) {
     return 0;
   }
   return __real_getrlimit(what, limit);
+}
+
+/* Done where the library sleeps, once. */
+static void (*at_sleep)(const struct pollfd* fds);
+
+int __real_poll(struct pollfd* fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout);
+EARLY int __wrap_poll(struct pollfd* fds, nfds_t count, int timeout) {
+  if (timeout < 0 && at_sleep != NULL) {
+    at_sleep(fds);
+    at_sleep = NULL;
+  }
+  return __real_poll(fds, count, timeout);
 }
 
 static uint64_t loop_time; /* as the library is told, or 0 */
@@ -346,6 +363,61 @@ static void a_read_that_fails_in_a_flush_is_warned_of(void) {
   CHECK_EQ(uvsig_flush(&f.sig), 1);
   CHECK_EQ(a.calls, 1);
   check_that_it_goes_by_the_handler();
+}
+
+/* How often it is asked whether it is there still in a turn at this time. */
+static unsigned checks_at(uint64_t milliseconds) {
+  loop_time = milliseconds;
+  checks = 0;
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  return checks;
+}
+
+static void check_and_raise(const struct pollfd* fds) {
+  CHECK_EQ(fds[1].fd, -1);
+  raise(SIGUSR1);
+}
+
+/* And what goes by the handler anyhow. */
+static void a_descriptor_that_has_failed_is_left_alone(void) {
+  sigset_t set = set_of(SIGUSR1);
+
+  open_two();
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+  recorder_start(&a, SIGRTMIN);
+  recorder_start(&b, SIGUSR1);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  read_error = EPERM;
+  CHECK_EQ(uvsig_flush(&f.sig), 0);
+  CHECK_EQ(read_warnings, 1);
+  CHECK(is_blocked(SIGUSR1));
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  CHECK_EQ(checks_at(1000), 0);
+  CHECK_EQ(checks_at(2000), 0);
+  CHECK_EQ(checks_at(0), 0);
+  at_sleep = check_and_raise;
+  CHECK_EQ(uvsig_pause(&f.sig), 1);
+  CHECK_EQ(b.calls, 1);
+  fixture_close(&f);
+}
+
+/* As where there is something else under its number, which has an error. */
+static void a_poll_that_fails_is_warned_of_and_nothing_is_lost(void) {
+  struct uvsig__hub* hub;
+
+  open_two();
+  hub = f.sig.hub;
+  recorder_start(&a, SIGRTMIN);
+  raise(SIGRTMIN);
+  reads = 0;
+  uvsig__on_queue(&hub->queue->poll, UV_EBADF, 0);
+  CHECK_EQ(reads, 0);
+  run_until(&f.loop, &a.calls, 1);
+  run_idle(&f.loop);
+  CHECK_EQ(read_warnings, 1);
+  CHECK_EQ(read_warning_error, UV_EBADF);
+  check_books(&f.sig, SIGRTMIN, 1, 0);
+  fixture_close(&f);
 }
 
 /* The rest has the previous action. */
@@ -617,14 +689,6 @@ static void so_does_a_drain(void) {
   fixture_close(&f);
 }
 
-/* How often it is asked whether it is there still in a turn at this time. */
-static unsigned checks_at(uint64_t milliseconds) {
-  loop_time = milliseconds;
-  checks = 0;
-  uv_run(&f.loop, UV_RUN_NOWAIT);
-  return checks;
-}
-
 static void its_descriptor_is_looked_after_ten_times_a_second(void) {
   open_two();
   recorder_start(&a, SIGUSR1);
@@ -656,6 +720,8 @@ int main(void) {
       TEST(an_interrupted_read_is_tried_again),
       TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
       TEST(a_read_that_fails_in_a_flush_is_warned_of),
+      TEST(a_descriptor_that_has_failed_is_left_alone),
+      TEST(a_poll_that_fails_is_warned_of_and_nothing_is_lost),
       TEST(a_read_that_fails_in_a_drain_ends_it),
       TEST(a_descriptor_that_the_program_has_closed_is_lost_once),
       TEST(a_descriptor_that_is_closed_after_its_handle_is_lost_too),

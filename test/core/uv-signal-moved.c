@@ -10,6 +10,7 @@
 #include <uvsig-uv-signal.h>
 
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -235,6 +236,7 @@ static void use_from_other_thread(void* unused) {
   CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR2), UV_EPERM);
   CHECK_EQ(uv_signal_stop(&a), UV_EPERM);
   uv_close((uv_handle_t*) &a, on_closed);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR2), UV_EPERM);
 }
 
 static void another_thread_is_refused(void) {
@@ -251,6 +253,26 @@ static void another_thread_is_refused(void) {
 }
 
 /* libuv's would have told the parent of the child's signal. */
+static void fork_loop_in_vain(void) {
+  struct rlimit limit = {3, 3};
+
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  CHECK_EQ(uv_loop_fork(&loop), UV_EMFILE);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR2), UV_EBADF);
+}
+
+static void fork_loop(void) {
+  CHECK_EQ(uv_loop_fork(&loop), 0);
+}
+
+static void where_the_loop_cannot_be_forked_that_is_said(void) {
+  open_handles();
+  CHECK_EQ(run_forked(fork_loop), 0); /* without signals yet */
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(run_forked(fork_loop_in_vain), 0);
+  close_all();
+}
+
 static void a_child_of_fork_has_signals_of_its_own(void) {
   pid_t pid;
   int status;
@@ -308,6 +330,34 @@ static void the_loops_uvsig_is_found_while_there_are_handles(void) {
   CHECK_EQ(uv_loop_close(&loop), 0);
 }
 
+static void so_it_is_while_there_is_a_coordinator(void) {
+  uvsig_shutdown_options_t options;
+  uvsig_shutdown_t sd;
+  uvsig_t* sig;
+
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  sig = uvsig_of_loop(&loop);
+  uvsig_shutdown_options_init(&options);
+  options.keep_sig = 1;
+  memset(&sd, 0, sizeof(sd));
+  CHECK_EQ(uvsig_shutdown_init(sig, &sd, &options), 0);
+  uv_close((uv_handle_t*) &a, on_closed);
+  run_idle(&loop);
+  CHECK_EQ(closed, 1);
+  CHECK(uvsig_of_loop(&loop) == sig);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR1), 0);
+  CHECK(uvsig_of_loop(&loop) == sig);
+  raise(SIGUSR1);
+  run_until(&loop, &calls, 1);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  uv_close((uv_handle_t*) &b, on_closed);
+  CHECK(uvsig_of_loop(&loop) == NULL);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed, 2);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
 /* A new handle may start in the turn in which the last one closes. */
 static void a_handle_starts_while_the_last_one_closes(void) {
   open_handles();
@@ -337,8 +387,10 @@ int main(void) {
       TEST(bad_arguments_are_refused_and_change_nothing),
       TEST(another_thread_is_refused),
       TEST(a_child_of_fork_has_signals_of_its_own),
+      TEST(where_the_loop_cannot_be_forked_that_is_said),
       TEST(the_previous_action_comes_back),
       TEST(the_loops_uvsig_is_found_while_there_are_handles),
+      TEST(so_it_is_while_there_is_a_coordinator),
       TEST(a_handle_starts_while_the_last_one_closes),
   };
 
