@@ -40,7 +40,7 @@ static int set_option(struct uvsig__wakeup* wakeup, int option, int value) {
 }
 
 static int size_socket(struct uvsig__wakeup* wakeup, size_t size) {
-  int actual = 0;
+  int actual;
   socklen_t length = sizeof(actual);
   int err;
 

@@ -118,6 +118,8 @@ static void a_socketpair_is_as_large_as_allowed_unless_a_size_is_asked_for(
 
   open_as(UVSIG_WAKEUP_SOCKETPAIR, 0);
   large = send_buffer();
+  /* A byte is charged 256 at least. */
+  CHECK_EQ(hub()->wakeup.capacity, large / 256 + 1);
   fixture_close(&f);
   open_as(UVSIG_WAKEUP_SOCKETPAIR, 8192);
   small = send_buffer();
