@@ -7,6 +7,9 @@
 #include "../lib/harness.h"
 #include "../lib/wrap-syscall.h"
 
+#define UVSIG_UV_SIGNAL_NO_MACROS
+#include <uvsig-uv-signal.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -1168,6 +1171,14 @@ static void on_handler(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
   (void) info;
 }
 
+static unsigned long calls_beside;
+
+static void on_beside(uv_signal_t* handle, int signum) {
+  (void) handle;
+  (void) signum;
+  calls_beside++;
+}
+
 static void a_failed_start_leaves_no_handler_behind(void) {
   struct recorder b;
 
@@ -1181,6 +1192,54 @@ static void a_failed_start_leaves_no_handler_behind(void) {
   CHECK_EQ(uvsig_watcher_set_handler(&b.w, on_handler), 0);
   CHECK_EQ(uvsig_watcher_start(&b.w, record, SIGUSR1), 0);
   fixture_close(&f);
+}
+
+/* It is to be shared late, when libuv's handler has replaced the library's. */
+static void a_failed_start_leaves_other_watchers_theirs(void) {
+  struct recorder b;
+  uv_signal_t beside;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  recorder_start(&b, SIGUSR1);
+  CHECK_EQ(uv_signal_init(&f.loop, &beside), 0);
+  CHECK_EQ(uv_signal_start(&beside, on_beside, SIGUSR1), 0);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_SHARE), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_EACCES);
+  no_action = false;
+  CHECK_EQ(uvsig_watcher_is_active(&b.w), 1);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  CHECK_EQ(a.calls, 1);
+  uv_close((uv_handle_t*) &beside, NULL);
+  fixture_close(&f);
+}
+
+/* Of libuv's on the library: each of the allocations. */
+static void a_moved_handle_without_memory_says_enomem_and_starts_later(void) {
+  uv_signal_t moved;
+  uv_loop_t loop;
+  unsigned n;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uv_signal_init(&loop, &moved), 0);
+  for (n = 0; n < 4; n++) {
+    allocations_left = n;
+    CHECK_EQ(uvsig_uv_signal_start(&moved, on_beside, SIGUSR1), UV_ENOMEM);
+    allocations_left = -1u;
+    CHECK_EQ(uvsig_uv_is_active((uv_handle_t*) &moved), 0);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    CHECK(uvsig_of_loop(&loop) == NULL);
+  }
+  CHECK_EQ(uvsig_uv_signal_start(&moved, on_beside, SIGUSR1), 0);
+  raise(SIGUSR1);
+  run_until(&loop, &calls_beside, 1);
+  uvsig_uv_close((uv_handle_t*) &moved, NULL);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  close_loop(&loop);
 }
 
 /* Nor one of libuv's, where the signal is shared. */
@@ -1316,6 +1375,8 @@ int main(void) {
       TEST(a_shutdown_without_a_deadline_thread_goes_on),
       TEST(a_failed_start_leaves_no_handler_behind),
       TEST(nor_does_one_of_a_shared_signal),
+      TEST(a_failed_start_leaves_other_watchers_theirs),
+      TEST(a_moved_handle_without_memory_says_enomem_and_starts_later),
       TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),
       TEST(a_byte_that_cannot_be_written_is_made_up_for_by_the_next_one),
   };

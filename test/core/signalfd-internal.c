@@ -290,6 +290,23 @@ static void a_start_without_an_action_changes_nothing(void) {
   fixture_close(&f);
 }
 
+static void what_was_blocked_before_it_is_blocked_still(void) {
+  sigset_t set = set_of(SIGRTMIN);
+
+  open_two();
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGRTMIN), UV_EACCES);
+  no_action = false;
+  CHECK(is_blocked(SIGRTMIN));
+  recorder_start(&a, SIGRTMIN);
+  raise(SIGRTMIN);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK(is_blocked(SIGRTMIN));
+  fixture_close(&f);
+}
+
 static void a_signal_that_signalfd_refuses_goes_by_the_handler(void) {
   open_two();
   recorder_start(&a, SIGUSR1);
@@ -716,6 +733,7 @@ int main(void) {
       TEST(init_without_memory_holds_nothing),
       TEST(a_start_without_a_poll_handle_changes_nothing),
       TEST(a_start_without_an_action_changes_nothing),
+      TEST(what_was_blocked_before_it_is_blocked_still),
       TEST(a_signal_that_signalfd_refuses_goes_by_the_handler),
       TEST(an_interrupted_read_is_tried_again),
       TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),

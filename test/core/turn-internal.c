@@ -8,6 +8,7 @@
 #include "../lib/inside.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -18,11 +19,14 @@ static struct fixture f;
 static struct recorder a;
 static unsigned left_to_raise; /* one at each read of a whole turn's budget */
 static unsigned reads;
-static bool interrupts; /* the next one */
+static bool interrupts;       /* the next one */
+static void (*at_last)(void); /* done behind the last read of a turn, or NULL */
 
 ssize_t __real_read(int fd, void* to, size_t size);
 ssize_t __wrap_read(int fd, void* to, size_t size);
 EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
+  ssize_t n;
+
   if (size == BUDGET) {
     reads++;
     if (interrupts) {
@@ -35,7 +39,21 @@ EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
       raise(SIGUSR1);
     }
   }
-  return __real_read(fd, to, size);
+  n = __real_read(fd, to, size);
+  if (at_last != NULL && reads == ROUNDS) {
+    at_last();
+    at_last = NULL;
+  }
+  return n;
+}
+
+static unsigned warnings;
+
+static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  CHECK_EQ(warning->kind, UVSIG_WARN_WRITE_ERROR);
+  CHECK_EQ(warning->error, UV_EBADF);
+  warnings++;
 }
 
 static void open_as(uvsig_mode_t mode) {
@@ -43,31 +61,76 @@ static void open_as(uvsig_mode_t mode) {
 
   uvsig_options_init(&options);
   options.mode = mode;
+  options.warning_cb = on_warning;
   fixture_open(&f, &options);
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGUSR1);
   run_idle(&f.loop);
 }
 
-/* Its doorbell is taken by the very read that it comes before. */
-static void a_turn_ends_though_each_read_has_one_more(void) {
-  struct pollfd backend = {.events = POLLIN};
-
+/* A turn, each of whose reads takes the doorbell of a signal that comes just
+ * before it. */
+static void run_busy_turn(void (*after)(void)) {
   open_as(UVSIG_MODE_WAKE_ONLY);
-  backend.fd = uv_backend_fd(&f.loop);
   raise(SIGUSR1);
   reads = 0;
-  left_to_raise = 2 * ROUNDS;
+  at_last = after;
+  left_to_raise = ROUNDS;
   uv_run(&f.loop, UV_RUN_NOWAIT);
   CHECK_EQ(reads, ROUNDS);
   CHECK_EQ(a.signals, ROUNDS);
+}
+
+static void a_turn_ends_though_each_read_has_one_more(void) {
+  struct pollfd backend = {.events = POLLIN};
+
+  run_busy_turn(NULL);
+  backend.fd = uv_backend_fd(&f.loop);
   /* And the loop comes back for the last one. */
   CHECK_EQ(poll(&backend, 1, 0), 1);
-  left_to_raise = 0;
   run_until(&f.loop, &a.signals, ROUNDS + 1);
   run_idle(&f.loop);
   CHECK_EQ(poll(&backend, 1, 0), 0);
+  CHECK_EQ(is_blocked(SIGUSR2), false);
   check_books(&f.sig, SIGUSR1, ROUNDS + 1, 0);
+  fixture_close(&f);
+}
+
+static void fill(void) {
+  while (write(inside_of(&f.sig).write_fd, "", 1) == 1)
+    ;
+  CHECK_EQ(errno, EAGAIN);
+}
+
+static void so_it_does_where_the_pipe_is_full(void) {
+  uvsig_stats_t stats;
+
+  run_busy_turn(fill);
+  run_until(&f.loop, &a.signals, ROUNDS + 1);
+  run_idle(&f.loop);
+  CHECK_EQ(warnings, 0);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.junk, 0);
+  fixture_close(&f);
+}
+
+static int kept; /* else the other end would be readable */
+
+static void lose_end(void) {
+  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int end = inside_of(&f.sig).write_fd;
+
+  kept = dup(end);
+  CHECK(fd >= 0);
+  CHECK_EQ(dup2(fd, end), end);
+  close(fd);
+}
+
+static void where_it_cannot_be_written_the_loop_warns(void) {
+  run_busy_turn(lose_end);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(warnings, 1);
+  CHECK_EQ(a.signals, ROUNDS + 1);
   fixture_close(&f);
 }
 
@@ -84,6 +147,8 @@ static void an_interrupted_read_is_tried_again(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_turn_ends_though_each_read_has_one_more),
+      TEST(so_it_does_where_the_pipe_is_full),
+      TEST(where_it_cannot_be_written_the_loop_warns),
       TEST(an_interrupted_read_is_tried_again),
   };
 
