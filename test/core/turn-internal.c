@@ -131,6 +131,7 @@ static void where_it_cannot_be_written_the_loop_warns(void) {
   uv_run(&f.loop, UV_RUN_NOWAIT);
   CHECK_EQ(warnings, 1);
   CHECK_EQ(a.signals, ROUNDS + 1);
+  close(kept);
   fixture_close(&f);
 }
 
