@@ -220,6 +220,13 @@ static int note_made(void* object, int err) {
   return err;
 }
 
+/* It cannot fail, but what has not been locked must not be unlocked. */
+int fault_pthread_mutex_unlock(pthread_mutex_t* mutex);
+int fault_pthread_mutex_unlock(pthread_mutex_t* mutex) {
+  CHECK_EQ(pthread_mutex_trylock(mutex), EBUSY);
+  return pthread_mutex_unlock(mutex);
+}
+
 int fault_uv_mutex_init(uv_mutex_t* mutex);
 int fault_uv_mutex_init(uv_mutex_t* mutex) {
   return note_made(

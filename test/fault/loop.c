@@ -6,6 +6,9 @@
 
 #include "scenario.h"
 
+#define UVSIG_UV_SIGNAL_NO_MACROS
+#include <uvsig-uv-signal.h>
+
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -104,6 +107,36 @@ static void share(void) {
   CHECK_EQ(uv_calls, 3);
   uv_close((uv_handle_t*) &mine, NULL);
   uv_close((uv_handle_t*) &later, NULL);
+  close_signals();
+}
+
+/* A handle of libuv's that is the library's. Where its start is refused, what it
+ * has opened closes in the next turn. */
+static void start_moved(uv_signal_t* handle) {
+  if (uvsig_uv_signal_start(handle, count_uv_call, SIGUSR1) == 0)
+    return;
+  lift_faults();
+  uv_run(&s.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(uvsig_uv_signal_start(handle, count_uv_call, SIGUSR1), 0);
+}
+
+static void move(void) {
+  uv_signal_t first;
+  uv_signal_t second;
+
+  init_signals(NULL);
+  start_recorder(&a, SIGUSR1, 0);
+  CHECK_EQ(uv_signal_init(&s.loop, &first), 0);
+  CHECK_EQ(uv_signal_init(&s.loop, &second), 0);
+  start_moved(&first);
+  start_moved(&second);
+  tell(&a, 1);
+  tell_at_last(&a);
+  CHECK_EQ(uv_calls, 2 * a.signals);
+  CHECK_EQ(uvsig_uv_signal_stop(&first), 0);
+  uvsig_uv_close((uv_handle_t*) &first, NULL);
+  uvsig_uv_close((uv_handle_t*) &second, NULL);
+  uv_run(&s.loop, UV_RUN_NOWAIT);
   close_signals();
 }
 
@@ -334,6 +367,7 @@ const struct scenario loop_scenarios[] = {
     {"chain", chain},
     {"handler", call_a_handler},
     {"share", share},
+    {"moved", move},
     {"two", use_two_loops},
     {"fork, pipe", fork_by_a_pipe},
     {"fork, socketpair", fork_by_a_socketpair},
