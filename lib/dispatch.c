@@ -118,16 +118,18 @@ static void deliver_counters(struct uvsig__hub* hub) {
 
 /* Has the handler raised a counter, and has every byte been read that was in
  * the pipe before it did? */
-static bool is_time_for_counters(struct uvsig__hub* hub, size_t n) {
+static bool is_time_for_counters(struct uvsig__hub* hub, ssize_t n) {
   /* Relaxed: only a hint, the exchange below decides. A handler that raises a
    * counter after this look has the doorbell still to write, or a full pipe. */
   if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0)
     return false;
-  hub->overdue += n;
+  if (n < UVSIG__BUDGET)
+    return true;
+  hub->overdue += UVSIG__BUDGET;
   /* A full read may have been the last, and then nothing wakes us again; and in
    * a storm the pipe may never be empty, and then one signal would hide the
    * others: so a pipe's worth of bytes is enough. */
-  return n < UVSIG__BUDGET || hub->overdue >= hub->wakeup.capacity ||
+  return hub->overdue >= hub->wakeup.capacity ||
          uvsig__wakeup_is_empty(&hub->wakeup);
 }
 
@@ -215,8 +217,7 @@ static ssize_t turn(struct uvsig__hub* hub) {
 
   n = read_bytes(hub);
   decode_bytes(hub);
-  if (!uvsig__has_gone(hub) &&
-      is_time_for_counters(hub, n > 0 ? (size_t) n : 0))
+  if (!uvsig__has_gone(hub) && is_time_for_counters(hub, n))
     reset_and_deliver(hub);
   return n;
 }

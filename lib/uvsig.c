@@ -230,8 +230,6 @@ uvsig_t* uvsig_of_loop(const uv_loop_t* loop) {
   const struct uvsig__hub* hub;
   uvsig_t* found = NULL;
 
-  if (loop == NULL)
-    return NULL;
   uvsig__lock();
   for (hub = uvsig__hubs; hub != NULL; hub = hub->next)
     if (hub->sig->loop == loop && !hub->closing)

@@ -317,15 +317,18 @@ static void overflow_by_default(void) {
   recorder_init(&b, &f.sig);
   recorder_start(&a, SIGUSR1);
   recorder_start(&b, SIGTERM);
+  recorder_init(&c, &f.sig);
+  recorder_start(&c, SIGHUP);
   raise_times(SIGUSR1, BUDGET + 10);
   raise(SIGTERM);
+  raise(SIGHUP);
   run_until(&f.loop, &b.calls, 1);
   fixture_close(&f);
 }
 
 #define FULL                                                                   \
- "libuvsig: wakeup fd full, 11 signals counted instead of written, none "      \
- "lost: "
+ "libuvsig: wakeup fd full, 12 signals counted instead of written, none "      \
+ "lost: SIGHUP 1, "
 #define KNOB " (option buffer_size)\n"
 
 static void the_default_warning_is_one_line_that_names_the_signals(void) {

@@ -418,6 +418,20 @@ static void a_descriptor_that_has_failed_is_left_alone(void) {
   fixture_close(&f);
 }
 
+static void raise_queued(const struct pollfd* fds) {
+  (void) fds;
+  raise(SIGRTMIN);
+}
+
+static void a_pause_is_woken_by_the_descriptor(void) {
+  open_two();
+  recorder_start(&a, SIGRTMIN);
+  at_sleep = raise_queued;
+  CHECK_EQ(uvsig_pause(&f.sig), 1);
+  CHECK_EQ(a.calls, 1);
+  fixture_close(&f);
+}
+
 /* As where there is something else under its number, which has an error. */
 static void a_poll_that_fails_is_warned_of_and_nothing_is_lost(void) {
   struct uvsig__hub* hub;
@@ -739,6 +753,7 @@ int main(void) {
       TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
       TEST(a_read_that_fails_in_a_flush_is_warned_of),
       TEST(a_descriptor_that_has_failed_is_left_alone),
+      TEST(a_pause_is_woken_by_the_descriptor),
       TEST(a_poll_that_fails_is_warned_of_and_nothing_is_lost),
       TEST(a_read_that_fails_in_a_drain_ends_it),
       TEST(a_descriptor_that_the_program_has_closed_is_lost_once),
