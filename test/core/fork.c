@@ -380,6 +380,46 @@ static void a_child_in_wake_only_mode_takes_nothing_of_the_parents(void) {
   check_fork_with(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY);
 }
 
+/* The first one of its own, with all that belongs to it. */
+static void raise_the_first(void) {
+  uvsig_stats_t stats;
+
+  join_child();
+  check_books(&f.sig, SIGUSR1, 0, 0);
+  b.calls = 0;
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  CHECK_EQ(b.last.count, 1);
+  CHECK_EQ(b.last.flags, 0);
+  CHECK_EQ(b.last.pid, getpid());
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.junk, 0);
+  fixture_close(&f);
+}
+
+static void what_the_parent_has_caught_is_nothing_in_the_child(void) {
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.buffer_size = 1;
+  options.warn_on_full_buffer = 0;
+  fixture_open(&f, &options);
+  watch(&a, SIGUSR1);
+  raise_times(SIGUSR1, 3);
+  run_until(&f.loop, &a.calls, 3);
+  /* Of what comes next, a watcher that is not drained leaves bytes behind. */
+  watch(&b, SIGUSR1);
+  raise_times(SIGUSR1, 2);
+  CHECK_EQ(uvsig_watcher_drain(&a.w), 0);
+  CHECK_EQ(run_forked(raise_the_first), 0);
+  /* And more than the pipe holds waits, with its senders. */
+  raise_times(SIGUSR1, (unsigned) inside_of(&f.sig).capacity + 10);
+  CHECK_EQ(run_forked(raise_the_first), 0);
+  run_until(&f.loop, &b.signals, inside_of(&f.sig).capacity + 12);
+  fixture_close(&f);
+}
+
 static void check_grandchild(void) {
   join_child();
   raise(SIGUSR1);
@@ -967,6 +1007,7 @@ int main(void) {
       TEST(uvsig_fork_gives_a_child_signals_of_its_own),
       TEST(uvsig_fork_works_with_a_socketpair),
       TEST(a_child_in_wake_only_mode_takes_nothing_of_the_parents),
+      TEST(what_the_parent_has_caught_is_nothing_in_the_child),
       TEST(the_child_of_a_child_has_its_own_too),
       TEST(a_fork_in_a_callback_leaves_the_rest_to_the_parent),
       TEST(a_thread_that_does_not_own_the_loop_may_fork),
