@@ -105,6 +105,8 @@ void __wrap_uvsig__synchronize(void) {
 
 /* --- Found, and not counted yet ------------------------------------------- */
 
+static atomic_bool has_left;
+
 /* The library calls this in the handler when it has found a subscription, and
  * before it counts the signal. */
 static void hold_uncounted(uvsig_watcher_t* w,
@@ -114,6 +116,7 @@ static void hold_uncounted(uvsig_watcher_t* w,
   (void) signum;
   (void) info;
   hold_until_waited_for();
+  atomic_store(&has_left, true);
 }
 
 static void open_both(void) {
@@ -156,6 +159,24 @@ static void so_does_the_drain_of_one_of_two(void) {
   CHECK_EQ(a.calls, 1);
   CHECK_EQ(b.calls, 1);
   check_books(&f.sig, SIGUSR1, 1, 0);
+  fixture_close(&f);
+}
+
+/* The memory is the program's when it returns. */
+static void a_stop_waits_for_its_function_in_the_handler(void) {
+  open_both();
+  CHECK_EQ(uvsig_watcher_set_handler(&b.w, hold_uncounted), 0);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR1);
+  start_raiser();
+  atomic_store(&may_raise, true);
+  wait_for(&is_held);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  CHECK(atomic_load(&has_left));
+  atomic_store(&is_over, true);
+  CHECK_EQ(uv_thread_join(&raiser), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(a.calls, 1);
   fixture_close(&f);
 }
 
@@ -312,6 +333,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_last_watchers_drain_waits_for_a_signal_that_is_not_counted_yet),
       TEST(so_does_the_drain_of_one_of_two),
+      TEST(a_stop_waits_for_its_function_in_the_handler),
       TEST(a_signal_that_is_found_before_a_drain_has_its_chain),
       TEST(a_signal_counted_after_the_first_grace_period_is_told_in_it),
       TEST(one_counted_after_the_second_is_left_to_the_other_watcher),

@@ -1194,6 +1194,25 @@ static void a_failed_start_leaves_no_handler_behind(void) {
   fixture_close(&f);
 }
 
+/* What it wanted, the next watcher of the signal does not have. */
+static void a_failed_start_wants_nothing_any_more(void) {
+  struct recorder b;
+
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+  no_action = true;
+  CHECK_EQ(uvsig_watcher_start(&a.w, record, SIGUSR1), UV_EACCES);
+  no_action = false;
+  recorder_start(&b, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &b.calls, 1);
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&f);
+}
+
 /* It is to be shared late, when libuv's handler has replaced the library's. */
 static void a_failed_start_leaves_other_watchers_theirs(void) {
   struct recorder b;
@@ -1375,6 +1394,7 @@ int main(void) {
       TEST(a_shutdown_without_a_deadline_thread_goes_on),
       TEST(a_failed_start_leaves_no_handler_behind),
       TEST(nor_does_one_of_a_shared_signal),
+      TEST(a_failed_start_wants_nothing_any_more),
       TEST(a_failed_start_leaves_other_watchers_theirs),
       TEST(a_moved_handle_without_memory_says_enomem_and_starts_later),
       TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),

@@ -129,6 +129,15 @@ static void one_of_the_watchers_of_a_signal_has_one(void) {
   CHECK(last_watcher == &other.w);
   CHECK_EQ(atomic_load(&handled), 2);
 
+  /* It stays where another watcher of its signal stops. */
+  CHECK_EQ(uvsig_watcher_stop(&other.w), 0);
+  CHECK_EQ(uvsig_watcher_set_handler(&other.w, NULL), 0);
+  recorder_start(&other, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&other.w), 0);
+  raise(SIGUSR1);
+  CHECK(last_watcher == &r.w);
+  CHECK_EQ(atomic_load(&handled), 3);
+
   /* Each uvsig_t can have one. */
   CHECK_EQ(uvsig_init(&f.loop, &second, NULL), 0);
   CHECK_EQ(uvsig_watcher_stop(&other.w), 0);
@@ -136,7 +145,7 @@ static void one_of_the_watchers_of_a_signal_has_one(void) {
   CHECK_EQ(uvsig_watcher_set_handler(&other.w, on_handler), 0);
   recorder_start(&other, SIGUSR1);
   raise(SIGUSR1);
-  CHECK_EQ(atomic_load(&handled), 4);
+  CHECK_EQ(atomic_load(&handled), 5);
   CHECK_EQ(uvsig_close(&second, NULL), 0);
   fixture_close(&f);
 }

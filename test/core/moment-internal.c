@@ -105,6 +105,29 @@ int __wrap_nanosleep(const struct timespec* time, struct timespec* left) {
   return __real_nanosleep(time, left);
 }
 
+/* --- A run of the loop ---------------------------------------------------- */
+
+static void raise_usr1(void) {
+  raise(SIGUSR1);
+}
+
+/* The first action that is set is the library's, the next one is the previous. */
+static void raise_at_next(void) {
+  at[HANDING_ON] = raise_usr1;
+}
+
+/* When its loop has ended, and before the previous action is back. */
+static void a_signal_that_comes_as_a_run_ends_is_returned(void) {
+  sigset_t set = set_of(SIGUSR1);
+  uv_loop_t loop;
+
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  is_raiser = true;
+  at[HANDING_ON] = raise_at_next;
+  CHECK_EQ(uvsig_run(&loop, &set, NULL), SIGUSR1);
+  close_loop(&loop);
+}
+
 /* --- The other thread ----------------------------------------------------- */
 
 enum step { READY, START, STOP, START_AGAIN, STOP_AGAIN, STEPS };
@@ -965,6 +988,7 @@ int main(void) {
       TEST(a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below),
       TEST(a_share_that_starts_beside_a_watcher_loses_nothing),
       TEST(the_default_action_that_libuv_sets_is_not_set_again),
+      TEST(a_signal_that_comes_as_a_run_ends_is_returned),
   };
 
   harness_init();

@@ -68,16 +68,18 @@ static void use_up_files(void) {
 }
 
 static void print(void) {
-  sigset_t before = set_of(0);
-  sigset_t after = set_of(0);
+  sigset_t before;
+  sigset_t after;
   sigset_t waiting;
+  int signum;
 
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
   errno = EPIPE; /* an old one */
   uvsig__print(LINE);
   CHECK_EQ(errno, EPIPE);
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
-  CHECK_EQ(memcmp(&before, &after, sizeof(before)), 0);
+  for (signum = 1; signum < UVSIG_NSIG; signum++)
+    CHECK_EQ(sigismember(&after, signum), sigismember(&before, signum));
   CHECK_EQ(sigpending(&waiting), 0);
   CHECK_EQ(sigismember(&waiting, SIGXFSZ), 0);
 }

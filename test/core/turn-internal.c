@@ -20,6 +20,7 @@ static struct recorder a;
 static unsigned left_to_raise; /* one at each read of a whole turn's budget */
 static unsigned reads;
 static bool interrupts;       /* the next one */
+static int read_error;        /* of all, or 0 */
 static void (*at_last)(void); /* done behind the last read of a turn, or NULL */
 
 ssize_t __real_read(int fd, void* to, size_t size);
@@ -32,6 +33,10 @@ EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
     if (interrupts) {
       interrupts = false;
       errno = EINTR;
+      return -1;
+    }
+    if (read_error != 0) {
+      errno = read_error;
       return -1;
     }
     if (left_to_raise > 0) {
@@ -52,7 +57,7 @@ static unsigned warnings;
 static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
   (void) sig;
   CHECK_EQ(warning->kind, UVSIG_WARN_WRITE_ERROR);
-  CHECK_EQ(warning->error, UV_EBADF);
+  CHECK_EQ(warning->error, read_error != 0 ? UV_EPERM : UV_EBADF);
   warnings++;
 }
 
@@ -135,6 +140,51 @@ static void where_it_cannot_be_written_the_loop_warns(void) {
   fixture_close(&f);
 }
 
+/* With the code that is nearest to 0. */
+static void check_failed_read(uvsig_mode_t mode, int (*have_read)(void)) {
+  open_as(mode);
+  raise(SIGUSR1);
+  read_error = EPERM;
+  CHECK_EQ(have_read(), 1);
+  CHECK_EQ(a.calls, 1);
+  /* A flush leaves the rest to the loop. */
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(warnings, 1);
+  CHECK_EQ(inside_of(&f.sig).is_polled, false);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  raise(SIGUSR1);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(a.calls, 2);
+  read_error = 0;
+  warnings = 0;
+  a.calls = 0;
+  fixture_close(&f);
+}
+
+static int run_turn(void) {
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  return (int) a.calls;
+}
+
+static int flush(void) {
+  return uvsig_flush(&f.sig);
+}
+
+static void a_read_that_fails_is_warned_of_and_nothing_is_lost(void) {
+  check_failed_read(UVSIG_MODE_BYTES, run_turn);
+  check_failed_read(UVSIG_MODE_WAKE_ONLY, run_turn);
+  check_failed_read(UVSIG_MODE_BYTES, flush);
+  check_failed_read(UVSIG_MODE_WAKE_ONLY, flush);
+}
+
+static void a_pause_says_why_a_read_fails(void) {
+  open_as(UVSIG_MODE_BYTES);
+  read_error = EPERM;
+  CHECK_EQ(uvsig_pause(&f.sig), UV_EPERM);
+  read_error = 0;
+  fixture_close(&f);
+}
+
 static void an_interrupted_read_is_tried_again(void) {
   open_as(UVSIG_MODE_BYTES);
   raise(SIGUSR1);
@@ -151,6 +201,8 @@ int main(void) {
       TEST(so_it_does_where_the_pipe_is_full),
       TEST(where_it_cannot_be_written_the_loop_warns),
       TEST(an_interrupted_read_is_tried_again),
+      TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
+      TEST(a_pause_says_why_a_read_fails),
   };
 
   harness_init();
