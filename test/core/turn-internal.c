@@ -140,9 +140,17 @@ static void where_it_cannot_be_written_the_loop_warns(void) {
   fixture_close(&f);
 }
 
-/* With the code that is nearest to 0. */
+static void on_idle(uv_idle_t* handle) {
+  (void) handle;
+}
+
+/* With the code that is nearest to 0, in a loop that runs without being woken. */
 static void check_failed_read(uvsig_mode_t mode, int (*have_read)(void)) {
+  uv_idle_t idle;
+
   open_as(mode);
+  CHECK_EQ(uv_idle_init(&f.loop, &idle), 0);
+  CHECK_EQ(uv_idle_start(&idle, on_idle), 0);
   raise(SIGUSR1);
   read_error = EPERM;
   CHECK_EQ(have_read(), 1);
@@ -158,6 +166,7 @@ static void check_failed_read(uvsig_mode_t mode, int (*have_read)(void)) {
   read_error = 0;
   warnings = 0;
   a.calls = 0;
+  uv_close((uv_handle_t*) &idle, NULL);
   fixture_close(&f);
 }
 
