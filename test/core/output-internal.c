@@ -217,6 +217,21 @@ static void where_nobody_is_left_no_signal_is(void) {
   }
 }
 
+static void lose_reader(void) {
+  close(ends[0]);
+  ends[0] = -1;
+  print();
+  end();
+}
+
+static void neither_is_one_of_what_was_full_or_hung_up(void) {
+  use_pipe();
+  fill();
+  lose_reader();
+  use_terminal();
+  lose_reader();
+}
+
 static void a_closed_descriptor_is_no_error(void) {
   own = dup(STDERR_FILENO);
   CHECK(own >= 0);
@@ -333,6 +348,7 @@ int main(void) {
       TEST(without_room_it_keeps_nobody),
       TEST(a_terminal_without_room_keeps_nobody),
       TEST(where_nobody_is_left_no_signal_is),
+      TEST(neither_is_one_of_what_was_full_or_hung_up),
       TEST(a_closed_descriptor_is_no_error),
       TEST(a_file_at_its_size_limit_raises_nothing),
       TEST(a_signal_that_waits_already_is_left_alone),
