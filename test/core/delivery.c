@@ -419,6 +419,8 @@ static void junk_bytes_are_counted_and_ignored(void) {
   CHECK_EQ(a.calls, 0);
   uvsig_stats(&f.sig, 0, &stats);
   CHECK_EQ(stats.junk, sizeof(junk));
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.junk, 0); /* it is of no signal */
   raise(SIGUSR1);
   run_until(&f.loop, &a.calls, 1);
   check_books(&f.sig, 0, 1, 0);

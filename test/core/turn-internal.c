@@ -194,6 +194,36 @@ static void a_pause_says_why_a_read_fails(void) {
   fixture_close(&f);
 }
 
+static unsigned left_for_callbacks;
+
+static void raise_next(struct recorder* r) {
+  (void) r;
+  if (left_for_callbacks == 0)
+    return;
+  left_for_callbacks--;
+  raise(SIGUSR1);
+}
+
+static void check_rounds(uvsig_mode_t mode) {
+  unsigned turns;
+
+  open_as(mode);
+  a.then = raise_next;
+  left_for_callbacks = 10 * ROUNDS - 1;
+  raise(SIGUSR1);
+  for (turns = 1; turns <= 10; turns++) {
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    CHECK_EQ(a.calls, turns * ROUNDS);
+  }
+  fixture_close(&f);
+  a.calls = 0;
+}
+
+static void a_turn_tells_what_its_callbacks_raise_eight_times(void) {
+  check_rounds(UVSIG_MODE_BYTES);
+  check_rounds(UVSIG_MODE_WAKE_ONLY);
+}
+
 static void an_interrupted_read_is_tried_again(void) {
   open_as(UVSIG_MODE_BYTES);
   raise(SIGUSR1);
@@ -209,6 +239,7 @@ int main(void) {
       TEST(a_turn_ends_though_each_read_has_one_more),
       TEST(so_it_does_where_the_pipe_is_full),
       TEST(where_it_cannot_be_written_the_loop_warns),
+      TEST(a_turn_tells_what_its_callbacks_raise_eight_times),
       TEST(an_interrupted_read_is_tried_again),
       TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
       TEST(a_pause_says_why_a_read_fails),
