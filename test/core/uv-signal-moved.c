@@ -98,6 +98,25 @@ static void a_callback_that_closes_is_not_called_for_the_rest_of_the_count(
   close_all();
 }
 
+static void on_signal_again(uv_signal_t* handle, int signum) {
+  if (++calls != MIDDLE)
+    return;
+  CHECK_EQ(uv_signal_stop(handle), 0);
+  CHECK_EQ(uv_signal_start(handle, on_signal, signum), 0);
+}
+
+static void a_callback_that_stops_and_starts_again_is_over(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal_again, SIGUSR1), 0);
+  raise_times(SIGUSR1, FLOOD);
+  run_until(&loop, &calls, MIDDLE);
+  run_idle(&loop);
+  CHECK_EQ(calls, MIDDLE);
+  raise(SIGUSR1);
+  run_until(&loop, &calls, MIDDLE + 1);
+  close_all();
+}
+
 static void on_signal_other(uv_signal_t* handle, int signum) {
   (void) signum;
   if (++calls == MIDDLE)
@@ -377,6 +396,7 @@ int main(void) {
       TEST(a_flood_is_not_lost_and_hides_no_other),
       TEST(a_callback_that_stops_is_not_called_for_the_rest_of_the_count),
       TEST(a_callback_that_closes_is_not_called_for_the_rest_of_the_count),
+      TEST(a_callback_that_stops_and_starts_again_is_over),
       TEST(a_callback_that_starts_for_another_signal_is_over),
       TEST(another_callback_for_the_same_signal_loses_nothing),
       TEST(a_oneshot_handle_stops_after_its_callback),
