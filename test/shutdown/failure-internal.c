@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a server does when a call of the library's fails: at its beginning, in an
+ * upgrade, with its children, and when the service manager is to be told
+ * something. Linked with --wrap: the nth call of a function fails, once, and the
+ * library's clock may stand still. This program is the successor, too.
+ */
+
+#include "../lib/harness.h"
+
+#include "../../lib/shutdown/coordinator.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#ifdef __linux__
+# include <sys/prctl.h>
+#endif
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- What the library calls ----------------------------------------------- */
+
+enum call {
+  NONE,
+  CALLOC,
+  MALLOC,
+  STRDUP,
+  SETENV,
+  SIGACTION,
+  SOCKET,
+  SENDMSG,
+  FORK,
+  PIPE,
+  POLL_INIT,
+  ASYNC_INIT,
+  EXEPATH,
+  WAITPID,
+  WAITPID_NOW,
+  CALLS
+};
+static struct {
+  enum call call;
+  int nth;
+  int error;
+  bool is_armed;
+  bool has_failed;
+  int calls[CALLS];
+} plan;
+static uint64_t still_at; /* where the clock stands, or 0 */
+
+static bool fails(enum call call) {
+  if (!plan.is_armed || ++plan.calls[call] != plan.nth || call != plan.call)
+    return false;
+  plan.has_failed = true;
+  errno = plan.error;
+  return true;
+}
+
+static void arm(enum call call, int nth, int error) {
+  memset(&plan, 0, sizeof(plan));
+  plan.call = call;
+  plan.nth = nth;
+  plan.error = error;
+  plan.is_armed = true;
+}
+
+/* Returns whether the call has failed. */
+static bool disarm(void) {
+  plan.is_armed = false;
+  return plan.has_failed;
+}
+
+void* __real_calloc(size_t count, size_t size);
+void* __wrap_calloc(size_t count, size_t size);
+EARLY void* __wrap_calloc(size_t count, size_t size) {
+  return fails(CALLOC) ? NULL : __real_calloc(count, size);
+}
+
+void* __real_malloc(size_t size);
+void* __wrap_malloc(size_t size);
+EARLY void* __wrap_malloc(size_t size) {
+  return fails(MALLOC) ? NULL : __real_malloc(size);
+}
+
+char* __real_strdup(const char* text);
+char* __wrap_strdup(const char* text);
+EARLY char* __wrap_strdup(const char* text) {
+  return fails(STRDUP) ? NULL : __real_strdup(text);
+}
+
+int __real_setenv(const char* name, const char* value, int replaces);
+int __wrap_setenv(const char* name, const char* value, int replaces);
+int __wrap_setenv(const char* name, const char* value, int replaces) {
+  return fails(SETENV) ? -1 : __real_setenv(name, value, replaces);
+}
+
+int __real_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+int __wrap_sigaction(int signum,
+                     const struct sigaction* action,
+                     struct sigaction* previous);
+EARLY int __wrap_sigaction(int signum,
+                           const struct sigaction* action,
+                           struct sigaction* previous) {
+  return fails(SIGACTION) ? -1 : __real_sigaction(signum, action, previous);
+}
+
+static int socket_type; /* of the last one */
+
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol) {
+  socket_type = type;
+  return fails(SOCKET) ? -1 : __real_socket(domain, type, protocol);
+}
+
+static int send_flags; /* of the last message */
+
+ssize_t __real_sendmsg(int fd, const struct msghdr* message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr* message, int flags);
+EARLY ssize_t __wrap_sendmsg(int fd, const struct msghdr* message, int flags) {
+  send_flags = flags;
+  return fails(SENDMSG) ? -1 : __real_sendmsg(fd, message, flags);
+}
+
+static struct timeval patience; /* of the last socket that has one */
+
+int __real_setsockopt(int fd, int level, int name, const void* at, socklen_t n);
+int __wrap_setsockopt(int fd, int level, int name, const void* at, socklen_t n);
+int __wrap_setsockopt(
+    int fd, int level, int name, const void* at, socklen_t n) {
+  if (name == SO_SNDTIMEO)
+    memcpy(&patience, at, sizeof(patience));
+  return __real_setsockopt(fd, level, name, at, n);
+}
+
+pid_t __real_fork(void);
+pid_t __wrap_fork(void);
+pid_t __wrap_fork(void) {
+  return fails(FORK) ? -1 : __real_fork();
+}
+
+int __real_uv_pipe(uv_file fds[2], int reading, int writing);
+int __wrap_uv_pipe(uv_file fds[2], int reading, int writing);
+int __wrap_uv_pipe(uv_file fds[2], int reading, int writing) {
+  return fails(PIPE) ? -plan.error : __real_uv_pipe(fds, reading, writing);
+}
+
+int __real_uv_poll_init(uv_loop_t* loop, uv_poll_t* poll, int fd);
+int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* poll, int fd);
+int __wrap_uv_poll_init(uv_loop_t* loop, uv_poll_t* poll, int fd) {
+  return fails(POLL_INIT) ? -plan.error : __real_uv_poll_init(loop, poll, fd);
+}
+
+int __real_uv_async_init(uv_loop_t* loop, uv_async_t* async, uv_async_cb cb);
+int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* async, uv_async_cb cb);
+int __wrap_uv_async_init(uv_loop_t* loop, uv_async_t* async, uv_async_cb cb) {
+  return fails(ASYNC_INIT) ? -plan.error
+                           : __real_uv_async_init(loop, async, cb);
+}
+
+int __real_uv_exepath(char* to, size_t* size);
+int __wrap_uv_exepath(char* to, size_t* size);
+int __wrap_uv_exepath(char* to, size_t* size) {
+  return fails(EXEPATH) ? -plan.error : __real_uv_exepath(to, size);
+}
+
+pid_t __real_waitpid(pid_t pid, int* status, int flags);
+pid_t __wrap_waitpid(pid_t pid, int* status, int flags);
+EARLY pid_t __wrap_waitpid(pid_t pid, int* status, int flags) {
+  return fails((flags & WNOHANG) != 0 ? WAITPID_NOW : WAITPID)
+             ? -1
+             : __real_waitpid(pid, status, flags);
+}
+
+int __real_clock_gettime(clockid_t id, struct timespec* now);
+int __wrap_clock_gettime(clockid_t id, struct timespec* now);
+EARLY int __wrap_clock_gettime(clockid_t id, struct timespec* now) {
+  if (still_at == 0)
+    return __real_clock_gettime(id, now);
+  now->tv_sec = (time_t) (still_at / UVSIG__SECOND);
+  now->tv_nsec = (long) (still_at % UVSIG__SECOND);
+  return 0;
+}
+
+/* --- A server ------------------------------------------------------------- */
+
+static char self[4096];
+static struct fixture f;
+static uvsig_shutdown_t sd;
+static uvsig_shutdown_options_t options;
+
+static void prepare(void) {
+  uvsig_shutdown_options_init(&options);
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  options.debounce_ms = 0;
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
+  options.keep_sig = 1;
+  fixture_open(&f, NULL);
+}
+
+static void open_server(void) {
+  prepare();
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+}
+
+static void close_server(void) {
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
+static struct uvsig__coordinator* coordinator(void) {
+  return sd.coordinator;
+}
+
+static void expect_no_child(void) {
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  CHECK_EQ(errno, ECHILD);
+}
+
+/* --- Its beginning -------------------------------------------------------- */
+
+/* It is refused with this code, and all is as before: returns false where it is
+ * not. */
+static bool is_refused(enum call call, int nth, int error) {
+  int fds = open_fds();
+  int err;
+
+  arm(call, nth, error);
+  err = uvsig_shutdown_init(&f.sig, &sd, &options);
+  disarm();
+  if (err == 0)
+    return false;
+  CHECK_EQ(err, -error);
+  CHECK(sd.coordinator == NULL);
+  CHECK_EQ(open_fds(), fds);
+  CHECK_EQ(uvsig_getsignal(SIGINT), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+  return true;
+}
+
+/* Once what it fails with has passed, it succeeds. */
+static void a_server_that_cannot_begin_leaves_nothing(void) {
+  prepare();
+  CHECK(is_refused(CALLOC, 1, ENOMEM));
+  CHECK(is_refused(ASYNC_INIT, 1, EMFILE));
+  CHECK(!is_refused(NONE, 0, 0));
+  close_server();
+}
+
+/* SIGHUP's action is of no such importance. */
+static void nor_does_one_whose_signals_cannot_be_asked_for(void) {
+  int nth = 0;
+
+  prepare();
+  do
+    nth++;
+  while (is_refused(SIGACTION, nth, EINVAL));
+  CHECK(nth > 4); /* two signals are asked for, and caught */
+  close_server();
+}
+
+/* --- An upgrade ----------------------------------------------------------- */
+
+static uvsig_upgrade_t upgrade;
+static uvsig_shutdown_listener_t listener;
+static uv_tcp_t tcp;
+static unsigned long calls;
+static int result;
+
+static void on_upgrade(uvsig_upgrade_t* u, int status) {
+  CHECK(u == &upgrade);
+  calls++;
+  result = status;
+}
+
+static void open_upgradable(void) {
+  static char role[] = "hang";
+  static char* args[] = {self, role, NULL};
+  uvsig_upgrade_options_t upgrade_options;
+  struct sockaddr_in address;
+
+  open_server();
+  CHECK_EQ(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+  CHECK_EQ(uv_tcp_init(&f.loop, &tcp), 0);
+  CHECK_EQ(uv_tcp_bind(&tcp, (struct sockaddr*) &address, 0), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_listener(&sd, &listener, (uv_stream_t*) &tcp, NULL),
+      0);
+  uvsig_upgrade_options_init(&upgrade_options);
+  upgrade_options.file = self;
+  upgrade_options.args = args;
+  upgrade_options.ready_ms = LONG_MS;
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+}
+
+static void close_upgradable(void) {
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  expect_no_child();
+  uv_close((uv_handle_t*) &tcp, NULL);
+  fixture_close(&f);
+}
+
+static void start_upgrade(void) {
+  calls = 0;
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  while (calls == 0 && upgrade.pid == 0)
+    uv_run(&f.loop, UV_RUN_ONCE);
+}
+
+/* The server serves on, without a successor. Returns false where there is one:
+ * no call has failed. */
+static bool is_none(enum call call, int nth, int error) {
+  int fds = open_fds();
+
+  arm(call, nth, error);
+  start_upgrade();
+  if (!disarm()) {
+    CHECK_EQ(calls, 0);
+    return false;
+  }
+  CHECK_EQ(calls, 1);
+  CHECK_EQ(result, -error);
+  CHECK_EQ(upgrade.pid, 0);
+  CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
+  CHECK_EQ(open_fds(), fds);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
+  expect_no_child();
+  return true;
+}
+
+static void check_no_successor(enum call call, int error) {
+  int nth = 0;
+
+  open_upgradable();
+  do
+    nth++;
+  while (is_none(call, nth, error));
+  CHECK(nth > 1);
+  close_upgradable();
+}
+
+static void without_memory_there_is_no_successor(void) {
+  check_no_successor(CALLOC, ENOMEM);
+  check_no_successor(MALLOC, ENOMEM);
+}
+
+static void nor_without_descriptors(void) {
+  check_no_successor(SOCKET, EMFILE);
+  check_no_successor(PIPE, ENFILE);
+}
+
+static void nor_without_a_process(void) {
+  check_no_successor(FORK, EAGAIN);
+}
+
+static void nor_where_its_end_would_not_be_seen(void) {
+  open_upgradable();
+  CHECK(is_none(SIGACTION, 1, EINVAL));
+  CHECK(!is_none(NONE, 0, 0));
+  CHECK((action_of(SIGCHLD).sa_flags & SA_NOCLDSTOP) != 0);
+  close_upgradable();
+}
+
+/* It is there already, and is killed. */
+static void nor_where_it_would_not_be_heard(void) {
+  check_no_successor(POLL_INIT, EPERM);
+}
+
+static void one_that_is_given_up_is_waited_for(void) {
+  open_upgradable();
+  start_upgrade();
+  CHECK_EQ(calls, 0);
+  arm(WAITPID, 1, EINTR);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK(disarm());
+  expect_no_child();
+  uv_close((uv_handle_t*) &tcp, NULL);
+  fixture_close(&f);
+}
+
+static void an_upgrade_that_cannot_begin_may_be_tried_again(void) {
+  uvsig_upgrade_t other;
+
+  open_server();
+  memset(&other, 0, sizeof(other));
+  arm(EXEPATH, 1, ENOENT);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &other, NULL), UV_ENOENT);
+  CHECK(disarm());
+  CHECK(other.shutdown == NULL);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, NULL), 0);
+  arm(SIGACTION, 1, EINVAL);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), UV_EINVAL);
+  CHECK(disarm());
+  CHECK_EQ(uvsig_getsignal(SIGUSR2), UVSIG_DEFAULT);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  close_server();
+}
+
+/* --- Children ------------------------------------------------------------- */
+
+static uvsig_shutdown_child_t child;
+static int ends_leader[2];
+static int ends_member[2];
+
+/* Until the other end of the pipe is closed. */
+static void live(const int* ends) {
+  char byte;
+
+  close(ends[1]);
+  (void) UNINTERRUPTED(read(ends[0], &byte, 1));
+  _exit(0);
+}
+
+/* It leads a group, and has a member. */
+static pid_t fork_group(void) {
+  pid_t pid;
+  int told[2];
+  char byte;
+
+#ifdef PR_SET_CHILD_SUBREAPER
+  CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+#else
+  skip_test("nobody here waits for an orphan");
+#endif
+  CHECK_EQ(pipe2(ends_leader, O_CLOEXEC), 0);
+  CHECK_EQ(pipe2(ends_member, O_CLOEXEC), 0);
+  CHECK_EQ(pipe2(told, O_CLOEXEC), 0);
+  pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    setpgid(0, 0);
+    signal(SIGTERM, SIG_IGN);
+    if (fork() == 0) {
+      close(ends_leader[1]);
+      CHECK_EQ(write(told[1], "t", 1), 1);
+      close(told[0]);
+      close(told[1]);
+      live(ends_member);
+    }
+    close(ends_member[1]);
+    close(told[0]);
+    close(told[1]);
+    live(ends_leader);
+  }
+  CHECK_EQ(UNINTERRUPTED(read(told[0], &byte, 1)), 1);
+  close(told[0]);
+  close(told[1]);
+  return pid;
+}
+
+static void a_group_without_memory_for_it_is_refused(void) {
+  open_server();
+  CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, fork_group()), 0);
+  arm(CALLOC, 1, ENOMEM);
+  CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
+           UV_ENOMEM);
+  CHECK(disarm());
+  CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
+           0);
+  arm(CALLOC, 1, ENOMEM); /* it has it */
+  CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
+           0);
+  CHECK(!disarm());
+  close(ends_leader[1]);
+  close(ends_member[1]);
+  CHECK_EQ(UNINTERRUPTED(waitpid(child.pid, NULL, 0)), child.pid);
+  CHECK(UNINTERRUPTED(waitpid(-1, NULL, 0)) > 0);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  close(ends_leader[0]);
+  close(ends_member[0]);
+  close_server();
+}
+
+/* An orphan of the group that another thread waits for at the same time, say:
+ * it is looked for again a little later. */
+static void an_orphan_that_cannot_be_waited_for_now_is_later(void) {
+  siginfo_t info;
+  pid_t pid = fork_group();
+
+  open_server();
+  CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, pid), 0);
+  CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
+           0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  close(ends_leader[1]);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, NULL, 0)), pid);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  close(ends_member[1]);
+  CHECK_EQ(UNINTERRUPTED(waitid(P_PGID, (id_t) pid, &info, WEXITED | WNOWAIT)),
+           0);
+  arm(WAITPID_NOW, 1, ECHILD);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK(disarm());
+  CHECK_EQ(plan.calls[WAITPID_NOW], 2);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(sd.report.children, 0);
+  CHECK_EQ(sd.report.clean, 1);
+  expect_no_child();
+  close(ends_leader[0]);
+  close(ends_member[0]);
+  close_server();
+}
+
+/* --- Sockets that were handed over ---------------------------------------- */
+
+static void take_without_memory(void) {
+  uvsig_listen_fd_t fd;
+  char text[32];
+  int made = socket(AF_INET, SOCK_STREAM, 0);
+
+  CHECK_EQ(listen(made, 1), 0);
+  CHECK_EQ(dup2(made, 3), 3);
+  snprintf(text, sizeof(text), "%d", (int) getpid());
+  CHECK_EQ(setenv("LISTEN_PID", text, 1), 0);
+  CHECK_EQ(setenv("LISTEN_FDS", "1", 1), 0);
+  CHECK_EQ(setenv("LISTEN_FDNAMES", "http", 1), 0);
+  arm(STRDUP, 1, ENOMEM);
+  CHECK_EQ(uvsig_listen_fds(&fd, 1), UV_ENOMEM);
+  CHECK(disarm());
+  CHECK_EQ(uvsig_listen_fds(&fd, 1), 1);
+  CHECK_STR(fd.name, "http");
+}
+
+static void without_memory_sockets_are_taken_later(void) {
+  CHECK_EQ(run_forked(take_without_memory), 0);
+}
+
+/* --- The service manager -------------------------------------------------- */
+
+static int manager;
+static struct sockaddr_un address;
+static socklen_t address_size = sizeof(address);
+
+/* `variable` is set to its address. */
+static void open_manager(const char* variable) {
+  char name[sizeof(address.sun_path) + 1];
+  size_t size;
+
+  manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  CHECK(manager >= 0);
+  address.sun_family = AF_UNIX;
+  CHECK_EQ(bind(manager, (struct sockaddr*) &address, sizeof(sa_family_t)), 0);
+  CHECK_EQ(getsockname(manager, (struct sockaddr*) &address, &address_size), 0);
+  size = address_size - offsetof(struct sockaddr_un, sun_path);
+  memcpy(name, address.sun_path, size);
+  name[0] = '@';
+  name[size] = 0;
+  CHECK_EQ(setenv(variable, name, 1), 0);
+}
+
+static void expect_message(const char* expected) {
+  char text[256] = "";
+
+  CHECK(recv(manager, text, sizeof(text) - 1, 0) >= 0 || *expected == 0);
+  CHECK_STR(text, expected);
+}
+
+static void expect_message_later(const char* expected) {
+  struct pollfd pollfd = {manager, POLLIN, 0};
+
+  while (poll(&pollfd, 1, 1) != 1)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  expect_message(expected);
+}
+
+/* Others have sent as much as there is room for. */
+static void fill(void) {
+  struct uvsig__address to = {address, address_size};
+  int error;
+
+  do
+    error = uvsig__datagram_send(&to, "X=1", -1, MSG_DONTWAIT);
+  while (error == 0);
+  CHECK_EQ(error, EAGAIN);
+}
+
+static void open_watched(void) {
+  open_manager("NOTIFY_SOCKET");
+  open_server();
+}
+
+static void close_watched(void) {
+  close_server();
+  CHECK_EQ(close(manager), 0);
+}
+
+static void a_message_that_is_interrupted_is_sent_at_once(void) {
+  open_watched();
+  arm(SENDMSG, 1, EINTR);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK(disarm());
+  expect_message("READY=1");
+  close_watched();
+}
+
+static void check_later(enum call call, int error) {
+  open_watched();
+  arm(call, 1, error);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK(disarm());
+  expect_message("");
+  expect_message_later("READY=1");
+  run_idle(&f.loop);
+  CHECK(!uv_is_active((uv_handle_t*) &coordinator()->notifier.retry_timer));
+  close_watched();
+}
+
+static void what_there_is_no_room_for_is_sent_later(void) {
+  check_later(SENDMSG, EAGAIN);
+  check_later(SENDMSG, ENOBUFS);
+  check_later(SENDMSG, ENOMEM);
+  check_later(SOCKET, EMFILE);
+  check_later(SOCKET, ENFILE);
+}
+
+static void what_cannot_be_sent_is_not(void) {
+  open_watched();
+  arm(SENDMSG, 1, ECONNREFUSED);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK(disarm());
+  CHECK(!uv_is_active((uv_handle_t*) &coordinator()->notifier.retry_timer));
+  expect_message("");
+  close_watched();
+}
+
+/* What is owed when it is too late is not asked for. */
+static void no_time_is_asked_for_that_has_passed(void) {
+  static uvsig_shutdown_hold_t hold;
+  struct uvsig__notifier* n;
+  char text[64];
+
+  open_watched();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  n = &coordinator()->notifier;
+  fill();
+  raise(SIGTERM);
+  while (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_DRAINING)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  run_idle(&f.loop);
+  still_at = n->limit;
+  if (uvsig__now() != n->limit)
+    skip_test("the clock's function has another name here");
+  while (recv(manager, text, sizeof(text), 0) >= 0)
+    ;
+  expect_message_later("STOPPING=1");
+  expect_message("");
+  CHECK_EQ(n->owed, 0);
+  still_at = 0;
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  close_watched();
+}
+
+/* A successor's: nobody is to take the predecessor for the service manager. */
+static void without_memory_the_service_managers_address_is_unset(void) {
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "@predecessor", 1), 0);
+  CHECK_EQ(setenv("UVSIG_NOTIFY_SOCKET", "@service", 1), 0);
+  prepare();
+  arm(SETENV, 1, ENOMEM);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  CHECK(disarm());
+  CHECK(getenv("NOTIFY_SOCKET") == NULL);
+  CHECK(getenv("UVSIG_NOTIFY_SOCKET") == NULL);
+  close_server();
+}
+
+/* Without the option `notify` the predecessor hears of it all the same, and the
+ * service manager's address is the program's. */
+static void without_notify_the_predecessor_is_told(void) {
+  open_manager("NOTIFY_SOCKET");
+  CHECK_EQ(setenv("UVSIG_NOTIFY_SOCKET", "@service", 1), 0);
+  prepare();
+  options.notify = 0;
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  CHECK_STR(getenv("NOTIFY_SOCKET"), "@service");
+  CHECK(getenv("UVSIG_NOTIFY_SOCKET") == NULL);
+  arm(SENDMSG, INT_MAX, 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK(!disarm());
+  CHECK_EQ(plan.calls[SENDMSG], 1);
+  expect_message("READY=1");
+  close_watched();
+}
+
+/* --- One message ---------------------------------------------------------- */
+
+static void only_lack_of_room_passes(void) {
+  static const int errors[] = {EAGAIN, ENOBUFS, ENOMEM, EMFILE, ENFILE};
+  size_t i;
+  int passing = 0;
+  int error;
+
+  for (i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+    CHECK(uvsig__is_lack_of_room(errors[i]));
+  for (error = 0; error < 200; error++)
+    passing += uvsig__is_lack_of_room(error);
+  CHECK_EQ(passing, 5);
+}
+
+static void one_that_may_wait_waits_for_a_second(void) {
+  struct uvsig__address to;
+
+  open_manager("NOTIFY_SOCKET");
+  to.name = address;
+  to.size = address_size;
+  CHECK_EQ(uvsig__datagram_send(&to, "X=1", -1, MSG_DONTWAIT), 0);
+  CHECK_EQ(patience.tv_sec, 0);
+  CHECK_EQ(send_flags, MSG_NOSIGNAL | MSG_DONTWAIT);
+  CHECK_EQ(socket_type, SOCK_DGRAM | SOCK_CLOEXEC);
+  expect_message("X=1");
+  CHECK_EQ(uvsig__datagram_send(&to, "Y=2", -1, 0), 0);
+  CHECK_EQ(patience.tv_sec, 1);
+  CHECK_EQ(patience.tv_usec, 0);
+  CHECK_EQ(send_flags, MSG_NOSIGNAL);
+  expect_message("Y=2");
+  CHECK_EQ(close(manager), 0);
+  CHECK_EQ(uvsig__datagram_send(&to, "Z=3", -1, MSG_DONTWAIT), ECONNREFUSED);
+}
+
+static int run_role(void) {
+  poll(NULL, 0, 120 * 1000);
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_server_that_cannot_begin_leaves_nothing),
+      TEST(nor_does_one_whose_signals_cannot_be_asked_for),
+      TEST(without_memory_there_is_no_successor),
+      TEST(nor_without_descriptors),
+      TEST(nor_without_a_process),
+      TEST(nor_where_its_end_would_not_be_seen),
+      TEST(nor_where_it_would_not_be_heard),
+      TEST(one_that_is_given_up_is_waited_for),
+      TEST(an_upgrade_that_cannot_begin_may_be_tried_again),
+      TEST(a_group_without_memory_for_it_is_refused),
+      TEST(an_orphan_that_cannot_be_waited_for_now_is_later),
+      TEST(without_memory_sockets_are_taken_later),
+      TEST(a_message_that_is_interrupted_is_sent_at_once),
+      TEST(what_there_is_no_room_for_is_sent_later),
+      TEST(what_cannot_be_sent_is_not),
+      TEST(no_time_is_asked_for_that_has_passed),
+      TEST(without_memory_the_service_managers_address_is_unset),
+      TEST(without_notify_the_predecessor_is_told),
+      TEST(only_lack_of_room_passes),
+      TEST(one_that_may_wait_waits_for_a_second),
+  };
+
+  if (realpath(argv[0], self) == NULL)
+    return 1;
+  if (argc > 1)
+    return run_role();
+  harness_init();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
