@@ -56,8 +56,7 @@ static int tell(void) {
 
 enum call {
   NONE,
-  MALLOC,
-  REALLOC,
+  ALLOCATE,
   STRDUP,
   GETDELIM,
   FOPEN,
@@ -103,8 +102,9 @@ static void* note(void* made) {
 /* Memory whose end is that of a page: the next one cannot be written. */
 static struct {
   char* at;
-  char* pages;
   size_t size;
+  char* pages;
+  size_t mapped;
 } fenced[8];
 
 static void* allocate_fenced(size_t size) {
@@ -114,9 +114,10 @@ static void* allocate_fenced(size_t size) {
 
   while (fenced[i].at != NULL)
     CHECK(++i < sizeof(fenced) / sizeof(*fenced));
-  fenced[i].size = whole + page;
+  fenced[i].size = size;
+  fenced[i].mapped = whole + page;
   fenced[i].pages = mmap(NULL,
-                         fenced[i].size,
+                         fenced[i].mapped,
                          PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS,
                          -1,
@@ -127,38 +128,63 @@ static void* allocate_fenced(size_t size) {
   return fenced[i].at;
 }
 
+/* Returns its size, or 0: it is none. */
+static size_t size_of_fenced(const void* at) {
+  size_t i;
+
+  for (i = 0; i < sizeof(fenced) / sizeof(*fenced); i++)
+    if (at != NULL && fenced[i].at == at)
+      return fenced[i].size;
+  return 0;
+}
+
+static void free_fenced(const void* at) {
+  size_t i = 0;
+
+  while (fenced[i].at != at)
+    i++;
+  munmap(fenced[i].pages, fenced[i].mapped);
+  fenced[i].at = NULL;
+}
+
 void* __real_malloc(size_t size);
 void* __wrap_malloc(size_t size);
 EARLY void* __wrap_malloc(size_t size) {
   if (!plan.is_armed)
     return __real_malloc(size);
   /* Of no bytes there is none, as C lets it be. */
-  return fails(MALLOC) || size == 0 ? NULL : note(allocate_fenced(size));
+  return fails(ALLOCATE) || size == 0 ? NULL : note(allocate_fenced(size));
 }
 
+/* A compiler may call malloc() for the first one. */
 void* __real_realloc(void* old, size_t size);
 void* __wrap_realloc(void* old, size_t size);
 EARLY void* __wrap_realloc(void* old, size_t size) {
-  if (fails(REALLOC))
+  size_t old_size = size_of_fenced(old);
+  void* larger;
+
+  if (!plan.is_armed)
+    return __real_realloc(old, size);
+  if (fails(ALLOCATE))
     return NULL;
-  return old == NULL ? note(__real_realloc(old, size))
-                     : __real_realloc(old, size);
+  larger = allocate_fenced(size);
+  if (old == NULL)
+    return note(larger);
+  CHECK(old_size > 0 && old_size <= size);
+  memcpy(larger, old, old_size);
+  free_fenced(old);
+  return larger;
 }
 
 void __real_free(void* at);
 void __wrap_free(void* at);
 EARLY void __wrap_free(void* at) {
-  size_t i;
-
   if (plan.is_armed && at != NULL)
     held--;
-  for (i = 0; i < sizeof(fenced) / sizeof(*fenced); i++)
-    if (at != NULL && fenced[i].at == at) {
-      munmap(fenced[i].pages, fenced[i].size);
-      fenced[i].at = NULL;
-      return;
-    }
-  __real_free(at);
+  if (size_of_fenced(at) > 0)
+    free_fenced(at);
+  else
+    __real_free(at);
 }
 
 char* __real_strdup(const char* text);
@@ -546,8 +572,8 @@ static void check_failure(enum call call, int nth, int error) {
 }
 
 static void without_memory_there_is_none(void) {
-  check_failure(MALLOC, 1, ENOMEM);
-  check_failure(MALLOC, 2, ENOMEM);
+  check_failure(ALLOCATE, 1, ENOMEM);
+  check_failure(ALLOCATE, 2, ENOMEM);
 }
 
 static void nor_without_a_pipe(void) {
@@ -700,7 +726,7 @@ static void its_arguments_may_be_unknown(void) {
   check_unknown(FOPEN, 1, ENOENT, UV_ENOTSUP, 1); /* but for its file */
   check_unknown(FOPEN, 1, EACCES, UV_EACCES, 0);
   for (i = 1; i <= 2; i++) {
-    check_unknown(REALLOC, i, ENOMEM, UV_ENOMEM, 0);
+    check_unknown(ALLOCATE, i, ENOMEM, UV_ENOMEM, 0);
     check_unknown(GETDELIM, i, ENOMEM, UV_ENOMEM, 0);
   }
   arguments_file = path; /* empty, as a kernel thread's */
