@@ -61,7 +61,7 @@ static void forget(struct uvsig__successor* s) {
   s->closing.has = has_handle;
   s->closing.done = free;
   uvsig__closing_start(&s->closing, c->loop, 1);
-  uv_poll_stop(&s->poll);
+  /* Not uv_poll_stop(): the program may have closed it. */
   uvsig__close_handle((uv_handle_t*) &s->poll);
   close(s->fd);
   /* Reloads have waited for it. */

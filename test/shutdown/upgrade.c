@@ -1324,6 +1324,24 @@ static void to_give_up_the_shutdown_ends_it_too(void) {
   close_server();
 }
 
+static void close_any(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (!uv_is_closing(handle))
+    uv_close(handle, NULL);
+}
+
+/* A program may end by closing whatever its loop has. */
+static void so_does_closing_every_handle_first(void) {
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  uv_walk(&f.loop, close_any, NULL);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+  CHECK_EQ(calls, 0);
+  close_server();
+}
+
 /* --- What it is given --------------------------------------------------------- */
 
 static void the_successor_has_the_sockets_and_nothing_else(void) {
@@ -1818,6 +1836,7 @@ int main(int argc, char** argv) {
       TEST(a_child_of_fork_has_no_part_in_it),
       TEST(stop_ends_it_without_a_call),
       TEST(to_give_up_the_shutdown_ends_it_too),
+      TEST(so_does_closing_every_handle_first),
       TEST(the_successor_has_the_sockets_and_nothing_else),
       TEST(a_socket_may_be_named_and_some_listeners_have_none),
       TEST(the_service_manager_hears_of_the_successor_alone),
