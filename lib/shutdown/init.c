@@ -111,10 +111,10 @@ static int start_watcher(struct uvsig__coordinator* c,
   int err;
 
   w->data = c;
-  /* Neither can fail: uvsig_shutdown_init() has tried one. */
+  /* Neither can fail: uvsig_shutdown_init() has tried one. No uvsig_watcher_unref:
+   * the async handle keeps the loop alive for as long. */
   uvsig_watcher_init(sig, w);
   uvsig_watcher_set_handler(w, uvsig__escalate);
-  uvsig_watcher_unref(w); /* the async handle keeps the loop alive */
   err = uvsig__watcher_start(w, on_signal, signum, kind);
   if (err == 0)
     c->watcher_count++;
