@@ -192,7 +192,7 @@ static void know_its_own_program(void) {
   init_signals(NULL);
   init_shutdown(NULL);
   held = atomic_load(&fault_held);
-  TRY_INIT("+ uv_exepath strdup fopen realloc getdelim",
+  TRY_INIT("+ uv_exepath strdup fopen malloc realloc getdelim",
            &upgrade,
            uvsig_upgrade_init(&server.sd, &upgrade, NULL));
   atomic_store(&fault_held, held);
