@@ -41,6 +41,7 @@ static struct {
 static struct helpers {
   atomic_int refuses_range; /* the close_range() of this number, or 0 */
   atomic_int ranges;
+  atomic_int closes;     /* descriptors that a helper has closed one by one */
   atomic_int sends;      /* messages that a helper has tried to send ... */
   atomic_int fails;      /* ... of which so many fail, the first ones ... */
   atomic_int send_error; /* ... with this */
@@ -114,6 +115,14 @@ ssize_t __wrap_write(int fd, const void* data, size_t size) {
   if (own.write_error != 0)
     return fail_once(&own.write_error);
   return __real_write(fd, data, size);
+}
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __wrap_close(int fd) {
+  if (helpers != NULL && getpid() != self)
+    atomic_fetch_add(&helpers->closes, 1);
+  return __real_close(fd);
 }
 
 pid_t __real_waitpid(pid_t pid, int* status, int flags);
@@ -379,7 +388,7 @@ static void check_open(pid_t pid, int kept) {
   CHECK_EQ(count, 2); /* and one end of its own pipe */
 }
 
-static void check_kept(int kept) {
+static void check_kept(int kept, bool one_by_one) {
   int high = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 300);
   int barrier;
 
@@ -388,6 +397,7 @@ static void check_kept(int kept) {
   barrier = expect_adopted();
   wait_for_its_wait();
   check_open(a.helper, kept);
+  CHECK_EQ(atomic_load(&helpers->closes) > 100, one_by_one);
   let_end(barrier);
   CHECK_EQ(close(high), 0);
   close_orphan();
@@ -404,7 +414,7 @@ static int next_fd(void) {
 
 static void the_helper_keeps_its_pipe_alone(void) {
   open_orphan();
-  check_kept(next_fd());
+  check_kept(next_fd(), false);
 }
 
 /* Standard input is closed. */
@@ -412,14 +422,14 @@ static void also_where_that_is_descriptor_0(void) {
   open_orphan();
   CHECK_EQ(close(STDIN_FILENO), 0);
   CHECK_EQ(next_fd(), STDIN_FILENO);
-  check_kept(STDIN_FILENO);
+  check_kept(STDIN_FILENO, false);
   CHECK_EQ(open("/dev/null", O_RDONLY), STDIN_FILENO);
 }
 
 static void refuse_range(int nth) {
   open_orphan();
   atomic_store(&helpers->refuses_range, nth);
-  check_kept(next_fd());
+  check_kept(next_fd(), true);
 }
 
 static void also_without_close_range(void) {

@@ -18,6 +18,7 @@
 #ifdef __linux__
 # include <sys/prctl.h>
 #endif
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,9 +75,40 @@ static bool disarm(void) {
   return plan.has_failed;
 }
 
+/* Memory whose end is that of a page: the next one cannot be written. */
+static size_t fence; /* what calloc() gives next, aligned so, or 0 */
+static char* fenced;
+
+static void* allocate_fenced(size_t size) {
+  size_t page = (size_t) sysconf(_SC_PAGESIZE);
+  size_t whole = (size + page - 1) / page * page;
+  char* pages = mmap(NULL,
+                     whole + page,
+                     PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS,
+                     -1,
+                     0);
+
+  CHECK(pages != MAP_FAILED);
+  CHECK_EQ(mprotect(pages + whole, page, PROT_NONE), 0);
+  fenced = pages + (whole - size) / fence * fence;
+  fence = 0;
+  return fenced;
+}
+
+void __real_free(void* at);
+void __wrap_free(void* at);
+EARLY void __wrap_free(void* at) {
+  if (at == NULL || at != fenced)
+    __real_free(at);
+}
+
 void* __real_calloc(size_t count, size_t size);
 void* __wrap_calloc(size_t count, size_t size);
 EARLY void* __wrap_calloc(size_t count, size_t size) {
+  /* A text's size is none of a struct's. */
+  if (fence > 1 || (fence == 1 && size % 8 != 0))
+    return allocate_fenced(count * size);
   return fails(CALLOC) ? NULL : __real_calloc(count, size);
 }
 
@@ -267,6 +299,23 @@ static void nor_does_one_whose_signals_cannot_be_asked_for(void) {
   close_server();
 }
 
+/* As many as there can be: all, and SIGHUP, which is not asked for. */
+static void each_signal_has_its_room(void) {
+  int signum;
+
+  prepare();
+  for (signum = SIGHUP + 1; signum < UVSIG_NSIG; signum++)
+    if (uvsig__is_catchable(signum))
+      sigaddset(signum % 2 == 0 ? &options.graceful : &options.forced, signum);
+  fence = 16;
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  CHECK_EQ(fence, 0);
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED);
+  CHECK_EQ(uvsig_getsignal(SIGRTMAX), UVSIG_WATCHED);
+  close_server();
+  CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
+}
+
 /* --- An upgrade ----------------------------------------------------------- */
 
 static uvsig_upgrade_t upgrade;
@@ -330,6 +379,7 @@ static bool is_none(enum call call, int nth, int error) {
   CHECK_EQ(calls, 1);
   CHECK_EQ(result, -error);
   CHECK_EQ(upgrade.pid, 0);
+  CHECK_EQ(plan.calls[SENDMSG], 0); /* there is no service manager */
   CHECK_EQ(uvsig_getsignal(SIGCHLD), UVSIG_DEFAULT);
   CHECK_EQ(open_fds(), fds);
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
@@ -351,6 +401,24 @@ static void check_no_successor(enum call call, int error) {
 static void without_memory_there_is_no_successor(void) {
   check_no_successor(CALLOC, ENOMEM);
   check_no_successor(MALLOC, ENOMEM);
+}
+
+static void the_names_of_its_sockets_have_their_room(void) {
+  static uvsig_shutdown_listener_t others[3];
+  int i;
+
+  open_upgradable();
+  for (i = 0; i < 3; i++)
+    CHECK_EQ(
+        uvsig_shutdown_add_listener(&sd, &others[i], (uv_stream_t*) &tcp, NULL),
+        0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&others[1], -1, ""), 0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&others[2], -1, "1234"), 0);
+  fence = 1; /* "unknown:unknown::1234" */
+  start_upgrade();
+  CHECK_EQ(fence, 0);
+  CHECK_EQ(calls, 0);
+  close_upgradable();
 }
 
 static void nor_without_descriptors(void) {
@@ -560,11 +628,15 @@ static void open_manager(const char* variable) {
   CHECK_EQ(setenv(variable, name, 1), 0);
 }
 
+/* It comes without a descriptor. */
 static void expect_message(const char* expected) {
   char text[256] = "";
+  struct iovec iov = {text, sizeof(text) - 1};
+  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
-  CHECK(recv(manager, text, sizeof(text) - 1, 0) >= 0 || *expected == 0);
+  CHECK(recvmsg(manager, &message, 0) >= 0 || *expected == 0);
   CHECK_STR(text, expected);
+  CHECK_EQ(message.msg_flags & MSG_CTRUNC, 0);
 }
 
 static void expect_message_later(const char* expected) {
@@ -584,6 +656,10 @@ static void fill(void) {
     error = uvsig__datagram_send(&to, "X=1", -1, MSG_DONTWAIT);
   while (error == 0);
   CHECK_EQ(error, EAGAIN);
+}
+
+static bool is_active(const uv_timer_t* timer) {
+  return uv_is_active((const uv_handle_t*) timer) != 0;
 }
 
 static void open_watched(void) {
@@ -611,9 +687,10 @@ static void check_later(enum call call, int error) {
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   CHECK(disarm());
   expect_message("");
+  CHECK_EQ(uv_timer_get_repeat(&coordinator()->notifier.retry_timer), 100);
   expect_message_later("READY=1");
   run_idle(&f.loop);
-  CHECK(!uv_is_active((uv_handle_t*) &coordinator()->notifier.retry_timer));
+  CHECK(!is_active(&coordinator()->notifier.retry_timer));
   close_watched();
 }
 
@@ -630,7 +707,7 @@ static void what_cannot_be_sent_is_not(void) {
   arm(SENDMSG, 1, ECONNREFUSED);
   CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
   CHECK(disarm());
-  CHECK(!uv_is_active((uv_handle_t*) &coordinator()->notifier.retry_timer));
+  CHECK(!is_active(&coordinator()->notifier.retry_timer));
   expect_message("");
   close_watched();
 }
@@ -693,7 +770,48 @@ static void without_notify_the_predecessor_is_told(void) {
   CHECK(!disarm());
   CHECK_EQ(plan.calls[SENDMSG], 1);
   expect_message("READY=1");
+  CHECK(!is_active(&coordinator()->notifier.ping_timer));
+  CHECK(!is_active(&coordinator()->notifier.adoption.timer));
   close_watched();
+}
+
+/* Before that its predecessor is the main process, and after that the next
+ * successor. */
+static void a_successor_pings_from_ready_to_its_own_successor(void) {
+  const struct uvsig__notifier* n;
+
+  open_manager("UVSIG_NOTIFY_SOCKET");
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "@predecessor", 1), 0);
+  CHECK_EQ(setenv("WATCHDOG_USEC", "60000000", 1), 0);
+  open_server();
+  n = &coordinator()->notifier;
+  CHECK(!is_active(&n->ping_timer));
+  CHECK(!is_active(&n->adoption.timer));
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK(is_active(&n->ping_timer));
+  CHECK(is_active(&n->adoption.timer));
+  expect_message_later("WATCHDOG=1");
+  uvsig__notify_successor(coordinator(), 4711);
+  CHECK(!is_active(&n->ping_timer));
+  CHECK(!is_active(&n->adoption.timer));
+  expect_message("MAINPID=4711\nREADY=1");
+  close_watched();
+}
+
+static void check_pings(const char* us, uint64_t ms) {
+  CHECK_EQ(setenv("WATCHDOG_USEC", us, 1), 0);
+  open_watched();
+  CHECK_EQ(uv_timer_get_due_in(&coordinator()->notifier.ping_timer), 0);
+  CHECK_EQ(uv_timer_get_repeat(&coordinator()->notifier.ping_timer), ms);
+  close_watched();
+}
+
+static void pings_come_twice_in_the_interval(void) {
+  check_pings("60000000", 30000);
+  check_pings("5000", 2);
+  check_pings("2000", 1);
+  check_pings("1999", 1);
+  check_pings("1", 1);
 }
 
 /* --- One message ---------------------------------------------------------- */
@@ -740,8 +858,10 @@ int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
       TEST(a_server_that_cannot_begin_leaves_nothing),
       TEST(nor_does_one_whose_signals_cannot_be_asked_for),
+      TEST(each_signal_has_its_room),
       TEST(without_memory_there_is_no_successor),
       TEST(nor_without_descriptors),
+      TEST(the_names_of_its_sockets_have_their_room),
       TEST(nor_without_a_process),
       TEST(nor_where_its_end_would_not_be_seen),
       TEST(nor_where_it_would_not_be_heard),
@@ -756,6 +876,8 @@ int main(int argc, char** argv) {
       TEST(no_time_is_asked_for_that_has_passed),
       TEST(without_memory_the_service_managers_address_is_unset),
       TEST(without_notify_the_predecessor_is_told),
+      TEST(a_successor_pings_from_ready_to_its_own_successor),
+      TEST(pings_come_twice_in_the_interval),
       TEST(only_lack_of_room_passes),
       TEST(one_that_may_wait_waits_for_a_second),
   };

@@ -1528,6 +1528,21 @@ static void the_successor_has_no_part_in_a_reload_that_has_failed(void) {
   close_server();
 }
 
+/* What an upgrade has failed with is taken back by the next reload. */
+static void a_failure_is_shown_until_the_next_reload(void) {
+  open_watched("end_at_once");
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  check_message("READY=1");
+  fail_with(UV_ESRCH, "the successor exited with status 3");
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, on_reload, SIGHUP), 0);
+  raise(SIGHUP);
+  run_until(&f.loop, &reloads, 1);
+  check_reloading();
+  check_message("READY=1\nSTATUS=\nERRNO=0");
+  close_watched();
+}
+
 /* Without the option `notify` it is the successor's all the same. */
 static void the_service_managers_address_is_handed_over_unused(void) {
   CHECK_EQ(setenv("NOTIFY_SOCKET", "/nobody", 1), 0);
@@ -1744,6 +1759,34 @@ static void nor_is_one_started(void) {
   close_server();
 }
 
+static void the_options_have_defaults(void) {
+  uvsig_upgrade_options_t defaults;
+
+  memset(&defaults, -1, sizeof(defaults));
+  uvsig_upgrade_options_init(&defaults);
+  CHECK(defaults.file == NULL);
+  CHECK(defaults.args == NULL);
+  CHECK_EQ(defaults.ready_ms, 30000);
+  CHECK_EQ(defaults.settle_ms, 1000);
+}
+
+static void a_name_is_as_sd_listen_fds_reads_it(void) {
+  char name[257];
+
+  open_server("serve");
+  memset(name, 'a', sizeof(name));
+  name[256] = 0;
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, name), UV_EINVAL);
+  name[255] = 0;
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, name), 0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "~ \xc3\xa4"), 0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, "a\x1f"), UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, ""), 0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, 0, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&listener, -1, NULL), 0);
+  close_server();
+}
+
 static void what_makes_no_sense_is_refused(void) {
   static uvsig_shutdown_listener_t none;
   uvsig_upgrade_options_t zeroed;
@@ -1843,6 +1886,7 @@ int main(int argc, char** argv) {
       TEST(the_service_manager_hears_of_the_successors_reload),
       TEST(a_successor_may_say_that_it_is_ready_again),
       TEST(the_successor_has_no_part_in_a_reload_that_has_failed),
+      TEST(a_failure_is_shown_until_the_next_reload),
       TEST(the_service_managers_address_is_handed_over_unused),
       TEST(the_path_of_a_unix_socket_stays),
       TEST(sockets_of_the_service_manager_are_taken_once),
@@ -1850,6 +1894,8 @@ int main(int argc, char** argv) {
       TEST(what_is_no_listening_socket_is_refused),
       TEST(names_may_be_more_or_fewer_than_sockets),
       TEST(names_without_a_socket_take_no_memory),
+      TEST(the_options_have_defaults),
+      TEST(a_name_is_as_sd_listen_fds_reads_it),
       TEST(what_makes_no_sense_is_refused),
   };
 
