@@ -232,14 +232,16 @@ static int read_args(char*** args) {
 
   if (file == NULL)
     return errno == ENOENT ? UV_ENOTSUP : UVSIG__ERR(errno);
-  do {
+  for (;; count++) {
     larger = realloc(list, (count + 1) * sizeof(*list));
     if (larger == NULL)
       break;
     list = larger;
     list[count] = NULL;
     room = 0;
-  } while (getdelim(&list[count], &room, 0, file) >= 0 && ++count > 0);
+    if (getdelim(&list[count], &room, 0, file) < 0)
+      break;
+  }
   if (larger != NULL) {
     free(list[count]); /* there is none, but there may be memory for it */
     list[count] = NULL;

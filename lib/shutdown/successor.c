@@ -325,11 +325,10 @@ static int start(struct uvsig__successor* s) {
   char name[sizeof(struct sockaddr_un)];
   int err;
 
-  err = uvsig_watcher_init(s->c->sd->sig, &s->sigchld);
-  if (err == 0)
-    err = uvsig_watcher_set_flags(&s->sigchld, UVSIG_NOCLDSTOP);
-  if (err == 0)
-    err = uvsig_watcher_start(&s->sigchld, on_sigchld, SIGCHLD);
+  /* Neither can fail: the uvsig_t is open, and the watcher is not started. */
+  uvsig_watcher_init(s->c->sd->sig, &s->sigchld);
+  uvsig_watcher_set_flags(&s->sigchld, UVSIG_NOCLDSTOP);
+  err = uvsig_watcher_start(&s->sigchld, on_sigchld, SIGCHLD);
   if (err != 0)
     return err;
   s->sigchld.data = s;

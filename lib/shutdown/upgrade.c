@@ -98,10 +98,9 @@ int uvsig_upgrade_start(uvsig_upgrade_t* u, uvsig_upgrade_cb cb, int signum) {
     return UV_EBUSY;
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
-  err = uvsig_watcher_init(c->sd->sig, &u->watcher);
+  uvsig_watcher_init(c->sd->sig, &u->watcher); /* cannot fail: it is open */
   u->watcher.data = u;
-  if (err == 0)
-    err = uvsig_watcher_start(&u->watcher, on_signal, signum);
+  err = uvsig_watcher_start(&u->watcher, on_signal, signum);
   if (err != 0)
     return err;
   u->cb = cb;

@@ -640,6 +640,19 @@ static void without_room_at_the_service_manager_too(void) {
   CHECK_EQ(own.wait_error, 0);
 }
 
+/* Nor is a helper waited for that the system has waited for. */
+static void whatever_becomes_of_the_helper(void) {
+  open_orphan();
+  own.send_error = ENOBUFS;
+  own.wait_error = ECHILD;
+  while (own.send_error != 0)
+    turn();
+  CHECK_EQ(own.wait_error, 0);
+  CHECK_EQ(a.helper, 0);
+  CHECK(UNINTERRUPTED(__real_waitpid(-1, NULL, 0)) > 0);
+  be_adopted();
+}
+
 static void check_given_up(int* error) {
   int fds;
 
@@ -748,6 +761,7 @@ int main(void) {
       TEST(without_a_pipe_it_is_tried_again),
       TEST(without_a_process_too),
       TEST(without_room_at_the_service_manager_too),
+      TEST(whatever_becomes_of_the_helper),
       TEST(without_a_service_manager_it_is_not),
       TEST(nor_where_the_helper_cannot_be_told),
       TEST(a_helper_that_the_program_has_waited_for_has_done_it),

@@ -618,6 +618,16 @@ static void what_is_interrupted_goes_on(void) {
   end();
 }
 
+/* The program ignores SIGCHLD, say: the system has waited for it. */
+static void what_cannot_be_waited_for_is_not(void) {
+  prepare();
+  program.file = "/nonexistent/server";
+  let_fail(WAITPID, 1, ECHILD);
+  CHECK_EQ(launch(), UV_ENOENT);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, NULL, 0)), pid);
+  end();
+}
+
 /* It has come to exec(), as far as this process knows. */
 static void what_cannot_be_read_is_not_waited_for(void) {
   prepare();
@@ -759,6 +769,7 @@ int main(int argc, char** argv) {
       TEST(nor_where_the_sockets_cannot_be_placed),
       TEST(nor_where_there_is_no_such_file),
       TEST(what_is_interrupted_goes_on),
+      TEST(what_cannot_be_waited_for_is_not),
       TEST(what_cannot_be_read_is_not_waited_for),
       TEST(this_program_is_known_once),
       TEST(what_is_given_is_not_asked_for),
