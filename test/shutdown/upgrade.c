@@ -99,6 +99,12 @@ static void be_ready(void) {
   wait_for_ever();
 }
 
+/* Once it is continued. */
+static void be_ready_later(void) {
+  raise(SIGSTOP);
+  be_ready();
+}
+
 static void be_ready_and_end(void) {
   say_ready();
   _exit(4);
@@ -280,6 +286,7 @@ static const struct {
     {"end_at_once", end_at_once},
     {"end_later", end_later},
     {"die", die},
+    {"be_ready_later", be_ready_later},
     {"be_ready_twice", be_ready_twice},
     {"hang", hang},
     {"hang_deaf", hang_deaf},
@@ -1241,10 +1248,15 @@ static void the_callback_may_give_up_the_shutdown(void) {
 /* The loop comes too late for the time, and for what happened in it. */
 static void one_that_was_ready_in_time_is_believed_by_a_late_loop(void) {
   struct pollfd fd;
+  siginfo_t info;
 
-  open_server("be_ready");
+  open_server("be_ready_later");
   upgrade_options.ready_ms = 2000;
   start_upgrade();
+  CHECK_EQ(UNINTERRUPTED(
+               waitid(P_PID, (id_t) upgrade.pid, &info, WSTOPPED | WNOWAIT)),
+           0);
+  CHECK_EQ(kill(upgrade.pid, SIGCONT), 0);
   fd = (struct pollfd){told[0], POLLIN, 0};
   CHECK_EQ(UNINTERRUPTED(poll(&fd, 1, PATIENCE_MS)), 1);
   let_pass(2100);
