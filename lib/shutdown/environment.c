@@ -18,7 +18,8 @@ bool uvsig__read_number(const char* name, uint64_t* number) {
   const char* text = getenv(name);
   char* end;
 
-  if (text == NULL || text[0] < '0' || text[0] > '9')
+  /* No sign, and no space before it. */
+  if (text == NULL || text[0] < '0')
     return false;
   *number = strtoull(text, &end, 10);
   return *end == 0;

@@ -148,15 +148,11 @@ int uvsig_shutdown_remove_listener(uvsig_shutdown_listener_t* l) {
 
 /* Is a connection in the queue? */
 static bool has_backlog(const uvsig_shutdown_listener_t* l) {
-  struct pollfd fd;
-  uv_os_fd_t number;
+  struct pollfd fd = {.events = POLLIN};
 
   if (uv_is_closing((uv_handle_t*) l->stream) ||
-      uv_fileno((uv_handle_t*) l->stream, &number) != 0)
+      uv_fileno((uv_handle_t*) l->stream, &fd.fd) != 0)
     return false;
-  fd.fd = number;
-  fd.events = POLLIN;
-  fd.revents = 0;
   return poll(&fd, 1, 0) == 1 && (fd.revents & POLLIN) != 0;
 }
 

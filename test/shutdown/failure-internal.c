@@ -76,10 +76,11 @@ static bool disarm(void) {
 }
 
 /* Memory whose end is that of a page: the next one cannot be written. */
-static size_t fence; /* what calloc() gives next, aligned so, or 0 */
-static char* fenced;
+static size_t fence;    /* what calloc() gives next, aligned so, or 0 */
+static bool has_fence;  /* what malloc() gives next */
+static char* fenced[2]; /* what they have given */
 
-static void* allocate_fenced(size_t size) {
+static char* allocate_fenced(size_t size, size_t alignment) {
   size_t page = (size_t) sysconf(_SC_PAGESIZE);
   size_t whole = (size + page - 1) / page * page;
   char* pages = mmap(NULL,
@@ -91,15 +92,13 @@ static void* allocate_fenced(size_t size) {
 
   CHECK(pages != MAP_FAILED);
   CHECK_EQ(mprotect(pages + whole, page, PROT_NONE), 0);
-  fenced = pages + (whole - size) / fence * fence;
-  fence = 0;
-  return fenced;
+  return pages + (whole - size) / alignment * alignment;
 }
 
 void __real_free(void* at);
 void __wrap_free(void* at);
 EARLY void __wrap_free(void* at) {
-  if (at == NULL || at != fenced)
+  if (at == NULL || (at != fenced[0] && at != fenced[1]))
     __real_free(at);
 }
 
@@ -107,15 +106,25 @@ void* __real_calloc(size_t count, size_t size);
 void* __wrap_calloc(size_t count, size_t size);
 EARLY void* __wrap_calloc(size_t count, size_t size) {
   /* A text's size is none of a struct's. */
-  if (fence > 1 || (fence == 1 && size % 8 != 0))
-    return allocate_fenced(count * size);
+  if (fence > 1 || (fence == 1 && (size == 0 || size % 8 != 0))) {
+    fenced[0] = allocate_fenced(count * size, fence);
+    fence = 0;
+    return fenced[0];
+  }
   return fails(CALLOC) ? NULL : __real_calloc(count, size);
 }
 
 void* __real_malloc(size_t size);
 void* __wrap_malloc(size_t size);
 EARLY void* __wrap_malloc(size_t size) {
-  return fails(MALLOC) ? NULL : __real_malloc(size);
+  /* Of no bytes there is none, as C lets it be. */
+  if (fails(MALLOC) || (plan.is_armed && size == 0))
+    return NULL;
+  if (!has_fence)
+    return __real_malloc(size);
+  has_fence = false;
+  fenced[1] = allocate_fenced(size, sizeof(int));
+  return fenced[1];
 }
 
 char* __real_strdup(const char* text);
@@ -403,7 +412,19 @@ static void without_memory_there_is_no_successor(void) {
   check_no_successor(MALLOC, ENOMEM);
 }
 
-static void the_names_of_its_sockets_have_their_room(void) {
+/* Their numbers, and their names: "unknown:unknown::1234" here. */
+static void start_with_fences(void) {
+  fence = 1;
+  arm(NONE, 0, 0);
+  has_fence = true;
+  start_upgrade();
+  disarm();
+  CHECK_EQ(fence, 0);
+  CHECK(!has_fence);
+  CHECK_EQ(calls, 0);
+}
+
+static void its_sockets_have_their_room(void) {
   static uvsig_shutdown_listener_t others[3];
   int i;
 
@@ -414,11 +435,26 @@ static void the_names_of_its_sockets_have_their_room(void) {
         0);
   CHECK_EQ(uvsig_shutdown_listener_set_fd(&others[1], -1, ""), 0);
   CHECK_EQ(uvsig_shutdown_listener_set_fd(&others[2], -1, "1234"), 0);
-  fence = 1; /* "unknown:unknown::1234" */
-  start_upgrade();
-  CHECK_EQ(fence, 0);
-  CHECK_EQ(calls, 0);
+  start_with_fences();
   close_upgradable();
+}
+
+static void also_where_there_are_none(void) {
+  open_upgradable();
+  CHECK_EQ(uvsig_shutdown_remove_listener(&listener), 0);
+  start_with_fences();
+  close_upgradable();
+}
+
+/* It does not listen, and so nothing is to be accepted. */
+static void a_socket_without_connections_is_closed_at_once(void) {
+  open_upgradable();
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(coordinator()->backlog_turns, 1);
+  CHECK(uv_is_closing((uv_handle_t*) &tcp));
+  close_server();
 }
 
 static void nor_without_descriptors(void) {
@@ -814,6 +850,93 @@ static void pings_come_twice_in_the_interval(void) {
   check_pings("1", 1);
 }
 
+/* --- Its variables -------------------------------------------------------- */
+
+static void check_interval(const char* text, const char* pid, uint64_t us) {
+  CHECK_EQ(setenv("NOTIFY_SOCKET", "/nobody", 1), 0);
+  CHECK_EQ(setenv("WATCHDOG_USEC", text, 1), 0);
+  if (pid != NULL)
+    CHECK_EQ(setenv("WATCHDOG_PID", pid, 1), 0);
+  else
+    CHECK_EQ(unsetenv("WATCHDOG_PID"), 0);
+  open_server();
+  CHECK_EQ(coordinator()->notifier.watchdog_us, us);
+  close_server();
+}
+
+static void the_watchdogs_interval_is_a_number(void) {
+  char pid[32];
+
+  snprintf(pid, sizeof(pid), "%d", (int) getpid());
+  check_interval("3000000", NULL, 3000000);
+  check_interval("9", pid, 9);
+  check_interval("0109", NULL, 109);
+  check_interval("18446744073709551614", NULL, UINT64_MAX - 1);
+  check_interval("18446744073709551615", NULL, 0);
+  check_interval("99999999999999999999", NULL, 0);
+  check_interval("", NULL, 0);
+  check_interval(" 5", NULL, 0);
+  check_interval("+5", NULL, 0);
+  check_interval("-5", NULL, 0);
+  check_interval(":5", NULL, 0);
+  check_interval("x", NULL, 0);
+  check_interval("5a", NULL, 0);
+  check_interval("5", "1", 0);
+  check_interval("5", "", 0);
+  check_interval("5", "x", 0);
+}
+
+/* Of a name of so many bytes, or of the text. */
+static void check_address(const char* start, size_t length, size_t expected) {
+  const struct uvsig__address* service;
+  char name[200];
+
+  memset(name, 'n', sizeof(name));
+  memcpy(name, start, strlen(start));
+  name[length > 0 ? length : strlen(start)] = 0;
+  CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
+  open_server();
+  service = &coordinator()->notifier.service;
+  if (expected > 0) {
+    expected += offsetof(struct sockaddr_un, sun_path);
+    CHECK_EQ(service->name.sun_family, AF_UNIX);
+    CHECK_EQ(service->name.sun_path[0], name[0] == '@' ? 0 : name[0]);
+    CHECK_EQ(memcmp(service->name.sun_path + 1, name + 1, strlen(name) - 1), 0);
+  }
+  CHECK_EQ(service->size, expected);
+  close_server();
+}
+
+static void an_address_is_a_path_or_an_abstract_name(void) {
+  enum { MOST = sizeof(address.sun_path) };
+
+  check_address("/n", 0, 3);
+  check_address("@n", 0, 2);
+  check_address("/", MOST - 1, MOST);
+  check_address("@", MOST, MOST);
+  check_address("/", MOST, 0);
+  check_address("@", MOST + 1, 0);
+  check_address("", 0, 0);
+  check_address("/", 0, 0);
+  check_address("@", 0, 0);
+  check_address("n/n", 0, 0);
+  check_address("n@n", 0, 0);
+}
+
+/* The predecessor's service manager is nobody. */
+static void a_successor_without_a_service_manager_has_none(void) {
+  open_manager("NOTIFY_SOCKET");
+  CHECK_EQ(setenv("UVSIG_NOTIFY_SOCKET", "", 1), 0);
+  open_server();
+  CHECK(getenv("NOTIFY_SOCKET") == NULL);
+  CHECK(getenv("UVSIG_NOTIFY_SOCKET") == NULL);
+  CHECK_EQ(coordinator()->notifier.service.size, 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  expect_message("READY=1");
+  CHECK(!is_active(&coordinator()->notifier.adoption.timer));
+  close_watched();
+}
+
 /* --- One message ---------------------------------------------------------- */
 
 static void only_lack_of_room_passes(void) {
@@ -861,7 +984,9 @@ int main(int argc, char** argv) {
       TEST(each_signal_has_its_room),
       TEST(without_memory_there_is_no_successor),
       TEST(nor_without_descriptors),
-      TEST(the_names_of_its_sockets_have_their_room),
+      TEST(its_sockets_have_their_room),
+      TEST(also_where_there_are_none),
+      TEST(a_socket_without_connections_is_closed_at_once),
       TEST(nor_without_a_process),
       TEST(nor_where_its_end_would_not_be_seen),
       TEST(nor_where_it_would_not_be_heard),
@@ -878,6 +1003,9 @@ int main(int argc, char** argv) {
       TEST(without_notify_the_predecessor_is_told),
       TEST(a_successor_pings_from_ready_to_its_own_successor),
       TEST(pings_come_twice_in_the_interval),
+      TEST(the_watchdogs_interval_is_a_number),
+      TEST(an_address_is_a_path_or_an_abstract_name),
+      TEST(a_successor_without_a_service_manager_has_none),
       TEST(only_lack_of_room_passes),
       TEST(one_that_may_wait_waits_for_a_second),
   };

@@ -1432,6 +1432,31 @@ static void a_socket_may_be_named_and_some_listeners_have_none(void) {
   close_server();
 }
 
+/* As inetd hands one over. */
+static void a_socket_may_be_standard_input(void) {
+  static uvsig_shutdown_listener_t input;
+  char expected[64];
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  CHECK_EQ(listen(fd, 16), 0);
+  open_server("tell_all");
+  CHECK_EQ(dup2(fd, STDIN_FILENO), STDIN_FILENO);
+  CHECK_EQ(uvsig_shutdown_add_listener(&sd, &input, NULL, on_stop_listening),
+           0);
+  CHECK_EQ(uvsig_shutdown_listener_set_fd(&input, STDIN_FILENO, "input"), 0);
+  start_upgrade();
+  snprintf(expected,
+           sizeof(expected),
+           "2 sockets: unknown=%u input=%u ",
+           own_port(),
+           port_of(fd));
+  await_told(expected);
+  CHECK_EQ(close(fd), 0);
+  raise(SIGTERM);
+  run_to_the_end();
+  close_server();
+}
+
 /* --- The service manager ------------------------------------------------------- */
 
 static void check_message_of_successor(void) {
@@ -1894,6 +1919,7 @@ int main(int argc, char** argv) {
       TEST(so_does_closing_every_handle_first),
       TEST(the_successor_has_the_sockets_and_nothing_else),
       TEST(a_socket_may_be_named_and_some_listeners_have_none),
+      TEST(a_socket_may_be_standard_input),
       TEST(the_service_manager_hears_of_the_successor_alone),
       TEST(the_service_manager_hears_of_the_successors_reload),
       TEST(a_successor_may_say_that_it_is_ready_again),
