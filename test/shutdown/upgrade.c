@@ -863,6 +863,28 @@ static void stop_while_a_shutdown_waits_for_it_kills_nobody(void) {
   close_server();
 }
 
+/* Its time to be ready has no part in that. */
+static void one_that_a_shutdown_waits_for_is_not_late(void) {
+  siginfo_t info = {.si_pid = 0};
+
+  open_server("hang_deaf");
+  upgrade_options.ready_ms = 2000;
+  start_upgrade();
+  await_told("h");
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  let_pass(2100);
+  run_idle(&f.loop);
+  CHECK_EQ(
+      waitid(P_PID, (id_t) upgrade.pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+  CHECK_EQ(info.si_pid, 0);
+  CHECK_EQ(calls, 0);
+  CHECK_EQ(kill(upgrade.pid, SIGKILL), 0);
+  run_to_the_end();
+  CHECK_EQ(result, UV_ECANCELED);
+  close_server();
+}
+
 static void one_that_the_program_has_waited_for_may_be_stopped(void) {
   open_server("hang");
   start_upgrade();
@@ -1303,6 +1325,35 @@ static void a_child_of_fork_has_no_part_in_it(void) {
   close_server();
 }
 
+static void go_on_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+}
+
+static void start_in_child(void) {
+  go_on_in_child();
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EINVAL);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+}
+
+static void request_in_child(void) {
+  go_on_in_child();
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), UV_EBUSY);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EBUSY);
+}
+
+static void what_was_asked_for_before_fork_is_not_the_childs(void) {
+  open_server("hang");
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, &upgrade_options), 0);
+  CHECK_EQ(run_forked(start_in_child), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), 0);
+  CHECK_EQ(run_forked(request_in_child), 0);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
+  close_server();
+}
+
 static void stop_ends_it_without_a_call(void) {
   uv_pid_t pid;
 
@@ -1656,7 +1707,12 @@ static void take_two(void) {
   CHECK_EQ(uvsig_listen_fds(NULL, 0), 2);
   CHECK_EQ(uvsig_listen_fds(fds, 1), 2); /* there is more: nothing is taken */
   CHECK(getenv("LISTEN_FDS") != NULL);
+  place_socket(5, true); /* it is not handed over */
+  CHECK_EQ(fcntl(5, F_SETFD, 0), 0);
+  fds[2].fd = -7;
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 2);
+  CHECK_EQ(fds[2].fd, -7);
+  CHECK_EQ(fcntl(5, F_GETFD), 0);
   CHECK_EQ(fds[0].fd, 3);
   CHECK_EQ(fds[1].fd, 4);
   CHECK_STR(fds[0].name, "http");
@@ -1700,6 +1756,8 @@ static void take_none(void) {
   CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
   set_variables("99999999999999999999", NULL);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), UV_EINVAL);
+  set_variables("2147483644", NULL); /* the last has the largest number */
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 2147483644);
 }
 
 static void those_of_another_process_are_not(void) {
@@ -1859,6 +1917,7 @@ static void what_makes_no_sense_is_refused(void) {
   CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_ECANCELED);
   run_to_the_end();
   CHECK(upgrade.shutdown == NULL);
+  CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
   CHECK_EQ(calls, 0);
   close_server();
 }
@@ -1890,6 +1949,7 @@ int main(int argc, char** argv) {
       TEST(nor_once_it_was_left_alone),
       TEST(a_second_stop_is_not_of_the_first_one),
       TEST(stop_while_a_shutdown_waits_for_it_kills_nobody),
+      TEST(one_that_a_shutdown_waits_for_is_not_late),
       TEST(one_that_the_program_has_waited_for_may_be_stopped),
       TEST(and_given_up),
       TEST(once_a_shutdown_is_asked_for_none_begins),
@@ -1914,6 +1974,7 @@ int main(int argc, char** argv) {
       TEST(one_that_was_ready_in_time_is_believed_by_a_late_loop),
       TEST(one_that_has_ended_is_none_for_a_late_loop),
       TEST(a_child_of_fork_has_no_part_in_it),
+      TEST(what_was_asked_for_before_fork_is_not_the_childs),
       TEST(stop_ends_it_without_a_call),
       TEST(to_give_up_the_shutdown_ends_it_too),
       TEST(so_does_closing_every_handle_first),
