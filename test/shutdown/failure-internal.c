@@ -325,6 +325,74 @@ static void each_signal_has_its_room(void) {
   CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
 }
 
+/* --- A child of fork ------------------------------------------------------ */
+
+static uvsig_shutdown_hold_t job;
+
+/* What the parent was asked for, and what its other threads are about. */
+static void check_anew_in_child(void) {
+  struct uvsig__coordinator* c = coordinator();
+  struct uvsig__escalation* e = &c->escalation;
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK(!uvsig__has_begun(c));
+  CHECK_EQ(atomic_load(&c->callers), 0);
+  CHECK_EQ(c->async.pending, 0);
+  CHECK_EQ(c->notifier.owed, 0);
+  CHECK_EQ(atomic_load(&e->signals), 0);
+  CHECK_EQ(atomic_load(&e->last_ms), 0);
+  CHECK_EQ(atomic_load(&e->begun), 0);
+  CHECK_EQ(atomic_load(&e->claimed), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "child", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  CHECK(c->async.pending != 0);
+  CHECK_EQ(uvsig_shutdown_release(&job), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_STR(sd.report.reason, "child");
+  CHECK_EQ(sd.report.signals, 0);
+}
+
+static void a_child_of_fork_begins_anew(void) {
+  open_server();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &job, "job"), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_GRACEFUL), 0);
+  atomic_store(&coordinator()->callers, 3);
+  coordinator()->notifier.owed = 2;
+  CHECK_EQ(run_forked(check_anew_in_child), 0);
+  atomic_store(&coordinator()->callers, 0);
+  coordinator()->notifier.owed = 0;
+  CHECK_EQ(uvsig_shutdown_release(&job), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.signum, SIGTERM);
+  close_server();
+}
+
+static void check_going_on_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK(uvsig__has_begun(coordinator()));
+  CHECK_EQ(uvsig_shutdown_release(&job), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(sd.report.signum, SIGTERM);
+  CHECK_EQ(sd.report.signals, 1);
+}
+
+static void but_a_shutdown_that_has_begun_goes_on_in_both(void) {
+  open_server();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &job, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  CHECK_EQ(run_forked(check_going_on_in_child), 0);
+  CHECK_EQ(uvsig_shutdown_release(&job), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(sd.report.signals, 1);
+  close_server();
+}
+
 /* --- An upgrade ----------------------------------------------------------- */
 
 static uvsig_upgrade_t upgrade;
@@ -982,6 +1050,8 @@ int main(int argc, char** argv) {
       TEST(a_server_that_cannot_begin_leaves_nothing),
       TEST(nor_does_one_whose_signals_cannot_be_asked_for),
       TEST(each_signal_has_its_room),
+      TEST(a_child_of_fork_begins_anew),
+      TEST(but_a_shutdown_that_has_begun_goes_on_in_both),
       TEST(without_memory_there_is_no_successor),
       TEST(nor_without_descriptors),
       TEST(its_sockets_have_their_room),
