@@ -511,6 +511,34 @@ static void a_late_one_is_told_when_connections_are_over(void) {
   end_clean('e', SIGTERM);
 }
 
+static long set_early(int question) {
+  if (question != 's')
+    return answer(question);
+  return uvsig_shutdown_child_set_flags(&told, 0);
+}
+
+/* The loop need not wait for anything else. */
+static void one_that_is_late_no_more_is_told_at_once(void) {
+  int client;
+
+  server_init();
+  server.on_question = set_early;
+  server_start(serve_late);
+  server_expect("rr");
+  client = client_connect();
+  client_send(client, "s");
+  server_ask_until(SERVER_BUSY, 1);
+  server_signal(SIGTERM);
+  server_expect("d");
+  expect_silence();
+  CHECK_EQ(server_ask('s'), 0);
+  server_expect("tc");
+  server_ask(SERVER_ANSWER);
+  client_expect(client, "bye");
+  client_expect_end(client);
+  end_clean('e', SIGTERM);
+}
+
 static void serve_late_alone(void) {
   server_open();
   add_forked(tell_signals, false);
@@ -678,6 +706,7 @@ int main(void) {
       TEST(what_comes_after_ctrl_c_is_signalled_too),
       TEST(what_is_not_in_front_is_told_by_the_library),
       TEST(a_late_one_is_told_when_connections_are_over),
+      TEST(one_that_is_late_no_more_is_told_at_once),
       TEST(without_connections_it_is_told_at_once),
       TEST(a_group_is_told_and_waited_for),
       TEST(a_group_that_is_deaf_is_killed),

@@ -41,6 +41,7 @@ enum call {
   EXEPATH,
   WAITPID,
   WAITPID_NOW,
+  KILL,
   CALLS
 };
 static struct {
@@ -78,7 +79,7 @@ static bool disarm(void) {
 /* Memory whose end is that of a page: the next one cannot be written. */
 static size_t fence;    /* what calloc() gives next, aligned so, or 0 */
 static bool has_fence;  /* what malloc() gives next */
-static char* fenced[2]; /* what they have given */
+static char* fenced[2]; /* what they have given, and is not free */
 
 static char* allocate_fenced(size_t size, size_t alignment) {
   size_t page = (size_t) sysconf(_SC_PAGESIZE);
@@ -98,8 +99,20 @@ static char* allocate_fenced(size_t size, size_t alignment) {
 void __real_free(void* at);
 void __wrap_free(void* at);
 EARLY void __wrap_free(void* at) {
-  if (at == NULL || (at != fenced[0] && at != fenced[1]))
-    __real_free(at);
+  int i;
+
+  for (i = 0; i < 2; i++)
+    if (at != NULL && fenced[i] == at) {
+      fenced[i] = NULL;
+      return;
+    }
+  __real_free(at);
+}
+
+static void expect_freed(void) {
+  CHECK_EQ(fence, 0); /* it was allocated */
+  CHECK(!has_fence);
+  CHECK(fenced[0] == NULL && fenced[1] == NULL);
 }
 
 void* __real_calloc(size_t count, size_t size);
@@ -219,6 +232,12 @@ EARLY pid_t __wrap_waitpid(pid_t pid, int* status, int flags) {
              : __real_waitpid(pid, status, flags);
 }
 
+int __real_kill(pid_t pid, int signum);
+int __wrap_kill(pid_t pid, int signum);
+EARLY int __wrap_kill(pid_t pid, int signum) {
+  return fails(KILL) ? -1 : __real_kill(pid, signum);
+}
+
 int __real_clock_gettime(clockid_t id, struct timespec* now);
 int __wrap_clock_gettime(clockid_t id, struct timespec* now);
 EARLY int __wrap_clock_gettime(clockid_t id, struct timespec* now) {
@@ -291,7 +310,9 @@ static bool is_refused(enum call call, int nth, int error) {
 static void a_server_that_cannot_begin_leaves_nothing(void) {
   prepare();
   CHECK(is_refused(CALLOC, 1, ENOMEM));
+  fence = 16;
   CHECK(is_refused(ASYNC_INIT, 1, EMFILE));
+  expect_freed();
   CHECK(!is_refused(NONE, 0, 0));
   close_server();
 }
@@ -322,6 +343,7 @@ static void each_signal_has_its_room(void) {
   CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_WATCHED);
   CHECK_EQ(uvsig_getsignal(SIGRTMAX), UVSIG_WATCHED);
   close_server();
+  expect_freed();
   CHECK_EQ(uvsig_getsignal(SIGHUP), UVSIG_DEFAULT);
 }
 
@@ -487,8 +509,7 @@ static void start_with_fences(void) {
   has_fence = true;
   start_upgrade();
   disarm();
-  CHECK_EQ(fence, 0);
-  CHECK(!has_fence);
+  expect_freed();
   CHECK_EQ(calls, 0);
 }
 
@@ -544,11 +565,17 @@ static void nor_where_its_end_would_not_be_seen(void) {
 
 /* It is there already, and is killed. */
 static void nor_where_it_would_not_be_heard(void) {
-  check_no_successor(POLL_INIT, EPERM);
+  open_upgradable();
+  fence = 16;
+  CHECK(is_none(POLL_INIT, 1, EPERM));
+  expect_freed();
+  CHECK(!is_none(NONE, 0, 0));
+  close_upgradable();
 }
 
 static void one_that_is_given_up_is_waited_for(void) {
   open_upgradable();
+  fence = 16;
   start_upgrade();
   CHECK_EQ(calls, 0);
   arm(WAITPID, 1, EINTR);
@@ -557,6 +584,7 @@ static void one_that_is_given_up_is_waited_for(void) {
   expect_no_child();
   uv_close((uv_handle_t*) &tcp, NULL);
   fixture_close(&f);
+  expect_freed();
 }
 
 static void an_upgrade_that_cannot_begin_may_be_tried_again(void) {
@@ -661,6 +689,7 @@ static void an_orphan_that_cannot_be_waited_for_now_is_later(void) {
 
   open_server();
   CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, pid), 0);
+  fence = 16;
   CHECK_EQ(uvsig_shutdown_child_set_flags(&child, UVSIG_SHUTDOWN_CHILD_GROUP),
            0);
   raise(SIGTERM);
@@ -679,7 +708,35 @@ static void an_orphan_that_cannot_be_waited_for_now_is_later(void) {
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
   CHECK_EQ(sd.report.children, 0);
   CHECK_EQ(sd.report.clean, 1);
+  expect_freed();
   expect_no_child();
+  close(ends_leader[0]);
+  close(ends_member[0]);
+  close_server();
+}
+
+/* Another user's by now, say. */
+static void a_child_that_cannot_be_killed_is_not_counted(void) {
+  pid_t pid;
+
+  open_server();
+  pid = fork_group();
+  CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, pid), 0);
+  arm(KILL, 1, EPERM);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_FORCED), 0);
+  run_idle(&f.loop);
+  CHECK(disarm());
+  CHECK_EQ(plan.calls[KILL], 1); /* once */
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_FORCING);
+  CHECK_EQ(sd.report.killed, 0);
+  CHECK_EQ(uvsig_shutdown_child_set_signal(&child, SIGINT), UV_EALREADY);
+  close(ends_leader[1]);
+  close(ends_member[1]);
+  CHECK_EQ(UNINTERRUPTED(waitpid(pid, NULL, 0)), pid);
+  CHECK(UNINTERRUPTED(waitpid(-1, NULL, 0)) > 0);
+  CHECK_EQ(uvsig_shutdown_remove_child(&child), 0);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
   close(ends_leader[0]);
   close(ends_member[0]);
   close_server();
@@ -1064,6 +1121,7 @@ int main(int argc, char** argv) {
       TEST(an_upgrade_that_cannot_begin_may_be_tried_again),
       TEST(a_group_without_memory_for_it_is_refused),
       TEST(an_orphan_that_cannot_be_waited_for_now_is_later),
+      TEST(a_child_that_cannot_be_killed_is_not_counted),
       TEST(without_memory_sockets_are_taken_later),
       TEST(a_message_that_is_interrupted_is_sent_at_once),
       TEST(what_there_is_no_room_for_is_sent_later),
