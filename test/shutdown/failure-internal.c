@@ -52,7 +52,7 @@ static struct {
   bool has_failed;
   int calls[CALLS];
 } plan;
-static uint64_t still_at; /* where the clock stands, or 0 */
+static atomic_ullong still_at; /* where the clock stands, or 0 */
 
 static bool fails(enum call call) {
   if (!plan.is_armed || ++plan.calls[call] != plan.nth || call != plan.call)
@@ -241,10 +241,12 @@ EARLY int __wrap_kill(pid_t pid, int signum) {
 int __real_clock_gettime(clockid_t id, struct timespec* now);
 int __wrap_clock_gettime(clockid_t id, struct timespec* now);
 EARLY int __wrap_clock_gettime(clockid_t id, struct timespec* now) {
-  if (still_at == 0)
+  uint64_t at = atomic_load(&still_at);
+
+  if (at == 0)
     return __real_clock_gettime(id, now);
-  now->tv_sec = (time_t) (still_at / UVSIG__SECOND);
-  now->tv_nsec = (long) (still_at % UVSIG__SECOND);
+  now->tv_sec = (time_t) (at / UVSIG__SECOND);
+  now->tv_nsec = (long) (at % UVSIG__SECOND);
   return 0;
 }
 
@@ -888,7 +890,7 @@ static void no_time_is_asked_for_that_has_passed(void) {
   while (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_DRAINING)
     uv_run(&f.loop, UV_RUN_ONCE);
   run_idle(&f.loop);
-  still_at = n->limit;
+  atomic_store(&still_at, n->limit);
   if (uvsig__now() != n->limit)
     skip_test("the clock's function has another name here");
   while (recv(manager, text, sizeof(text), 0) >= 0)
@@ -896,7 +898,7 @@ static void no_time_is_asked_for_that_has_passed(void) {
   expect_message_later("STOPPING=1");
   expect_message("");
   CHECK_EQ(n->owed, 0);
-  still_at = 0;
+  atomic_store(&still_at, 0);
   CHECK_EQ(uvsig_shutdown_release(&hold), 0);
   uv_run(&f.loop, UV_RUN_DEFAULT);
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);

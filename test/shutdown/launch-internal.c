@@ -149,11 +149,17 @@ static void free_fenced(const void* at) {
 
 void* __real_malloc(size_t size);
 void* __wrap_malloc(size_t size);
+
+/* A sanitizer has its own way to see to it, and looks for leaks. */
+static void* allocate(size_t size) {
+  return has_sanitizer() ? __real_malloc(size) : allocate_fenced(size);
+}
+
 EARLY void* __wrap_malloc(size_t size) {
   if (!plan.is_armed)
     return __real_malloc(size);
   /* Of no bytes there is none, as C lets it be. */
-  return fails(ALLOCATE) || size == 0 ? NULL : note(allocate_fenced(size));
+  return fails(ALLOCATE) || size == 0 ? NULL : note(allocate(size));
 }
 
 /* A compiler may call malloc() for the first one. */
@@ -167,10 +173,12 @@ EARLY void* __wrap_realloc(void* old, size_t size) {
     return __real_realloc(old, size);
   if (fails(ALLOCATE))
     return NULL;
-  larger = allocate_fenced(size);
   if (old == NULL)
-    return note(larger);
-  CHECK(old_size > 0 && old_size <= size);
+    return note(allocate(size));
+  if (old_size == 0)
+    return __real_realloc(old, size);
+  larger = allocate(size);
+  CHECK(old_size <= size);
   memcpy(larger, old, old_size);
   free_fenced(old);
   return larger;
@@ -618,6 +626,16 @@ static void what_is_interrupted_goes_on(void) {
   end();
 }
 
+static void also_where_all_is_well(void) {
+  prepare();
+  CHECK_EQ(clearenv(), 0);
+  let_fail(READ, 1, EINTR);
+  CHECK_EQ(launch(), 0);
+  CHECK_EQ(atomic_load(&calls[READ]), 2);
+  expect_told(plain);
+  end();
+}
+
 /* The program ignores SIGCHLD, say: the system has waited for it. */
 static void what_cannot_be_waited_for_is_not(void) {
   prepare();
@@ -769,6 +787,7 @@ int main(int argc, char** argv) {
       TEST(nor_where_the_sockets_cannot_be_placed),
       TEST(nor_where_there_is_no_such_file),
       TEST(what_is_interrupted_goes_on),
+      TEST(also_where_all_is_well),
       TEST(what_cannot_be_waited_for_is_not),
       TEST(what_cannot_be_read_is_not_waited_for),
       TEST(this_program_is_known_once),
