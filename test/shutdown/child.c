@@ -157,6 +157,32 @@ static void a_child_that_comes_while_forcing_gets_sigkill(void) {
   CHECK_EQ(ended.report.killed, 1);
 }
 
+static void add_while_closing(uvsig_shutdown_closer_t* closer) {
+  uvsig_shutdown_child_t late;
+
+  memset(&late, 0, sizeof(late));
+  CHECK_EQ(uvsig_shutdown_add_child(&server.sd, &late, getpid()), UV_ECANCELED);
+  CHECK_EQ(uvsig_shutdown_closed(closer), 0);
+}
+
+static void serve_closer(void) {
+  static uvsig_shutdown_closer_t closer;
+
+  server_open();
+  CHECK_EQ(uvsig_shutdown_add_closer(&server.sd, &closer, add_while_closing),
+           0);
+  server_run();
+}
+
+static void one_that_comes_while_closing_is_refused(void) {
+  server_init();
+  server_start(serve_closer);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("dcD");
+  server_dies(SIGTERM);
+}
+
 static void serve_removed_child(void) {
   server_open();
   spawn(":");
@@ -696,6 +722,7 @@ int main(void) {
       TEST(children_that_are_deaf_get_sigkill_when_forcing_begins),
       TEST(a_child_that_comes_while_draining_gets_sigterm),
       TEST(a_child_that_comes_while_forcing_gets_sigkill),
+      TEST(one_that_comes_while_closing_is_refused),
       TEST(a_child_that_was_removed_gets_no_signal),
       TEST(children_that_are_there_at_the_end_are_counted),
       TEST(a_child_is_told_once_and_woken),
