@@ -153,6 +153,21 @@ static void hang_deaf(void) {
   hang();
 }
 
+/* A letter for each SIGTERM, and another one for SIGRTMIN. */
+static void tell_signals(void) {
+  sigset_t set;
+  int signum;
+
+  sigfillset(&set);
+  CHECK_EQ(sigprocmask(SIG_SETMASK, &set, NULL), 0);
+  tell("h");
+  while (sigwait(&set, &signum) == 0)
+    if (signum == SIGTERM)
+      tell("t");
+    else if (signum == SIGRTMIN)
+      tell("x");
+}
+
 static void be_ready_twice(void) {
   say_ready();
   be_ready();
@@ -297,6 +312,7 @@ static const struct {
     {"serve", serve},
     {"serve_alone", serve_alone},
     {"tell_all", tell_all},
+    {"tell_signals", tell_signals},
 };
 
 static int run_role(const char* name) {
@@ -322,6 +338,7 @@ static unsigned long calls;
 static int result;
 static bool is_logged;
 static bool is_silent;
+static unsigned delay_ms;
 
 static void on_upgrade(uvsig_upgrade_t* u, int status) {
   CHECK(u == &upgrade);
@@ -351,6 +368,7 @@ static void open_server(const char* role) {
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
   options.log = is_logged;
   options.notify = !is_silent;
+  options.delay_ms = delay_ms;
   fixture_open(&f, NULL);
   CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
   uvsig_upgrade_options_init(&upgrade_options);
@@ -566,15 +584,27 @@ static void begin_log(void) {
   CHECK_EQ(dup2(fileno(log_file), STDERR_FILENO), STDERR_FILENO);
 }
 
-static void end_log(const char* expected) {
+/* Its first line is this one. Returns whether that is all. */
+static bool end_log_after(const char* expected) {
   char text[1024] = "";
+  bool is_all;
+  char* end;
 
   CHECK_EQ(dup2(standard_error, STDERR_FILENO), STDERR_FILENO);
   close(standard_error);
   rewind(log_file);
   (void) !fread(text, 1, sizeof(text) - 1, log_file);
   fclose(log_file);
+  end = strchr(text, '\n');
+  CHECK(end != NULL);
+  is_all = end[1] == 0;
+  end[1] = 0;
   CHECK_STR(text, expected);
+  return is_all;
+}
+
+static void end_log(const char* expected) {
+  CHECK(end_log_after(expected));
 }
 
 /* --- It is not --------------------------------------------------------------- */
@@ -763,7 +793,9 @@ static void one_that_cannot_be_killed_is_left_alone(void) {
 
   start_out_of_reach();
   pid = upgrade.pid;
+  begin_log();
   run_until(&f.loop, &calls, 1);
+  end_log("libuvsig: upgrade: failed: operation not permitted\n");
   CHECK_EQ(result, UV_EPERM);
   check_message("STATUS=Upgrade failed: operation not permitted");
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_RUNNING);
@@ -820,6 +852,25 @@ static void nor_one_that_is_given_up(void) {
   CHECK_EQ(setresuid(0, 0, 0), 0);
   end_successor(pid, SIGKILL);
   close_watched();
+}
+
+/* --- The log, where there is a successor --------------------------------------- */
+
+static void a_successor_is_named_in_the_log(void) {
+  char line[80];
+
+  is_logged = true;
+  open_server("be_ready");
+  begin_log();
+  start_upgrade();
+  run_to_the_end();
+  snprintf(line,
+           sizeof(line),
+           "libuvsig: upgrade: process %d is ready\n",
+           (int) sd.report.successor);
+  CHECK(!end_log_after(line)); /* the shutdown is next */
+  end_successor(sd.report.successor, SIGTERM);
+  close_server();
 }
 
 /* --- Stopped ------------------------------------------------------------------ */
@@ -1016,6 +1067,27 @@ static void sigterm_when_it_has_just_been_started(void) {
   raise(SIGTERM);
   expect_none_left();
   CHECK_EQ(calls, 1);
+  CHECK_EQ(result, UV_ECANCELED);
+}
+
+/* At once, and not again when draining begins. */
+static void sigterm_is_sent_once(void) {
+  char letter;
+
+  delay_ms = 50;
+  open_server("tell_signals");
+  start_upgrade();
+  await_told("h");
+  raise(SIGTERM);
+  await_told("t");
+  while (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_DRAINING)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  run_idle(&f.loop);
+  CHECK_EQ(kill(upgrade.pid, SIGRTMIN), 0);
+  CHECK_EQ(UNINTERRUPTED(read(told[0], &letter, 1)), 1);
+  CHECK_EQ(letter, 'x');
+  CHECK_EQ(kill(upgrade.pid, SIGKILL), 0);
+  expect_none_left();
   CHECK_EQ(result, UV_ECANCELED);
 }
 
@@ -1942,6 +2014,7 @@ int main(int argc, char** argv) {
       TEST(a_file_that_is_no_program_is_said_so),
       TEST(a_file_of_no_known_format_is_said_so),
       TEST(one_that_the_program_has_waited_for_is_none),
+      TEST(a_successor_is_named_in_the_log),
       TEST(one_of_another_user_is_believed),
       TEST(one_of_another_user_that_fails_is_none),
       TEST(one_that_cannot_be_killed_is_left_alone),
@@ -1962,6 +2035,7 @@ int main(int argc, char** argv) {
       TEST(sigterm_leaves_one_that_is_ready),
       TEST(sigterm_with_the_signal_that_begins_it),
       TEST(sigterm_when_it_has_just_been_started),
+      TEST(sigterm_is_sent_once),
       TEST(sigterm_wakes_one_that_is_stopped),
       TEST(sigterm_while_it_is_being_killed),
       TEST(sigterm_in_the_callback),
