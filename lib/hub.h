@@ -17,7 +17,7 @@
 
 /* What is built on a loop context: handles of the same loop, and what a child
  * of fork(2) does to it, under the lock and before fork() returns, or NULL. */
-enum { UVSIG__HANDLES = 8 };
+enum { UVSIG__HANDLES = 7 };
 struct uvsig__component {
   const uv_handle_t* handles[UVSIG__HANDLES];
   void (*on_fork)(struct uvsig__component* component);

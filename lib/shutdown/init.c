@@ -181,7 +181,6 @@ static void register_handles(struct uvsig__coordinator* c) {
   handles[4] = (const uv_handle_t*) &c->notifier.ping_timer;
   handles[5] = (const uv_handle_t*) &c->notifier.retry_timer;
   handles[6] = (const uv_handle_t*) &c->notifier.adoption.timer;
-  handles[7] = (const uv_handle_t*) &c->closing.last;
   c->component.on_fork = on_forked;
   uvsig__attach(c->sd->sig, &c->component);
 }

@@ -368,7 +368,6 @@ void uvsig__successor_start(struct uvsig__coordinator* c) {
   s->until = uvsig__now() + c->upgrade_options.ready_ms * UVSIG__MS;
   s->poll.data = s;
   s->component.handles[0] = (const uv_handle_t*) &s->poll;
-  s->component.handles[1] = (const uv_handle_t*) &s->closing.last;
   uvsig__attach(c->sd->sig, &s->component);
   uv_poll_start(&s->poll, UV_READABLE, on_readable);
   s->u->pid = s->pid;
