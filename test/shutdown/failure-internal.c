@@ -232,6 +232,34 @@ EARLY pid_t __wrap_waitpid(pid_t pid, int* status, int flags) {
              : __real_waitpid(pid, status, flags);
 }
 
+static int timers;          /* the system's, that are there */
+static int signal_of_timer; /* of the last one */
+
+#ifdef HAVE_TIMER_CREATE
+int __real_timer_create(clockid_t clock,
+                        struct sigevent* event,
+                        timer_t* timer);
+int __wrap_timer_create(clockid_t clock,
+                        struct sigevent* event,
+                        timer_t* timer);
+int __wrap_timer_create(clockid_t clock,
+                        struct sigevent* event,
+                        timer_t* timer) {
+  int result = __real_timer_create(clock, event, timer);
+
+  timers += result == 0;
+  signal_of_timer = event->sigev_signo;
+  return result;
+}
+
+int __real_timer_delete(timer_t timer);
+int __wrap_timer_delete(timer_t timer);
+int __wrap_timer_delete(timer_t timer) {
+  timers--;
+  return __real_timer_delete(timer);
+}
+#endif
+
 int __real_kill(pid_t pid, int signum);
 int __wrap_kill(pid_t pid, int signum);
 EARLY int __wrap_kill(pid_t pid, int signum) {
@@ -301,6 +329,7 @@ static bool is_refused(enum call call, int nth, int error) {
     return false;
   CHECK_EQ(err, -error);
   CHECK(sd.coordinator == NULL);
+  CHECK_EQ(timers, 0);
   CHECK_EQ(open_fds(), fds);
   CHECK_EQ(uvsig_getsignal(SIGINT), UVSIG_DEFAULT);
   CHECK_EQ(uvsig_getsignal(SIGTERM), UVSIG_DEFAULT);
@@ -320,15 +349,40 @@ static void a_server_that_cannot_begin_leaves_nothing(void) {
 }
 
 /* SIGHUP's action is of no such importance. */
-static void nor_does_one_whose_signals_cannot_be_asked_for(void) {
+static void check_signals_refused(int error) {
   int nth = 0;
 
   prepare();
   do
     nth++;
-  while (is_refused(SIGACTION, nth, EINVAL));
+  while (is_refused(SIGACTION, nth, error));
   CHECK(nth > 4); /* two signals are asked for, and caught */
   close_server();
+}
+
+static void nor_does_one_whose_signals_cannot_be_asked_for(void) {
+  check_signals_refused(EINVAL);
+  check_signals_refused(EPERM);
+}
+
+/* Where there is none it kills. */
+static void the_systems_timer_sends_the_first_signal(void) {
+#ifdef HAVE_TIMER_CREATE
+  open_server();
+  CHECK_EQ(timers, 1);
+  CHECK_EQ(signal_of_timer, SIGINT);
+  close_server();
+  CHECK_EQ(timers, 0);
+  prepare();
+  sigemptyset(&options.graceful);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, &options), 0);
+  CHECK_EQ(timers, 1);
+  CHECK_EQ(signal_of_timer, SIGKILL);
+  close_server();
+  CHECK_EQ(timers, 0);
+#else
+  skip_test("the system has no such timers");
+#endif
 }
 
 /* As many as there can be: all, and SIGHUP, which is not asked for. */
@@ -561,6 +615,7 @@ static void nor_without_a_process(void) {
 static void nor_where_its_end_would_not_be_seen(void) {
   open_upgradable();
   CHECK(is_none(SIGACTION, 1, EINVAL));
+  CHECK(is_none(SIGACTION, 1, EPERM));
   CHECK(!is_none(NONE, 0, 0));
   CHECK((action_of(SIGCHLD).sa_flags & SA_NOCLDSTOP) != 0);
   close_upgradable();
@@ -1110,6 +1165,7 @@ int main(int argc, char** argv) {
   const struct CMUnitTest tests[] = {
       TEST(a_server_that_cannot_begin_leaves_nothing),
       TEST(nor_does_one_whose_signals_cannot_be_asked_for),
+      TEST(the_systems_timer_sends_the_first_signal),
       TEST(each_signal_has_its_room),
       TEST(a_child_of_fork_begins_anew),
       TEST(but_a_shutdown_that_has_begun_goes_on_in_both),
