@@ -603,6 +603,35 @@ static void a_socket_without_connections_is_closed_at_once(void) {
   close_server();
 }
 
+static void pass_over(uv_stream_t* stream, int status) {
+  (void) stream;
+  CHECK_EQ(status, 0);
+}
+
+/* There are always more, and the program accepts none of them. */
+static void a_flood_of_connections_does_not_keep_it_open(void) {
+  struct sockaddr_in name;
+  int size = sizeof(name);
+  int clients[4];
+  int i;
+
+  open_upgradable();
+  CHECK_EQ(uv_listen((uv_stream_t*) &tcp, 8, pass_over), 0);
+  CHECK_EQ(uv_tcp_getsockname(&tcp, (struct sockaddr*) &name, &size), 0);
+  for (i = 0; i < 4; i++) {
+    clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQ(connect_fully(clients[i], &name, sizeof(name)), 0);
+  }
+  coordinator()->backlog_turns = 4090;
+  raise(SIGTERM);
+  uv_run(&f.loop, UV_RUN_DEFAULT);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DONE);
+  CHECK_EQ(coordinator()->backlog_turns, 4097);
+  for (i = 0; i < 4; i++)
+    CHECK_EQ(close(clients[i]), 0);
+  close_server();
+}
+
 static void nor_without_descriptors(void) {
   check_no_successor(SOCKET, EMFILE);
   check_no_successor(PIPE, ENFILE);
@@ -1174,6 +1203,7 @@ int main(int argc, char** argv) {
       TEST(its_sockets_have_their_room),
       TEST(also_where_there_are_none),
       TEST(a_socket_without_connections_is_closed_at_once),
+      TEST(a_flood_of_connections_does_not_keep_it_open),
       TEST(nor_without_a_process),
       TEST(nor_where_its_end_would_not_be_seen),
       TEST(nor_where_it_would_not_be_heard),
