@@ -187,13 +187,12 @@ int uvsig_signal_number(const char* name) {
   if (name == NULL)
     return UV_EINVAL;
   signum = parse_number(name);
-  if (signum >= 0)
-    return uvsig__is_valid(signum) ? signum : UV_EINVAL;
-
-  rest = after(name, "SIG");
-  if (rest != NULL)
-    name = rest;
-  signum = parse_realtime(name);
+  if (signum < 0) {
+    rest = after(name, "SIG");
+    if (rest != NULL)
+      name = rest;
+    signum = parse_realtime(name);
+  }
   if (signum >= 0)
     return uvsig__is_valid(signum) ? signum : UV_EINVAL;
   for (i = 0; i < SIZE_OF(table); i++) {

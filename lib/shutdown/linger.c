@@ -109,7 +109,7 @@ static enum side discard_input(const uv_stream_t* stream) {
     if (n < 0 && errno == EINTR)
       n = 1;
   }
-  if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
+  if (n > 0 || (n < 0 && errno == EAGAIN))
     return OPEN;
   /* A FIFO or a terminal has no such end. */
   return n == 0 || errno == ENOTSOCK ? CLOSED : BROKEN;

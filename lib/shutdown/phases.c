@@ -126,7 +126,6 @@ static void run_closers(struct uvsig__coordinator* c) {
 
 /* Returns false where a callback has called uvsig_shutdown_close(). */
 static bool begin_shutdown(struct uvsig__coordinator* c) {
-  atomic_store(&c->is_ready, 0);
   uvsig__report_begin(c);
   /* The reader of standard output may go with the signal, as in a terminal's
    * "server | tee". Or it is a file that is full. */
