@@ -22,7 +22,8 @@
   split($0, part, "|")
   text[file, line] = substr($0, length(part[1] part[2]) + 3)
   last[file] = line
-  if (part[2] ~ /[0-9]/) {
+  # Nothing runs in a directive: its count is of what lies around it.
+  if (part[2] ~ /[0-9]/ && text[file, line] !~ /^ *#/) {
     lines[file]++
     if (part[2] + 0 == 0) dead_line[file, line] = 1
   }
