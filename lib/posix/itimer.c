@@ -85,14 +85,16 @@ static uint64_t read_clock(int which) {
   /* What getrusage() says is adjusted, and not what expires a timer. These are
    * the process's own clocks, (~pid << 3) | kind, of pid 0 (clock_gettime(2),
    * "Dynamic clocks", and the kernel's include/linux/posix-timers_types.h). */
-  static const clockid_t clocks[TIMERS] = {CLOCK_MONOTONIC, -7, -8};
+  const clockid_t clock = which == UVSIG_ITIMER_PROF ? -8 : -7;
   struct timespec now;
-
-  if (clock_gettime(clocks[which], &now) == 0)
-    return uvsig__to_ns(&now);
 #endif
+
   if (which == UVSIG_ITIMER_REAL)
     return uvsig__now();
+#ifdef __linux__
+  if (clock_gettime(clock, &now) == 0)
+    return uvsig__to_ns(&now);
+#endif
   getrusage(RUSAGE_SELF, &usage); /* fails for a wrong argument alone */
   return to_ns(&usage.ru_utime) +
          (which == UVSIG_ITIMER_PROF ? to_ns(&usage.ru_stime) : 0);

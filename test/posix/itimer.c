@@ -783,6 +783,17 @@ static void be_told_of_nothing_in_child(void) {
   CHECK_EQ(uvsig_itimer_is_active(&t.t), 0);
 }
 
+/* Time goes on in the child: what is due by the clock was its parent's. */
+static void be_told_of_no_expiration_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  let_pass(2);
+  raise(SIGALRM);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(t.calls, 0);
+  CHECK_EQ(uvsig_itimer_is_active(&t.t), 1);
+}
+
 static void stop_in_child(void) {
   /* What it had saved is the parent's. */
   CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
@@ -801,6 +812,15 @@ static void a_child_has_no_armed_timer_and_may_have_its_own(void) {
   CHECK_EQ(run_forked(be_told_of_nothing_in_child), 0);
   CHECK_EQ(uvsig_getitimer(UVSIG_ITIMER_REAL, &value), 0);
   CHECK(value.seconds > LONG / 2 && value.interval == 3);
+  fixture_close(&f);
+}
+
+static void what_expires_in_a_child_is_its_parents(void) {
+  fixture_open(&f, NULL);
+  ticker_init(&t, UVSIG_ITIMER_REAL);
+  start(&t, 0.001, 0);
+  CHECK_EQ(run_forked(be_told_of_no_expiration_in_child), 0);
+  run_until(&f.loop, &t.calls, 1);
   fixture_close(&f);
 }
 
@@ -957,6 +977,7 @@ int main(void) {
       TEST(a_callback_may_close),
       TEST(an_unreferenced_timer_does_not_keep_the_loop_alive),
       TEST(a_child_has_no_armed_timer_and_may_have_its_own),
+      TEST(what_expires_in_a_child_is_its_parents),
       TEST(an_executed_program_has_the_timer_and_dies_unless_it_was_stopped),
       TEST(bad_arguments_of_itimer_init_are_refused),
       TEST(bad_arguments_of_itimer_start_are_refused),

@@ -148,6 +148,36 @@ bool __wrap_uvsig__ready_receive(int fd, uv_pid_t pid, bool* is_ready) {
   return true;
 }
 
+/* A thread that the system refuses, and a timer. */
+static bool has_no_thread;
+static bool has_no_timer;
+
+int __real_uvsig_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
+int __wrap_uvsig_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
+int __wrap_uvsig_thread_create(uv_thread_t* tid,
+                               uv_thread_cb entry,
+                               void* arg) {
+  return has_no_thread ? UV_EAGAIN
+                       : __real_uvsig_thread_create(tid, entry, arg);
+}
+
+#ifdef HAVE_TIMER_CREATE
+int __real_timer_create(clockid_t clock,
+                        struct sigevent* event,
+                        timer_t* timer);
+int __wrap_timer_create(clockid_t clock,
+                        struct sigevent* event,
+                        timer_t* timer);
+int __wrap_timer_create(clockid_t clock,
+                        struct sigevent* event,
+                        timer_t* timer) {
+  if (!has_no_timer)
+    return __real_timer_create(clock, event, timer);
+  errno = EAGAIN;
+  return -1;
+}
+#endif
+
 /* --- Between two steps ---------------------------------------------------- */
 
 static void request(void* unused) {
@@ -324,6 +354,78 @@ static void a_signal_of_the_timer_that_comes_too_late_is_none(void) {
 #endif
 }
 
+/* --- Without a thread of the watchdog's ------------------------------------- */
+
+static void pass_the_limit(uvsig_shutdown_t* shutdown,
+                           uvsig_shutdown_phase_t phase) {
+  CHECK(shutdown == &sd);
+  if (phase == UVSIG_SHUTDOWN_DRAINING)
+    coordinator()->limit = 1;
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    has_no_thread = false; /* the test's own may have some */
+}
+
+/* As one that was stopped (SIGSTOP): what is left to do has its time. */
+static void the_kernels_timer_has_hard_ms_after_a_limit_that_is_over(void) {
+#ifdef HAVE_TIMER_CREATE
+  const struct uvsig__escalation* e;
+  struct itimerspec left;
+  uint64_t before;
+
+  set_options();
+  options.phase_cb = pass_the_limit;
+  has_no_thread = true;
+  open_shutdown();
+  raise(SIGTERM);
+  before = uvsig__now();
+  run_to_done();
+  e = &coordinator()->escalation;
+  CHECK(coordinator()->limit >= before + e->hard_ms * UVSIG__MS);
+  CHECK(coordinator()->limit <= uvsig__now() + e->hard_ms * UVSIG__MS);
+  CHECK(e->has_timer);
+  CHECK_EQ(timer_gettime(e->timer, &left), 0);
+  CHECK(left.it_value.tv_sec > 0);
+  CHECK(left.it_value.tv_sec <= e->hard_ms / 1000);
+  close_all();
+#else
+  skip_test("there is no timer_create()");
+#endif
+}
+
+static void drain_without_a_timer(uvsig_shutdown_t* shutdown,
+                                  uvsig_shutdown_phase_t phase) {
+  pass_the_limit(shutdown, phase);
+  has_no_timer = true;
+}
+
+/* Nothing is left then that could end the process. */
+static void nor_is_there_a_timer_to_end_it(void) {
+  set_options();
+  options.phase_cb = drain_without_a_timer;
+  has_no_thread = true;
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  CHECK(!coordinator()->escalation.has_timer);
+  close_all();
+}
+
+/* The exit has no time left to write in. */
+static void an_exit_after_the_limit_waits_for_nobody(void) {
+  set_options();
+  options.phase_cb = pass_the_limit;
+  has_no_thread = true;
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  coordinator()->limit = 1;
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
+  CHECK(sd.coordinator == NULL);
+  fixture_close(&f);
+  uv_sem_destroy(&is_there);
+  uv_sem_destroy(&goes_on);
+}
+
 /* --- Sums ----------------------------------------------------------------- */
 
 static void the_longest_times_are_not_wrapped(void) {
@@ -346,6 +448,9 @@ int main(void) {
       TEST(a_successor_that_ends_when_a_shutdown_begins_is_none),
       TEST(sixteen_messages_for_a_successor_are_read_at_a_time),
       TEST(a_signal_of_the_timer_that_comes_too_late_is_none),
+      TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
+      TEST(nor_is_there_a_timer_to_end_it),
+      TEST(an_exit_after_the_limit_waits_for_nobody),
       TEST(the_longest_times_are_not_wrapped),
   };
 

@@ -15,6 +15,7 @@
 # include <sys/syscall.h>
 #endif
 #ifdef __linux__
+# include <sys/eventfd.h>
 # include <sys/prctl.h>
 #endif
 #include <sys/resource.h>
@@ -782,6 +783,72 @@ static void a_signal_while_forcing_changes_nothing(void) {
   close_all();
 }
 
+/* --- Streams that are no connected sockets --------------------------------- */
+
+static union {
+  uv_handle_t handle;
+  uv_stream_t stream;
+  uv_pipe_t pipe;
+} odd;
+static unsigned long odd_closed;
+
+static void on_odd_closed(uv_handle_t* handle) {
+  CHECK(handle == &odd.handle);
+  odd_closed++;
+}
+
+/* Nobody can tell what became of its bytes: it does not linger for an hour. */
+static void linger_odd_stream(int fd) {
+  set_options();
+  options.fresh_ms = 0;
+  options.linger_ms = LONG_MS;
+  open_shutdown();
+  CHECK_EQ(uv_pipe_init(&f.loop, &odd.pipe, 0), 0);
+  if (fd >= 0)
+    CHECK_EQ(uv_pipe_open(&odd.pipe, fd), 0);
+  CHECK_EQ(
+      uvsig_shutdown_add_stream(&sd, &connection, &odd.stream, on_odd_closed),
+      0);
+  raise(SIGTERM);
+  run_to_done();
+  CHECK_EQ(odd_closed, 1);
+  CHECK_EQ(sd.report.closed, 1);
+  CHECK_EQ(sd.report.clean, 1);
+  close_all();
+}
+
+static void a_stream_that_is_not_open_does_not_linger(void) {
+  linger_odd_stream(-1);
+}
+
+static void nor_does_the_end_of_a_fifo_that_is_read(void) {
+  int ends[2];
+
+  CHECK_EQ(pipe(ends), 0);
+  linger_odd_stream(ends[0]);
+  CHECK_EQ(close(ends[1]), 0);
+}
+
+static void nor_does_the_end_of_a_fifo_that_is_written(void) {
+  int ends[2];
+
+  CHECK_EQ(pipe(ends), 0);
+  linger_odd_stream(ends[1]);
+  CHECK_EQ(close(ends[0]), 0);
+}
+
+/* It does not tell how much there is to read, either. */
+static void nor_does_what_is_no_stream_at_all(void) {
+#ifdef __linux__
+  int fd = eventfd(0, EFD_CLOEXEC);
+
+  CHECK(fd >= 0);
+  linger_odd_stream(fd);
+#else
+  skip_test("there is no eventfd()");
+#endif
+}
+
 /* --- Handles that are closed by others ------------------------------------- */
 
 static void close_type(uv_handle_t* handle, void* type) {
@@ -832,6 +899,10 @@ int main(void) {
       TEST(a_timer_of_the_programs_own_is_a_signal_like_any_other),
       TEST(without_room_for_a_timer_a_shutdown_is_the_same),
       TEST(a_signal_while_forcing_changes_nothing),
+      TEST(a_stream_that_is_not_open_does_not_linger),
+      TEST(nor_does_the_end_of_a_fifo_that_is_read),
+      TEST(nor_does_the_end_of_a_fifo_that_is_written),
+      TEST(nor_does_what_is_no_stream_at_all),
       TEST(it_ends_without_its_idle_or_its_check_handle),
   };
 
