@@ -68,8 +68,6 @@ static bool passes_debounce(struct uvsig__escalation* e) {
   unsigned long now = (unsigned long) (uvsig__now() / UVSIG__MS) | 1;
   unsigned long last = atomic_load(&e->last_ms);
 
-  if (e->debounce_ms == 0)
-    return true;
   do {
     if (last != 0 &&
         (now - last < e->debounce_ms || last - now < e->debounce_ms))
