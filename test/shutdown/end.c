@@ -424,7 +424,8 @@ static void one_line_is_logged_if_asked_for(void) {
 
   CHECK(strlen(text) > 1);
   CHECK(strchr(text, '\n') == text + strlen(text) - 1);
-  CHECK(strstr(text, "SIGTERM") != NULL);
+  CHECK(strstr(text, "SIGTERM from process ") != NULL);
+  CHECK(strstr(text, "; held: nothing; left in the loop: 1 poll\n") != NULL);
 }
 
 /* --- Giving up ------------------------------------------------------------ */

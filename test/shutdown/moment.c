@@ -798,7 +798,7 @@ static void on_odd_closed(uv_handle_t* handle) {
 }
 
 /* Nobody can tell what became of its bytes: it does not linger for an hour. */
-static void linger_odd_stream(int fd) {
+static void open_odd_stream(int fd) {
   set_options();
   options.fresh_ms = 0;
   options.linger_ms = LONG_MS;
@@ -809,11 +809,26 @@ static void linger_odd_stream(int fd) {
   CHECK_EQ(
       uvsig_shutdown_add_stream(&sd, &connection, &odd.stream, on_odd_closed),
       0);
+}
+
+static void linger_odd_stream(int fd) {
+  open_odd_stream(fd);
   raise(SIGTERM);
   run_to_done();
   CHECK_EQ(odd_closed, 1);
   CHECK_EQ(sd.report.closed, 1);
   CHECK_EQ(sd.report.clean, 1);
+  close_all();
+}
+
+/* Idle ones are closed at once while draining, but not before. */
+static void linger_odd_stream_before(int fd) {
+  open_odd_stream(fd);
+  CHECK_EQ(uvsig_shutdown_linger(&connection, &odd.stream, on_odd_closed), 0);
+  run_until(&f.loop, &odd_closed, 1);
+  CHECK(connection.shutdown == NULL);
+  raise(SIGTERM);
+  run_to_done();
   close_all();
 }
 
@@ -825,7 +840,7 @@ static void nor_does_the_end_of_a_fifo_that_is_read(void) {
   int ends[2];
 
   CHECK_EQ(pipe(ends), 0);
-  linger_odd_stream(ends[0]);
+  linger_odd_stream_before(ends[0]);
   CHECK_EQ(close(ends[1]), 0);
 }
 
@@ -833,8 +848,38 @@ static void nor_does_the_end_of_a_fifo_that_is_written(void) {
   int ends[2];
 
   CHECK_EQ(pipe(ends), 0);
-  linger_odd_stream(ends[1]);
+  linger_odd_stream_before(ends[1]);
   CHECK_EQ(close(ends[0]), 0);
+}
+
+/* More than it has room for, to a reader who comes late. */
+static void what_was_written_to_a_fifo_arrives(void) {
+  enum { SIZE = 1024 * 1024 };
+  static char bytes[SIZE];
+  uv_buf_t buf = uv_buf_init(bytes, SIZE);
+  uv_write_t write_req;
+  size_t size = 0;
+  ssize_t n = 1;
+  int ends[2];
+
+  CHECK_EQ(pipe(ends), 0);
+  open_odd_stream(ends[1]);
+  CHECK_EQ(uv_write(&write_req, &odd.stream, &buf, 1, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_linger(&connection, &odd.stream, on_odd_closed), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+  while (n != 0) {
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    n = read(ends[0], bytes, sizeof(bytes));
+    if (n > 0)
+      size += (size_t) n;
+  }
+  CHECK_EQ(size, SIZE);
+  CHECK_EQ(odd_closed, 1);
+  CHECK_EQ(close(ends[0]), 0);
+  raise(SIGTERM);
+  run_to_done();
+  close_all();
 }
 
 /* It does not tell how much there is to read, either. */
@@ -902,6 +947,7 @@ int main(void) {
       TEST(a_stream_that_is_not_open_does_not_linger),
       TEST(nor_does_the_end_of_a_fifo_that_is_read),
       TEST(nor_does_the_end_of_a_fifo_that_is_written),
+      TEST(what_was_written_to_a_fifo_arrives),
       TEST(nor_does_what_is_no_stream_at_all),
       TEST(it_ends_without_its_idle_or_its_check_handle),
   };
