@@ -122,9 +122,7 @@ void uvsig__connection_forget(struct uvsig__coordinator* c,
   leave(c, connection);
   if (connection->shutdown_req != NULL)
     connection->shutdown_req->data = NULL;
-  connection->shutdown_req = NULL;
   connection->shutdown = NULL;
-  connection->state = 0;
   c->connections.open--;
 }
 
@@ -229,8 +227,6 @@ __attribute__((noinline)) static int become_busy(
   err = find_coordinator(connection, &c);
   if (err != 0)
     return err;
-  if ((connection->state & UVSIG__CONN_BUSY) != 0)
-    return 0;
   set_busy(connection);
   if (!keeps_its_list(c, connection))
     uvsig__connection_move(c, connection, UVSIG__CONN_ACTIVE);
@@ -303,12 +299,9 @@ static void notify_all(struct uvsig__coordinator* c,
   uvsig_shutdown_connection_t* queue =
       &c->connections.lists[UVSIG__CONN_NOTIFYING];
   uvsig_shutdown_connection_t* at;
-  uint64_t now;
+  uint64_t now = uvsig__now(); /* for all: the loop polls after the last */
   int list;
 
-  if (is_empty(queue))
-    return;
-  now = uvsig__now(); /* one for all: the loop polls after the last of them */
   while (!is_empty(queue)) {
     at = queue->next;
     if (event == UVSIG_SHUTDOWN_CONNECTION_DRAIN) {
@@ -335,9 +328,6 @@ static void queue_all(struct uvsig__coordinator* c, int list) {
 static void move_due(struct uvsig__coordinator* c, int from, int to) {
   uvsig_shutdown_connection_t* list = &c->connections.lists[from];
 
-  if (to == UVSIG__CONN_NOTIFYING && !is_empty(list) &&
-      list->prev->deadline <= c->connections.poll_at)
-    queue_all(c, from);
   while (!is_empty(list) && list->next->deadline <= c->connections.poll_at)
     uvsig__connection_move(c, list->next, to);
 }
@@ -405,7 +395,7 @@ uint64_t uvsig__connections_check(struct uvsig__coordinator* c,
   uint64_t next = UVSIG__NEVER;
   uint64_t now = uvsig__now();
 
-  if (spreads && has_polled && !is_empty(idle))
+  if (spreads && has_polled)
     spread(c, now);
   if (spreads && !is_empty(idle))
     next = all->spread_at + TICK;

@@ -47,27 +47,23 @@ static void notify_children(struct uvsig__coordinator* c) {
                                : UVSIG__CHILD_STOP_EARLY);
 }
 
+/* Where a callback calls uvsig_shutdown_close(), nothing is registered any more,
+ * and what follows has nothing to do. */
 static void begin_forcing(struct uvsig__coordinator* c) {
   enter_phase(c, UVSIG_SHUTDOWN_FORCING, c->options.hard_ms);
-  if (!uvsig__is_in(c, UVSIG_SHUTDOWN_FORCING))
-    return; /* the callback has called uvsig_shutdown_close() */
   notify_children(c);
   uvsig__listeners_close(c);
-  if (!uvsig__is_in(c, UVSIG_SHUTDOWN_FORCING))
-    return;
   uvsig__linger_force(c);
   uvsig__connections_force(c);
 }
 
+/* The same holds. */
 static void begin_draining(struct uvsig__coordinator* c) {
   enter_phase(c, UVSIG_SHUTDOWN_DRAINING, c->options.grace_ms);
-  if (!uvsig__is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    return; /* the callback has called uvsig_shutdown_close() */
   notify_children(c);
   if (!uvsig__listeners_need_turn(c))
     uvsig__listeners_close(c);
-  if (uvsig__is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    uvsig__connections_drain(c);
+  uvsig__connections_drain(c);
   uvsig__look_again(c);
 }
 
@@ -193,8 +189,7 @@ static void run_after_poll(struct uvsig__coordinator* c) {
     else
       uvsig__listeners_close(c);
   }
-  if (uvsig__is_in(c, UVSIG_SHUTDOWN_DRAINING) &&
-      uvsig__connections_after_poll(c))
+  if (uvsig__connections_after_poll(c))
     uvsig__look_again(c);
 }
 
@@ -234,7 +229,6 @@ void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
     /* Not from a timer, which may come before what the sockets have is read:
      * libuv up to 1.44 runs timers before each poll, a later one before the
      * first poll of a uv_run(). */
-    next = UVSIG__NEVER;
     uvsig__look_again(c);
   }
   next = earlier(next, uvsig__successor_check(c));
