@@ -148,6 +148,23 @@ bool __wrap_uvsig__ready_receive(int fd, uv_pid_t pid, bool* is_ready) {
   return true;
 }
 
+/* A handle that closes is not to be started: older ones of libuv would. */
+int __real_uv_timer_start(uv_timer_t* timer,
+                          uv_timer_cb cb,
+                          uint64_t timeout,
+                          uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t* timer,
+                          uv_timer_cb cb,
+                          uint64_t timeout,
+                          uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t* timer,
+                          uv_timer_cb cb,
+                          uint64_t timeout,
+                          uint64_t repeat) {
+  CHECK(!uv_is_closing((uv_handle_t*) timer));
+  return __real_uv_timer_start(timer, cb, timeout, repeat);
+}
+
 /* A thread that the system refuses, and a timer. */
 static bool has_no_thread;
 static bool has_no_timer;
@@ -439,6 +456,21 @@ static void the_longest_times_are_not_wrapped(void) {
   close_all();
 }
 
+/* No stop is to be made up for, however young the machine is. */
+static void the_longest_hard_ms_does_not_make_draining_longer(void) {
+  set_options();
+  options.grace_ms = 1;
+  options.hard_ms = UINT_MAX;
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  while (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_FORCING)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(close_waits_for_a_request_that_is_under_way),
@@ -452,6 +484,7 @@ int main(void) {
       TEST(nor_is_there_a_timer_to_end_it),
       TEST(an_exit_after_the_limit_waits_for_nobody),
       TEST(the_longest_times_are_not_wrapped),
+      TEST(the_longest_hard_ms_does_not_make_draining_longer),
   };
 
   harness_init();
