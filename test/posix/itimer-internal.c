@@ -9,8 +9,11 @@
 
 #include "../../lib/base.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+
+static const int signals[] = {SIGALRM, SIGVTALRM, SIGPROF};
 
 static struct fixture f;
 static uvsig_itimer_t timer;
@@ -67,9 +70,11 @@ int __wrap_getitimer(int which, struct itimerval* value) {
   return 0;
 }
 
+static unsigned ticks;
+
 static void on_tick(uvsig_itimer_t* t, unsigned count) {
-  (void) t;
-  (void) count;
+  CHECK(t == &timer);
+  ticks += count;
 }
 
 static void set_time(struct timeval* to, time_t seconds, long us) {
@@ -208,6 +213,36 @@ static void it_counts_from_when_it_expires(void) {
   close_timer();
 }
 
+static void check_ticks_at(uint64_t at, unsigned expected) {
+  now_ns = at;
+  ticks = 0;
+  raise(signals[timer.which]);
+  uvsig_flush(&f.sig);
+  CHECK_EQ(ticks, expected);
+}
+
+/* Whatever signals come. */
+static void what_has_expired_is_counted_by_the_clock(void) {
+  const uint64_t second = UVSIG__SECOND;
+  uint64_t first;
+
+  open_timer(UVSIG_ITIMER_PROF);
+  start(50, 10);
+  first = timer.first;
+  check_ticks_at(first - 1, 0);
+  check_ticks_at(first, 1);
+  check_ticks_at(first, 0);
+  check_ticks_at(first + 10 * second - 1, 0);
+  check_ticks_at(first + 10 * second, 1);
+  check_ticks_at(first + 45 * second, 3);
+  start(50, 0);
+  check_ticks_at(timer.first - 1, 0);
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 1);
+  check_ticks_at(timer.first, 1);
+  CHECK_EQ(uvsig_itimer_is_active(&timer), 0);
+  close_timer();
+}
+
 /* Signals come every 100 microseconds at most. */
 static void a_short_interval_is_counted_and_not_armed(void) {
   open_timer(UVSIG_ITIMER_REAL);
@@ -253,6 +288,7 @@ int main(void) {
       TEST(nor_of_one_that_has_less_than_a_tick),
       TEST(nor_of_one_of_real_time),
       TEST(it_counts_from_when_it_expires),
+      TEST(what_has_expired_is_counted_by_the_clock),
       TEST(a_short_interval_is_counted_and_not_armed),
       TEST(without_the_processs_clocks_its_usage_is_the_time),
   };

@@ -493,11 +493,21 @@ static void close_gives_the_dispositions_back_and_the_loop_is_empty(void) {
   fixture_close(&f);
 }
 
+static void never_close(uvsig_shutdown_closer_t* closer) {
+  CHECK(closer == NULL);
+}
+
+static void never_reload(uvsig_reload_t* reload) {
+  CHECK(reload == NULL);
+}
+
 static void close_forgets_what_was_registered_and_leaves_it_as_it_is(void) {
   uvsig_shutdown_listener_t listener = {.data = NULL};
   uvsig_shutdown_connection_t connection = {.data = NULL};
   uvsig_shutdown_child_t child = {.data = NULL};
   uvsig_shutdown_hold_t hold = {.data = NULL};
+  uvsig_shutdown_closer_t closer = {.data = NULL};
+  uvsig_reload_t reload = {.data = NULL};
   pid_t pid;
   int status;
 
@@ -514,7 +524,15 @@ static void close_forgets_what_was_registered_and_leaves_it_as_it_is(void) {
   CHECK_EQ(uvsig_shutdown_add_child(&sd, &child, pid), 0);
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
   CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "another"), 0);
+  CHECK_EQ(uvsig_shutdown_add_closer(&sd, &closer, never_close), 0);
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, never_reload, SIGUSR1), 0);
   CHECK_EQ(uvsig_shutdown_close(&sd, on_close), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, on_close), UV_EALREADY);
+  CHECK(closer.shutdown == NULL);
+  CHECK_EQ(uvsig_shutdown_closed(&closer), 0);
+  CHECK_EQ(uvsig_getsignal(SIGUSR1), UVSIG_DEFAULT);
   CHECK(listener.shutdown == NULL);
   CHECK(connection.shutdown == NULL);
   CHECK(child.shutdown == NULL);

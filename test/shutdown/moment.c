@@ -193,6 +193,22 @@ static void a_watch_of_sigpipe_does_not_end_the_process(void) {
   CHECK(action_of(SIGPIPE).sa_handler == SIG_DFL);
 }
 
+/* It has been closed: it may be anything. */
+static void after_the_end_the_uvsigs_memory_is_the_programs(void) {
+  set_options();
+  options.keep_sig = 0;
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  memset(&f.sig, 0x5a, sizeof(f.sig));
+  CHECK_EQ(uvsig_shutdown_extend(&sd, 1), UV_ECANCELED);
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "late"), UV_ECANCELED);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "late", UVSIG_SHUTDOWN_FORCED),
+           UV_EALREADY);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  close_loop(&f.loop);
+}
+
 /* The uvsig_t is closed, and its memory the program's. */
 static void after_the_end_calls_say_so(void) {
   set_options();
@@ -925,6 +941,7 @@ int main(void) {
       TEST(until_the_last_callback_it_is_too_late_to_give_up),
       TEST(a_watch_of_sigpipe_does_not_end_the_process),
       TEST(after_the_end_calls_say_so),
+      TEST(after_the_end_the_uvsigs_memory_is_the_programs),
       TEST(one_that_is_to_close_may_still_have_a_request),
       TEST(what_a_callback_adds_while_a_listener_accepts_nothing_drains),
       TEST(one_that_is_idle_already_keeps_its_place),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a successor says, on the socket where it is heard: whole lines, its own,
- * and with the kernel's word for who sends.
+ * and with the kernel's word for who sends. Linked with --wrap: a call is refused.
  */
 
 #include "../lib/harness.h"
@@ -22,6 +22,50 @@ static int fd;
 static int sender;
 static struct sockaddr_un address;
 static socklen_t address_size;
+
+/* --- The socket ----------------------------------------------------------- */
+
+enum call { NONE, SOCKET, SETSOCKOPT, BIND, GETSOCKNAME };
+static enum call refused;
+
+static bool refuses(enum call call) {
+  errno = ENOBUFS;
+  return refused == call;
+}
+
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol) {
+  return refuses(SOCKET) ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __real_setsockopt(int s, int level, int name, const void* at, socklen_t n);
+int __wrap_setsockopt(int s, int level, int name, const void* at, socklen_t n);
+int __wrap_setsockopt(int s, int level, int name, const void* at, socklen_t n) {
+  return refuses(SETSOCKOPT) ? -1 : __real_setsockopt(s, level, name, at, n);
+}
+
+int __real_bind(int s, const struct sockaddr* name, socklen_t size);
+int __wrap_bind(int s, const struct sockaddr* name, socklen_t size);
+int __wrap_bind(int s, const struct sockaddr* name, socklen_t size) {
+  return refuses(BIND) ? -1 : __real_bind(s, name, size);
+}
+
+int __real_getsockname(int s, struct sockaddr* name, socklen_t* size);
+int __wrap_getsockname(int s, struct sockaddr* name, socklen_t* size);
+int __wrap_getsockname(int s, struct sockaddr* name, socklen_t* size) {
+  return refuses(GETSOCKNAME) ? -1 : __real_getsockname(s, name, size);
+}
+
+static void whatever_is_refused_nothing_is_left_open(void) {
+  char name[sizeof(struct sockaddr_un)];
+  int open = open_fds();
+
+  for (refused = SOCKET; refused <= GETSOCKNAME; refused++) {
+    CHECK_EQ(uvsig__ready_open(&fd, name), UV_ENOBUFS);
+    CHECK_EQ(open_fds(), open);
+  }
+}
 
 static void open_ends(void) {
   char name[sizeof(struct sockaddr_un)];
@@ -62,6 +106,8 @@ static bool says_ready(uv_pid_t pid) {
   CHECK(uvsig__ready_receive(fd, pid, &is_ready));
   return is_ready;
 }
+
+/* --- Its text ------------------------------------------------------------- */
 
 static void a_whole_line_of_its_own_says_that_it_is_ready(void) {
   static const struct {
@@ -217,6 +263,7 @@ static void it_is_heard_on_linux_alone(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
 #ifdef __linux__
+      TEST(whatever_is_refused_nothing_is_left_open),
       TEST(a_whole_line_of_its_own_says_that_it_is_ready),
       TEST(another_processs_word_is_none),
       TEST(a_line_that_may_be_cut_is_none),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is under a lock is so on every way: each lock has its unlock, and no
- * unlock comes without one. Linked with --wrap, which counts. An unlock alone
- * would go unnoticed: neither the system nor another thread says a word.
+ * What is taken is given back, once: locks and memory. Linked with --wrap, which
+ * counts. Otherwise an unlock without a lock would go unnoticed: neither the
+ * system nor another thread says a word.
  */
 
 #include "../lib/harness.h"
@@ -60,7 +60,36 @@ void __wrap_uv_mutex_unlock(uv_mutex_t* mutex) {
   __real_uv_mutex_unlock(mutex);
 }
 
+static atomic_long blocks; /* of memory */
+
+static void* note(void* block) {
+  if (block != NULL)
+    atomic_fetch_add(&blocks, 1);
+  return block;
+}
+
+void* __real_calloc(size_t count, size_t size);
+EARLY void* __wrap_calloc(size_t count, size_t size);
+EARLY void* __wrap_calloc(size_t count, size_t size) {
+  return note(__real_calloc(count, size));
+}
+
+void* __real_malloc(size_t size);
+EARLY void* __wrap_malloc(size_t size);
+EARLY void* __wrap_malloc(size_t size) {
+  return note(__real_malloc(size));
+}
+
+void __real_free(void* block);
+EARLY void __wrap_free(void* block);
+EARLY void __wrap_free(void* block) {
+  if (block != NULL)
+    atomic_fetch_sub(&blocks, 1);
+  __real_free(block);
+}
+
 static void check_free(void) {
+  CHECK_EQ(atomic_load(&blocks), 0);
   CHECK_EQ(held, 0);
   CHECK_EQ(owned, 0);
   CHECK(locked > 0);
@@ -128,7 +157,7 @@ static void a_child_of_a_fork(void) {
     raise(SIGUSR1);
     run_until(&f.loop, &r.calls, 1);
     CHECK_EQ(uvsig_watcher_stop(&r.w), 0);
-    check_free();
+    CHECK_EQ(held, 0);
     _exit(0);
   }
   CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
@@ -199,6 +228,54 @@ static void open_shutdown(void) {
   CHECK_EQ(uvsig_shutdown_release(&other_hold), 0);
 }
 
+static void on_stream_closed(uv_handle_t* handle) {
+  (void) handle;
+}
+
+/* It is the program that says when, and nobody is at the other end. */
+static void a_stream_that_lingers(bool is_removed) {
+  uvsig_shutdown_connection_t connection = {.data = NULL};
+  uv_pipe_t stream;
+  int ends[2];
+
+  open_shutdown();
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  CHECK_EQ(uv_pipe_init(&f.loop, &stream, 0), 0);
+  CHECK_EQ(uv_pipe_open(&stream, ends[0]), 0);
+  CHECK_EQ(uvsig_shutdown_add_stream(
+               &sd, &connection, (uv_stream_t*) &stream, on_stream_closed),
+           0);
+  CHECK_EQ(uvsig_shutdown_linger(
+               &connection, (uv_stream_t*) &stream, on_stream_closed),
+           0);
+  if (is_removed) {
+    CHECK_EQ(uvsig_shutdown_remove_connection(&connection), 0);
+    uv_close((uv_handle_t*) &stream, NULL);
+  }
+  CHECK_EQ(close(ends[1]), 0);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+  check_free();
+}
+
+static void a_stream_that_lingers_to_its_end(void) {
+  a_stream_that_lingers(false);
+}
+
+static void a_stream_that_lingers_and_is_removed(void) {
+  a_stream_that_lingers(true);
+}
+
+static void work_and_threads(void) {
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_threadpool_prime(&f.loop), 0);
+  fixture_close(&f);
+  check_free();
+}
+
 static void a_shutdown_to_its_end(void) {
   open_shutdown();
   raise(SIGTERM);
@@ -249,6 +326,9 @@ int main(void) {
       TEST(with_a_signalfd),
       TEST(a_child_of_a_fork),
       TEST(timers),
+      TEST(a_stream_that_lingers_to_its_end),
+      TEST(a_stream_that_lingers_and_is_removed),
+      TEST(work_and_threads),
       TEST(a_shutdown_to_its_end),
       TEST(a_shutdown_that_is_forced_and_given_up),
       TEST(an_exit_by_the_signal),
