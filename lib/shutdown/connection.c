@@ -52,7 +52,6 @@ void uvsig__connections_open(struct uvsig__coordinator* c) {
     list->next = list;
     list->prev = list;
   }
-  c->connections.linger_at = UVSIG__NEVER;
   c->connections.is_ordered = c->options.idle == UVSIG_SHUTDOWN_IDLE_SPREAD;
 }
 

@@ -112,6 +112,10 @@ void __wrap_uvsig__mute_late_signals(struct uvsig__coordinator* c) {
 
 /* The watchdog has its limit, and the handler has not heard that it has. */
 static bool raises_at_watchdog;
+/* A thread that waits is told to look; it would look later anyhow. */
+static atomic_uint wakes;
+static bool exits_at_wake;
+enum { WOKEN = 42 };
 
 void __real_uv_cond_signal(uv_cond_t* cond);
 void __wrap_uv_cond_signal(uv_cond_t* cond);
@@ -120,6 +124,9 @@ void __wrap_uv_cond_signal(uv_cond_t* cond) {
     raises_at_watchdog = false;
     raise(SIGTERM);
   }
+  if (exits_at_wake)
+    _exit(WOKEN);
+  atomic_fetch_add(&wakes, 1);
   __real_uv_cond_signal(cond);
 }
 
@@ -371,6 +378,39 @@ static void a_signal_of_the_timer_that_comes_too_late_is_none(void) {
 #endif
 }
 
+/* --- Nobody waits longer than he must -------------------------------------- */
+
+static void the_watchdogs_thread_is_woken_to_end(void) {
+  unsigned before;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  before = atomic_load(&wakes);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(atomic_load(&wakes), before + 1);
+  fixture_close(&f);
+}
+
+static void exit_and_be_woken(void) {
+  set_options();
+  options.exit = UVSIG_SHUTDOWN_EXIT_SIGNAL;
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  exits_at_wake = true;
+  uvsig_shutdown_exit(&sd);
+}
+
+static void an_exit_is_woken_when_all_is_written(void) {
+  int status = run_child(exit_and_be_woken);
+
+  CHECK(WIFEXITED(status));
+  CHECK_EQ(WEXITSTATUS(status), WOKEN);
+}
+
 /* --- Without a thread of the watchdog's ------------------------------------- */
 
 static void pass_the_limit(uvsig_shutdown_t* shutdown,
@@ -480,6 +520,8 @@ int main(void) {
       TEST(a_successor_that_ends_when_a_shutdown_begins_is_none),
       TEST(sixteen_messages_for_a_successor_are_read_at_a_time),
       TEST(a_signal_of_the_timer_that_comes_too_late_is_none),
+      TEST(the_watchdogs_thread_is_woken_to_end),
+      TEST(an_exit_is_woken_when_all_is_written),
       TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
       TEST(nor_is_there_a_timer_to_end_it),
       TEST(an_exit_after_the_limit_waits_for_nobody),

@@ -306,6 +306,10 @@ static void what_a_callback_adds_while_a_listener_accepts_nothing_drains(void) {
   open_server(&l);
   fds[0] = connect_to_server();
   fds[1] = connect_to_server();
+  /* What it was before is forgotten. */
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &more[0], add_another), 0);
+  CHECK_EQ(uvsig_shutdown_connection_busy(&more[0]), 0);
+  CHECK_EQ(uvsig_shutdown_remove_connection(&more[0]), 0);
   CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, add_another), 0);
   raise(SIGTERM);
   run_to_done();
