@@ -107,8 +107,8 @@ int uvsig_shutdown_add_connection(uvsig_shutdown_t* sd,
   c->connections.open++;
   if (phase == UVSIG_SHUTDOWN_DRAINING) {
     connection->deadline = uvsig__now() + fresh_ns(c);
+    /* The loop is about to poll: there is a listener, which is looked at. */
     append(&c->connections.lists[UVSIG__CONN_NEW], connection);
-    uvsig__look_again(c);
   } else {
     connection->state = UVSIG__CONN_QUIET;
     append(&c->connections.lists[UVSIG__CONN_RUNNING], connection);
