@@ -21,6 +21,7 @@ static struct fixture f;
 static uvsig_shutdown_t sd;
 static uvsig_shutdown_options_t options;
 static uvsig_shutdown_hold_t hold;
+static uvsig_shutdown_hold_t other_hold;
 static uv_sem_t is_there; /* another thread has come to a step ... */
 static uv_sem_t goes_on;  /* ... and may go on */
 
@@ -394,6 +395,35 @@ static void the_watchdogs_thread_is_woken_to_end(void) {
   fixture_close(&f);
 }
 
+/* Its watchdog has its limit once, and not at each look. */
+static void go_on_in_child(void) {
+  unsigned before = atomic_load(&wakes);
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(atomic_load(&wakes), before + 1);
+  CHECK_EQ(uvsig_shutdown_release(&other_hold), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(atomic_load(&wakes), before + 1);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+}
+
+static void a_child_that_goes_on_sets_its_limit_once(void) {
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &other_hold, "another"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(run_forked(go_on_in_child), 0);
+  CHECK_EQ(uvsig_shutdown_release(&other_hold), 0);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 static void exit_and_be_woken(void) {
   set_options();
   options.exit = UVSIG_SHUTDOWN_EXIT_SIGNAL;
@@ -521,6 +551,7 @@ int main(void) {
       TEST(sixteen_messages_for_a_successor_are_read_at_a_time),
       TEST(a_signal_of_the_timer_that_comes_too_late_is_none),
       TEST(the_watchdogs_thread_is_woken_to_end),
+      TEST(a_child_that_goes_on_sets_its_limit_once),
       TEST(an_exit_is_woken_when_all_is_written),
       TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
       TEST(nor_is_there_a_timer_to_end_it),
