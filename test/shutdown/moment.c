@@ -902,6 +902,26 @@ static void what_was_written_to_a_fifo_arrives(void) {
   close_all();
 }
 
+/* Forcing makes the time shorter, and never longer. */
+static void what_lingers_has_no_more_time_when_forcing_begins(void) {
+  uint64_t deadline;
+  int ends[2];
+
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  open_odd_stream(ends[0]);
+  CHECK_EQ(uvsig_shutdown_linger(&connection, &odd.stream, on_odd_closed), 0);
+  deadline = connection.deadline;
+  let_pass(2);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_FORCED), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_FORCING);
+  CHECK(connection.deadline == deadline);
+  CHECK_EQ(close(ends[1]), 0);
+  run_to_done();
+  CHECK_EQ(odd_closed, 1);
+  close_all();
+}
+
 /* It does not tell how much there is to read, either. */
 static void nor_does_what_is_no_stream_at_all(void) {
 #ifdef __linux__
@@ -969,6 +989,7 @@ int main(void) {
       TEST(nor_does_the_end_of_a_fifo_that_is_read),
       TEST(nor_does_the_end_of_a_fifo_that_is_written),
       TEST(what_was_written_to_a_fifo_arrives),
+      TEST(what_lingers_has_no_more_time_when_forcing_begins),
       TEST(nor_does_what_is_no_stream_at_all),
       TEST(it_ends_without_its_idle_or_its_check_handle),
   };
