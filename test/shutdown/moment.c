@@ -902,6 +902,35 @@ static void what_was_written_to_a_fifo_arrives(void) {
   close_all();
 }
 
+static void never_allocate(uv_handle_t* handle, size_t size, uv_buf_t* buf) {
+  (void) handle;
+  (void) size;
+  *buf = uv_buf_init(NULL, 0);
+  check_failed(__FILE__, __LINE__, "what lingers is read");
+}
+
+static void never_read(uv_stream_t* stream, ssize_t n, const uv_buf_t* buf) {
+  (void) stream;
+  (void) buf;
+  check_failed(__FILE__, __LINE__, "what lingers has input: %d", (int) n);
+}
+
+static void what_lingers_has_no_input_for_the_program(void) {
+  int ends[2];
+
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  open_odd_stream(ends[0]);
+  CHECK_EQ(uv_read_start(&odd.stream, never_allocate, never_read), 0);
+  CHECK_EQ(uvsig_shutdown_linger(&connection, &odd.stream, on_odd_closed), 0);
+  CHECK_EQ(write(ends[1], "more", 4), 4);
+  run_idle(&f.loop);
+  CHECK_EQ(close(ends[1]), 0);
+  run_until(&f.loop, &odd_closed, 1);
+  raise(SIGTERM);
+  run_to_done();
+  close_all();
+}
+
 /* Forcing makes the time shorter, and never longer. */
 static void what_lingers_has_no_more_time_when_forcing_begins(void) {
   uint64_t deadline;
@@ -989,6 +1018,7 @@ int main(void) {
       TEST(nor_does_the_end_of_a_fifo_that_is_read),
       TEST(nor_does_the_end_of_a_fifo_that_is_written),
       TEST(what_was_written_to_a_fifo_arrives),
+      TEST(what_lingers_has_no_input_for_the_program),
       TEST(what_lingers_has_no_more_time_when_forcing_begins),
       TEST(nor_does_what_is_no_stream_at_all),
       TEST(it_ends_without_its_idle_or_its_check_handle),
