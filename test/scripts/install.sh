@@ -29,6 +29,62 @@ find "$root" ! -type d | sed 's|.*/||' | grep -Ev \
   >"$tmp/extra"
 same "it installs nothing that a user has no use for" /dev/null "$tmp/extra"
 
+# --- The manual -------------------------------------------------------------------
+
+# Each public name: functions, and the types but for the tags of structs.
+names() {
+  sed -n '/global:/,/local:/s/^ *\([a-z0-9_]*\);.*/\1/p' "$srcdir/lib/libuvsig.map"
+  grep -ohE '\buvsig_([a-z0-9_]+_)?(t|cb)\b' "$srcdir"/include/*.h
+}
+names | sort -u >"$tmp/names"
+check "there are functions and types" test "$(wc -l <"$tmp/names")" -gt 150
+man=$(dirname "$(dirname "$(find "$root" -name uvsig_init.3)")")
+# A link would lead nowhere when gzip has compressed the pages.
+while read -r name; do
+  file=$man/man3/$name.3
+  if test -h "$file" || ! test -f "$file"; then
+    echo "$name: no file"
+    continue
+  fi
+  page=$(sed -n '1s/^\.so //p' "$file")
+  if ! test -f "$man/${page:=man3/$name.3}" ||
+      ! grep -v '^\.\\"' "$man/$page" | grep -qw "$name"; then
+    echo "$name: not in $page"
+  fi
+done <"$tmp/names" >"$tmp/out"
+same "each function and type has a page of its name" /dev/null "$tmp/out"
+
+# finds NAME PAGE: does man know it, without a database of the pages?
+finds() {
+  man -M "$man" "$1" >"$tmp/page" 2>&1 && sed 's/.\x08//g' "$tmp/page" |
+    grep -q "^ *$2"
+}
+# One in a container may only say that there are no pages.
+mkdir -p "$tmp/probe/man3"
+printf '.TH A 3\n.SH NAME\na \\- b\n.SH DESCRIPTION\nprobing\n' \
+  >"$tmp/probe/man3/uvsig_probe.3"
+if man -M "$tmp/probe" uvsig_probe 2>&1 | grep -q probing; then
+  why=
+else
+  why="no man that shows pages"
+fi
+lookups() { # when
+  for name in uvsig_watcher uvsig_watcher_start uvsig_info_t; do
+    if test -n "$why"; then
+      skip "$1, man $name has the page" "$why"
+    else
+      check "$1, man $name has the page" finds $name uvsig_watcher_init
+    fi
+  done
+}
+lookups "right after make install"
+if command -v gzip >/dev/null 2>&1; then
+  cp -R "$man" "$tmp/man"
+  find "$tmp/man" -type f -exec gzip -n {} +
+  man=$tmp/man
+  lookups "after gzip"
+fi
+
 sed -n 's/^AC_INIT(\[libuvsig\], *\[\([^]]*\)\].*/\1/p' \
   "$srcdir/configure.ac" >"$tmp/version.wanted"
 
