@@ -4,7 +4,7 @@
 # was, and when.
 
 set datafile separator comma
-set terminal svg size 800,760 font "sans-serif,12" background "white" noenhanced
+set terminal svg size 640,820 font "sans-serif,14" background "white" noenhanced
 set border 3
 set tics nomirror
 set grid ytics lc "#888888" lw 0.4
@@ -20,12 +20,12 @@ titles = "UVSIG_SHUTDOWN_IDLE_CLOSE UVSIG_SHUTDOWN_IDLE_SPREAD " . \
 if (has("close") && has("spread") && has("after-response")) {
   set output directory . "/drain-timeline.svg"
   set multiplot layout 3,1 title \
-    "A drain: connections over time, for the three policies of idle ones"
-  set bmargin 3
+    "A drain, for the three policies of idle connections"
+  set bmargin 4
   set tmargin 2
   set lmargin 9
-  set rmargin 16
-  set xrange [-1:5.5]
+  set rmargin 2
+  set xrange [-1:6]
   set xtics 1
   set yrange [0:400]
   set ylabel "connections"
@@ -38,12 +38,12 @@ if (has("close") && has("spread") && has("after-response")) {
   do for [i = 1:3] {
     name = word(names, i)
     set title word(titles, i) offset 0, -0.7
-    set xlabel i == 3 ? "s from SIGTERM" : ""
+    set xlabel i == 3 ? "s from SIGTERM" : "" offset 0, 0.3
     if (i == 3) {
-      set label 4 machine at screen 0.99, 0.012 right font ",10"
+      set label 4 machine at screen 0.98, 0.012 right font ",10"
     }
     if (i == 1) {
-      set key at screen 0.99, 0.9 right top vertical samplen 1 reverse Left
+      set key at 3.8, 350 right top vertical samplen 1 reverse Left
     } else {
       unset key
     }

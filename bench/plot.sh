@@ -19,7 +19,7 @@ plot() {
   "${GNUPLOT:-gnuplot}" -e "directory='$directory'" \
     -e "machine='$(machine | sed "s/'//g")'" "$source/$1"
   # What is black is as light as it must be, where the reader's page is dark.
-  for svg in $(sed -n 's/^set output .*"\/\(.*\.svg\)"$/\1/p' "$source/$1"); do
+  for svg in $(sed -n 's/^ *set output .*"\/\(.*\.svg\)"$/\1/p' "$source/$1"); do
     sh "$source/svg.sh" "$directory/$svg"
   done
 }

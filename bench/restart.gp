@@ -20,20 +20,20 @@ few(x) = sprintf(x > 0 && x < 0.95 ? "%.2f" : "%.0f", x)
 # --- Four ways to end, a bar for each
 
 if (has("bars")) {
-  set terminal svg size 800,400 font "sans-serif,13" background "white" noenhanced
+  set terminal svg size 640,420 font "sans-serif,14" background "white" noenhanced
   set output directory . "/restart-bars.svg"
   set label 2 "Requests that fail in one restart, of 2,000 a second: " . \
     "lower is better" at screen 0.5, 0.95 center font ",15"
   set tmargin 6
   set label 1 machine at screen 0.99, 0.03 right font ",10"
-  set bmargin 4
+  set bmargin 4.5
   set boxwidth 0.6
   set key at screen 0.5, 0.9 center top vertical samplen 1.5 reverse Left \
     width -18
   set xrange [-0.6:3.6]
   set yrange [0:*]
-  set offsets 0, 0, 30, 0
-  set xtics scale 0 ("plain exit" 0, "uv_signal_t and uv_stop()" 1, \
+  set offsets 0, 0, 70, 0
+  set xtics scale 0 ("plain exit" 0, "uv_signal_t,\nuv_stop()" 1, \
     "uvsig_shutdown_t" 2, "uvsig_upgrade_t" 3)
   # Columns: 7 refused and 8 lost, each restart.
   plot file("bars") using 0:($7 + $8) every ::1 with boxes lc rgb "#e69f00" \
@@ -41,8 +41,8 @@ if (has("bars")) {
     "" using 0:8 every ::1 with boxes lc rgb "#d1242f" \
       title "lost: the request was sent, and has no answer", \
     "" using 0:($7 + $8):($7 + $8 == 0 ? "0" : \
-        sprintf("%.0f refused, %s lost", $7, few($8))) every ::1 \
-      with labels offset 0, 0.7 notitle
+        sprintf("%.0f refused,\n%s lost", $7, few($8))) every ::1 \
+      with labels offset 0, 1.7 notitle
   unset label 1
   unset label 2
   unset xtics

@@ -12,7 +12,7 @@ for file; do
 @media (prefers-color-scheme: dark) {\
   #gnuplot_canvas > rect { fill: #0d1117 }\
   [fill="black"] { fill: #e6edf3 }\
-  [stroke="black"] { stroke: #e6edf3 }\
+  [stroke="black"], [stroke="rgb(  0,   0,   0)"] { stroke: #e6edf3 }\
   [color="black"] { color: #e6edf3 }\
 }\
 </style>|' "$file" >"$file.new"

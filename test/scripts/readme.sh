@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# README: its programs are the examples, line for line, and short; the tests that its table names exist.
+# README: its programs are the examples, line for line, and short. The pictures and
+# the tests that it names exist.
 
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
 
@@ -27,6 +28,16 @@ block 2 >"$tmp/program.c"
 same "the program in README is the smallest example" \
   "$srcdir/examples/01-hello-sigint.c" "$tmp/program.c"
 check "it has at most 40 lines" test "$(wc -l <"$tmp/program.c")" -le 40
+
+# A drain, the phases and an upgrade are pictures made of text.
+sed -n 's/.*!\[[^]]*\](\([^)]*\)).*/\1/p' "$readme" >"$tmp/pictures"
+for picture in bench/results/drain-timeline man/html/phases man/html/upgrade; do
+  check "README shows $picture" grep -qx "$picture.svg" "$tmp/pictures"
+done
+while read -r picture; do
+  check "$picture exists, and follows light and dark" \
+    grep -q prefers-color-scheme "$srcdir/$picture"
+done <"$tmp/pictures"
 
 # Rows such as: | case | `core/watcher` a_sentence, `core/uv-signal` another |
 sed -n '/^| case | tests |$/,/^$/p' "$readme" | tr '|,' '\n\n' |
