@@ -35,6 +35,9 @@ while read -r from to; do
   fi
 done <"$tmp/links" >"$tmp/dead"
 same "no link leads nowhere" /dev/null "$tmp/dead"
+grep -hoE '(<a [^>]*>|<title>)?uvsig[a-z_-]*\([37]\)' ./uvsig*.html |
+  grep '^uvsig' >"$tmp/unlinked"
+same "each page that is referred to is a link" /dev/null "$tmp/unlinked"
 
 for picture in phases upgrade drain-timeline; do
   grep -l "<figure><img src=\"$picture.svg\"" ./*.html >"$tmp/with" 2>/dev/null
