@@ -9,6 +9,8 @@
 # shellcheck disable=SC2016 # awk's own variables
 # shellcheck source=test/lib/tap.sh
 . "${srcdir:-$(dirname "$0")/../..}/test/lib/tap.sh"
+# shellcheck source=test/lib/pages.sh
+. "$srcdir/test/lib/pages.sh"
 
 MANDOC=${MANDOC:-mandoc}
 AWK=${AWK:-awk}
@@ -124,29 +126,6 @@ codes() {
     section == "NAME" && $1 == ".Nm" { names[++n] = $2 }
     section == "ERRORS" && $1 == ".It" && $3 == "Er" {
       for (i = 1; i <= n; i++) print names[i], $4
-    }
-  ' "$1"
-}
-
-# programs PAGE: its whole programs, as C files $tmp/program-PAGE-N.c.
-programs() {
-  $AWK -v prefix="$tmp/program-$(basename "$1")" '
-    /^\.Bd .*-literal/ { on = 1; text = ""; next }
-    /^\.Ed/ {
-      if (on && text ~ /int main\(/) {
-        file = prefix "-" ++n ".c"
-        printf "%s", text > file
-        close(file)
-      }
-      on = 0
-    }
-    on {
-      gsub(/\\&/, "")
-      gsub(/\\\(dq/, "\"")
-      gsub(/\\\(aq/, "\047")
-      gsub(/\\-/, "-")
-      gsub(/\\e/, "\\")
-      text = text $0 "\n"
     }
   ' "$1"
 }
@@ -281,12 +260,6 @@ compiles() {
     echo "$CC failed" >> "$tmp/out"
 }
 
-# needed FILE: the package of pkg-config, and its version, that it needs.
-needed() {
-  sed -n -e 's/^#include <libwebsockets.h>$/libwebsockets >= 4.1/p' \
-    -e 's/^#include <microhttpd.h>$/libmicrohttpd >= 0.9.71/p' "$1"
-}
-
 for page in "$srcdir"/man/*.3; do
   name=$(basename "$page")
   {
@@ -335,6 +308,26 @@ for program in "$tmp/program-uvsig_shutdown.3"-*.c; do
 done
 silent "the server in uvsig_shutdown.3 is examples/02-server.c"
 
+# Parts of programs, which do not compile alone, have no name that is not there.
+for page do
+  $AWK '
+    /^\.Bd .*-literal/ { on = 1 }
+    /^\.Ed/ { on = 0 }
+    on {
+      while (match($0, /(uvsig|UVSIG)_[A-Za-z0-9_]+/)) {
+        print substr($0, RSTART, RLENGTH)
+        $0 = substr($0, RSTART + RLENGTH)
+      }
+    }
+  ' "$page"
+done | sort -u > "$tmp/used"
+while read -r name; do
+  grep -qw "$name" "$header" || echo "$name"
+done < "$tmp/used" > "$tmp/out"
+[ -s "$tmp/used" ] || echo "there is no name" >> "$tmp/out"
+silent "the code in the pages has no name that is not in the header"
+
+: > "$tmp/out"
 [ "$found" -gt 0 ] || echo "there is none" > "$tmp/out"
 silent "there are programs in the pages"
 
