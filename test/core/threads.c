@@ -492,9 +492,7 @@ static void check_small_stack(void) {
 
 /* Where a coroutine has 16 KiB, what is below is another one's. */
 static void init_uses_a_small_stack_and_nothing_below_it(void) {
-  const char* sanitizer = getenv("SANITIZER");
-
-  if (sanitizer != NULL && *sanitizer != '\0')
+  if (has_sanitizer())
     skip_test("a sanitizer uses more stack, and may not know coroutines");
   skip_under_valgrind("it takes another stack for a growing one");
 #ifdef __GLIBC__

@@ -961,7 +961,7 @@ static void a_service_manager_is_told(void) {
 static void a_service_manager_with_an_abstract_socket_is_told(void) {
   char name[64];
 
-  snprintf(name, sizeof(name), "@uvsig-daemon-%ld", (long) getpid());
+  abstract_name(name, sizeof(name));
   check_notified(name);
 }
 

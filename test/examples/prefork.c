@@ -579,13 +579,12 @@ static unsigned count_answers(int fd) {
  * connects then must not wait in a queue that nobody reads. */
 static void the_parent_does_not_listen_alone(void) {
   const char* strace = getenv("STRACE");
-  const char* sanitizer = getenv("SANITIZER");
   bool last;
   pid_t worker;
   int fd;
 
   skip_under_valgrind("strace cannot run it there");
-  if (sanitizer != NULL && *sanitizer != '\0')
+  if (has_sanitizer())
     skip_test("the sanitizer cannot look for leaks under strace");
   if (strace == NULL || *strace == '\0')
     strace = "strace";
@@ -700,13 +699,14 @@ static void ctrl_c_ends_all_in_order(void) {
 
 /* An abstract socket that the service manager would have. */
 static int open_notify(char* variable, size_t size) {
+  static const char key[] = "NOTIFY_SOCKET=";
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   socklen_t length;
-  const char* name;
+  char* name = variable + sizeof(key) - 1;
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-  snprintf(variable, size, "NOTIFY_SOCKET=@uvsig-prefork-%d", getpid());
-  name = strchr(variable, '@') + 1;
+  memcpy(variable, key, sizeof(key));
+  abstract_name(name++, size - sizeof(key) + 1);
   memcpy(address.sun_path + 1, name, strlen(name));
   length =
       (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));

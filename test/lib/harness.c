@@ -243,13 +243,18 @@ void skip_under_valgrind(const char* reason) {
 }
 
 bool has_sanitizer(void) {
-  const char* sanitizer = getenv("SANITIZER");
-
-  return sanitizer != NULL && *sanitizer != 0;
+  return *SANITIZER != 0;
 }
 
 bool under_thread_sanitizer(void) {
-  return has_sanitizer() && strstr(getenv("SANITIZER"), "thread") != NULL;
+  return strstr(SANITIZER, "thread") != NULL;
+}
+
+void abstract_name(char* name, size_t size) {
+  unsigned long long number;
+
+  CHECK_EQ(uv_random(NULL, NULL, &number, sizeof(number), 0, NULL), 0);
+  snprintf(name, size, "@uvsig-test-%016llx", number);
 }
 
 int run_forked(void (*fn)(void)) {

@@ -57,11 +57,15 @@ bool under_valgrind(void);
 /* The same as skip_test(), if they do. */
 void skip_under_valgrind(const char* reason);
 
-/* Is this a build with a sanitizer (SANITIZER)? */
+/* Is this a build with a sanitizer (configure's --with-sanitizer)? */
 bool has_sanitizer(void);
-/* Is this a build with ThreadSanitizer (SANITIZER)? It holds signals back until
+/* Is this a build with ThreadSanitizer? It holds signals back until
  * a call that it knows of, and of several of a number it keeps one. */
 bool under_thread_sanitizer(void);
+
+/* The name of an abstract socket that no other process has. A process id may be
+ * another one's, too: of another pid namespace in this network namespace. */
+void abstract_name(char* name, size_t size);
 
 /* What a test does `n` times, divided where TEST_SCALE says that this machine
  * is slow (valgrind); at least 1. */

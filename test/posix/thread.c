@@ -212,7 +212,7 @@ static void prime_a_new_pool(void) {
 }
 
 static void a_child_of_fork_has_a_new_pool_to_be_primed_again(void) {
-  if (getenv("SANITIZER") != NULL && *getenv("SANITIZER") != '\0')
+  if (has_sanitizer())
     skip_test("a sanitizer's locks may be held in a child of threads");
   skip_under_valgrind("what other threads' stacks held is lost in the child");
   open_loop();

@@ -275,10 +275,10 @@ static void ready_and_stopping_are_told_on_a_path(void) {
 /* An abstract name of `size` characters, or of as many as it needs. */
 static void listen_at_name_of(size_t size) {
   char name[sizeof(address.sun_path) + 1];
-  size_t used =
-      (size_t) snprintf(name, sizeof(name), "@uvsig-test-%d", (int) getpid());
+  size_t used;
 
-  for (; used < size; used++)
+  abstract_name(name, sizeof(name));
+  for (used = strlen(name); used < size; used++)
     name[used] = 'y';
   name[used] = 0;
   listen_at(name);

@@ -552,14 +552,16 @@ static int manager;
 static void listen_as_manager(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   char name[64];
-  int n = snprintf(name, sizeof(name), "@uvsig-upgrade-%d", (int) getpid());
+  size_t size;
 
+  abstract_name(name, sizeof(name));
+  size = strlen(name);
   manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  memcpy(address.sun_path + 1, name + 1, (size_t) n - 1);
+  memcpy(address.sun_path + 1, name + 1, size - 1);
   CHECK_EQ(
       bind(manager,
            (struct sockaddr*) &address,
-           (socklen_t) (offsetof(struct sockaddr_un, sun_path) + (size_t) n)),
+           (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size)),
       0);
   CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
 }
