@@ -496,7 +496,8 @@ struct uvsig_shutdown_report_s {
   unsigned cut;      /* connections that a limit closed while they lingered,
                       * before the peer had received everything */
   unsigned open;     /* connections that were open at the end all the same */
-  unsigned killed;   /* child processes that got SIGKILL */
+  unsigned killed;   /* child processes that got SIGKILL, an upgrade's successor
+                      * that was not ready among them */
   unsigned children; /* child processes that were there at the end */
   unsigned closers;  /* closers that had not ended in time */
   unsigned holds;    /* work that was under way at the end ... */
@@ -564,9 +565,12 @@ UVSIG_EXTERN int uvsig_shutdown_init(uvsig_t* sig,
  * closed at once. The loop then calls `cb`, which may be NULL; from then on
  * `*sd` is yours. No limit ends the process any more. After
  * UVSIG_SHUTDOWN_DONE it gives the signals their default actions back and
- * frees, and does not call `cb`. No other thread may be using `sd`.
+ * frees, and does not call `cb`. After uvsig_shutdown_exit() it does so, too.
+ * No other thread may be using `sd`.
  * Returns: 0
- *   UV_EINVAL    `sd` is NULL or not initialised, or has been given up
+ *   UV_EINVAL    `sd` is NULL or not initialised, or has been given up, or
+ *                uvsig_shutdown_exit() has freed it: where no thread could be
+ *                created for the limit, and in a child of fork(2)
  *   UV_EALREADY  closing already
  *   UV_EPERM     not the loop thread
  * Context: loop thread, also in a callback. Since: 0.1. */
@@ -1219,7 +1223,8 @@ UVSIG_EXTERN void uvsig_upgrade_options_init(uvsig_upgrade_options_t* options);
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
  *   UV_ENOMEM     no memory
- *   what uv_exepath() returns
+ *   what uv_exepath() returns, and open(2) of /proc/self/cmdline refuses where
+ *   `args` is NULL: UV_EMFILE, UV_ENFILE or UV_EACCES
  * Context: loop thread. Since: 0.2. */
 UVSIG_EXTERN int uvsig_upgrade_init(uvsig_shutdown_t* sd,
                                     uvsig_upgrade_t* u,
@@ -1251,7 +1256,8 @@ UVSIG_EXTERN int uvsig_upgrade_start(uvsig_upgrade_t* u,
 /* Begin an upgrade, as the signal would.
  * Returns: 0
  *   UV_EINVAL     `u` is NULL or not started
- *   UV_EBUSY      one is under way
+ *   UV_EBUSY      one is under way, or the loop has not waited yet for the
+ *                 successor that uvsig_upgrade_stop() has killed
  *   UV_ECANCELED  a shutdown has begun
  *   UV_EPERM      not the loop thread
  *   UV_EBADF      a child of fork(2) has not called uvsig_fork()
@@ -1260,7 +1266,8 @@ UVSIG_EXTERN int uvsig_upgrade_request(uvsig_upgrade_t* u);
 
 /* Begin none any more. A successor that is not ready, or has not settled, is
  * killed; the callback is not called. Harmless when repeated. It may be started
- * again, so the memory must stay.
+ * again, so the memory must stay. The loop waits for a successor that was
+ * killed. Until then a request is UV_EBUSY, and a signal is passed over.
  * Returns: 0
  *   UV_EINVAL  `u` is NULL
  *   UV_EPERM   not the loop thread

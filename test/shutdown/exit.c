@@ -409,6 +409,17 @@ static void give_up_and_raise(void) {
   raise(late);
 }
 
+static void a_close_after_exit_lifts_the_limit(void) {
+  set_options();
+  options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
+  reach_done();
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), UV_EINVAL);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_loop(&f.loop);
+}
+
 static void after_close_signals_have_their_default_actions(void) {
   static const int signals[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1};
   size_t i;
@@ -1091,6 +1102,7 @@ int main(void) {
       TEST(what_was_watched_does_not_change_the_end),
       TEST(with_keep_sig_what_was_watched_does_not_change_it_either),
       TEST(what_was_not_watched_has_its_default_action_to_the_end),
+      TEST(a_close_after_exit_lifts_the_limit),
       TEST(after_close_signals_have_their_default_actions),
       TEST(close_in_the_last_callback_gives_them_back_too),
       TEST(the_buffer_of_any_file_is_written_before_death_by_the_signal),

@@ -558,11 +558,10 @@ static void listen_as_manager(void) {
   size = strlen(name);
   manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   memcpy(address.sun_path + 1, name + 1, size - 1);
-  CHECK_EQ(
-      bind(manager,
-           (struct sockaddr*) &address,
-           (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size)),
-      0);
+  CHECK_EQ(bind(manager,
+                (struct sockaddr*) &address,
+                (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size)),
+           0);
   CHECK_EQ(setenv("NOTIFY_SOCKET", name, 1), 0);
 }
 
@@ -888,6 +887,8 @@ static void a_second_stop_is_not_of_the_first_one(void) {
   await_told("h");
   CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
   CHECK_EQ(uvsig_upgrade_start(&upgrade, on_upgrade, SIGUSR2), 0);
+  /* The loop has not waited for the first one's successor. */
+  CHECK_EQ(uvsig_upgrade_request(&upgrade), UV_EBUSY);
   CHECK_EQ(uvsig_upgrade_stop(&upgrade), 0);
   raise(SIGTERM);
   run_to_the_end();
