@@ -570,10 +570,21 @@ static void where_the_kernel_does_not_know_the_sender_there_is_none(void) {
 }
 #endif
 
+static void with_room_for_one_the_one_is_named(void) {
+  open_with(UVSIG_MODE_BYTES, 1);
+  send_value(4711);
+  while (a.calls == 0)
+    CHECK(uv_run(&f.loop, UV_RUN_ONCE) != 0);
+  CHECK_EQ(a.last.pid, getpid());
+  CHECK_EQ(a.last.value.sival_int, 4711);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_callback_names_the_sender_in_bytes_mode),
       TEST(a_callback_names_the_sender_in_wake_only_mode),
+      TEST(with_room_for_one_the_one_is_named),
 #ifdef RLIMIT_SIGPENDING
       TEST(where_the_kernel_does_not_know_the_sender_there_is_none),
 #endif

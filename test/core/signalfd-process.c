@@ -161,6 +161,45 @@ static void uvsig_fork_gives_a_child_its_own(void) {
   fixture_close(&f);
 }
 
+/* With a uvsig_t of its own: the mask is as the child makes it. */
+static void watch_anew(void) {
+  sigset_t set = set_of(SIGRTMIN);
+  struct fixture own;
+  struct recorder r;
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(
+        uvsig_pthread_sigmask(i == 0 ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL), 0);
+    fixture_open_queued(&own);
+    recorder_init(&r, &own.sig);
+    if (i == 1)
+      CHECK_EQ(uvsig_watcher_set_flags(&r.w, UVSIG_CHAIN), 0);
+    recorder_start(&r, SIGRTMIN);
+    CHECK_EQ(uvsig_watcher_stop(&r.w), 0);
+    CHECK_EQ(is_blocked(SIGRTMIN), i == 0);
+    fixture_close(&own);
+  }
+}
+
+/* What the parent has blocked, or unblocked, is not put back there. */
+static void a_child_with_a_new_one_begins_with_its_own_mask(void) {
+  sigset_t set = set_of(SIGRTMIN);
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(
+        uvsig_pthread_sigmask(i == 0 ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL), 0);
+    open_two();
+    if (i == 1)
+      CHECK_EQ(uvsig_watcher_set_flags(&a.w, UVSIG_CHAIN), 0);
+    recorder_start(&a, SIGRTMIN);
+    CHECK_EQ(is_blocked(SIGRTMIN), i == 0);
+    CHECK_EQ(run_forked(watch_anew), 0);
+    fixture_close(&f);
+  }
+}
+
 /* The lowest number is free, and is used for an instant. */
 static void have_its_own_without_input(void) {
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
@@ -554,6 +593,7 @@ int main(void) {
       TEST(a_child_has_blocked_what_the_launcher_had),
       TEST(a_child_of_a_callback_in_a_burst_is_told_no_more),
       TEST(uvsig_fork_gives_a_child_its_own),
+      TEST(a_child_with_a_new_one_begins_with_its_own_mask),
       TEST(a_child_without_standard_input_has_its_own),
       TEST(a_child_that_has_polled_the_parents_has_its_own),
       TEST(a_child_of_a_child_is_as_one_of_the_parent),

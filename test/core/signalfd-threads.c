@@ -322,6 +322,29 @@ static void turn_with_it_blocked(void* unused) {
   CHECK(is_blocked(SIGRTMIN));
 }
 
+static void what_has_left_the_queue_is_not_read_from_it(void) {
+  sigset_t set = set_of(SIGRTMIN);
+  int fds[2];
+
+  open_one(&f, &a);
+  recorder_start(&a, SIGRTMIN);
+  CHECK_EQ(uv_pipe(fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, NULL), 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK(!is_blocked(SIGRTMIN));
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  raise(SIGRTMIN);
+  run_idle(&f.loop);
+  CHECK_EQ(a.calls, 0);
+  CHECK(is_waiting(SIGRTMIN));
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  run_until(&f.loop, &a.calls, 1);
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(fds[0]);
+  close(fds[1]);
+  fixture_close(&f);
+}
+
 /* It leaves the queue in a thread whose mask the library has not changed. */
 static void a_loop_that_moves_and_needs_the_handler_leaves_the_mask(void) {
   uv_thread_t thread;
@@ -511,6 +534,7 @@ int main(void) {
       TEST(a_loop_that_comes_back_is_as_before),
       TEST(a_loop_that_moves_to_a_plain_one_goes_by_the_handler),
       TEST(a_plain_loop_of_another_thread_leaves_it_in_the_queue),
+      TEST(what_has_left_the_queue_is_not_read_from_it),
       TEST(a_loop_that_moves_and_needs_the_handler_leaves_the_mask),
       TEST(no_system_call_of_another_thread_is_interrupted),
       TEST(a_loop_that_blocks_sigprof_while_it_waits),

@@ -91,6 +91,7 @@ static void a_program_without_standard_input_is_told(void) {
   f.closed = 0;
   recorder_init(&a, &f.sig);
   recorder_start(&a, SIGRTMIN);
+  CHECK(is_blocked(SIGRTMIN));
   queue_values(SIGRTMIN, 3);
   run_until(&f.loop, &a.calls, 3);
   fixture_close(&f);
