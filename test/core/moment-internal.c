@@ -470,6 +470,24 @@ static void a_start_while_the_previous_action_is_put_back_has_its_handler(
   fixture_close(&f);
 }
 
+static void start_at_the_next_look(void) {
+  at[BEFORE_LOOK] = have_started;
+}
+
+/* It has found nothing that watches, and looks once more. */
+static void a_start_before_a_signal_is_handed_on_has_it(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  stop_and_put_back(&a);
+  at[BEFORE_LOOK] = start_at_the_next_look;
+  raise_beside(come_and_stay);
+  CHECK_EQ(b.signals, 1);
+  CHECK_EQ(foreign_calls, 0);
+  fixture_close(&f);
+}
+
 static void begin_start_in_handler(uvsig_watcher_t* w,
                                    int signum,
                                    const siginfo_t* info) {
@@ -978,6 +996,7 @@ int main(void) {
       TEST(a_signal_that_is_slower_than_the_last_stop_does_not_go_round),
       TEST(a_signal_that_is_slower_than_the_last_stop_has_the_call),
       TEST(a_start_while_the_previous_action_is_put_back_has_its_handler),
+      TEST(a_start_before_a_signal_is_handed_on_has_it),
       TEST(a_signal_that_was_not_chained_is_not_for_who_chains),
       TEST(what_is_ignored_meanwhile_stays_ignored),
       TEST(what_is_to_be_reported_is_found_though_nothing_is_raised),

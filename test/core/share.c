@@ -708,6 +708,25 @@ static void below_another_library_uv_signal_outlives_a_torn_down_share(void) {
   check_uv_signal_below_another(true);
 }
 
+/* Each of the others is called once, in its order. */
+static void a_share_ends_below_another_library_and_above_what_was_first(void) {
+  install_handler(SIGUSR1, count_foreign);
+  fixture_open(&f, NULL);
+  fixture_open(&g, NULL);
+  start_shared(&f, &a);
+  start_other(SIGUSR1);
+  recorder_init(&b, &g.sig);
+  CHECK_EQ(uvsig_watcher_set_flags(&b.w, UVSIG_CHAIN), 0);
+  recorder_start(&b, SIGUSR1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  raise(SIGUSR1);
+  CHECK_EQ(other_calls, 1);
+  CHECK_EQ(foreign_calls, 1);
+  run_until(&g.loop, &b.signals, 1);
+  fixture_close(&g);
+  fixture_close(&f);
+}
+
 /* Without asking, libuv has taken the signal away; then somebody asks. */
 static void share_brings_a_signal_back_that_libuv_has_taken(void) {
   fixture_open(&f, NULL);
@@ -1075,6 +1094,7 @@ int main(void) {
       TEST(below_another_library_is_what_was_there_before_the_share),
       TEST(below_another_library_a_shared_sigchld_is_given_back),
       TEST(the_last_of_two_shares_gives_back_what_was_there_before),
+      TEST(a_share_ends_below_another_library_and_above_what_was_first),
       TEST(below_another_library_uv_signal_outlives_a_share),
       TEST(below_another_library_uv_signal_outlives_a_torn_down_share),
       TEST(share_brings_a_signal_back_that_libuv_has_taken),
