@@ -19,7 +19,7 @@
 #ifdef MSG_NOSIGNAL
 # define CAN_RAISE(is_socket) (!(is_socket))
 #else
-# define MSG_NOSIGNAL 0 /* macOS before 15: wakeup.c sets SO_NOSIGPIPE */
+# define MSG_NOSIGNAL         0 /* macOS before 15: wakeup.c sets SO_NOSIGPIPE */
 # define CAN_RAISE(is_socket) true
 #endif
 

@@ -938,7 +938,8 @@ static void a_uv_signal_that_starts_while_a_share_ends_has_its_handler(void) {
 }
 
 /* The library's handler stays for another loop, and libuv's is below it. */
-static void a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below(void) {
+static void a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below(
+    void) {
   install_handler(SIGUSR1, count_foreign);
   open_share();
   fixture_open(&g, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a filter of system calls refuses: to look at an action, or to set one, at
- * a moment. What libuv refuses. Linked with --wrap, so that the calls of the
+ * What a filter of system calls refuses: to look at an action, or to set one,
+ * at a moment. What libuv refuses. Linked with --wrap, so that the calls of the
  * library come here first.
  */
 

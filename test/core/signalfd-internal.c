@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * UVSIG_WAKEUP_SIGNALFD where the system refuses: signalfd() itself, its memory,
- * its poll handle, an action, a read, a signal that is given back. Linked with
+ * UVSIG_WAKEUP_SIGNALFD where the system refuses: signalfd() itself, memory, its
+ * poll handle, an action, a read, a signal that is given back. Linked with
  * --wrap, so that the calls of the library come here first.
  */
 
