@@ -1334,6 +1334,32 @@ static void a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal(void) {
 #endif
 }
 
+/* The doorbell makes up for it, and it is told all the same. */
+static void a_byte_that_alone_cannot_be_written_is_warned_of(void) {
+#ifdef SYS_write
+  uvsig_options_t options;
+
+  uvsig_options_init(&options);
+  options.warning_cb = note_warning;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  refused_writes = 1;
+  write_error = ENOMEM;
+  raise(SIGUSR1);
+  CHECK_EQ(refused_writes, 0);
+  CHECK(is_woken());
+  run_until(&f.loop, &a.signals, 1);
+  run_idle(&f.loop);
+  CHECK_EQ(warnings, 1);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  fixture_close(&f);
+#else
+  skip_test("the library does not write by syscall() here");
+#endif
+}
+
 /* The byte, and the doorbell that is to make up for it. */
 static void a_byte_that_cannot_be_written_is_made_up_for_by_the_next_one(void) {
 #if defined(SYS_write) && defined(SYS_sendto)
@@ -1398,6 +1424,7 @@ int main(void) {
       TEST(a_failed_start_leaves_other_watchers_theirs),
       TEST(a_moved_handle_without_memory_says_enomem_and_starts_later),
       TEST(a_doorbell_that_cannot_be_written_is_rung_by_the_next_signal),
+      TEST(a_byte_that_alone_cannot_be_written_is_warned_of),
       TEST(a_byte_that_cannot_be_written_is_made_up_for_by_the_next_one),
   };
 
