@@ -38,6 +38,7 @@ static bool twice_atfork;
 static unsigned atforks;
 static bool no_poll_call;
 static bool no_key;
+static unsigned keys_created;
 static bool no_specific;
 
 void* __real_calloc(size_t count, size_t size);
@@ -164,6 +165,7 @@ int __real_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
 int __wrap_pthread_key_create(pthread_key_t* key, void (*destroy)(void*));
 EARLY int __wrap_pthread_key_create(pthread_key_t* key,
                                     void (*destroy)(void*)) {
+  keys_created++;
   return no_key ? EAGAIN : __real_pthread_key_create(key, destroy);
 }
 
@@ -367,6 +369,23 @@ static void what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared(
 static void init_without_a_key_for_threads_says_eagain_and_leaves_nothing(
     void) {
   check_failing_init(&no_key, UV_EAGAIN);
+}
+
+static void open_and_close(void* unused) {
+  struct fixture own;
+
+  (void) unused;
+  fixture_open(&own, NULL);
+  fixture_close(&own);
+}
+
+static void one_key_is_for_all_threads(void) {
+  uv_thread_t thread;
+
+  open_and_close(NULL);
+  CHECK_EQ(uv_thread_create(&thread, open_and_close, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  CHECK_EQ(keys_created, 1);
 }
 
 static void init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing(
@@ -1380,6 +1399,7 @@ int main(void) {
       TEST(what_forks_need_may_be_there_twice),
       TEST(what_needs_the_lock_says_enomem_where_forks_cannot_be_prepared),
       TEST(init_without_a_key_for_threads_says_eagain_and_leaves_nothing),
+      TEST(one_key_is_for_all_threads),
       TEST(init_that_cannot_note_the_thread_says_enomem_and_leaves_nothing),
       TEST(init_leaves_the_keys_of_others_alone_where_all_are_in_use),
       TEST(a_loop_of_a_thread_without_a_note_is_the_next_ones_that_runs_it),
