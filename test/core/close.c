@@ -49,8 +49,13 @@ static void check_handle(uv_handle_t* handle, void* unused) {
 
 static void while_it_closes_its_handles_are_known_and_it_is_not_the_loops(
     void) {
+  uv_loop_t other;
+
   fixture_open(&f, NULL);
+  CHECK_EQ(uv_loop_init(&other), 0);
   CHECK(uvsig_of_loop(&f.loop) == &f.sig);
+  CHECK(uvsig_of_loop(&other) == NULL);
+  close_loop(&other);
   CHECK_EQ(uvsig_close(&f.sig, on_close), 0);
   uv_walk(&f.loop, check_handle, NULL);
   CHECK(handles > 0);

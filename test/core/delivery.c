@@ -512,15 +512,22 @@ static void close_it(struct recorder* r) {
   CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
 }
 
-/* The pipe is full, and has no writer any more: what found no room is delivered
- * in the turn that finds the end. */
+/* The pipe was full, the program has emptied it, and it has no writer any more:
+ * what found no room is delivered in the turn that finds the end. */
 static void open_full_and_ended(void) {
+  char bytes[BUDGET];
+  unsigned long left;
+
   open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_BYTES, 1);
   recorder_start(&a, SIGUSR1);
   recorder_start(&b, SIGTERM);
   b.then = close_it;
-  raise_times(SIGUSR1, (unsigned) inside_of(&f.sig).capacity);
+  left = inside_of(&f.sig).capacity;
+  raise_times(SIGUSR1, (unsigned) left);
   raise(SIGTERM);
+  while (left > 0)
+    left -= (unsigned long) read(
+        inside_of(&f.sig).read_fd, bytes, left < BUDGET ? left : BUDGET);
   replace_end(inside_of(&f.sig).write_fd);
 }
 
@@ -532,12 +539,8 @@ static void a_callback_may_close_in_the_turn_that_finds_it_broken(void) {
 }
 
 static void so_it_may_in_a_flush(void) {
-  unsigned long carried;
-
   open_full_and_ended();
-  carried = inside_of(&f.sig).capacity;
-  CHECK_EQ(uvsig_flush(&f.sig), carried + 1);
-  CHECK_EQ(a.calls, carried);
+  CHECK_EQ(uvsig_flush(&f.sig), 1);
   CHECK_EQ(b.calls, 1);
   CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
   close_loop(&f.loop);

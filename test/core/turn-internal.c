@@ -52,6 +52,26 @@ EARLY ssize_t __wrap_read(int fd, void* to, size_t size) {
   return n;
 }
 
+static bool no_size;
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...);
+EARLY int __wrap_fcntl(int fd, int command, ...) {
+  va_list list;
+  long argument;
+
+#ifdef F_GETPIPE_SZ
+  if (no_size && command == F_GETPIPE_SZ) {
+    errno = EBADF;
+    return -1;
+  }
+#endif
+  va_start(list, command);
+  argument = va_arg(list, long);
+  va_end(list);
+  return __real_fcntl(fd, command, argument);
+}
+
 static unsigned warnings;
 
 static void on_warning(uvsig_t* sig, const uvsig_warning_t* warning) {
@@ -194,6 +214,13 @@ static void a_pause_says_why_a_read_fails(void) {
   fixture_close(&f);
 }
 
+static void a_pipe_whose_size_cannot_be_had_counts_as_64_kib(void) {
+  no_size = true;
+  open_as(UVSIG_MODE_BYTES);
+  CHECK_EQ(inside_of(&f.sig).capacity, 65536);
+  fixture_close(&f);
+}
+
 static unsigned left_for_callbacks;
 
 static void raise_next(struct recorder* r) {
@@ -239,6 +266,7 @@ int main(void) {
       TEST(a_turn_ends_though_each_read_has_one_more),
       TEST(so_it_does_where_the_pipe_is_full),
       TEST(where_it_cannot_be_written_the_loop_warns),
+      TEST(a_pipe_whose_size_cannot_be_had_counts_as_64_kib),
       TEST(a_turn_tells_what_its_callbacks_raise_eight_times),
       TEST(an_interrupted_read_is_tried_again),
       TEST(a_read_that_fails_is_warned_of_and_nothing_is_lost),
