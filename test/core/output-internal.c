@@ -306,6 +306,7 @@ static void check_that_it_comes(int signum, int old_error, bool has_room) {
   errno = old_error;
   uvsig__print(LINE);
   at_poll = NULL;
+  await_foreign_calls(1);
   CHECK_EQ(foreign_calls, 1);
 }
 
