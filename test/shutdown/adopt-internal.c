@@ -633,8 +633,23 @@ static void without_a_pipe_it_is_tried_again(void) {
   check_tried_again(&own.pipe_error, 1);
 }
 
+/* The program's own children are nobody else's to wait for. */
 static void without_a_process_too(void) {
-  check_tried_again(&own.fork_error, 1);
+  siginfo_t info;
+  pid_t child = __real_fork();
+
+  CHECK(child >= 0);
+  if (child == 0)
+    _exit(0);
+  CHECK_EQ(UNINTERRUPTED(waitid(P_PID, (id_t) child, &info, WEXITED | WNOWAIT)),
+           0);
+  open_orphan();
+  own.fork_error = ENOMEM;
+  while (own.fork_error != 0)
+    turn();
+  CHECK_EQ(UNINTERRUPTED(__real_waitpid(child, NULL, 0)), child);
+  be_adopted();
+  CHECK_EQ(own.forks, 1);
 }
 
 /* The helper is not to name anything, and ends. */

@@ -1737,6 +1737,7 @@ static void the_path_of_a_unix_socket_stays(void) {
       uvsig_shutdown_add_listener(&sd, &second, (uv_stream_t*) &pipe, NULL), 0);
   start_upgrade();
   run_to_the_end();
+  CHECK_STR(second.path, name); /* it is not lost */
   CHECK_EQ(stat(name, &status), 0);
   end_successor(sd.report.successor, SIGTERM);
   CHECK_EQ(unlink(name), 0);
