@@ -528,7 +528,10 @@ static void close_forgets_what_was_registered_and_leaves_it_as_it_is(void) {
   CHECK_EQ(uvsig_shutdown_add_closer(&sd, &closer, never_close), 0);
   CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
   CHECK_EQ(uvsig_reload_start(&reload, never_reload, SIGUSR1), 0);
+  CHECK_EQ(uvsig_shutdown_ready(&sd), 0);
+  CHECK_EQ(uvsig_shutdown_is_ready(&sd), 1);
   CHECK_EQ(uvsig_shutdown_close(&sd, on_close), 0);
+  CHECK_EQ(uvsig_shutdown_is_ready(&sd), 0);
   CHECK_EQ(uvsig_shutdown_close(&sd, on_close), UV_EALREADY);
   CHECK(closer.shutdown == NULL);
   CHECK_EQ(uvsig_shutdown_closed(&closer), 0);
