@@ -424,6 +424,28 @@ static void a_child_that_goes_on_sets_its_limit_once(void) {
   close_all();
 }
 
+/* Before a shutdown it has no limit. */
+static void look_in_child(void) {
+  unsigned before = atomic_load(&wakes);
+
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(uv_async_send(&coordinator()->async), 0);
+  run_idle(&f.loop);
+  CHECK(!coordinator()->has_forked);
+  CHECK_EQ(atomic_load(&wakes), before);
+  CHECK_EQ(coordinator()->limit, 0);
+}
+
+static void a_child_that_goes_on_has_no_limit_before_a_shutdown(void) {
+  set_options();
+  open_shutdown();
+  CHECK_EQ(run_forked(look_in_child), 0);
+  raise(SIGTERM);
+  run_to_done();
+  close_all();
+}
+
 static void exit_and_be_woken(void) {
   set_options();
   options.exit = UVSIG_SHUTDOWN_EXIT_SIGNAL;
@@ -473,6 +495,8 @@ static void the_kernels_timer_has_hard_ms_after_a_limit_that_is_over(void) {
   CHECK_EQ(timer_gettime(e->timer, &left), 0);
   CHECK(left.it_value.tv_sec > 0);
   CHECK(left.it_value.tv_sec <= e->hard_ms / 1000);
+  CHECK_EQ(left.it_interval.tv_sec, 0);
+  CHECK_EQ(left.it_interval.tv_nsec, 0);
   close_all();
 #else
   skip_test("there is no timer_create()");
@@ -515,6 +539,20 @@ static void an_exit_after_the_limit_waits_for_nobody(void) {
 
 /* --- Sums ----------------------------------------------------------------- */
 
+/* And so much more as the watchdog is later than the loop. */
+static void the_whole_is_the_sum(void) {
+  set_options();
+  options.delay_ms = 1000;
+  options.grace_ms = 20000;
+  options.hard_ms = 3000;
+  open_shutdown();
+  CHECK_EQ(coordinator()->escalation.hard_ms, 3100);
+  CHECK_EQ(coordinator()->escalation.total_ms, 24100);
+  CHECK_EQ(uvsig_shutdown_extend(&sd, 500), 0);
+  CHECK_EQ(coordinator()->escalation.total_ms, 24600);
+  close_all();
+}
+
 static void the_longest_times_are_not_wrapped(void) {
   set_options();
   options.delay_ms = UINT_MAX;
@@ -552,10 +590,12 @@ int main(void) {
       TEST(a_signal_of_the_timer_that_comes_too_late_is_none),
       TEST(the_watchdogs_thread_is_woken_to_end),
       TEST(a_child_that_goes_on_sets_its_limit_once),
+      TEST(a_child_that_goes_on_has_no_limit_before_a_shutdown),
       TEST(an_exit_is_woken_when_all_is_written),
       TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
       TEST(nor_is_there_a_timer_to_end_it),
       TEST(an_exit_after_the_limit_waits_for_nobody),
+      TEST(the_whole_is_the_sum),
       TEST(the_longest_times_are_not_wrapped),
       TEST(the_longest_hard_ms_does_not_make_draining_longer),
   };

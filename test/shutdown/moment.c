@@ -931,6 +931,27 @@ static void what_lingers_has_no_input_for_the_program(void) {
   close_all();
 }
 
+static void a_stream_of_another_loop_does_not_linger(void) {
+  uv_loop_t loop;
+  uv_pipe_t stream;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uv_loop_init(&loop), 0);
+  CHECK_EQ(uv_pipe_init(&loop, &stream, 0), 0);
+  CHECK_EQ(uvsig_shutdown_add_connection(&sd, &connection, on_event), 0);
+  CHECK_EQ(
+      uvsig_shutdown_linger(&connection, (uv_stream_t*) &stream, on_odd_closed),
+      UV_EINVAL);
+  CHECK_EQ(uvsig_shutdown_remove_connection(&connection), 0);
+  uv_close((uv_handle_t*) &stream, NULL);
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  close_loop(&loop);
+  raise(SIGTERM);
+  run_to_done();
+  close_all();
+}
+
 /* Forcing makes the time shorter, and never longer. */
 static void what_lingers_has_no_more_time_when_forcing_begins(void) {
   uint64_t deadline;
@@ -945,6 +966,7 @@ static void what_lingers_has_no_more_time_when_forcing_begins(void) {
   run_idle(&f.loop);
   CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_FORCING);
   CHECK(connection.deadline == deadline);
+  CHECK(connection.shutdown_req == NULL); /* it is over, and freed */
   CHECK_EQ(close(ends[1]), 0);
   run_to_done();
   CHECK_EQ(odd_closed, 1);
@@ -1019,6 +1041,7 @@ int main(void) {
       TEST(nor_does_the_end_of_a_fifo_that_is_written),
       TEST(what_was_written_to_a_fifo_arrives),
       TEST(what_lingers_has_no_input_for_the_program),
+      TEST(a_stream_of_another_loop_does_not_linger),
       TEST(what_lingers_has_no_more_time_when_forcing_begins),
       TEST(nor_does_what_is_no_stream_at_all),
       TEST(it_ends_without_its_idle_or_its_check_handle),
