@@ -635,6 +635,19 @@ static void a_sender_without_a_number_is_an_unknown_process(void) {
 }
 
 /* It has had SIGQUIT from the terminal itself, and is not sent another. */
+/* One that is not 0, as nobody at all would be. */
+static void the_report_has_the_senders_user(void) {
+  if (getuid() == 0 && setuid(65534) != 0)
+    skip_test("there is no other user here");
+  set_options();
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  CHECK_EQ(sd.report.pid, getpid());
+  CHECK_EQ(sd.report.uid, getuid());
+  close_all();
+}
+
 static void a_terminals_sigquit_is_not_sent_to_the_group_again(void) {
   pid_t pid = fork_waiting(getpgrp());
   int status;
@@ -1028,6 +1041,7 @@ int main(void) {
       TEST(a_group_of_another_user_is_waited_for),
       TEST(the_child_of_a_fork_keeps_the_children_that_it_adds),
       TEST(a_sender_without_a_number_is_an_unknown_process),
+      TEST(the_report_has_the_senders_user),
       TEST(a_terminals_sigquit_is_not_sent_to_the_group_again),
       TEST(the_log_names_what_was_held),
       TEST(the_log_counts_requests),
