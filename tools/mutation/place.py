@@ -139,7 +139,7 @@ class Place:
       del environment["TEST_ONLY"]
     if trace is not None:
       environment["MUTATE_TRACE"] = trace
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
       child = subprocess.Popen(
           NAMESPACE + ["sh", "-c", INIT % self.first_pid(), self.path(program)],
           cwd=self.build, env=environment, start_new_session=True,
