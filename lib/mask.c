@@ -152,8 +152,8 @@ void uvsig__mask_forget(sigset_t* mask) {
     if (sigismember(&blocked, signum) == 1)
       sigdelset(mask, signum);
   }
-  memset(&blocked, 0, sizeof(blocked));
-  memset(&unblocked, 0, sizeof(unblocked));
+  sigemptyset(&blocked);
+  sigemptyset(&unblocked);
 }
 
 int uvsig_pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
