@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals that do nothing where they would have their default action. Linked
- * with --wrap, so that the library's calls of sigaction() come here first.
+ * with --wrap, so that the library's calls of sigaction(), and of its lock, come
+ * here first.
  */
 
 #include "../lib/harness.h"
@@ -19,6 +20,25 @@ static struct recorder a;
  * compiler raise() is a call that changes nothing here. */
 static volatile unsigned refused;
 
+static _Thread_local bool is_locked; /* the library's lock, by this thread */
+static bool needs_lock;              /* for each call */
+
+int __real_pthread_mutex_lock(pthread_mutex_t* mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex);
+EARLY int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex) {
+  int err = __real_pthread_mutex_lock(mutex);
+
+  is_locked = true;
+  return err;
+}
+
+int __real_pthread_mutex_unlock(pthread_mutex_t* mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex);
+EARLY int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex) {
+  is_locked = false;
+  return __real_pthread_mutex_unlock(mutex);
+}
+
 int __real_sigaction(int signum,
                      const struct sigaction* action,
                      struct sigaction* previous);
@@ -28,6 +48,8 @@ int __wrap_sigaction(int signum,
 EARLY int __wrap_sigaction(int signum,
                            const struct sigaction* action,
                            struct sigaction* previous) {
+  if (needs_lock)
+    CHECK(is_locked);
   if (action != NULL && refused > 0) {
     refused--;
     errno = EACCES;
@@ -115,6 +137,17 @@ static void what_has_an_action_is_not_muted(void) {
   CHECK(uvsig__mute(SIGTERM));
   check_mute(SIGTERM);
   uvsig__unmute(SIGTERM);
+  check_default(SIGTERM);
+}
+
+static void it_is_done_under_the_lock(void) {
+  prepare();
+  needs_lock = true;
+  CHECK(uvsig__is_default(SIGTERM));
+  CHECK(uvsig__mute(SIGTERM));
+  uvsig__unmute(SIGTERM);
+  needs_lock = false;
+  CHECK(!is_locked);
   check_default(SIGTERM);
 }
 
@@ -248,6 +281,7 @@ int main(void) {
       TEST(a_muted_signal_does_nothing_until_it_is_unmuted),
       TEST(the_last_of_two_unmutes_counts),
       TEST(what_has_an_action_is_not_muted),
+      TEST(it_is_done_under_the_lock),
       TEST(a_watched_signal_is_mute_after_its_last_stop),
       TEST(what_was_there_before_a_watcher_is_not_muted),
       TEST(below_another_handler_it_does_nothing_for_good),
