@@ -398,10 +398,17 @@ static void raise_the_first(void) {
   fixture_close(&f);
 }
 
+static void fail_to_warn(uvsig_t* sig, const uvsig_warning_t* warning) {
+  (void) sig;
+  (void) warning;
+  CHECK(false);
+}
+
 static void what_the_parent_has_caught_is_nothing_in_the_child(void) {
   uvsig_options_t options;
 
   uvsig_options_init(&options);
+  options.warning_cb = fail_to_warn;
   options.buffer_size = 1;
   options.warn_on_full_buffer = 0;
   fixture_open(&f, &options);
