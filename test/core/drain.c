@@ -343,6 +343,31 @@ static void a_full_buffer_is_told_and_warned_of_once_and_others_wait(void) {
   fixture_close(&f);
 }
 
+/* Its bytes are passed over, and no more than those. */
+static void after_a_full_buffer_the_next_ones_are_told(void) {
+  uvsig_options_t options;
+  uvsig_stats_t stats;
+
+  uvsig_options_init(&options);
+  options.warn_on_full_buffer = 0;
+  options.buffer_size = 1;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR1);
+  raise_times(SIGUSR1, 100 * 1000);
+  drain(&a);
+  CHECK_EQ(b.signals, 100 * 1000);
+  run_idle(&f.loop);
+  raise_times(SIGUSR1, 5);
+  run_idle(&f.loop);
+  CHECK_EQ(b.signals, 100 * 1000 + 5);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.junk, 0);
+  fixture_close(&f);
+}
+
 static void in_wake_only_mode_one_callback_stands_for_all(void) {
   open_wake_only();
   recorder_start(&a, SIGUSR2);
@@ -1179,6 +1204,7 @@ int main(void) {
       TEST(where_nothing_is_pending_it_is_a_stop),
       TEST(each_is_told_with_its_sender_and_value),
       TEST(a_full_buffer_is_told_and_warned_of_once_and_others_wait),
+      TEST(after_a_full_buffer_the_next_ones_are_told),
       TEST(in_wake_only_mode_one_callback_stands_for_all),
       TEST(in_wake_only_mode_another_signals_doorbell_is_not_lost),
       TEST(an_ignored_signal_is_ignored_again_before_the_first_callback),
