@@ -205,6 +205,31 @@ static void wake_only_mode_goes_by_ascending_number_and_count(void) {
   fixture_close(&f);
 }
 
+static void the_whole_is_the_sum_of_the_signals(void) {
+  uvsig_stats_t stats;
+
+  open_as(UVSIG_WAKEUP_PIPE, UVSIG_MODE_WAKE_ONLY, 0);
+  recorder_start(&a, SIGUSR1);
+  recorder_start(&b, SIGUSR2);
+  raise_times(SIGUSR1, 3);
+  raise_times(SIGUSR2, 2);
+  run_until(&f.loop, &b.calls, 1);
+  raise(SIGUSR1);
+  raise(SIGUSR2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  uvsig_stats(&f.sig, SIGUSR1, &stats);
+  CHECK_EQ(stats.coalesced, 3);
+  CHECK_EQ(stats.info_dropped, 3);
+  uvsig_stats(&f.sig, 0, &stats);
+  CHECK_EQ(stats.caught, 7);
+  CHECK_EQ(stats.delivered, 5);
+  CHECK_EQ(stats.discarded, 2);
+  CHECK_EQ(stats.coalesced, 5);
+  CHECK_EQ(stats.info_dropped, 5);
+  fixture_close(&f);
+}
+
 static unsigned long expected_before;
 
 static void check_before(struct recorder* r) {
@@ -727,6 +752,7 @@ int main(void) {
       TEST(wake_only_mode_goes_by_ascending_number_and_count),
       TEST(what_the_buffer_could_not_take_comes_after_the_bytes),
       TEST(each_time_it_comes_after_the_bytes),
+      TEST(the_whole_is_the_sum_of_the_signals),
       TEST(each_episode_of_a_full_buffer_is_one_warning),
       TEST(no_warning_is_given_when_it_is_switched_off),
       TEST(the_default_warning_is_one_line_that_names_the_signals),
