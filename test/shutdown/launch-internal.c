@@ -125,6 +125,7 @@ static void* allocate_fenced(size_t size) {
   CHECK(fenced[i].pages != MAP_FAILED);
   CHECK_EQ(mprotect(fenced[i].pages + whole, page, PROT_NONE), 0);
   fenced[i].at = fenced[i].pages + (whole - size) / 8 * 8;
+  memset(fenced[i].at, 0xa5, size); /* as malloc() may leave it */
   return fenced[i].at;
 }
 
