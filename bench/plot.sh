@@ -18,8 +18,9 @@ plot() {
   fi
   "${GNUPLOT:-gnuplot}" -e "directory='$directory'" \
     -e "machine='$(machine | sed "s/'//g")'" "$source/$1"
-  # What is black is as light as it must be, where the reader's page is dark.
+  # What is black is as light as it must be, where the reader's page is dark. A
+  # part of a benchmark has a part of the plots.
   for svg in $(sed -n 's/^ *set output .*"\/\(.*\.svg\)"$/\1/p' "$source/$1"); do
-    sh "$source/svg.sh" "$directory/$svg"
+    test ! -e "$directory/$svg" || sh "$source/svg.sh" "$directory/$svg"
   done
 }
