@@ -306,6 +306,7 @@ static void check_forks(void) {
 }
 
 static void what_forks_need_is_tried_again_where_there_was_no_memory(void) {
+  atforks = 0; /* a sanitizer has its own */
   check_failing_init(&no_atfork, UV_ENOMEM);
   fixture_open(&f, NULL);
   check_forks();
@@ -315,6 +316,7 @@ static void what_forks_need_is_tried_again_where_there_was_no_memory(void) {
 
 /* To look at the wakeup fd takes the lock, too. */
 static void what_forks_need_is_there_from_the_first_look_on(void) {
+  atforks = 0;
   CHECK_EQ(uvsig_get_wakeup_fd(NULL), -1);
   CHECK_EQ(atforks, 1);
   CHECK_EQ(uvsig_get_wakeup_fd(NULL), -1);
@@ -382,6 +384,7 @@ static void open_and_close(void* unused) {
 static void one_key_is_for_all_threads(void) {
   uv_thread_t thread;
 
+  keys_created = 0;
   open_and_close(NULL);
   CHECK_EQ(uv_thread_create(&thread, open_and_close, NULL), 0);
   CHECK_EQ(uv_thread_join(&thread), 0);
