@@ -273,8 +273,10 @@ static void another_thread_is_refused(void) {
 
 /* libuv's would have told the parent of the child's signal. */
 static void fork_loop_in_vain(void) {
-  struct rlimit limit = {3, 3};
+  struct rlimit limit;
 
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  limit.rlim_cur = 3;
   CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
   CHECK_EQ(uv_loop_fork(&loop), UV_EMFILE);
   CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR2), UV_EBADF);

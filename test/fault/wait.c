@@ -19,7 +19,7 @@ static struct recorder a;
 static void wait_in_a_thread(void) {
   sigset_t set = set_of(SIGUSR1);
   sigset_t old;
-  uvsig_info_t info;
+  uvsig_info_t info = {0};
   int signum = 0;
 
   TRY("", uvsig_pthread_sigmask(SIG_BLOCK, &set, &old));

@@ -162,7 +162,7 @@ static void on_expired(uvsig_itimer_t* t, unsigned expirations) {
 /* No arguments. On loop 0. */
 bool step_expire(const unsigned* args) {
   uvsig_itimer_t t = {0};
-  uvsig_itimerval_t left;
+  uvsig_itimerval_t left = {-1, -1};
   struct loop* l = &model.loops[0];
 
   (void) args;
