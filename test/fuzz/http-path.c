@@ -25,6 +25,14 @@ static struct MHD_Response made;
 
 /* --- What http-server.c calls -------------------------------------------------- */
 
+static int is_ready; /* at every other look */
+
+int uvsig_shutdown_is_ready(const uvsig_shutdown_t* shutdown) {
+  CHECK(shutdown == &sd);
+  is_ready = !is_ready;
+  return is_ready;
+}
+
 struct MHD_Response* MHD_create_response_from_callback(
     uint64_t size,
     size_t block_size,
@@ -145,6 +153,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(response == &made);
   if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
     CHECK(status == 405 && made.has_allow && made.read == NULL);
+  } else if (strcmp(url, "/ready") == 0) {
+    CHECK(status == (is_ready ? 200 : 503));
+    CHECK(!made.has_allow && made.read == NULL);
+    CHECK(strcmp(made.text, is_ready ? "ready\n" : "not ready\n") == 0);
   } else if (file == NULL) {
     CHECK(status == 404 && !made.has_allow && made.read == NULL);
   } else {

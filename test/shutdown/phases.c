@@ -503,6 +503,7 @@ static void the_phases_come_in_order_and_each_takes_its_time(void) {
 }
 
 static void times_of_0_are_none_at_all(void) {
+  skip_under_valgrind("there are 200 ms from the signal to the limit");
   do {
     server_init();
     server.options.grace_ms = 0;
