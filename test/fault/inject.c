@@ -110,6 +110,15 @@ static int result_after(enum fault_call call, int result) {
 
 /* --- From calls.def ------------------------------------------------------- */
 
+/* Parameters that glibc has types of its own for. */
+#ifdef __GLIBC__
+# define LIMIT __rlimit_resource_t
+# define TIMER __itimer_which_t
+#else
+# define LIMIT int
+# define TIMER int
+#endif
+
 #define FAIL_ERRNO(type, name, arguments)                                      \
  return is_due(FAULT_##name) ? (type) -1 : name arguments
 #define FAIL_CODE(type, name, arguments)                                       \
