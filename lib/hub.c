@@ -169,12 +169,15 @@ void uvsig__attach(const uvsig_t* sig, struct uvsig__component* component) {
   hub->components = component;
 }
 
-/* The one that was attached last: a successor goes before its coordinator. */
+/* It is there: it was attached, and is detached once. */
 void uvsig__detach(const uvsig_t* sig,
                    const struct uvsig__component* component) {
   struct uvsig__hub* hub = sig->hub;
+  struct uvsig__component** link = &hub->components;
 
-  hub->components = component->next;
+  while (*link != component)
+    link = &(*link)->next;
+  *link = component->next;
 }
 
 bool uvsig__has(const struct uvsig__component* component,

@@ -560,6 +560,38 @@ static void after_close_another_one_may_begin(void) {
   fixture_close(&f);
 }
 
+static void open_on(int signum, uvsig_shutdown_t* shutdown) {
+  uvsig_shutdown_options_t options;
+
+  uvsig_shutdown_options_init(&options);
+  options.graceful = set_of(signum);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, shutdown, &options), 0);
+}
+
+static void two_of_one_uvsig_may_end_in_either_order(void) {
+  static uvsig_shutdown_t both[2];
+  uv_timer_t other;
+  int first;
+
+  for (first = 0; first < 2; first++) {
+    fixture_open(&f, NULL);
+    CHECK_EQ(uv_timer_init(&f.loop, &other), 0);
+    open_on(SIGTERM, &both[0]);
+    open_on(SIGUSR2, &both[1]);
+    CHECK_EQ(uvsig_shutdown_close(&both[first], NULL), 0);
+    run_idle(&f.loop);
+    CHECK_EQ(uvsig_getsignal(first == 0 ? SIGTERM : SIGUSR2), UVSIG_DEFAULT);
+    CHECK_EQ(uvsig_getsignal(first == 0 ? SIGUSR2 : SIGTERM), UVSIG_WATCHED);
+    CHECK_EQ(uvsig_close(&f.sig, NULL), UV_EBUSY);
+    CHECK_EQ(uvsig_has_handle(&f.sig, (uv_handle_t*) &other), 0);
+    CHECK_EQ(uvsig_shutdown_close(&both[!first], NULL), 0);
+    run_idle(&f.loop);
+    CHECK_EQ(uvsig_has_handle(&f.sig, (uv_handle_t*) &other), 0);
+    uv_close((uv_handle_t*) &other, NULL);
+    fixture_close(&f);
+  }
+}
+
 static void on_given_up(uvsig_shutdown_t* given_up) {
   CHECK(given_up == &server.sd);
   say('c');
@@ -637,6 +669,7 @@ int main(void) {
       TEST(close_gives_the_dispositions_back_and_the_loop_is_empty),
       TEST(close_forgets_what_was_registered_and_leaves_it_as_it_is),
       TEST(after_close_another_one_may_begin),
+      TEST(two_of_one_uvsig_may_end_in_either_order),
       TEST(a_drain_may_be_given_up),
       TEST(after_close_no_deadline_ends_the_process),
   };
