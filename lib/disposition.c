@@ -277,7 +277,8 @@ bool uvsig__unsubscribe(struct uvsig__subscription* subscription) {
 /* Discard what is pending of a signal whose only subscription is about to go:
  * the previous action must not get what the library's timer has sent. To ignore
  * a signal discards it, in every thread (sigaction(2), POSIX XSH 2.4.3). What
- * has reached a handler already is dropped there, until the next start. */
+ * has reached a handler already is dropped there, until the next start; what
+ * was read from a signalfd, at the stop. */
 void uvsig__discard_pending(const struct uvsig__subscription* subscription) {
   struct sigaction ignore = uvsig__simple_action(SIG_IGN);
   struct sigaction current;

@@ -33,6 +33,7 @@
 void uvsig__discard(int signum) {
   sigset_t set;
 
+  sigemptyset(&set); /* where sigpending() is refused */
   sigpending(&set);
   if (sigismember(&set, signum) != 1)
     return;
@@ -117,6 +118,7 @@ void uvsig__print(const char* text) {
   sigaddset(&set, SIGXFSZ);
   sigaddset(&set, SIGTTOU);
   pthread_sigmask(SIG_BLOCK, &set, &mask);
+  sigemptyset(&pending); /* as above */
   sigpending(&pending);
   if (!write_now(text, strlen(text))) {
     if (errno == EPIPE && sigismember(&pending, SIGPIPE) != 1)

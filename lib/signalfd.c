@@ -294,6 +294,16 @@ void uvsig__signalfd_handle(struct uvsig__signalfd* from, int signum) {
     uvsig__signalfd_catch(&info);
 }
 
+/* Returns how many there were. */
+unsigned uvsig__signalfd_drop(struct uvsig__signalfd* from, int signum) {
+  unsigned count = 0;
+  siginfo_t info;
+
+  while (uvsig__signalfd_next(from, signum, &info))
+    count++;
+  return count;
+}
+
 /* Give those of one number back to the kernel, for this thread: they come before
  * what still waits for the process. Where it has no room, they are lost: returns
  * how many. */

@@ -53,6 +53,7 @@ bool uvsig__signalfd_take(struct uvsig__signalfd* from,
                           siginfo_t* info);
 void uvsig__signalfd_handle(struct uvsig__signalfd* from, int signum);
 void uvsig__signalfd_catch(siginfo_t* info);
+unsigned uvsig__signalfd_drop(struct uvsig__signalfd* from, int signum);
 unsigned uvsig__signalfd_return(struct uvsig__signalfd* from, int signum);
 
 #endif /* UVSIG_SIGNALFD_H */

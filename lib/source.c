@@ -59,14 +59,24 @@ void uvsig__source_withdraw(struct uvsig__source* source,
   }
 }
 
+/* What was read goes back to the kernel, but for an interval timer's last. */
+static unsigned long give_back(struct uvsig__source* source) {
+  struct uvsig__signalfd* queue = source->hub->queue;
+  int signum = source->sub.signum;
+
+  if (queue == NULL)
+    return 0;
+  return atomic_load(&uvsig__shared.forgets[signum])
+             ? uvsig__signalfd_drop(queue, signum)
+             : uvsig__signalfd_return(queue, signum);
+}
+
 /* No handler is in flight that could find the source. */
 static void discard(struct uvsig__source* source) {
   unsigned long pending = uvsig__source_pending(source);
-  unsigned long queued = 0;
+  unsigned long queued = give_back(source);
 
   uvsig__source_withdraw(source, pending);
-  if (source->hub->queue != NULL)
-    queued = uvsig__signalfd_return(source->hub->queue, source->sub.signum);
   source->account.queued += queued;
   source->stats.discarded += pending + queued;
   source->account.singles = 0;

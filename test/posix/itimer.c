@@ -496,6 +496,41 @@ static void a_pending_last_signal_is_forgotten(void) {
   fixture_close(&f);
 }
 
+static void stop_ticker(struct recorder* r) {
+  (void) r;
+  CHECK_EQ(uvsig_itimer_stop(&t.t), 0);
+}
+
+static void close_all(struct recorder* r) {
+  (void) r;
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+}
+
+/* It was read from a signalfd, together with the one before it. */
+static void a_last_signal_that_was_read_is_forgotten(void) {
+  static void (*const ends[])(struct recorder*) = {stop_ticker, close_all};
+  int i;
+
+  for (i = 0; i < 2; i++) {
+    fixture_open_queued(&f);
+    recorder_init(&a, &f.sig);
+    a.then = ends[i];
+    recorder_start(&a, SIGHUP); /* of a lower number on every system */
+    ticker_init(&t, UVSIG_ITIMER_REAL);
+    raise(SIGHUP);
+    start(&t, 1e-6, 0);
+    while (!is_waiting(SIGALRM))
+      usleep(1000);
+    run_until(&f.loop, &a.calls, 1);
+    CHECK_EQ(uvsig_getsignal(SIGALRM), UVSIG_DEFAULT);
+    CHECK_EQ(is_waiting(SIGALRM), 0);
+    if (i == 0)
+      fixture_close(&f);
+    else
+      close_loop(&f.loop);
+  }
+}
+
 /* Pending, and somebody else's, too. */
 static void a_pending_signal_is_left_to_another_watcher(void) {
   sigset_t set;
@@ -964,6 +999,7 @@ int main(void) {
       TEST(after_stop_the_callback_is_not_called),
       TEST(a_last_signal_does_not_meet_the_previous_action),
       TEST(a_pending_last_signal_is_forgotten),
+      TEST(a_last_signal_that_was_read_is_forgotten),
       TEST(a_pending_signal_is_left_to_another_watcher),
       TEST(an_interval_of_a_microsecond_leaves_time_and_is_counted),
       TEST(a_wait_takes_no_expiration_from_a_timer),
