@@ -27,11 +27,10 @@ static void change(int signum, int how) {
   sigset_t previous;
 
   pthread_sigmask(how, &set, &previous);
-  if ((sigismember(&previous, signum) == 1) == (how == SIG_BLOCK))
-    return;
+  /* It is as it was before the library: the program may have done that. */
   if (sigismember(opposite, signum) == 1)
     sigdelset(opposite, signum);
-  else
+  else if ((sigismember(&previous, signum) == 1) != (how == SIG_BLOCK))
     sigaddset(changed, signum);
 }
 

@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct fixture f, g;
 static struct recorder a, b, c;
@@ -47,6 +49,45 @@ static void close_blocks_again(void) {
   recorder_start(&b, SIGUSR1);
   fixture_close(&f);
   CHECK(is_blocked(SIGUSR1));
+}
+
+static void set_blocked(bool is_to_be) {
+  sigset_t set = set_of(SIGUSR1);
+
+  CHECK_EQ(uvsig_pthread_sigmask(is_to_be ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL),
+           0);
+}
+
+static void pass_is_blocked(void) {
+  _exit(is_blocked(SIGUSR1) ? 1 : 0);
+}
+
+/* While it is watched, and back, which is then no concern of the library's. */
+static void change_mask_between(bool was_blocked) {
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(is_blocked(SIGUSR1), !was_blocked);
+  set_blocked(was_blocked);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(is_blocked(SIGUSR1), was_blocked);
+  set_blocked(!was_blocked);
+  CHECK_EQ(WEXITSTATUS(run_forked(pass_is_blocked)), !was_blocked);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(is_blocked(SIGUSR1), !was_blocked);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(is_blocked(SIGUSR1), !was_blocked);
+  fixture_close(&f);
+}
+
+static void what_the_program_has_put_back_is_its_own(void) {
+  set_blocked(true);
+  fixture_open(&f, NULL);
+  change_mask_between(true);
+}
+
+static void so_it_is_with_a_signalfd(void) {
+  fixture_open_queued(&f);
+  change_mask_between(false);
 }
 
 static void what_was_not_blocked_stays_unblocked(void) {
@@ -251,6 +292,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(start_unblocks_and_the_last_stop_blocks_again),
       TEST(close_blocks_again),
+      TEST(what_the_program_has_put_back_is_its_own),
+      TEST(so_it_is_with_a_signalfd),
       TEST(what_was_not_blocked_stays_unblocked),
       TEST(a_signal_that_the_mask_held_back_reaches_the_first_watcher),
       TEST(keep_mask_leaves_the_mask_alone),
