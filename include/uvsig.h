@@ -151,7 +151,7 @@ struct uvsig_options_s {
                                 * The kernel rounds it up. */
   unsigned info_depth;         /* 64: sender slots of each signal number. A slot
                                 * keeps who sent a signal that is not delivered
-                                * yet, in about 150 bytes. 0: none; at most
+                                * yet, in about 100 bytes. 0: none; at most
                                 * 65,536. Rounded up to a power of two. */
   int time_stamps;             /* 0; 1: see uvsig_stats_t, max_latency_ns */
   /* private */
