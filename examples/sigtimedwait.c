@@ -19,7 +19,7 @@ static int check(int err, const char* what) {
   return err < 0;
 }
 
-/* Whoever reads this should see it now, also through a pipe. */
+/* A reader should see it now, also through a pipe. */
 static int flush_output(void) {
   return fflush(stdout) == 0 ? 0 : uv_translate_sys_error(errno);
 }

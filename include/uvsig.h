@@ -98,12 +98,12 @@ typedef enum {
   /* Linux. A start blocks the signal in the loop's thread, and the loop reads it
    * from a signalfd(2): one callback per signal, with its sender and its value,
    * as many as the kernel queues (RLIMIT_SIGPENDING, getrlimit(2)). The last
-   * stop unblocks it once the previous action is back: what still waits in the
-   * kernel has that action. The handler stays for threads that do not block the
-   * signal, and catches alone: SIGCHLD, what a fault raises, and a signal with
-   * UVSIG_CHAIN, UVSIG_SHARE, UVSIG_KEEP_MASK or uvsig_watcher_set_handler().
-   * Its bytes go through a pipe. See uvsig_init(3), "Without a handler", for
-   * what differs. */
+   * stop unblocks it once the previous action is back: signals that still wait
+   * in the kernel have that action. The handler stays for threads that do not
+   * block the signal, and catches alone: SIGCHLD, what a fault raises, and a
+   * signal with UVSIG_CHAIN, UVSIG_SHARE, UVSIG_KEEP_MASK or
+   * uvsig_watcher_set_handler(). Its bytes go through a pipe. See
+   * uvsig_init(3), "Without a handler", for what differs. */
   UVSIG_WAKEUP_SIGNALFD
 } uvsig_wakeup_t;
 
@@ -240,11 +240,11 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
  * had never been there. It has the dispositions and, in its thread, the mask
  * from before the first watcher. Nothing that it receives reaches the parent,
  * and nothing that the parent receives reaches its callbacks. Then the
- * descriptors are its own, the counts are 0, and what was started is so in the
- * child, and unblocked as in the parent. Armed interval timers are not
- * inherited: start them again. A child that does not want them does nothing,
- * or calls uv_loop_fork() and uvsig_close(). SIGCHLD has libuv's handler in
- * the child, as far as libuv has installed it.
+ * descriptors are its own, the counts are 0, and watchers that were started are
+ * so in the child, and their signals unblocked as in the parent. Armed interval
+ * timers are not inherited: start them again. A child that does not want them
+ * does nothing, or calls uv_loop_fork() and uvsig_close(). SIGCHLD has libuv's
+ * handler in the child, as far as libuv has installed it.
  * Returns: 0
  *   UV_EINVAL  `sig` is NULL, not initialised or closing, the program has
  *              closed its handles, or this process has no such call to make
@@ -256,7 +256,7 @@ UVSIG_EXTERN int uvsig_close(uvsig_t* sig, uvsig_close_cb cb);
 UVSIG_EXTERN int uvsig_fork(uvsig_t* sig);
 
 /* Run the callbacks of what is pending now, without running the loop.
- * Bounded: what keeps arriving meanwhile is left for the loop. If a callback
+ * Bounded: signals that keep arriving are left for the loop. If a callback
  * calls it, the other watchers of the same signal are notified when that
  * callback has returned.
  * Returns: 0 or more, how many callbacks were run
@@ -1283,7 +1283,7 @@ UVSIG_EXTERN int uvsig_upgrade_stop(uvsig_upgrade_t* u);
  * uv_run(loop, UV_RUN_DEFAULT) with a watcher for each signal of `set`. These
  * do not keep the loop alive.
  * `set`: NULL: SIGINT and SIGTERM, each unless it is ignored at the call. Of
- * another set, SIGKILL, SIGSTOP and what is no signal are passed over.
+ * another set, SIGKILL, SIGSTOP and numbers that are no signal are passed over.
  * `info`: NULL, or filled with the signal's sender, as for a watcher.
  * Where the loop ends, or is stopped, and a signal was caught by then, it
  * returns the signal. If several came, it returns the first one's number: those
@@ -1324,9 +1324,8 @@ UVSIG_EXTERN int uvsig_run(uv_loop_t* loop,
 /* Call the previous handler, too: in signal context, before the library counts
  * the signal, with the same arguments. One with SA_RESETHAND is called once.
  * The library's handler has SA_ONSTACK, so that it runs on the thread's
- * alternate stack, unless the previous one is there without it: what it needs
- * may not fit.
- * libuv's fits. */
+ * alternate stack, unless the previous one is there without it: that one
+ * may not fit there. libuv's fits. */
 #define UVSIG_CHAIN 2u
 /* Live with uv_signal_t handles of the same signal, whichever is started first
  * and stopped last: libuv's handler is called, too, and is what UVSIG_CHAIN
@@ -1408,7 +1407,8 @@ UVSIG_EXTERN int uvsig_watcher_stop(uvsig_watcher_t* w);
  * call.
  * Other watchers of the signal on the `uvsig_t` are notified at the same time.
  * `w` is started until then. A callback that stops `w` or closes the `uvsig_t`
- * ends the drain, and what only `w` was still to be notified of is discarded.
+ * ends the drain, and signals that only `w` was still to be notified of are
+ * discarded.
  * If a callback stops `w` and starts it again, it is started at return.
  * Draining a stopped watcher is no error, in whichever thread. Waits for a
  * grace period, twice.
@@ -1602,8 +1602,8 @@ UVSIG_EXTERN int uvsig_wait_cancel(uvsig_wait_t* req);
 /* Wait until a signal of `set` is pending, and take it (sigwait(3)).
  * No handler and no callback is called for it. Block the signals of `set` in
  * every thread before, or their handlers may come first. SIGKILL, SIGSTOP and
- * what is no signal are passed over in `set`. Signals that are not in it, and
- * their handlers, do not end the wait.
+ * numbers that are no signal are passed over in `set`. Signals that are not in
+ * it, and their handlers, do not end the wait.
  * Returns: 0, and the number in `*signum`
  *   UV_EINVAL  `set` or `signum` is NULL, or `set` has no signal that can be
  *              waited for
