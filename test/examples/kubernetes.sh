@@ -146,6 +146,18 @@ total_fits() {
     because "it does not"
 }
 
+# The hook that the file has as a comment, in place of the option's delay.
+hook_agrees() {
+  seconds=$(sed -n 's/^ *#  *preStop: {sleep: {seconds: \([0-9]*\)}}$/\1/p' \
+    "$contrib/deployment.yaml")
+  equal "the hook's seconds" "$seconds" "$delay" &&
+    grep -qF "$seconds + 0 + $grace + $hard + 0.1 < $patience." \
+      "$contrib/deployment.yaml" || because "no such sum in a comment" || return 1
+  hook_sum=$((seconds * 1000 + $(./test/lib/limit-internal 0 "$grace" "$hard")))
+  test "$hook_sum" -lt $((patience * 1000)) ||
+    because "$hook_sum ms do not fit into $patience s"
+}
+
 comment_agrees() {
   grep -qF "$delay + $grace + $hard + 0.1 < $patience." \
     "$contrib/deployment.yaml" || because "no such sum in a comment"
@@ -158,6 +170,7 @@ run_test ports_agree "the probe and the container have the server's port"
 run_test readme_agrees "README has the same times, and their sum"
 run_test total_fits "README's total_ms fits, too"
 run_test comment_agrees "the comment in the file has the same sum"
+run_test hook_agrees "the preStop hook in a comment fits, and has its sum"
 
 # --- What kubelet does ------------------------------------------------------
 
