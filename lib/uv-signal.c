@@ -19,11 +19,13 @@ struct entry {
 };
 
 /* The uvsig_t of a loop's handles, from the first start until the last of them
- * closes. */
+ * closes. It is listed until libuv has finished with its handles, behind the one
+ * that a new start may open before. */
 struct signals {
   struct entry entry; /* the loop's */
   uvsig_t sig;
   unsigned users; /* records */
+  bool is_closing;
 };
 
 /* A handle that has been started at least once, until its close callback. */
@@ -73,7 +75,9 @@ static void delist(struct entry** list, const struct entry* entry) {
 
 /* The entry is the first member. */
 static struct signals* find_signals(const uv_loop_t* loop) {
-  return (struct signals*) find(&all_signals, loop);
+  struct signals* signals = (struct signals*) find(&all_signals, loop);
+
+  return signals == NULL || signals->is_closing ? NULL : signals;
 }
 
 static struct record* find_record(const uv_handle_t* handle) {
@@ -100,7 +104,11 @@ static int open_signals(uv_loop_t* loop, struct signals** opened) {
 }
 
 static void on_signals_closed(uvsig_t* sig) {
-  free((char*) sig - offsetof(struct signals, sig));
+  struct signals* signals =
+      (struct signals*) ((char*) sig - offsetof(struct signals, sig));
+
+  delist(&all_signals, &signals->entry);
+  free(signals);
 }
 
 /* One record less. With the last one its handles are closed in the same turn of
@@ -108,8 +116,8 @@ static void on_signals_closed(uvsig_t* sig) {
  * still has a coordinator there, it stays open for the next start. */
 static void leave_signals(struct signals* signals) {
   signals->users--;
-  if (signals->users == 0 && uvsig_close(&signals->sig, on_signals_closed) == 0)
-    delist(&all_signals, &signals->entry);
+  signals->is_closing =
+      signals->users == 0 && uvsig_close(&signals->sig, on_signals_closed) == 0;
 }
 
 static int open_record(uv_signal_t* handle, struct record** opened) {
@@ -284,20 +292,32 @@ void uvsig_uv_unref(uv_handle_t* handle) {
 /* --- What a loop has ------------------------------------------------------ */
 
 struct walk {
-  const struct signals* signals;
   uv_walk_cb cb;
   void* arg;
 };
 
+/* Those of its loop alone: others are another thread's. */
+static bool is_ours(const uv_handle_t* handle) {
+  struct entry* entry;
+  bool is = false;
+
+  uvsig__lock();
+  for (entry = all_signals; entry != NULL && !is; entry = entry->next)
+    is = entry->key == handle->loop &&
+         uvsig_has_handle(&((struct signals*) entry)->sig, handle);
+  uvsig__unlock();
+  return is;
+}
+
 static void on_walk(uv_handle_t* handle, void* arg) {
   const struct walk* walk = arg;
 
-  if (walk->signals == NULL || !uvsig_has_handle(&walk->signals->sig, handle))
+  if (!is_ours(handle))
     walk->cb(handle, walk->arg);
 }
 
 void uvsig_uv_walk(uv_loop_t* loop, uv_walk_cb cb, void* arg) {
-  struct walk walk = {find_signals(loop), cb, arg};
+  struct walk walk = {cb, arg};
 
   uv_walk(loop, on_walk, &walk);
 }

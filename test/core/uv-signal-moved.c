@@ -212,6 +212,52 @@ static void a_walk_meets_the_programs_handles_alone(void) {
   close_all();
 }
 
+static void check_walk(void) {
+  int count = 0;
+
+  uv_walk(&loop, count_handle, &count);
+  CHECK_EQ(count, 2);
+}
+
+static void so_it_does_before_what_it_closed_is_gone(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  uv_walk(&loop, close_one, NULL);
+  check_walk();
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed, 2);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+static void on_signal_close_and_walk(uv_signal_t* handle, int signum) {
+  (void) signum;
+  uv_close((uv_handle_t*) handle, on_closed);
+  check_walk();
+  calls++;
+}
+
+static void so_it_does_where_a_callback_has_closed_the_last_handle(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal_close_and_walk, SIGUSR1), 0);
+  raise(SIGUSR1);
+  run_until(&loop, &closed, 1);
+  CHECK_EQ(calls, 1);
+  close_all();
+}
+
+static void so_it_does_where_a_handle_starts_while_the_last_one_closes(void) {
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  uv_close((uv_handle_t*) &a, on_closed);
+  CHECK_EQ(uv_signal_start(&b, on_signal, SIGUSR1), 0);
+  check_walk();
+  uv_close((uv_handle_t*) &b, on_closed);
+  check_walk();
+  CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(closed, 2);
+  CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
 static void other_handles_are_libuvs(void) {
   uv_timer_t timer;
 
@@ -405,6 +451,9 @@ int main(void) {
       TEST(a_signal_before_a_oneshot_callback_has_not_the_default_action),
       TEST(references_are_the_handles),
       TEST(a_walk_meets_the_programs_handles_alone),
+      TEST(so_it_does_before_what_it_closed_is_gone),
+      TEST(so_it_does_where_a_callback_has_closed_the_last_handle),
+      TEST(so_it_does_where_a_handle_starts_while_the_last_one_closes),
       TEST(other_handles_are_libuvs),
       TEST(bad_arguments_are_refused_and_change_nothing),
       TEST(another_thread_is_refused),
