@@ -3,15 +3,15 @@
 // libuvsig for C++17: what uvsig.h has, as objects that stop what they started.
 //
 //   uvsig::signals signals(uv_default_loop());
-//   uvsig::shutdown shutdown(signals, {.grace = 5s}); // C++20; or field by field
+//   uvsig::shutdown shutdown(signals, {.grace = 5s}); // C++20, or by field
 //   uvsig::watcher reopen(signals, SIGHUP, [](const uvsig_info_t&) { ... });
 //   uv_run(uv_default_loop(), UV_RUN_DEFAULT);
 //   return shutdown.exit();
 //
-// An object is neither copied nor moved, and goes before the one it is made with.
-// It is used in the loop's thread alone. A constructor that throws uvsig::error has
-// changed nothing. A callback that throws ends the process (std::terminate). A
-// destructor closes handles: run the loop once more before uv_loop_close().
+// An object is not copied or moved, and goes before the one it is made with. It
+// is used in the loop's thread alone. A constructor that throws uvsig::error
+// has changed nothing. A callback that throws ends the process. A destructor
+// closes handles: run the loop once more before uv_loop_close().
 
 #ifndef UVSIG_HPP
 #define UVSIG_HPP
@@ -61,7 +61,7 @@ class signals : fixed {
   std::unique_ptr<uvsig_t> sig_;
 };
 
-// uvsig_watcher_start() to uvsig_watcher_stop(). The callback may end the object.
+// uvsig_watcher_start() to uvsig_watcher_stop(). The callback may end it.
 class watcher : fixed {
  public:
   using callback = std::function<void(const uvsig_info_t&)>;
@@ -71,13 +71,13 @@ class watcher : fixed {
     check(*cb_ ? uvsig_watcher_init(of.get(), &watcher_) : UV_EINVAL);
     watcher_.data = this;
     check(uvsig_watcher_set_flags(&watcher_, flags));
-    check(uvsig_watcher_start(&watcher_, on_signal, signum));
+    check(uvsig_watcher_start(&watcher_, call, signum));
   }
   ~watcher() { uvsig_watcher_stop(&watcher_); }
   uvsig_watcher_t* get() { return &watcher_; }
 
  private:
-  static void on_signal(uvsig_watcher_t* w, int, const uvsig_info_t* i) noexcept {
+  static void call(uvsig_watcher_t* w, int, const uvsig_info_t* i) noexcept {
     auto cb = static_cast<watcher*>(w->data)->cb_;
     (*cb)(*i);
   }
@@ -93,7 +93,7 @@ struct shutdown_options { // what is not set has the library's default
   std::function<void(uvsig_shutdown_phase_t)> on_phase = {};
 };
 
-// uvsig_shutdown_init() to uvsig_shutdown_close(). The C functions take get().
+// uvsig_shutdown_init() to uvsig_shutdown_close(). The callback may end it.
 class shutdown : fixed {
  public:
   explicit shutdown(const signals& of, shutdown_options o = {})
@@ -106,12 +106,11 @@ class shutdown : fixed {
     options.exit = o.exit.value_or(options.exit);
     options.keep_sig = 1; // `of` closes it
     options.phase_cb = on_phase;
-    body_->on_phase = std::move(o.on_phase);
+    *body_->on_phase = std::move(o.on_phase);
     body_->sd.data = body_.get();
     check(uvsig_shutdown_init(of.get(), &body_->sd, &options));
   }
   ~shutdown() {
-    // Once it is over there is no callback.
     bool has_cb = uvsig_shutdown_phase(get()) != UVSIG_SHUTDOWN_DONE;
     if (uvsig_shutdown_close(get(), on_closed) != UV_EINVAL && has_cb)
       (void) body_.release();
@@ -123,19 +122,20 @@ class shutdown : fixed {
  private:
   struct body {
     uvsig_shutdown_t sd = {};
-    std::function<void(uvsig_shutdown_phase_t)> on_phase;
+    using callback = std::function<void(uvsig_shutdown_phase_t)>;
+    std::shared_ptr<callback> on_phase = std::make_shared<callback>();
   };
-  static void on_phase(uvsig_shutdown_t* sd, uvsig_shutdown_phase_t p) noexcept {
-    if (const auto& cb = static_cast<body*>(sd->data)->on_phase)
-      cb(p);
+  static void on_phase(uvsig_shutdown_t* s, uvsig_shutdown_phase_t p) noexcept {
+    if (auto cb = static_cast<body*>(s->data)->on_phase; *cb)
+      (*cb)(p);
   }
   static void on_closed(uvsig_shutdown_t* sd) {
     delete static_cast<body*>(sd->data);
   }
   static void set(unsigned& to, shutdown_options::time from) {
     if (from)
-      to = check(from->count() < 0 || from->count() > INT_MAX ? UV_EINVAL
-                                                  : int(from->count()));
+      to = unsigned(check(from->count() < 0 || from->count() > INT_MAX
+                              ? UV_EINVAL : int(from->count())));
   }
   std::unique_ptr<body> body_;
 };

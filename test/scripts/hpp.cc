@@ -139,6 +139,35 @@ void a_shutdown_that_never_began_is_given_up() {
   CHECK(uvsig_getsignal(SIGTERM) == UVSIG_DEFAULT);
 }
 
+void a_phase_callback_may_end_its_shutdown() {
+  for (int at = UVSIG_SHUTDOWN_NOT_READY; at <= UVSIG_SHUTDOWN_DONE; at++) {
+    loop l;
+    uvsig::signals signals(&l.uv);
+    std::unique_ptr<uvsig::shutdown> shutdown;
+    uvsig::shutdown_options options;
+    auto sentinel = std::make_shared<int>(0);
+    std::weak_ptr<int> seen = sentinel;
+    bool is_there = false;
+    options.on_phase = [&, at, sentinel](uvsig_shutdown_phase_t phase) {
+      if (phase != at)
+        return;
+      shutdown.reset();
+      is_there = !seen.expired(); // what was captured
+    };
+    shutdown = std::make_unique<uvsig::shutdown>(signals, std::move(options));
+    sentinel.reset();
+    options = {};
+    CHECK(uvsig_shutdown_request(
+              shutdown->get(), nullptr, UVSIG_SHUTDOWN_GRACEFUL) == 0);
+    uv_run(&l.uv, UV_RUN_DEFAULT);
+    is_there = is_there || at != UVSIG_SHUTDOWN_DONE;
+    CHECK(is_there);
+    shutdown.reset();
+    uv_run(&l.uv, UV_RUN_DEFAULT);
+    CHECK(seen.expired());
+  }
+}
+
 void times_are_the_librarys_milliseconds() {
 #if __cplusplus >= 202002L
   using namespace std::chrono_literals;
@@ -208,6 +237,7 @@ int main() {
   RUN(a_constructor_that_fails_throws_the_code);
   RUN(a_shutdown_goes_through_its_phases_and_exits);
   RUN(a_shutdown_that_never_began_is_given_up);
+  RUN(a_phase_callback_may_end_its_shutdown);
   RUN(times_are_the_librarys_milliseconds);
   RUN(a_run_ends_by_a_signal);
   RUN(a_uvsig_that_was_closed_in_c_is_let_go);

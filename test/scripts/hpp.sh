@@ -13,13 +13,15 @@ if ! echo 'int main() { return 0; }' >"$tmp/try.cc" ||
 fi
 check "uvsig.hpp has at most 150 lines" \
   test "$(wc -l <"$srcdir/include/uvsig.hpp")" -le 150
+check "none of more than 80 columns" \
+  sh -c '! grep -E "^.{81}" "$1"' - "$srcdir/include/uvsig.hpp"
 
 for std in c++17 c++20; do
   # Compiler and flags are lists of words.
   # shellcheck disable=SC2046,SC2086
   check "as $std it builds without a warning" $CXX -std=$std -pedantic -g \
-    -Wall -Wextra -Wshadow -Wold-style-cast -Wundef -Werror \
-    ${SANITIZER:+-fsanitize=$SANITIZER} -pthread -I"$srcdir/include" \
+    -Wall -Wextra -Wshadow -Wold-style-cast -Wundef -Wsign-conversion \
+    -Werror ${SANITIZER:+-fsanitize=$SANITIZER} -pthread -I"$srcdir/include" \
     -o "$tmp/hpp" "$srcdir/test/scripts/hpp.cc" -L.libs -luvsig \
     -Wl,-rpath,"$(pwd)/.libs" $($PKG_CONFIG --cflags --libs libuv)
   "$tmp/hpp" >"$tmp/output" 2>"$tmp/errors" </dev/null
@@ -30,8 +32,8 @@ for std in c++17 c++20; do
       *) fail "as $std ${line#*- }" "$tmp/errors" ;;
     esac
   done <"$tmp/output"
-  check "as $std nine tests have run" \
-    test "$(grep -c '^ok' "$tmp/output")" -eq 9
+  check "as $std ten tests have run" \
+    test "$(grep -c '^ok' "$tmp/output")" -eq 10
 done
 
 finish
