@@ -111,10 +111,11 @@ static int start_watcher(struct uvsig__coordinator* c,
   int err;
 
   w->data = c;
-  /* Neither can fail: uvsig_shutdown_init() has tried one. No uvsig_watcher_unref:
-   * the async handle keeps the loop alive for as long. */
+  /* Neither can fail: uvsig_shutdown_init() has tried one. */
   uvsig_watcher_init(sig, w);
   uvsig_watcher_set_handler(w, uvsig__escalate);
+  /* The async handle keeps the loop alive, unless the program unrefs it. */
+  uvsig_watcher_unref(w);
   err = uvsig__watcher_start(w, on_signal, signum, kind);
   if (err == 0)
     c->watcher_count++;

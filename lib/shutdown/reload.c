@@ -89,10 +89,10 @@ int uvsig_reload_start(uvsig_reload_t* r, uvsig_reload_cb cb, int signum) {
   if (uvsig__has_begun(c))
     return UV_ECANCELED;
   if (c->options.watch_ignored || uvsig_getsignal(signum) != UVSIG_IGNORED) {
-    /* Fails for a wrong argument alone: this is the loop's thread. The loop is
-     * kept alive by the shutdown anyhow. */
+    /* Fails for a wrong argument alone: this is the loop's thread. */
     uvsig_watcher_init(c->sd->sig, &r->watcher);
     r->watcher.data = r;
+    uvsig_watcher_unref(&r->watcher);
     err = uvsig_watcher_start(&r->watcher, on_signal, signum);
     if (err != 0)
       return err;

@@ -332,6 +332,7 @@ static int start(struct uvsig__successor* s) {
   if (err != 0)
     return err;
   s->sigchld.data = s;
+  uvsig_watcher_unref(&s->sigchld);
   err = uvsig__ready_open(&s->fd, name);
   if (err != 0)
     goto stop_watcher;

@@ -103,6 +103,7 @@ int uvsig_upgrade_start(uvsig_upgrade_t* u, uvsig_upgrade_cb cb, int signum) {
   err = uvsig_watcher_start(&u->watcher, on_signal, signum);
   if (err != 0)
     return err;
+  uvsig_watcher_unref(&u->watcher);
   u->cb = cb;
   u->state |= STARTED;
   return 0;

@@ -592,6 +592,43 @@ static void two_of_one_uvsig_may_end_in_either_order(void) {
   }
 }
 
+static void never_upgrade(uvsig_upgrade_t* upgrade, int status) {
+  (void) upgrade;
+  (void) status;
+  CHECK(false);
+}
+
+static void unref_the_librarys(uv_handle_t* handle, void* unused) {
+  (void) unused;
+  if (uvsig_has_handle(&f.sig, handle) > 0)
+    uv_unref(handle);
+}
+
+/* A program's own watcher keeps the loop alive as it would without a shutdown. */
+static void one_that_keeps_no_loop_alive_leaves_that_to_the_program(void) {
+  static uvsig_upgrade_t upgrade;
+  static uvsig_reload_t reload;
+  struct recorder a;
+
+  fixture_open(&f, NULL);
+  CHECK_EQ(uvsig_shutdown_init(&f.sig, &sd, NULL), 0);
+  uv_walk(&f.loop, unref_the_librarys, NULL);
+  CHECK_EQ(uv_loop_alive(&f.loop), 0);
+  CHECK_EQ(uvsig_reload_init(&sd, &reload), 0);
+  CHECK_EQ(uvsig_reload_start(&reload, never_reload, SIGHUP), 0);
+  CHECK_EQ(uv_loop_alive(&f.loop), 0);
+  CHECK_EQ(uvsig_upgrade_init(&sd, &upgrade, NULL), 0);
+  CHECK_EQ(uvsig_upgrade_start(&upgrade, never_upgrade, SIGUSR2), 0);
+  CHECK_EQ(uv_loop_alive(&f.loop), 0);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(uv_loop_alive(&f.loop), 1);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  CHECK_EQ(uv_loop_alive(&f.loop), 0);
+  CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
+  fixture_close(&f);
+}
+
 static void on_given_up(uvsig_shutdown_t* given_up) {
   CHECK(given_up == &server.sd);
   say('c');
@@ -670,6 +707,7 @@ int main(void) {
       TEST(close_forgets_what_was_registered_and_leaves_it_as_it_is),
       TEST(after_close_another_one_may_begin),
       TEST(two_of_one_uvsig_may_end_in_either_order),
+      TEST(one_that_keeps_no_loop_alive_leaves_that_to_the_program),
       TEST(a_drain_may_be_given_up),
       TEST(after_close_no_deadline_ends_the_process),
   };
