@@ -6,6 +6,7 @@
  */
 
 #include "../lib/harness.h"
+#include "../lib/wrap-lock.h"
 
 #include "../../lib/disposition.h"
 
@@ -20,24 +21,7 @@ static struct recorder a;
  * compiler raise() is a call that changes nothing here. */
 static volatile unsigned refused;
 
-static _Thread_local bool is_locked; /* the library's lock, by this thread */
-static bool needs_lock;              /* for each call */
-
-int __real_pthread_mutex_lock(pthread_mutex_t* mutex);
-int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex);
-EARLY int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex) {
-  int err = __real_pthread_mutex_lock(mutex);
-
-  is_locked = true;
-  return err;
-}
-
-int __real_pthread_mutex_unlock(pthread_mutex_t* mutex);
-int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex);
-EARLY int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex) {
-  is_locked = false;
-  return __real_pthread_mutex_unlock(mutex);
-}
+static bool needs_lock; /* for each call */
 
 int __real_sigaction(int signum,
                      const struct sigaction* action,

@@ -6,6 +6,7 @@
  */
 
 #include "../lib/harness.h"
+#include "../lib/wrap-lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +30,6 @@ static void (*volatile when_refused)(void);
 static void (*volatile at_set)(void);
 static volatile int at_set_of;
 
-/* Is the library's lock held by this thread? */
-static _Thread_local bool is_locked;
 static volatile bool needs_lock; /* for each look and each set */
 static volatile unsigned looks;
 
@@ -59,22 +58,6 @@ EARLY int __wrap_sigaction(int signum,
     fn();
   errno = EACCES;
   return -1;
-}
-
-int __real_pthread_mutex_lock(pthread_mutex_t* mutex);
-int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex);
-EARLY int __wrap_pthread_mutex_lock(pthread_mutex_t* mutex) {
-  int err = __real_pthread_mutex_lock(mutex);
-
-  is_locked = true;
-  return err;
-}
-
-int __real_pthread_mutex_unlock(pthread_mutex_t* mutex);
-int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex);
-EARLY int __wrap_pthread_mutex_unlock(pthread_mutex_t* mutex) {
-  is_locked = false;
-  return __real_pthread_mutex_unlock(mutex);
 }
 
 static bool no_handle;
