@@ -36,14 +36,12 @@ struct error : std::runtime_error {
 
 inline int check(int code) { return code < 0 ? throw error(code) : code; }
 
-struct fixed {
+struct fixed { // neither copied nor moved
   fixed() = default;
-  fixed(const fixed&) = delete;
-  fixed& operator=(const fixed&) = delete;
+  fixed(fixed&&) = delete;
 };
 
-// uvsig_init() to uvsig_close(). The struct is on the heap: it is the library's
-// until the loop has closed its handles, and by then the object may be gone.
+// uvsig_init() to uvsig_close(). On the heap: the loop needs it for longer.
 class signals : fixed {
  public:
   explicit signals(uv_loop_t* loop, const uvsig_options_t* options = nullptr)
@@ -106,13 +104,16 @@ class shutdown : fixed {
     options.exit = o.exit.value_or(options.exit);
     options.keep_sig = 1; // `of` closes it
     options.phase_cb = on_phase;
-    *body_->on_phase = std::move(o.on_phase);
+    body_->cb = std::make_shared<decltype(o.on_phase)>(std::move(o.on_phase));
     body_->sd.data = body_.get();
     check(uvsig_shutdown_init(of.get(), &body_->sd, &options));
   }
   ~shutdown() {
     bool has_cb = uvsig_shutdown_phase(get()) != UVSIG_SHUTDOWN_DONE;
-    if (uvsig_shutdown_close(get(), on_closed) != UV_EINVAL && has_cb)
+    int code = uvsig_shutdown_close(get(), on_closed);
+    if (code == UV_EALREADY) // the last phase's callback is yet to come
+      *body_->cb = [sd = get()](auto) { on_closed(sd); };
+    if (code == UV_EALREADY || (code != UV_EINVAL && has_cb))
       (void) body_.release();
   }
   int exit() { return uvsig_shutdown_exit(get()); }
@@ -122,20 +123,19 @@ class shutdown : fixed {
  private:
   struct body {
     uvsig_shutdown_t sd = {};
-    using callback = std::function<void(uvsig_shutdown_phase_t)>;
-    std::shared_ptr<callback> on_phase = std::make_shared<callback>();
+    std::shared_ptr<decltype(shutdown_options::on_phase)> cb;
   };
   static void on_phase(uvsig_shutdown_t* s, uvsig_shutdown_phase_t p) noexcept {
-    if (auto cb = static_cast<body*>(s->data)->on_phase; *cb)
+    if (auto cb = static_cast<body*>(s->data)->cb; *cb)
       (*cb)(p);
   }
   static void on_closed(uvsig_shutdown_t* sd) {
+    uvsig_shutdown_close(sd, nullptr); // from the last phase's callback
     delete static_cast<body*>(sd->data);
   }
   static void set(unsigned& to, shutdown_options::time from) {
-    if (from)
-      to = unsigned(check(from->count() < 0 || from->count() > INT_MAX
-                              ? UV_EINVAL : int(from->count())));
+    auto n = from ? from->count() : to;
+    to = unsigned(check(n < 0 || n > INT_MAX ? UV_EINVAL : int(n)));
   }
   std::unique_ptr<body> body_;
 };

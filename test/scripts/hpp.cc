@@ -168,6 +168,32 @@ void a_phase_callback_may_end_its_shutdown() {
   }
 }
 
+// The library closes its handles in two turns of the loop, and then makes the
+// last call.
+void a_shutdown_may_end_before_its_last_phase_callback() {
+  loop l;
+  uvsig::signals signals(&l.uv);
+  std::unique_ptr<uvsig::shutdown> shutdown;
+  uvsig::shutdown_options options;
+  auto sentinel = std::make_shared<int>(0);
+  std::weak_ptr<int> seen = sentinel;
+  bool is_told = false;
+  options.on_phase = [&is_told, sentinel](uvsig_shutdown_phase_t phase) {
+    is_told = is_told || phase == UVSIG_SHUTDOWN_DONE;
+  };
+  shutdown = std::make_unique<uvsig::shutdown>(signals, std::move(options));
+  sentinel.reset();
+  options = {};
+  CHECK(uvsig_shutdown_request(
+            shutdown->get(), nullptr, UVSIG_SHUTDOWN_GRACEFUL) == 0);
+  while (uvsig_shutdown_phase(shutdown->get()) != UVSIG_SHUTDOWN_DONE)
+    uv_run(&l.uv, UV_RUN_NOWAIT);
+  CHECK(!is_told);
+  shutdown.reset();
+  uv_run(&l.uv, UV_RUN_DEFAULT);
+  CHECK(!is_told && seen.expired());
+}
+
 void times_are_the_librarys_milliseconds() {
 #if __cplusplus >= 202002L
   using namespace std::chrono_literals;
@@ -238,6 +264,7 @@ int main() {
   RUN(a_shutdown_goes_through_its_phases_and_exits);
   RUN(a_shutdown_that_never_began_is_given_up);
   RUN(a_phase_callback_may_end_its_shutdown);
+  RUN(a_shutdown_may_end_before_its_last_phase_callback);
   RUN(times_are_the_librarys_milliseconds);
   RUN(a_run_ends_by_a_signal);
   RUN(a_uvsig_that_was_closed_in_c_is_let_go);

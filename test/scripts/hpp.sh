@@ -32,8 +32,8 @@ for std in c++17 c++20; do
       *) fail "as $std ${line#*- }" "$tmp/errors" ;;
     esac
   done <"$tmp/output"
-  check "as $std ten tests have run" \
-    test "$(grep -c '^ok' "$tmp/output")" -eq 10
+  check "as $std eleven tests have run" \
+    test "$(grep -c '^ok' "$tmp/output")" -eq 11
 done
 
 finish
