@@ -22,6 +22,11 @@ NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 INIT = ("echo %d >/proc/sys/kernel/ns_last_pid; ulimit -S -f 200000; "
         'setsid -w "$0"; exit $?')
 FIRST_PID = 10000
+# Test programs are linked with one of these; where it is a copy of the library with
+# other names of what it calls, they are in a file beside it.
+LIBRARY = ".libs/libuvsig.a"
+FAULTY_LIBRARY = "test/fault/libfaulty.a"
+FAULTY_NAMES = "test/fault/calls.syms"
 
 
 def need_namespaces():
@@ -99,7 +104,7 @@ class Place:
     self.links = {}
     for line in self.dry("test/lib/libharness.a", "check"):
       match = re.search(r" -o (test/\S+) ", line)
-      if match and ".libs/libuvsig.a" in line:
+      if match and (LIBRARY in line or FAULTY_LIBRARY in line):
         command = line.split("--mode=link ")[-1].split("; ")[-1]
         self.links[match.group(1)] = shlex.split(command)
     for line in self.dry(os.path.join(self.source, "lib/libuvsig.map"), "all"):
@@ -120,8 +125,18 @@ class Place:
     """With these objects instead of the library's own."""
     command = []
     for word in self.links[program]:
-      command += objects + [word] if word == ".libs/libuvsig.a" else [word]
+      if word == LIBRARY:
+        command += objects
+      elif word == FAULTY_LIBRARY:
+        command += [self.renamed(name) for name in objects]
+      command.append(word)
     must(command, cwd=self.build)
+
+  def renamed(self, object):
+    """A copy of it, as objects are in the faulty library."""
+    copy = object + ".faulty"
+    must(["objcopy", "--redefine-syms=" + FAULTY_NAMES, object, copy], cwd=self.build)
+    return copy
 
   def link_shared(self, instead, extra=()):
     objects = [instead.get(name, own) for name, own in self.objects.items()]

@@ -93,6 +93,8 @@ class Reach:
     kinds = ["lib/", "include/", "test/lib/", "tools/mutation/trace.c"]
     if program.startswith("test/examples/"):
       kinds.append("examples/")
+    if is_of_faults(program):
+      kinds.append("test/fault/")
     names = must(["git", "ls-files", "-co", "--exclude-standard"] + kinds, cwd=TOP)
     names = [program + ".c"] + names.split()
     return digest(*(os.path.join(place.source, name) for name in names))
@@ -102,7 +104,7 @@ class Reach:
     if status != 0 and not STOPPED.is_set():
       sys.exit("%s fails without a mutation:\n%s" % (program, output))
     cases = {}
-    for name in re.findall(r"^ok \d+ - (\w+)$", output, re.M):
+    for name in self.names(program, output):
       trace = place.path("trace")
       with open(trace, "wb") as file:
         file.truncate(2 * TRACE_SIZE)
@@ -124,6 +126,13 @@ class Reach:
     for case in cases.values():
       case["lines"] = sorted(set(case.pop("at") + case.pop("shared")))
     return cases
+
+  @staticmethod
+  def names(program, output):
+    """Of its tests; "" is all at once, where a test alone takes hardly less."""
+    if is_of_faults(program):
+      return [""]
+    return re.findall(r"^ok \d+ - (\w+)$", output, re.M)
 
   @staticmethod
   def name_lines(image, cases, key):
@@ -172,6 +181,10 @@ class Reach:
       if re.search(r"\b%s\b" % mutation.name, line):
         cases |= self.of(mutation.file, number)
     return cases
+
+
+def is_of_faults(case):
+  return case.startswith("test/fault/")
 
 
 def lines_of(image, addresses):

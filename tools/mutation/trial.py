@@ -6,6 +6,7 @@ import os
 import re
 
 from mutation.common import STOPPED, digest, write
+from mutation.reach import is_of_faults
 
 # What is undefined ends the process, as in the build with a sanitizer: an index, say.
 UNDEFINED = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
@@ -22,7 +23,8 @@ class Trial:
 
   def order(self, mutant):
     """First what has noticed others there; then the programs whose topic it is,
-    most of whose tests reach it; of these what is quick."""
+    most of whose tests reach it; of these what is quick. Last the faults: that is one
+    run of them all."""
     kills = self.kills.get((mutant.file, mutant.name), {})
     cases = self.reach.of_mutation(mutant)
     shares = {}
@@ -30,7 +32,7 @@ class Trial:
       program = case.partition(":")[0]
       shares[program] = shares.get(program, 0) + 1 / self.reach.sizes[program]
     return sorted(cases, key=lambda case: (
-        -kills.get(case, 0), -round(shares[case.partition(":")[0]], 1),
+        is_of_faults(case), -kills.get(case, 0), -round(shares[case.partition(":")[0]], 1),
         self.reach.seconds[case]))
 
   def run(self, place, mutant):
