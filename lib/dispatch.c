@@ -65,10 +65,8 @@ uint64_t uvsig__collect_overflow(struct uvsig__hub* hub) {
   uint64_t total = 0;
 
   for (source = hub->first; source != NULL; source = source->after) {
-    /* Acquire: pairs with the handler's release, so that every signal taken
-     * here is found in `caught`. */
-    source->account.raised = atomic_exchange_explicit(
-        &source->sub.overflow, 0, memory_order_acquire);
+    /* Every signal taken here is then found in `caught`. */
+    source->account.raised = atomic_exchange(&source->sub.overflow, 0);
     source->account.taken += source->account.raised;
     total += source->account.raised;
   }
@@ -101,10 +99,9 @@ static void deliver_all(struct uvsig__hub* hub) {
 /* Take the counters, warn of a full buffer or a failed write, and deliver what
  * was taken and what an earlier turn has left. */
 static void deliver_counters(struct uvsig__hub* hub) {
-  /* First, and acquire: what was counted before a write failed is taken here,
-   * and what is counted later has an error of its own, or a byte. */
-  int error =
-      atomic_exchange_explicit(&hub->wakeup.error, 0, memory_order_acquire);
+  /* First: what was counted before a write failed is taken here, and what is
+   * counted later has an error of its own, or a byte. */
+  int error = atomic_exchange(&hub->wakeup.error, 0);
   uint64_t total = uvsig__collect_overflow(hub);
 
   if (error != 0)
@@ -136,8 +133,8 @@ static bool is_time_for_counters(struct uvsig__hub* hub, ssize_t n) {
 /* The same, and the next handler that raises one writes the doorbell again. */
 static void reset_and_deliver(struct uvsig__hub* hub) {
   hub->overdue = 0;
-  /* Before the counters are taken, and acquire: see ring(). */
-  atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
+  /* Before the counters are taken: see ring(). */
+  atomic_store(&hub->wakeup.pending, 0);
   deliver_counters(hub);
 }
 
@@ -155,7 +152,7 @@ static bool is_raised(const struct uvsig__hub* hub) {
 
   for (source = hub->first; source != NULL; source = source->after)
     if (uvsig__source_taken(source) > 0 ||
-        atomic_load_explicit(&source->sub.overflow, memory_order_acquire) > 0)
+        atomic_load(&source->sub.overflow) > 0)
       return true;
   return false;
 }
@@ -187,16 +184,14 @@ static ssize_t answer(struct uvsig__hub* hub) {
       return n;
     if (is_raised(hub))
       continue;
-    /* Acquire: all is found that a handler had counted before it set the flag
-     * that is cleared here, or is seen below. Release: a handler that sets it
-     * later comes after this. */
-    atomic_exchange_explicit(&hub->wakeup.pending, 0, memory_order_acq_rel);
+    /* Sequentially consistent, here and in what is looked at below: see
+     * ring(). */
+    atomic_store(&hub->wakeup.pending, 0);
     n = read_bytes(hub);
     has_read = true;
     decode_bytes(hub);
-    if (n < 0 || (atomic_load_explicit(&hub->wakeup.pending,
-                                       memory_order_acquire) == 0 &&
-                  !is_raised(hub) && !uvsig__wakeup_fd_is_due()))
+    if (n < 0 || (atomic_load(&hub->wakeup.pending) == 0 && !is_raised(hub) &&
+                  !uvsig__wakeup_fd_is_due()))
       return n;
   }
   if (has_read)

@@ -38,7 +38,11 @@ static ssize_t write_raw(int fd, bool is_socket, const unsigned char* byte) {
     return syscall(SYS_sendto, fd, byte, size, MSG_NOSIGNAL, NULL, 0);
   return syscall(SYS_write, fd, byte, size);
 #else
-  return is_socket ? send(fd, byte, 1, MSG_NOSIGNAL) : write(fd, byte, 1);
+  int state = uvsig__cancel_disable();
+  ssize_t n = is_socket ? send(fd, byte, 1, MSG_NOSIGNAL) : write(fd, byte, 1);
+
+  uvsig__cancel_restore(state);
+  return n;
 #endif
 }
 
@@ -66,26 +70,26 @@ static bool has_failed(int err) {
   return err != 0 && err != UV_EAGAIN;
 }
 
-/* Write the doorbell, once until the loop has looked. The exchange comes after
- * the counter, and the loop's exchange before it takes the counters. So by the
- * order of the two exchanges either the loop takes this one too, or this writes
- * the doorbell again. Where it finds no room the pipe is full: the loop will
- * read it, and look when it is empty. Where the write fails otherwise nothing
- * wakes the loop, so the flag is cleared, and the next signal's handler writes.
- * The error is noted after that, since the loop forgets it when it takes the
- * counters: by then every handler that found the flag set has counted.
- * test/scripts/wakeup.pml is a model of this. Acquire and release: an exchange
- * that finds 1 is part of the release sequence that the loop acquires, and that
- * the fall does. */
+/* Write the doorbell, once until the loop has looked. A handler counts, and then
+ * looks at the flag; the loop clears the flag, and then takes the counters. All
+ * of it is sequentially consistent. So either the loop takes this one too, or
+ * this finds the flag cleared, and writes the doorbell again. Where it finds no
+ * room the pipe is full: the loop will read it, and look when it is empty. Where
+ * the write fails otherwise nothing wakes the loop, so the flag is cleared, and
+ * the next signal's handler writes. The error is noted after that, since the
+ * loop forgets it when it takes the counters: by then every handler that found
+ * the flag set has counted. test/scripts/wakeup.pml is a model of this. */
 static void ring(struct uvsig__wakeup* wakeup) {
   int err;
 
-  if (atomic_exchange_explicit(&wakeup->pending, 1, memory_order_acq_rel) != 0)
+  /* A look first: in a burst most find it set, and an exchange costs more. */
+  if (atomic_load(&wakeup->pending) != 0 ||
+      atomic_exchange(&wakeup->pending, 1) != 0)
     return;
   err = send_byte(wakeup, 0);
   if (has_failed(err)) {
-    atomic_exchange_explicit(&wakeup->pending, 0, memory_order_acq_rel);
-    atomic_store_explicit(&wakeup->error, err, memory_order_release);
+    atomic_store(&wakeup->pending, 0);
+    atomic_store(&wakeup->error, err);
   }
 }
 
@@ -101,8 +105,10 @@ static void keep_sender(struct uvsig__subscription* subscription,
       &subscription->senders[number & (subscription->depth - 1)];
   unsigned long expected = UVSIG__FREE;
 
-  /* Acquire: pairs with the loop's release, which has read it. */
-  if (!atomic_compare_exchange_strong_explicit(&sender->state,
+  /* A look first: in a burst most find it taken, and a failed exchange costs
+   * more. Acquire: pairs with the loop's release, which has read it. */
+  if (atomic_load_explicit(&sender->state, memory_order_relaxed) != expected ||
+      !atomic_compare_exchange_strong_explicit(&sender->state,
                                                &expected,
                                                number << 2 | UVSIG__WRITING,
                                                memory_order_acquire,
@@ -115,17 +121,27 @@ static void keep_sender(struct uvsig__subscription* subscription,
       &sender->state, number << 2 | UVSIG__READY, memory_order_release);
 }
 
+/* The watcher's own handler may call a cancellation point. A thread that takes
+ * the watcher back waits for the handlers in flight. */
+static void call_hook(struct uvsig__subscription* subscription,
+                      const siginfo_t* info) {
+  uvsig_watcher_t* hooked = atomic_load(&subscription->hooked);
+  int state;
+
+  if (hooked == NULL)
+    return;
+  state = uvsig__cancel_disable();
+  hooked->handler(hooked, subscription->signum, info);
+  uvsig__cancel_restore(state);
+}
+
 static void catch_signal(struct uvsig__subscription* subscription,
                          const siginfo_t* info) {
   struct uvsig__wakeup* wakeup = subscription->wakeup;
-  /* A thread that takes it back waits for the handlers in flight. */
-  uvsig_watcher_t* hooked = atomic_load(&subscription->hooked);
   unsigned long number;
   int err = UV_EAGAIN;
 
-  if (hooked != NULL)
-    hooked->handler(hooked, subscription->signum, info);
-
+  call_hook(subscription, info);
   /* Before the byte and before `overflow`: a loop that sees one of those must
    * find the signal counted. The release of either publishes this. */
   number =
@@ -138,12 +154,9 @@ static void catch_signal(struct uvsig__subscription* subscription,
   if (err == 0)
     return;
   if (has_failed(err))
-    /* The loop looks at the counters on its next turn. Release: it finds what
-     * was counted before. */
-    atomic_store_explicit(&wakeup->error, err, memory_order_release);
-
-  /* Release: pairs with the loop's acquire when it takes the counter. */
-  atomic_fetch_add_explicit(&subscription->overflow, 1, memory_order_release);
+    /* The loop looks at the counters on its next turn. */
+    atomic_store(&wakeup->error, err);
+  atomic_fetch_add(&subscription->overflow, 1);
   ring(wakeup);
 }
 
@@ -152,14 +165,14 @@ static void catch_signal(struct uvsig__subscription* subscription,
 static bool write_own(struct uvsig__wakeup_fd* own, int signum) {
   int err = uvsig__write_byte(own->fd, own->is_socket, (unsigned char) signum);
 
-  /* Relaxed: diagnostics; the doorbell that follows publishes them. */
+  /* Relaxed: diagnostics; `due` publishes them. */
   if (err != 0)
     atomic_fetch_add_explicit(&own->missed[signum], 1, memory_order_relaxed);
   if (atomic_exchange_explicit(&own->failing, err, memory_order_relaxed) ==
           err ||
       err == 0 || (err == UV_EAGAIN && !own->warn))
     return false;
-  atomic_store_explicit(&own->due, err, memory_order_relaxed);
+  atomic_store(&own->due, err); /* before the look at the flag */
   return true;
 }
 

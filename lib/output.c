@@ -32,13 +32,16 @@
  * disposition is not changed: another thread may be changing it. */
 void uvsig__discard(int signum) {
   sigset_t set;
+  int state;
 
   sigemptyset(&set); /* where sigpending() is refused */
   sigpending(&set);
   if (sigismember(&set, signum) != 1)
     return;
   set = uvsig__set_of(signum);
+  state = uvsig__cancel_disable(); /* sigwait() is a cancellation point */
   sigwait(&set, &signum);
+  uvsig__cancel_restore(state);
 }
 
 /* Not O_NONBLOCK on standard error itself: other processes share that flag. A

@@ -49,9 +49,7 @@ void uvsig__source_withdraw(struct uvsig__source* source,
                             unsigned long pending) {
   unsigned long taken;
 
-  /* Acquire: as uvsig__collect_overflow(). */
-  source->account.taken +=
-      atomic_exchange_explicit(&source->sub.overflow, 0, memory_order_acquire);
+  source->account.taken += atomic_exchange(&source->sub.overflow, 0);
   taken = uvsig__source_taken(source);
   if (taken < pending) {
     source->account.stale += pending - taken;

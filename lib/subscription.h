@@ -99,14 +99,14 @@ extern struct uvsig__shared uvsig__shared;
 struct uvsig__reader {
   unsigned generation;
   int cancel_type;
-  int cancel_state;
 };
 
 /* Count the calling handler in.
  * A thread that is cancelled meanwhile would stay counted in for ever. glibc's
- * own handler looks at the cancel type alone, so that is set first. The state
- * is for functions that are cancellation points. Both calls are
- * async-signal-safe in glibc (its manual) and set a field of the thread.
+ * own handler looks at the cancel type alone, and with the deferred one a thread
+ * ends at cancellation points only: what may call one while it is counted in
+ * disables it there, by the cancel state. Both calls are async-signal-safe in
+ * glibc (its manual) and set a field of the thread.
  * A thread that unpublishes something stores the pointer first, and then looks
  * at the counters. This counts first, and then loads the pointer. Sequential
  * consistency on all of them (every load of such a pointer too) makes at least
@@ -117,7 +117,6 @@ static inline struct uvsig__reader uvsig__reader_enter(void) {
 #if HAVE_DECL_PTHREAD_SETCANCELSTATE
   pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &reader.cancel_type);
 #endif
-  reader.cancel_state = uvsig__cancel_disable();
   reader.generation = atomic_load(&uvsig__shared.generation);
   atomic_fetch_add(&uvsig__shared.readers[reader.generation], 1);
   return reader;
@@ -129,7 +128,6 @@ static inline void uvsig__reader_leave(struct uvsig__reader reader) {
    * waiting thread does after it has seen the 0. */
   atomic_fetch_sub_explicit(
       &uvsig__shared.readers[reader.generation], 1, memory_order_release);
-  uvsig__cancel_restore(reader.cancel_state);
 #if HAVE_DECL_PTHREAD_SETCANCELSTATE
   pthread_setcanceltype(reader.cancel_type, NULL);
 #endif

@@ -89,9 +89,7 @@ int uvsig_set_wakeup_fd(int fd, int warn_on_full_buffer, int* old_fd) {
 bool uvsig__wakeup_fd_is_due(void) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
 
-  /* Relaxed: only a hint. The handler sets it, and then writes the doorbell. */
-  return own != NULL &&
-         atomic_load_explicit(&own->due, memory_order_relaxed) != 0;
+  return own != NULL && atomic_load(&own->due) != 0;
 }
 
 /* The handler has woken every loop that watches the signal. The first one that
@@ -108,8 +106,8 @@ void uvsig__report_wakeup_fd(struct uvsig__hub* hub) {
   uvsig__lock();
   own = &slots[current];
   fd = own->fd;
-  /* Acquire: what the handler had counted by then is in `missed`. */
-  error = atomic_exchange_explicit(&own->due, 0, memory_order_acquire);
+  /* What the handler had counted by then is in `missed`. */
+  error = atomic_exchange(&own->due, 0);
   for (i = 0; i < UVSIG_NSIG && error != 0; i++)
     /* Relaxed: a count, and nothing else. */
     counts[i] =

@@ -6,6 +6,7 @@
 
 #include "../lib/harness.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -161,10 +162,69 @@ static void cancelled_threads_leave_nothing_to_wait_for_with_a_chain(void) {
   CHECK(action_of(SIGUSR1).sa_handler == count_previous);
 }
 
+/* --- Cancellation points -------------------------------------------------- */
+
+static atomic_bool has_returned;
+
+/* The cancellation is pending when the signal comes. */
+static void* raise_when_cancelled(void* argument) {
+  (void) argument;
+  pthread_cancel(pthread_self());
+  raise(SIGUSR1);
+  atomic_store(&has_returned, true);
+  pthread_testcancel();
+  return NULL;
+}
+
+static void check_cancellation_points(void) {
+  pthread_t thread;
+  void* result;
+
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(pthread_create(&thread, NULL, raise_when_cancelled, NULL), 0);
+  CHECK_EQ(pthread_join(thread, &result), 0);
+  CHECK(result == PTHREAD_CANCELED);
+  CHECK(has_returned);
+  run_until(&f.loop, &a.signals, 1);
+  check_stop();
+}
+
+static void on_caught(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  (void) w;
+  (void) signum;
+  (void) info;
+  pthread_testcancel();
+}
+
+static void a_watchers_function_in_the_handler_may_call_one(void) {
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, on_caught), 0);
+  check_cancellation_points();
+  fixture_close(&f);
+}
+
+/* SIGPIPE is discarded by sigwait(). */
+static void a_wakeup_fd_whose_reader_has_gone_is_none(void) {
+  int fds[2];
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  CHECK_EQ(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+  CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, NULL), 0);
+  close(fds[0]);
+  check_cancellation_points();
+  CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
+  close(fds[1]);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(cancelled_threads_leave_nothing_to_wait_for),
       TEST(cancelled_threads_leave_nothing_to_wait_for_with_a_chain),
+      TEST(a_watchers_function_in_the_handler_may_call_one),
+      TEST(a_wakeup_fd_whose_reader_has_gone_is_none),
   };
 
   harness_init();

@@ -37,16 +37,16 @@ static atomic_bool is_raised;
 static void (*volatile at_look)(void);  /* before it looks what watches */
 static bool (*volatile at_write)(void); /* returns whether that is refused */
 
-int __real_pthread_setcancelstate(int state, int* previous);
-int __wrap_pthread_setcancelstate(int state, int* previous);
-int __wrap_pthread_setcancelstate(int state, int* previous) {
+int __real_pthread_setcanceltype(int type, int* previous);
+int __wrap_pthread_setcanceltype(int type, int* previous);
+int __wrap_pthread_setcanceltype(int type, int* previous) {
   void (*fn)(void) = at_look;
 
   if (is_raiser && fn != NULL) {
     at_look = NULL;
     fn();
   }
-  return __real_pthread_setcancelstate(state, previous);
+  return __real_pthread_setcanceltype(type, previous);
 }
 
 static bool refuses_syscall(long number, const long* arguments) {

@@ -26,7 +26,14 @@ static struct recorder c;
 
 /* --- Moments -------------------------------------------------------------- */
 
-enum moment { BEFORE_LOOK, AFTER_LOOK, HANDING_ON, WRITING, MOMENTS };
+enum moment {
+  LOCKING, /* the library's lock is to be taken */
+  BEFORE_LOOK,
+  AFTER_LOOK,
+  HANDING_ON,
+  WRITING,
+  MOMENTS
+};
 
 /* What is to be done there, once. */
 static void (*volatile at[MOMENTS])(void);
@@ -47,8 +54,16 @@ static void reach(enum moment moment) {
 int __real_pthread_setcancelstate(int state, int* previous);
 int __wrap_pthread_setcancelstate(int state, int* previous);
 int __wrap_pthread_setcancelstate(int state, int* previous) {
-  reach(state == PTHREAD_CANCEL_DISABLE ? BEFORE_LOOK : AFTER_LOOK);
+  if (state == PTHREAD_CANCEL_DISABLE)
+    reach(LOCKING);
   return __real_pthread_setcancelstate(state, previous);
+}
+
+int __real_pthread_setcanceltype(int type, int* previous);
+int __wrap_pthread_setcanceltype(int type, int* previous);
+int __wrap_pthread_setcanceltype(int type, int* previous) {
+  reach(previous != NULL ? BEFORE_LOOK : AFTER_LOOK);
+  return __real_pthread_setcanceltype(type, previous);
 }
 
 int __real_sigaction(int signum,
@@ -827,9 +842,9 @@ static void what_another_loop_reports_at_that_moment_is_reported_once(void) {
   recorder_start(&b, SIGUSR1);
   raise(SIGUSR1);
   is_raiser = true;
-  at[BEFORE_LOOK] = run_other;
+  at[LOCKING] = run_other;
   run_idle(&f.loop);
-  CHECK(at[BEFORE_LOOK] == NULL);
+  CHECK(at[LOCKING] == NULL);
   CHECK_EQ(warnings, 1);
   CHECK_EQ(warned_total, 1);
   run_until(&f.loop, &a.signals, 2);
@@ -957,7 +972,7 @@ static void a_uv_signal_that_starts_while_one_of_two_shares_ends_is_below(
 }
 
 static void raise_later(void) {
-  at[BEFORE_LOOK] = raise_one;
+  at[LOCKING] = raise_one;
 }
 
 /* libuv has installed its handler in place of ours, for an instant. */
@@ -966,9 +981,9 @@ static void a_share_that_starts_beside_a_watcher_loses_nothing(void) {
   recorder_init(&b, &g.sig);
   recorder_start(&b, SIGUSR1);
   open_share_to_start();
-  at[BEFORE_LOOK] = raise_later;
+  at[LOCKING] = raise_later;
   recorder_start(&a, SIGUSR1);
-  CHECK(at[BEFORE_LOOK] == NULL);
+  CHECK(at[LOCKING] == NULL);
   CHECK_EQ(uvsig_flush(&g.sig), 1);
   CHECK_EQ(b.signals, 1);
   is_raiser = false;

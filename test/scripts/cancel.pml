@@ -5,7 +5,7 @@
  * in for ever, and the thread that waits for handlers in flight never gets
  * through. So the handler's thread cannot be cancelled meanwhile. Nor may a
  * handler use what has been freed. The steps are those of lib/subscription.h
- * (uvsig__reader_enter, uvsig__reader_leave), lib/handler.c (take) and
+ * (uvsig__reader_enter, uvsig__reader_leave), lib/handler.c (take, call_hook) and
  * lib/grace.c (uvsig__synchronize_locked). readers.pml is the same with more
  * handlers and without cancellation.
  *
@@ -59,9 +59,6 @@ inline enter() {
   set_type(false);
 # endif
 #endif
-#ifndef NO_STATE
-  set_state(true);
-#endif
   mine = generation;
   readers[mine]++;
 #ifdef TYPE_LAST
@@ -73,16 +70,23 @@ inline enter() {
 /* uvsig__reader_leave() */
 inline leave() {
 #ifdef RESTORE_FIRST
-  set_state(false);
   set_type(old_type);
   readers[mine]--
 #else
   readers[mine]--;
-  set_state(false);
 # ifndef NO_TYPE
   set_type(old_type)
 # endif
 #endif
+}
+
+/* call_hook() */
+inline call_hook() {
+#ifndef NO_STATE
+  set_state(true);
+#endif
+  pass_cancellation_point();
+  set_state(false)
 }
 
 /* write_raw(). glibc's write() is a cancellation point, and has the type be
@@ -102,7 +106,7 @@ inline take() {
   found = linked;
   if
   :: found ->
-     pass_cancellation_point();
+     call_hook();
      write_byte();
      assert(alive)
   :: else -> skip

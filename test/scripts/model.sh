@@ -126,6 +126,8 @@ check "none wakes the loop again when its own byte fails without an error" \
 check "without the doorbell a signal is lost" errs wakeup -DNO_DOORBELL
 check "without the doorbell one is lost in wake-only mode" \
   errs wakeup -DNO_DOORBELL -DWAKE_ONLY
+check "one is lost when a handler looks at the flag before it counts" \
+  errs wakeup -DLOOK_EARLY
 check "one is lost when the counters are taken before the flag" \
   errs wakeup -DTAKE_FIRST
 check "one is lost when a full read is not looked behind" \

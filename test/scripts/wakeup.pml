@@ -5,8 +5,9 @@
  * good with a signal undelivered. The steps are those of lib/handler.c
  * (catch_signal, ring) and lib/dispatch.c (turn, or, with ANSWER, what replaces
  * it in wake-only mode; with OWN a handler also rings when there is something to
- * report). model.sh runs it, and with NO_DOORBELL, TAKE_FIRST, NO_EMPTY, NO_LOOK
- * and NO_AGAIN, each of which takes a step out and must lose a signal.
+ * report). model.sh runs it, and with NO_DOORBELL, LOOK_EARLY, TAKE_FIRST,
+ * NO_EMPTY, NO_LOOK and NO_AGAIN, each of which changes a step and must lose a
+ * signal.
  *
  * With FAILS, that many writes fail otherwise than by a full pipe. Such a
  * doorbell wakes nobody. Promised is then that nothing is left undelivered once
@@ -81,8 +82,15 @@ inline exchange(value, old) {
   atomic { old = pending; pending = value }
 }
 
+/* The look is a step of its own. */
 inline ring() {
-  exchange(true, rung);
+#ifndef LOOK_EARLY
+  rung = pending;
+#endif
+  if
+  :: rung -> skip
+  :: else -> exchange(true, rung)
+  fi;
 #ifndef NO_DOORBELL
   if
   :: !rung ->
@@ -115,7 +123,12 @@ inline catch_signal() {
 #endif
   if
   :: sent -> skip
-  :: else -> uncarried++; ring()
+  :: else ->
+#ifdef LOOK_EARLY
+     rung = pending;
+#endif
+     uncarried++;
+     ring()
   fi
 }
 
