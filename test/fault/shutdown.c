@@ -156,7 +156,7 @@ static void serve_clients(void) {
   int clients[2];
 
   shutdown_options(&options);
-  options.linger_ms = 20;
+  options.linger_ms = 2;
   init_signals(NULL);
   init_shutdown(&options);
   listen_for_clients();
