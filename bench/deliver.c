@@ -224,7 +224,7 @@ static const struct peer* const wake_only_pair[] = {
 #define SIGINFO(variant_, measure_, n_, repeats_, pair_, against_)             \
  {                                                                             \
   .workload = "siginfo", .variant = variant_, TIME, .measure = measure_,       \
-  .n = n_, .repeats = repeats_, .rounds = 6, .against = against_,              \
+  .n = n_, .repeats = repeats_, .rounds = 2, .against = against_,              \
   .only = pair_                                                                \
  }
 
@@ -294,23 +294,23 @@ const struct bench deliver_benches[] = {
      .n = 3000,
      .repeats = 3,
      .against = &uv_signal},
-    SIGINFO("ping, bytes", ping, 0, 4000, bytes_pair, &uvsig_bytes_no_info),
+    SIGINFO("ping, bytes", ping, 0, 12000, bytes_pair, &uvsig_bytes_no_info),
     SIGINFO("ping, wake-only",
             ping,
             0,
-            4000,
+            12000,
             wake_only_pair,
             &uvsig_wake_only_no_info),
     SIGINFO("burst of 3,000, bytes",
             burst,
             3000,
-            2,
+            6,
             bytes_pair,
             &uvsig_bytes_no_info),
     SIGINFO("burst of 3,000, wake-only",
             burst,
             3000,
-            2,
+            6,
             wake_only_pair,
             &uvsig_wake_only_no_info),
     {.workload = NULL}};

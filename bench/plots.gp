@@ -124,7 +124,7 @@ set terminal svg size 800,480 font "sans-serif,12" background "white" noenhanced
 set border 3
 set grid ytics
 set key outside right top samplen 4
-set lmargin 10
+set lmargin 13
 set rmargin 24
 set xrange [0.7:15000]
 set yrange [*:*]
