@@ -177,7 +177,7 @@ static const struct target {
      0,
      &conns_1m,
      &conns_10k,
-     2},
+     3},
     {"HTTP request with against without",
      "http",
      "",
