@@ -15,6 +15,9 @@
  *   everything is as it was before the call.
  * - Zero your structs. UV_EINVAL for an object that is not initialised is sure
  *   only if its memory is zero; one with garbage in it is undefined behaviour.
+ * - A callback must not run its own loop: uv_run() is not reentrant (libuv,
+ *   loop.rst). That holds for callbacks, too, that uvsig_flush(), uvsig_pause()
+ *   and uvsig_watcher_drain() run while the loop does not.
  * - "Loop thread" is the thread that runs the loop; until it has run for the
  *   first time, the thread that called uvsig_init(); and once that thread has
  *   ended, the next one that calls. A thread that takes a loop over owns it
