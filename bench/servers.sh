@@ -88,10 +88,18 @@ serves_or_has_gone() {
   grep -q '^Serving on' "$tmp/log" || has_gone "$pid"
 }
 
+# What is ignored here stays so in a server: SIGINT in the background, and SIGHUP
+# below nohup(1). coreutils 8.31 and later can mend that.
+defaults=
+if env --default-signal true 2>/dev/null; then
+  defaults="env --default-signal"
+fi
+
 # start COMMAND...: one that says "Serving on ...:PORT".
 start() {
   : >"$tmp/log"
-  "$@" >>"$tmp/log" 2>&1 3>&- & # 3: the client is to see its end
+  # 3: the client is to see its end.
+  $defaults "$@" >>"$tmp/log" 2>&1 3>&- &
   pid=$!
   until_true serves_or_has_gone
   grep -q '^Serving on' "$tmp/log" || fail "$1: $(cat "$tmp/log")"
