@@ -287,8 +287,10 @@ void uvsig__on_prepare(uv_prepare_t* prepare) {
   struct uvsig__hub* hub = prepare->data;
 
   uvsig__own(hub);
-  if (hub->inherited)
+  if (hub->inherited) {
+    hub->has_own_poller |= !uvsig__is_polled(hub);
     return;
+  }
   if (hub->queue != NULL)
     uvsig__prepare_queue(hub);
   /* An fd that has failed wakes no loop; one that runs anyhow notices here.

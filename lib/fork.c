@@ -19,6 +19,7 @@ static void inherit(struct uvsig__hub* hub) {
 
   hub->inherited = true;
   hub->is_renewed = false;
+  hub->has_own_poller = false;
   for (component = hub->components; component != NULL;
        component = component->next)
     if (component->on_fork != NULL)

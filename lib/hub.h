@@ -43,8 +43,9 @@ struct uvsig__hub {
   struct uvsig__closing ending;
   bool is_deaf; /* the pipe failed, and is not polled any more */
   bool closing;
-  bool inherited;  /* by the child of a fork, which shares the fds ... */
-  bool is_renewed; /* ... until it has its own */
+  bool inherited;      /* by the child of a fork, which shares the fds ... */
+  bool is_renewed;     /* ... until it has its own */
+  bool has_own_poller; /* the loop has polled since uv_loop_fork() */
   uvsig_close_cb close_cb;
 
   uvsig_options_t options; /* `info_depth` is 0 or a power of two */
@@ -88,6 +89,12 @@ static inline bool uvsig__is_known_owner(const struct uvsig__hub* hub) {
 /* Has a callback closed the uvsig_t, or forked and is the child's? */
 static inline bool uvsig__has_gone(const struct uvsig__hub* hub) {
   return hub->closing || hub->inherited;
+}
+
+/* Does the system's poller know the descriptor? libuv tells it before the loop
+ * polls, and again after uv_loop_fork(). */
+static inline bool uvsig__is_polled(const struct uvsig__hub* hub) {
+  return hub->poll.io_watcher.events != 0;
 }
 
 int uvsig__hub_of(const uvsig_t* sig, struct uvsig__hub** hub);

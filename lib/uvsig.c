@@ -173,9 +173,21 @@ static void close_handles(struct uvsig__hub* hub) {
       uvsig__close_handle((uv_handle_t*) &source->share);
 }
 
+static void close_fds(struct uvsig__hub* hub) {
+  uvsig__wakeup_close(&hub->wakeup);
+  if (hub->queue != NULL)
+    uvsig__signalfd_close(hub->queue);
+}
+
+/* The child of a fork shares its parent's poller until uv_loop_fork(). */
+static bool has_parents_poller(const struct uvsig__hub* hub) {
+  return hub->inherited && !hub->has_own_poller && uvsig__is_polled(hub);
+}
+
 int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
   struct uvsig__hub* hub;
   struct uvsig__source* source;
+  bool is_shared;
   int err;
 
   err = uvsig__hub_of(sig, &hub);
@@ -194,11 +206,15 @@ int uvsig_close(uvsig_t* sig, uvsig_close_cb cb) {
       uvsig__source_stop(source, source->first);
 
   /* No handler can reach the fds or the counters any more. In this order: libuv
-   * forgets the fd before the number is free again. */
+   * forgets the fd before the number is free again. But it takes the fd out of
+   * the poller, and out of the parent's it must not: from a closed one it
+   * cannot. */
+  is_shared = has_parents_poller(hub);
+  if (is_shared)
+    close_fds(hub);
   close_handles(hub);
-  uvsig__wakeup_close(&hub->wakeup);
-  if (hub->queue != NULL)
-    uvsig__signalfd_close(hub->queue);
+  if (!is_shared)
+    close_fds(hub);
   return 0;
 }
 

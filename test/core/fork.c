@@ -230,6 +230,52 @@ static void a_child_that_runs_the_loop_takes_nothing_of_the_parents(void) {
   fixture_close(&f);
 }
 
+static bool renews_loop;
+
+/* Without uv_loop_fork() the poller is the parent's, too. With it, what the
+ * poller knows of a descriptor ends with it. */
+static void close_polled(void) {
+  if (renews_loop) {
+    CHECK_EQ(uv_loop_fork(&f.loop), 0);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  fixture_close(&f);
+}
+
+static void check_close_in_a_child(int wakeup) {
+  uvsig_options_t options;
+  int i;
+
+  uvsig_options_init(&options);
+  options.wakeup = (uvsig_wakeup_t) wakeup;
+  for (i = 0; i < 2; i++) {
+    renews_loop = i > 0;
+    fixture_open(&f, &options);
+    watch(&a, SIGUSR1);
+    raise(SIGUSR1);
+    run_until(&f.loop, &a.calls, 1);
+    CHECK(inside_of(&f.sig).is_polled);
+    CHECK_EQ(run_forked(close_polled), 0);
+    raise(SIGUSR1);
+    run_until(&f.loop, &a.calls, 2);
+    fixture_close(&f);
+  }
+}
+
+static void a_child_that_closes_leaves_the_parents_poller_alone(void) {
+  check_close_in_a_child(UVSIG_WAKEUP_PIPE);
+  check_close_in_a_child(UVSIG_WAKEUP_SOCKETPAIR);
+}
+
+static void so_does_one_with_a_signalfd(void) {
+#ifdef __linux__
+  check_close_in_a_child(UVSIG_WAKEUP_SIGNALFD);
+#else
+  skip_test("there is no signalfd here");
+#endif
+}
+
 static void on_wait(uvsig_wait_t* req, int status, const uvsig_info_t* info) {
   unsigned long* calls = req->data;
 
@@ -1009,6 +1055,8 @@ int main(void) {
       TEST(a_joined_child_has_open_what_its_parent_has_open),
       TEST(a_child_has_no_wakeup_fd_of_its_own),
       TEST(a_child_that_runs_the_loop_takes_nothing_of_the_parents),
+      TEST(a_child_that_closes_leaves_the_parents_poller_alone),
+      TEST(so_does_one_with_a_signalfd),
       TEST(before_uvsig_fork_a_child_can_stop_and_close_and_start_nothing),
       TEST(at_no_moment_after_a_fork_does_a_childs_signal_reach_the_parent),
       TEST(uvsig_fork_gives_a_child_signals_of_its_own),
