@@ -26,8 +26,8 @@ static void decode_byte(struct uvsig__hub* hub, unsigned char byte) {
   struct uvsig__source* source = byte < UVSIG_NSIG ? hub->sources[byte] : NULL;
 
   if (byte == 0)
-    return;
-  if (source != NULL && source->account.stale > 0)
+    hub->is_rung = true;
+  else if (source != NULL && source->account.stale > 0)
     source->account.stale--;
   else if (source != NULL && is_carried(source))
     uvsig__source_deliver(source, 1);
@@ -114,11 +114,13 @@ static void deliver_counters(struct uvsig__hub* hub) {
 }
 
 /* Has the handler raised a counter, and has every byte been read that was in
- * the pipe before it did? */
+ * the pipe before it did? A doorbell that has been read says so, too, where that
+ * of another handler has failed, which clears the flag. */
 static bool is_time_for_counters(struct uvsig__hub* hub, ssize_t n) {
   /* Relaxed: only a hint, the exchange below decides. A handler that raises a
    * counter after this look has the doorbell still to write, or a full pipe. */
-  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0)
+  if (atomic_load_explicit(&hub->wakeup.pending, memory_order_relaxed) == 0 &&
+      !hub->is_rung)
     return false;
   if (n < UVSIG__BUDGET)
     return true;
@@ -133,6 +135,7 @@ static bool is_time_for_counters(struct uvsig__hub* hub, ssize_t n) {
 /* The same, and the next handler that raises one writes the doorbell again. */
 static void reset_and_deliver(struct uvsig__hub* hub) {
   hub->overdue = 0;
+  hub->is_rung = false;
   /* Before the counters are taken: see ring(). */
   atomic_store(&hub->wakeup.pending, 0);
   deliver_counters(hub);

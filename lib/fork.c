@@ -27,6 +27,7 @@ static void inherit(struct uvsig__hub* hub) {
   uvsig__own_or_disown(hub);
   hub->end = 0; /* and `at` with the next read */
   hub->overdue = 0;
+  hub->is_rung = false;
   if (hub->queue != NULL)
     uvsig__signalfd_inherit(hub->queue);
   hub->junk = 0;

@@ -121,27 +121,12 @@ static void keep_sender(struct uvsig__subscription* subscription,
       &sender->state, number << 2 | UVSIG__READY, memory_order_release);
 }
 
-/* The watcher's own handler may call a cancellation point. A thread that takes
- * the watcher back waits for the handlers in flight. */
-static void call_hook(struct uvsig__subscription* subscription,
-                      const siginfo_t* info) {
-  uvsig_watcher_t* hooked = atomic_load(&subscription->hooked);
-  int state;
-
-  if (hooked == NULL)
-    return;
-  state = uvsig__cancel_disable();
-  hooked->handler(hooked, subscription->signum, info);
-  uvsig__cancel_restore(state);
-}
-
-static void catch_signal(struct uvsig__subscription* subscription,
-                         const siginfo_t* info) {
+static void count(struct uvsig__subscription* subscription,
+                  const siginfo_t* info) {
   struct uvsig__wakeup* wakeup = subscription->wakeup;
   unsigned long number;
   int err = UV_EAGAIN;
 
-  call_hook(subscription, info);
   /* Before the byte and before `overflow`: a loop that sees one of those must
    * find the signal counted. The release of either publishes this. */
   number =
@@ -160,7 +145,49 @@ static void catch_signal(struct uvsig__subscription* subscription,
   ring(wakeup);
 }
 
-/* Write to the program's own wakeup fd. Returns whether there is something to
+/* --- A watcher's own handler ---------------------------------------------- */
+
+/* A call of one. */
+struct hook {
+  struct uvsig__subscription* subscription;
+  const siginfo_t* info;
+  struct uvsig__reader reader;
+};
+
+/* The thread ends in the call: nobody is to wait for it, and no signal is lost. */
+static void count_and_leave(void* argument) {
+  struct hook* hook = argument;
+  struct uvsig__subscription* at;
+
+  for (at = hook->subscription; at != NULL; at = atomic_load(&at->next))
+    count(at, hook->info);
+  uvsig__reader_leave(hook->reader);
+}
+
+/* It may call a cancellation point. There glibc before 2.41 has the type of a
+ * thread be asynchronous, whatever the state is (its bug 12683). So the state is
+ * enough but for a cancellation that was on its way when the signal came. A
+ * thread that takes the watcher back waits for the handlers in flight. */
+static void call_hook(struct hook* hook) {
+  uvsig_watcher_t* hooked = atomic_load(&hook->subscription->hooked);
+  int state;
+
+  if (hooked == NULL)
+    return;
+  state = uvsig__cancel_disable();
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
+  pthread_cleanup_push(count_and_leave, hook);
+#endif
+  hooked->handler(hooked, hook->subscription->signum, hook->info);
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
+  pthread_cleanup_pop(0);
+#endif
+  uvsig__cancel_restore(state);
+}
+
+/* --- The program's own wakeup fd ------------------------------------------ */
+
+/* Returns whether there is something to
  * report: the first failure after a success, or after another failure. */
 static bool write_own(struct uvsig__wakeup_fd* own, int signum) {
   int err = uvsig__write_byte(own->fd, own->is_socket, (unsigned char) signum);
@@ -185,12 +212,17 @@ static bool wants_chain(struct uvsig__subscription* at) {
 
 static void catch_all(struct uvsig__subscription* first,
                       int signum,
-                      const siginfo_t* info) {
+                      const siginfo_t* info,
+                      struct uvsig__reader reader) {
   struct uvsig__wakeup_fd* own = atomic_load(&uvsig__shared.wakeup_fd);
   struct uvsig__subscription* at;
 
-  for (at = first; at != NULL; at = atomic_load(&at->next))
-    catch_signal(at, info);
+  for (at = first; at != NULL; at = atomic_load(&at->next)) {
+    struct hook hook = {at, info, reader};
+
+    call_hook(&hook);
+    count(at, info);
+  }
   /* After the subscriptions: a program that reads this byte finds the signal
    * there. */
   if (own != NULL && write_own(own, signum))
@@ -230,7 +262,7 @@ static void take(unsigned called, int signum, siginfo_t* info, void* context) {
       first = atomic_load(&uvsig__shared.subscriptions[signum]);
     }
     if (first != NULL)
-      catch_all(first, signum, info);
+      catch_all(first, signum, info, reader);
     uvsig__reader_leave(reader);
   } while (first == NULL && !was_called &&
            !uvsig__forward(called, signum, info, context, uvsig__handle));

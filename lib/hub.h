@@ -57,6 +57,7 @@ struct uvsig__hub {
   struct uvsig__wait* waits; /* in the order of their starts */
 
   size_t overdue; /* bytes read since a raised counter was first noticed */
+  bool is_rung;   /* the doorbell has been read, and no counter taken since */
   size_t at;      /* the next of `bytes` to decode ... */
   size_t end;     /* ... and where they end */
   unsigned char bytes[UVSIG__BUDGET];

@@ -16,6 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef __linux__
+# include <sys/syscall.h>
+#endif
+
 /* macOS has neither. What they prevent is blocked and discarded below. */
 #ifndef MSG_NOSIGNAL
 # define MSG_NOSIGNAL 0
@@ -24,24 +28,35 @@
 # define O_CLOEXEC 0
 #endif
 
+static void take_pending(const sigset_t* set) {
+#if defined(__linux__) && defined(SYS_rt_sigtimedwait)
+  const struct timespec now = {0};
+
+  syscall(SYS_rt_sigtimedwait, set, NULL, &now, (size_t) _NSIG / 8);
+#else
+  int state = uvsig__cancel_disable();
+  int signum;
+
+  sigwait(set, &signum);
+  uvsig__cancel_restore(state);
+#endif
+}
+
 /* Take back a signal that a write has raised, as SIGPIPE where the reader has
  * gone. It is this thread's (POSIX, write()), and pending, for the caller has
  * blocked it; on some systems it is not, if it is ignored. So the wait does not
- * sleep, and no other thread can be faster. sigwait() is not in POSIX's list of
- * what a handler may call, but it is a system call and nothing else. The
- * disposition is not changed: another thread may be changing it. */
+ * sleep, and no other thread can be faster. By the system call itself: sigwait()
+ * is a cancellation point, and not in POSIX's list of what a handler may call.
+ * The disposition is not changed: another thread may be changing it. */
 void uvsig__discard(int signum) {
   sigset_t set;
-  int state;
 
   sigemptyset(&set); /* where sigpending() is refused */
   sigpending(&set);
   if (sigismember(&set, signum) != 1)
     return;
   set = uvsig__set_of(signum);
-  state = uvsig__cancel_disable(); /* sigwait() is a cancellation point */
-  sigwait(&set, &signum);
-  uvsig__cancel_restore(state);
+  take_pending(&set);
 }
 
 /* Not O_NONBLOCK on standard error itself: other processes share that flag. A

@@ -160,7 +160,7 @@ void uvsig__flush_queue(struct uvsig__hub* hub) {
 
 /* Deliver all that waits of one signal, until a callback has stopped the watcher
  * that is drained. A one-shot is notified once, so of all of them: they are
- * counted. What is not told has the previous action. */
+ * counted. The rest has the previous action. */
 void uvsig__drain_queue(struct uvsig__source* source,
                         const struct uvsig__cursor* drain,
                         bool is_once) {

@@ -116,7 +116,7 @@ static void check_fork(void) {
 
 /* What waits for handlers in flight must not wait for one that is no more:
  * every stop, uvsig_close() and each fork(). */
-static void cancel_many(unsigned flags) {
+static void cancel_many(unsigned flags, uvsig_handler_cb handler) {
   unsigned most = scaled(3000);
   unsigned n = 0;
   unsigned long signals;
@@ -125,6 +125,7 @@ static void cancel_many(unsigned flags) {
   fixture_open(&f, NULL);
   recorder_init(&a, &f.sig);
   CHECK_EQ(uvsig_watcher_set_flags(&a.w, flags), 0);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, handler), 0);
   while (n < most && has_time()) {
     recorder_start(&a, SIGUSR1);
     cancel_some(n);
@@ -145,7 +146,7 @@ static void cancel_many(unsigned flags) {
 }
 
 static void cancelled_threads_leave_nothing_to_wait_for(void) {
-  cancel_many(0);
+  cancel_many(0, NULL);
 }
 
 static atomic_ulong previous_calls;
@@ -157,7 +158,7 @@ static void count_previous(int signum) {
 
 static void cancelled_threads_leave_nothing_to_wait_for_with_a_chain(void) {
   install_handler(SIGUSR1, count_previous);
-  cancel_many(UVSIG_CHAIN);
+  cancel_many(UVSIG_CHAIN, NULL);
   CHECK(previous_calls > 0);
   CHECK(action_of(SIGUSR1).sa_handler == count_previous);
 }
@@ -204,19 +205,58 @@ static void a_watchers_function_in_the_handler_may_call_one(void) {
   fixture_close(&f);
 }
 
-/* SIGPIPE is discarded by sigwait(). */
-static void a_wakeup_fd_whose_reader_has_gone_is_none(void) {
+/* SIGPIPE is discarded. */
+static int set_wakeup_fd_without_a_reader(void) {
   int fds[2];
 
-  fixture_open(&f, NULL);
-  recorder_init(&a, &f.sig);
   CHECK_EQ(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
   CHECK_EQ(uvsig_set_wakeup_fd(fds[1], 0, NULL), 0);
   close(fds[0]);
-  check_cancellation_points();
+  return fds[1];
+}
+
+static void forget_wakeup_fd(int fd) {
   CHECK_EQ(uvsig_set_wakeup_fd(-1, 0, NULL), 0);
-  close(fds[1]);
+  close(fd);
+}
+
+static void a_wakeup_fd_whose_reader_has_gone_is_none(void) {
+  int fd;
+
+  fixture_open(&f, NULL);
+  recorder_init(&a, &f.sig);
+  fd = set_wakeup_fd_without_a_reader();
+  check_cancellation_points();
+  forget_wakeup_fd(fd);
   fixture_close(&f);
+}
+
+static void cancelled_threads_at_a_wakeup_fd_without_a_reader(void) {
+  int fd = set_wakeup_fd_without_a_reader();
+
+  cancel_many(0, NULL);
+  forget_wakeup_fd(fd);
+}
+
+static int null = -1;
+
+/* glibc before 2.41 makes the type asynchronous in write(). */
+static void write_often(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  int i;
+
+  (void) w;
+  (void) signum;
+  (void) info;
+  for (i = 0; i < 30; i++)
+    if (write(null, "", 1) != 1)
+      _exit(1);
+}
+
+static void cancelled_threads_in_a_watchers_function(void) {
+  null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  CHECK(null >= 0);
+  cancel_many(0, write_often);
+  close(null);
 }
 
 int main(void) {
@@ -225,6 +265,8 @@ int main(void) {
       TEST(cancelled_threads_leave_nothing_to_wait_for_with_a_chain),
       TEST(a_watchers_function_in_the_handler_may_call_one),
       TEST(a_wakeup_fd_whose_reader_has_gone_is_none),
+      TEST(cancelled_threads_at_a_wakeup_fd_without_a_reader),
+      TEST(cancelled_threads_in_a_watchers_function),
   };
 
   harness_init();

@@ -74,6 +74,23 @@ static void where_nothing_was_caught_they_deliver_nothing(void) {
   fixture_close(&f);
 }
 
+/* Another handler's doorbell has failed meanwhile, which clears the flag, and
+ * that one has not noted the error yet. */
+static void a_doorbell_counts_though_the_flag_is_cleared(void) {
+  struct uvsig__subscription* sub;
+
+  open_as(UVSIG_MODE_BYTES, 0, 0);
+  recorder_start(&a, SIGUSR1);
+  sub = &hub()->sources[SIGUSR1]->sub;
+  atomic_fetch_add(&sub->caught, 1);
+  atomic_fetch_add(&sub->overflow, 1);
+  CHECK_EQ(write(hub()->wakeup.write_fd, "", 1), 1);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK_EQ(a.calls, 1);
+  check_books(&f.sig, SIGUSR1, 1, 0);
+  fixture_close(&f);
+}
+
 static int known;
 
 static void note_sender(uvsig_watcher_t* w,
@@ -119,6 +136,7 @@ int main(void) {
       TEST(a_full_buffer_that_one_read_empties_is_looked_behind),
       TEST(the_counters_never_deliver_more_than_was_caught),
       TEST(where_nothing_was_caught_they_deliver_nothing),
+      TEST(a_doorbell_counts_though_the_flag_is_cleared),
       TEST(a_record_that_came_too_late_is_nobodys),
   };
 

@@ -123,6 +123,13 @@ check "one is left when the loop does not look for errors before it polls" \
   errs $answering -DRUNS_ON -DNO_PREPARE
 check "none wakes the loop again when its own byte fails without an error" \
   errs $answering -DLATER -DAGAIN_SILENT
+one_fails="wakeup -DSIGNALS=2 -DFAILS=1 -DONE_FAILS"
+for mode in "" "-DBUDGET=1" "-DWAKE_ONLY -DANSWER"; do
+  check "a doorbell that is written counts, whatever fails elsewhere $mode" \
+    explore $one_fails $mode
+done
+check "it does not when the loop looks at the flag alone" \
+  errs $one_fails -DNO_BELL
 check "without the doorbell a signal is lost" errs wakeup -DNO_DOORBELL
 check "without the doorbell one is lost in wake-only mode" \
   errs wakeup -DNO_DOORBELL -DWAKE_ONLY
@@ -140,7 +147,10 @@ check "a handler's thread that is cancelled is not waited for" explore cancel
 check "it is when its cancel type stays as it is" hangs cancel -DNO_TYPE
 check "it is when the type is set after it has counted in" \
   hangs cancel -DTYPE_LAST
-check "it is when its cancel state stays as it is" hangs cancel -DNO_STATE
+check "it is when it ends in a watcher's function and is not counted out" \
+  hangs cancel -DNO_CLEANUP
+check "it ends in such a function when its cancel state stays as it is" \
+  errs cancel -DNO_STATE
 check "it is when both are back before it has counted out" \
   hangs cancel -DRESTORE_FIRST
 check "it is when it writes by write()" hangs cancel -DNOT_RAW

@@ -3,7 +3,7 @@
  * A model of the wakeup protocol for Spin: two handlers at once, a pipe of two
  * bytes, and a loop that sleeps while the pipe is empty. It must never sleep for
  * good with a signal undelivered. The steps are those of lib/handler.c
- * (catch_signal, ring) and lib/dispatch.c (turn, or, with ANSWER, what replaces
+ * (count, ring) and lib/dispatch.c (turn, or, with ANSWER, what replaces
  * it in wake-only mode; with OWN a handler also rings when there is something to
  * report). model.sh runs it, and with NO_DOORBELL, LOOK_EARLY, TAKE_FIRST,
  * NO_EMPTY, NO_LOOK and NO_AGAIN, each of which changes a step and must lose a
@@ -12,7 +12,9 @@
  * With FAILS, that many writes fail otherwise than by a full pipe. Such a
  * doorbell wakes nobody. Promised is then that nothing is left undelivered once
  * another signal has come whose writes succeed (LATER), or once the loop has run
- * for another of its handles (RUNS_ON). NO_FALL, ERROR_BEFORE_FALL, ERROR_LAST,
+ * for another of its handles (RUNS_ON). With ONE_FAILS they are those of the first
+ * handler, and what the second one has written the doorbell for is delivered in
+ * any case; NO_BELL must leave it. NO_FALL, ERROR_BEFORE_FALL, ERROR_LAST,
  * NO_PREPARE and AGAIN_SILENT each change a step of that, and must lose one.
  */
 
@@ -52,6 +54,8 @@
 
 chan pipe = [PIPE] of { byte };
 byte uncarried;
+byte sure;    /* the same, of a handler whose writes do not fail */
+bool is_owed; /* it has written the doorbell, and its signal is not taken */
 bool pending;
 bool error; /* of a write that failed */
 byte failures;
@@ -66,7 +70,7 @@ inline send_byte(value, sent, failed) {
     if
     :: nfull(pipe) -> pipe ! value; sent = true
     :: full(pipe) -> sent = false
-    :: failures < FAILS -> failures++; sent = false; failed = true
+    :: failures < FAILS && may_fail -> failures++; sent = false; failed = true
     fi
   }
 }
@@ -114,7 +118,7 @@ inline ring() {
 #endif
 }
 
-inline catch_signal() {
+inline count() {
 #ifdef WAKE_ONLY
   sent = false;
 #else
@@ -127,19 +131,28 @@ inline catch_signal() {
 #ifdef LOOK_EARLY
      rung = pending;
 #endif
-     uncarried++;
-     ring()
+     if
+     :: may_fail -> uncarried++
+     :: else -> sure++
+     fi;
+     ring();
+     atomic {
+       if
+       :: !may_fail && !rung && sent && sure > 0 -> is_owed = true
+       :: else -> skip
+       fi
+     }
   fi
 }
 
-proctype handler() {
+proctype handler(bool may_fail) {
   byte i;
   bool sent;
   bool failed;
   bool rung;
 
   for (i : 1 .. SIGNALS) {
-    catch_signal();
+    count();
 #ifdef OWN
     /* write_own() has failed, perhaps. */
     if
@@ -154,20 +167,26 @@ proctype handler() {
 /* With LATER, a signal that comes when all others have been, and whose writes do
  * not fail. */
 proctype later() {
+  bool may_fail = true;
   bool sent;
   bool failed;
   bool rung;
 
   atomic { finished == HANDLERS -> failures = FAILS }
-  catch_signal();
+  count();
   finished++
 }
 
 inline take() {
-  atomic { delivered = delivered + uncarried; uncarried = 0 }
+  atomic {
+    delivered = delivered + uncarried + sure;
+    uncarried = 0;
+    sure = 0;
+    is_owed = false
+  }
 }
 
-/* collect_and_warn() */
+/* deliver_counters() */
 inline collect() {
 #ifdef ERROR_LAST
   take();
@@ -178,8 +197,9 @@ inline collect() {
 #endif
 }
 
-/* collect_and_deliver() */
+/* reset_and_deliver() */
 inline look() {
+  is_rung = false;
 #ifdef TAKE_FIRST
   take();
   exchange(false, seen);
@@ -222,7 +242,7 @@ inline answer() {
      collect();
      due = false;
      if
-     :: uncarried > 0 -> skip
+     :: uncarried + sure > 0 -> skip
      :: else ->
         exchange(false, seen);
         atomic {
@@ -238,7 +258,7 @@ inline answer() {
         if
         :: !pending ->
            if
-           :: uncarried == 0 && !due -> break
+           :: uncarried + sure == 0 && !due -> break
            :: else -> skip
            fi
         :: else -> skip
@@ -262,13 +282,16 @@ inline turn() {
     do
     :: n < BUDGET && nempty(pipe) ->
        pipe ? value;
+#ifndef NO_BELL
+       is_rung = is_rung || value == DOORBELL;
+#endif
        n++;
        delivered = delivered + value
     :: n == BUDGET || empty(pipe) -> break
     od
   }
   if
-  :: !pending -> overdue = 0
+  :: !pending && !is_rung -> skip
   :: else ->
      overdue = overdue + n;
      if
@@ -292,6 +315,8 @@ proctype loop() {
   byte others;
   bool has_read;
   bool has_run_on;
+  bool is_rung;
+  bool may_fail = true;
   bool seen;
   bool failed;
 
@@ -316,7 +341,11 @@ proctype loop() {
 #endif
      fi
   od
+#ifdef ONE_FAILS
+  assert(!is_owed)
+#else
   assert(delivered == TOTAL && !due)
+#endif
 }
 
 init {
@@ -324,7 +353,11 @@ init {
 
   atomic {
     for (i : 1 .. HANDLERS) {
-      run handler()
+#ifdef ONE_FAILS
+      run handler(i == 1)
+#else
+      run handler(true)
+#endif
     }
 #ifdef LATER
     run later();
