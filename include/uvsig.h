@@ -302,7 +302,7 @@ UVSIG_EXTERN int uvsig_is_loop_thread(const uvsig_t* sig);
 
 /* Tell whether a handle is one that the library has made for `sig`.
  * For uv_walk(): the library closes those with `sig`, or with its
- * uvsig_shutdown_t. The program must not close them.
+ * uvsig_shutdown_t. The program must not close them, but for uvsig_run()'s.
  * Returns: 1 or 0.
  * Context: loop thread. Since: 0.1. */
 UVSIG_EXTERN int uvsig_has_handle(const uvsig_t* sig,
@@ -591,8 +591,9 @@ UVSIG_EXTERN int uvsig_shutdown_set_exit_status(uvsig_shutdown_t* sd,
                                                 int status);
 
 /* End as the option `exit` says.
- * By the signal that began it, this does not return, unless nothing was begun
- * by a signal. As PID 1, which the kernel spares, _exit(128 + n). Before that
+ * Where a signal began it, the process dies by that signal, and this does not
+ * return. Exception: a signal whose default action ends no process, such as
+ * SIGWINCH. As PID 1, which the kernel spares, _exit(128 + n). Before that
  * all stdio buffers are written, by fflush(NULL) in a thread of its own, for a
  * second at most: neither a reader who does not read nor a lock keeps it. A
  * death by a signal runs no exit handlers, no destructors, and writes no
