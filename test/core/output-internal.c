@@ -230,6 +230,22 @@ static void lose_reader(void) {
   end();
 }
 
+static void block(int signum) {
+  sigset_t set = set_of(signum);
+
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+}
+
+/* Of a lower number. */
+static void what_else_waits_is_left_alone(void) {
+  block(SIGHUP);
+  CHECK_EQ(raise(SIGHUP), 0);
+  use_pipe();
+  lose_reader();
+  CHECK(is_waiting(SIGHUP));
+  CHECK(!is_waiting(SIGPIPE));
+}
+
 static void neither_is_one_of_what_was_full_or_hung_up(void) {
   use_pipe();
   fill();
@@ -265,12 +281,6 @@ static void a_file_at_its_size_limit_raises_nothing(void) {
 }
 
 /* --- What is not of the line ------------------------------------------------ */
-
-static void block(int signum) {
-  sigset_t set = set_of(signum);
-
-  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-}
 
 static void a_signal_that_waits_already_is_left_alone(void) {
   use_pipe();
@@ -355,6 +365,7 @@ int main(void) {
       TEST(without_room_it_keeps_nobody),
       TEST(a_terminal_without_room_keeps_nobody),
       TEST(where_nobody_is_left_no_signal_is),
+      TEST(what_else_waits_is_left_alone),
       TEST(neither_is_one_of_what_was_full_or_hung_up),
       TEST(a_closed_descriptor_is_no_error),
       TEST(a_file_at_its_size_limit_raises_nothing),
