@@ -8,10 +8,10 @@
 //   uv_run(uv_default_loop(), UV_RUN_DEFAULT);
 //   return shutdown.exit();
 //
-// An object is not copied or moved, and goes before the one it is made with. It
-// is used in the loop's thread alone. A constructor that throws uvsig::error
-// has changed nothing. A callback that throws ends the process. A destructor
-// closes handles: run the loop once more before uv_loop_close().
+// An object is neither copied nor moved, and ends before what it is made with,
+// in the loop's thread. A constructor that throws uvsig::error has changed
+// nothing. A callback that throws ends the process. A destructor closes
+// handles: run the loop once more. Not "using namespace": see shutdown(2).
 
 #ifndef UVSIG_HPP
 #define UVSIG_HPP
@@ -49,7 +49,7 @@ class signals : fixed {
     check(uvsig_init(loop, sig_.get(), options));
   }
   ~signals() {
-    // UV_EINVAL: the C function has closed it before, and it is this object's.
+    // UV_EINVAL: uvsig_close() has ended before, so the memory is freed here.
     if (uvsig_close(sig_.get(), [](uvsig_t* s) { delete s; }) != UV_EINVAL)
       (void) sig_.release();
   }
