@@ -154,7 +154,8 @@ struct hook {
   struct uvsig__reader reader;
 };
 
-/* The thread ends in the call: nobody is to wait for it, and no signal is lost. */
+#if HAVE_DECL_PTHREAD_SETCANCELSTATE
+/* The thread ends in the call: nothing waits for it, and no signal is lost. */
 static void count_and_leave(void* argument) {
   struct hook* hook = argument;
   struct uvsig__subscription* at;
@@ -163,6 +164,12 @@ static void count_and_leave(void* argument) {
     count(at, hook->info);
   uvsig__reader_leave(hook->reader);
 }
+#else
+# undef pthread_cleanup_push /* there is no cancellation */
+# undef pthread_cleanup_pop
+# define pthread_cleanup_push(function, argument) ((void) 0)
+# define pthread_cleanup_pop(execute)             ((void) 0)
+#endif
 
 /* It may call a cancellation point. There glibc before 2.41 has the type of a
  * thread be asynchronous, whatever the state is (its bug 12683). So the state is
@@ -175,13 +182,9 @@ static void call_hook(struct hook* hook) {
   if (hooked == NULL)
     return;
   state = uvsig__cancel_disable();
-#if HAVE_DECL_PTHREAD_SETCANCELSTATE
   pthread_cleanup_push(count_and_leave, hook);
-#endif
   hooked->handler(hooked, hook->subscription->signum, hook->info);
-#if HAVE_DECL_PTHREAD_SETCANCELSTATE
   pthread_cleanup_pop(0);
-#endif
   uvsig__cancel_restore(state);
 }
 

@@ -11,7 +11,7 @@
 
 static struct fixture f;
 static uvsig_shutdown_t sd;
-static int64_t shift; /* of the clock, in milliseconds */
+static _Atomic int64_t shift; /* of the clock, in milliseconds */
 
 int __real_clock_gettime(clockid_t id, struct timespec* now);
 int __wrap_clock_gettime(clockid_t id, struct timespec* now);
