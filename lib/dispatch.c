@@ -114,8 +114,8 @@ static void deliver_counters(struct uvsig__hub* hub) {
 }
 
 /* Has the handler raised a counter, and has every byte been read that was in
- * the pipe before it did? A doorbell that has been read says so, too, where that
- * of another handler has failed, which clears the flag. */
+ * the pipe before it did? A doorbell that has been read says so, too, where
+ * that of another handler has failed, which clears the flag. */
 static bool is_time_for_counters(struct uvsig__hub* hub, ssize_t n) {
   /* Relaxed: only a hint, the exchange below decides. A handler that raises a
    * counter after this look has the doorbell still to write, or a full pipe. */

@@ -70,15 +70,16 @@ static bool has_failed(int err) {
   return err != 0 && err != UV_EAGAIN;
 }
 
-/* Write the doorbell, once until the loop has looked. A handler counts, and then
- * looks at the flag; the loop clears the flag, and then takes the counters. All
- * of it is sequentially consistent. So either the loop takes this one too, or
- * this finds the flag cleared, and writes the doorbell again. Where it finds no
- * room the pipe is full: the loop will read it, and look when it is empty. Where
- * the write fails otherwise nothing wakes the loop, so the flag is cleared, and
- * the next signal's handler writes. The error is noted after that, since the
- * loop forgets it when it takes the counters: by then every handler that found
- * the flag set has counted. test/scripts/wakeup.pml is a model of this. */
+/* Write the doorbell, once until the loop has looked. A handler counts, and
+ * then looks at the flag; the loop clears the flag, and then takes the
+ * counters. All of it is sequentially consistent. So either the loop takes this
+ * one too, or this finds the flag cleared, and writes the doorbell again. Where
+ * it finds no room the pipe is full: the loop will read it, and look when it is
+ * empty. Where the write fails otherwise nothing wakes the loop, so the flag is
+ * cleared, and the next signal's handler writes. The error is noted after that,
+ * since the loop forgets it when it takes the counters: by then every handler
+ * that found the flag set has counted. test/scripts/wakeup.pml is a model of
+ * this. */
 static void ring(struct uvsig__wakeup* wakeup) {
   int err;
 
@@ -172,8 +173,8 @@ static void count_and_leave(void* argument) {
 #endif
 
 /* It may call a cancellation point. There glibc before 2.41 has the type of a
- * thread be asynchronous, whatever the state is (its bug 12683). So the state is
- * enough but for a cancellation that was on its way when the signal came. A
+ * thread be asynchronous, whatever the state is (its bug 12683). So the state
+ * is enough but for a cancellation that was on its way when the signal came. A
  * thread that takes the watcher back waits for the handlers in flight. */
 static void call_hook(struct hook* hook) {
   uvsig_watcher_t* hooked = atomic_load(&hook->subscription->hooked);

@@ -32,6 +32,7 @@ static void take_pending(const sigset_t* set) {
 #if defined(__linux__) && defined(SYS_rt_sigtimedwait)
   const struct timespec now = {0};
 
+  /* The kernel's set has a bit for each signal, and glibc's is larger. */
   syscall(SYS_rt_sigtimedwait, set, NULL, &now, (size_t) _NSIG / 8);
 #else
   int state = uvsig__cancel_disable();
@@ -45,9 +46,10 @@ static void take_pending(const sigset_t* set) {
 /* Take back a signal that a write has raised, as SIGPIPE where the reader has
  * gone. It is this thread's (POSIX, write()), and pending, for the caller has
  * blocked it; on some systems it is not, if it is ignored. So the wait does not
- * sleep, and no other thread can be faster. By the system call itself: sigwait()
- * is a cancellation point, and not in POSIX's list of what a handler may call.
- * The disposition is not changed: another thread may be changing it. */
+ * sleep, and no other thread can be faster. By the system call itself:
+ * sigwait() is a cancellation point, and not in POSIX's list of what a handler
+ * may call. The disposition is not changed: another thread may be changing
+ * it. */
 void uvsig__discard(int signum) {
   sigset_t set;
 

@@ -103,10 +103,10 @@ struct uvsig__reader {
 
 /* Count the calling handler in.
  * A thread that is cancelled meanwhile would stay counted in for ever. glibc's
- * own handler looks at the cancel type alone, and with the deferred one a thread
- * ends at cancellation points only: nothing calls one while it is counted in, but
- * a watcher's own handler (handler.c). The call is async-signal-safe in glibc (its
- * manual) and sets a field of the thread.
+ * own handler looks at the cancel type alone, and with the deferred one a
+ * thread ends at cancellation points only: nothing calls one while it is
+ * counted in, but a watcher's own handler (handler.c). The call is
+ * async-signal-safe in glibc (its manual) and sets a field of the thread.
  * A thread that unpublishes something stores the pointer first, and then looks
  * at the counters. This counts first, and then loads the pointer. Sequential
  * consistency on all of them (every load of such a pointer too) makes at least

@@ -139,59 +139,58 @@ void a_shutdown_that_never_began_is_given_up() {
   CHECK(uvsig_getsignal(SIGTERM) == UVSIG_DEFAULT);
 }
 
-void a_phase_callback_may_end_its_shutdown() {
-  for (int at = UVSIG_SHUTDOWN_NOT_READY; at <= UVSIG_SHUTDOWN_DONE; at++) {
-    loop l;
-    uvsig::signals signals(&l.uv);
-    std::unique_ptr<uvsig::shutdown> shutdown;
-    uvsig::shutdown_options options;
+// A shutdown that has been asked for, and whether what its callback has captured
+// is still there.
+struct ending {
+  template <class F>
+  explicit ending(F on_phase) {
     auto sentinel = std::make_shared<int>(0);
-    std::weak_ptr<int> seen = sentinel;
-    bool is_there = false;
-    options.on_phase = [&, at, sentinel](uvsig_shutdown_phase_t phase) {
-      if (phase != at)
-        return;
-      shutdown.reset();
-      is_there = !seen.expired(); // what was captured
+    captured = sentinel;
+    uvsig::shutdown_options options;
+    options.on_phase = [on_phase, sentinel](uvsig_shutdown_phase_t phase) {
+      on_phase(phase);
     };
     shutdown = std::make_unique<uvsig::shutdown>(signals, std::move(options));
-    sentinel.reset();
-    options = {};
     CHECK(uvsig_shutdown_request(
               shutdown->get(), nullptr, UVSIG_SHUTDOWN_GRACEFUL) == 0);
-    uv_run(&l.uv, UV_RUN_DEFAULT);
+  }
+  loop l;
+  uvsig::signals signals{&l.uv};
+  std::unique_ptr<uvsig::shutdown> shutdown;
+  std::weak_ptr<int> captured;
+};
+
+void a_phase_callback_may_end_its_shutdown() {
+  for (int at = UVSIG_SHUTDOWN_NOT_READY; at <= UVSIG_SHUTDOWN_DONE; at++) {
+    bool is_there = false;
+    ending e([&, at](uvsig_shutdown_phase_t phase) {
+      if (phase != at)
+        return;
+      e.shutdown.reset();
+      is_there = !e.captured.expired();
+    });
+    uv_run(&e.l.uv, UV_RUN_DEFAULT);
     is_there = is_there || at != UVSIG_SHUTDOWN_DONE;
     CHECK(is_there);
-    shutdown.reset();
-    uv_run(&l.uv, UV_RUN_DEFAULT);
-    CHECK(seen.expired());
+    e.shutdown.reset();
+    uv_run(&e.l.uv, UV_RUN_DEFAULT);
+    CHECK(e.captured.expired());
   }
 }
 
 // The library closes its handles in two turns of the loop, and then makes the
 // last call.
 void a_shutdown_may_end_before_its_last_phase_callback() {
-  loop l;
-  uvsig::signals signals(&l.uv);
-  std::unique_ptr<uvsig::shutdown> shutdown;
-  uvsig::shutdown_options options;
-  auto sentinel = std::make_shared<int>(0);
-  std::weak_ptr<int> seen = sentinel;
   bool is_told = false;
-  options.on_phase = [&is_told, sentinel](uvsig_shutdown_phase_t phase) {
+  ending e([&is_told](uvsig_shutdown_phase_t phase) {
     is_told = is_told || phase == UVSIG_SHUTDOWN_DONE;
-  };
-  shutdown = std::make_unique<uvsig::shutdown>(signals, std::move(options));
-  sentinel.reset();
-  options = {};
-  CHECK(uvsig_shutdown_request(
-            shutdown->get(), nullptr, UVSIG_SHUTDOWN_GRACEFUL) == 0);
-  while (uvsig_shutdown_phase(shutdown->get()) != UVSIG_SHUTDOWN_DONE)
-    uv_run(&l.uv, UV_RUN_NOWAIT);
+  });
+  while (uvsig_shutdown_phase(e.shutdown->get()) != UVSIG_SHUTDOWN_DONE)
+    uv_run(&e.l.uv, UV_RUN_NOWAIT);
   CHECK(!is_told);
-  shutdown.reset();
-  uv_run(&l.uv, UV_RUN_DEFAULT);
-  CHECK(!is_told && seen.expired());
+  e.shutdown.reset();
+  uv_run(&e.l.uv, UV_RUN_DEFAULT);
+  CHECK(!is_told && e.captured.expired());
 }
 
 void times_are_the_librarys_milliseconds() {

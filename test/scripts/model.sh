@@ -151,7 +151,7 @@ check "it is when it ends in a watcher's function and is not counted out" \
   hangs cancel -DNO_CLEANUP
 check "it ends in such a function when its cancel state stays as it is" \
   errs cancel -DNO_STATE
-check "it is when both are back before it has counted out" \
+check "it is when the type is back before it has counted out" \
   hangs cancel -DRESTORE_FIRST
 check "it is when it writes by write()" hangs cancel -DNOT_RAW
 

@@ -32,8 +32,8 @@ class Trial:
       program = case.partition(":")[0]
       shares[program] = shares.get(program, 0) + 1 / self.reach.sizes[program]
     return sorted(cases, key=lambda case: (
-        is_of_faults(case), -kills.get(case, 0), -round(shares[case.partition(":")[0]], 1),
-        self.reach.seconds[case]))
+        is_of_faults(case), -kills.get(case, 0),
+        -round(shares[case.partition(":")[0]], 1), self.reach.seconds[case]))
 
   def run(self, place, mutant):
     """Returns what became of it, and why."""
