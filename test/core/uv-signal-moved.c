@@ -9,6 +9,7 @@
 
 #include <uvsig-uv-signal.h>
 
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -258,6 +259,36 @@ static void so_it_does_where_a_handle_starts_while_the_last_one_closes(void) {
   CHECK_EQ(uv_loop_close(&loop), 0);
 }
 
+static atomic_uint rounds;
+
+/* Another thread's loop, whose handles come and go. */
+static void use_other_loop(void* unused) {
+  uv_loop_t other;
+  uv_signal_t handle;
+
+  (void) unused;
+  while (atomic_fetch_add(&rounds, 1) < 300) {
+    CHECK_EQ(uv_loop_init(&other), 0);
+    CHECK_EQ(uv_signal_init(&other, &handle), 0);
+    CHECK_EQ(uv_signal_start(&handle, on_signal, SIGUSR1), 0);
+    uv_close((uv_handle_t*) &handle, NULL);
+    CHECK_EQ(uv_run(&other, UV_RUN_DEFAULT), 0);
+    CHECK_EQ(uv_loop_close(&other), 0);
+  }
+}
+
+static void a_walk_does_not_touch_another_threads_loop(void) {
+  uv_thread_t thread;
+
+  open_handles();
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_thread_create(&thread, use_other_loop, NULL), 0);
+  while (atomic_load(&rounds) <= 300)
+    check_walk();
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  close_all();
+}
+
 static void other_handles_are_libuvs(void) {
   uv_timer_t timer;
 
@@ -454,6 +485,7 @@ int main(void) {
       TEST(so_it_does_before_what_it_closed_is_gone),
       TEST(so_it_does_where_a_callback_has_closed_the_last_handle),
       TEST(so_it_does_where_a_handle_starts_while_the_last_one_closes),
+      TEST(a_walk_does_not_touch_another_threads_loop),
       TEST(other_handles_are_libuvs),
       TEST(bad_arguments_are_refused_and_change_nothing),
       TEST(another_thread_is_refused),

@@ -35,6 +35,7 @@ static struct {
   int send_error; /* of this process's next message */
   int write_error;
   int wait_error; /* of the next wait for a helper's end */
+  unsigned waits; /* for one */
   uint64_t time;  /* the clock, or 0: it runs */
 } own;
 
@@ -128,6 +129,7 @@ int __wrap_close(int fd) {
 pid_t __real_waitpid(pid_t pid, int* status, int flags);
 pid_t __wrap_waitpid(pid_t pid, int* status, int flags);
 pid_t __wrap_waitpid(pid_t pid, int* status, int flags) {
+  own.waits++;
   if (own.wait_error != 0)
     return fail_once(&own.wait_error);
   return __real_waitpid(pid, status, flags);
@@ -610,6 +612,20 @@ static void or_until_this_process_has_ended(void) {
   close_orphan();
 }
 
+static void meanwhile_there_is_no_other(void) {
+  int barrier;
+
+  open_orphan();
+  barrier = expect_adopted();
+  own.waits = 0;
+  while (own.waits < 3) /* it has looked for its end */
+    turn();
+  CHECK_EQ(own.forks, 1);
+  let_end(barrier);
+  CHECK_EQ(own.forks, 1);
+  close_orphan();
+}
+
 /* --- What fails in this process ------------------------------------------- */
 
 /* It has been found out: nothing has changed, and it is tried again. */
@@ -778,6 +794,7 @@ int main(void) {
       TEST(it_does_not_wait_for_what_it_cannot_ask),
       TEST(it_waits_until_what_it_has_sent_was_read),
       TEST(or_until_this_process_has_ended),
+      TEST(meanwhile_there_is_no_other),
       TEST(without_a_pipe_it_is_tried_again),
       TEST(without_a_process_too),
       TEST(without_room_at_the_service_manager_too),

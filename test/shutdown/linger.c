@@ -66,6 +66,9 @@ static long use_conn(int question) {
         0);
     CHECK(conn->c.shutdown == NULL);
     break;
+  case 'n': /* not now: it reads no more */
+    CHECK_EQ(uv_read_stop(&conn->u.stream), 0);
+    break;
   default: /* when it is shut down for writing already */
     CHECK_EQ(question, 'h');
     CHECK_EQ(uv_shutdown(&shutdown_req, &conn->u.stream, NULL), 0);
@@ -354,6 +357,22 @@ static void an_idle_connection_is_closed_at_once_when_draining(void) {
   client_expect_end(client);
 }
 
+/* It was sent too late to be read: that must not reset the connection. */
+static void but_one_with_input_that_was_not_read_lingers(void) {
+  init_with_linger(LONG_MS);
+  start_on_tcp();
+  client_send(client, "g");
+  client_expect(client, "ok");
+  CHECK_EQ(server_ask('n'), 0);
+  client_send(client, "g");
+  server_signal(SIGTERM);
+  server_expect("d");
+  client_expect_end(client);
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.clean, 1);
+  CHECK_EQ(ended.report.closed, 1);
+}
+
 /* --- Others that close ---------------------------------------------------- */
 
 static void check_use(int question) {
@@ -398,6 +417,7 @@ int main(void) {
       TEST(what_lingers_when_forcing_begins_has_linger_ms_left),
       TEST(a_peer_that_never_reads_until_a_limit_is_cut),
       TEST(an_idle_connection_is_closed_at_once_when_draining),
+      TEST(but_one_with_input_that_was_not_read_lingers),
       TEST(a_connection_without_a_response_lingers_too),
       TEST(what_lingers_already_is_refused),
       TEST(a_stream_that_is_closing_is_left_to_whoever_closes_it),
