@@ -118,7 +118,7 @@ static bool may_hold_ours(int signum, const struct sigaction* current) {
 }
 
 /* Forget the saved action at `level`, for another one to be saved: those above
- * come down. A signal that is being passed on meanwhile may miss one. */
+ * come down. A signal that is on its way along the chain may miss one. */
 static void forget_level(int signum, int level) {
   for (; level < uvsig__newest(signum); level++)
     atomic_store(&uvsig__shared.saved[signum][level],

@@ -77,12 +77,15 @@ static void check_codes(void) {
   check(SIGUSR1, SI_TIMER, 0, VALUE, 0);
   check(SIGUSR1, SI_ASYNCIO, 0, VALUE, 0);
   check(SIGUSR1, SI_KERNEL, 0, 0, 0);
-  check(SIGCHLD, SI_KERNEL + 1, PID, 0, VALUE);
   check(SIGCHLD, CLD_EXITED, PID, 0, VALUE);
+  check(SIGCHLD, CLD_CONTINUED, PID, 0, VALUE);
+  check(SIGCHLD, CLD_CONTINUED + 1, 0, 0, 0);
   check(SIGCHLD, DETHREAD, 0, 0, 0);
   check(SIGPOLL, DETHREAD, 0, 0, 0);
   check(SIGPOLL, SI_SIGIO, 0, 0, 0);
   CHECK_EQ(tell(SIGPOLL, POLL_IN).band, VALUE);
+  CHECK_EQ(tell(SIGPOLL, POLL_HUP).band, VALUE);
+  CHECK_EQ(tell(SIGPOLL, POLL_HUP + 1).band, 0);
 }
 
 static void each_code_has_what_comes_with_it(void) {

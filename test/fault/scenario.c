@@ -36,9 +36,10 @@ bool has_failed(const char* calls) {
 }
 
 /* Where there is something to read, EAGAIN is not for good, nor is a lack of
- * memory for a datagram. */
+ * memory for a datagram. ECANCELED is what NetBSD says for EINTR. */
 bool is_passing(enum fault_call call, int error) {
-  return error == EINTR || error == EBUSY || call == FAULT_recvmsg ||
+  return error == EINTR || error == EBUSY || error == ECANCELED ||
+         call == FAULT_recvmsg ||
          (error == EAGAIN && (call == FAULT_read || call == FAULT_recv ||
                               call == FAULT_sigtimedwait));
 }
