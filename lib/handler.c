@@ -111,7 +111,7 @@ static void keep_sender(struct uvsig__subscription* subscription,
   if (atomic_load_explicit(&sender->state, memory_order_relaxed) != expected ||
       !atomic_compare_exchange_strong_explicit(&sender->state,
                                                &expected,
-                                               number << 2 | UVSIG__WRITING,
+                                               UVSIG__WRITING,
                                                memory_order_acquire,
                                                memory_order_relaxed))
     return;

@@ -25,8 +25,8 @@ struct uvsig__wakeup {
 };
 
 /* A sender slot: who sent a signal, until it is delivered. The handler takes a
- * free slot, the loop frees it. `state` says whose it is: the signal's number
- * among those of its subscription, shifted by two, and one of the below. */
+ * free slot, the loop frees it. `state` is one of the below, and with READY the
+ * signal's number among those of its subscription, shifted by two. */
 enum {
   UVSIG__FREE = 0,
   UVSIG__WRITING = 1,

@@ -132,8 +132,6 @@ int uvsig__wakeup_renew(struct uvsig__wakeup* wakeup,
 void uvsig__wakeup_close(struct uvsig__wakeup* wakeup) {
   close(wakeup->read_fd);
   close(wakeup->write_fd);
-  wakeup->read_fd = -1;
-  wakeup->write_fd = -1;
 }
 
 /* Returns the number of bytes, 0 when there are none, UV_EOF when the write end

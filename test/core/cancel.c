@@ -205,6 +205,51 @@ static void a_watchers_function_in_the_handler_may_call_one(void) {
   fixture_close(&f);
 }
 
+static void end_thread(uvsig_watcher_t* w, int signum, const siginfo_t* info) {
+  (void) w;
+  (void) signum;
+  (void) info;
+  pthread_exit(NULL);
+}
+
+static void* raise_alone(void* unused) {
+  (void) unused;
+  raise(SIGUSR1);
+  return &f;
+}
+
+/* Of two loops that have the signal: before the other one, and after it. */
+static void one_that_ends_the_thread_loses_no_signal(void) {
+  struct fixture other;
+  struct recorder b;
+  pthread_t thread;
+  void* result;
+  int i;
+
+  if (under_thread_sanitizer())
+    skip_test("its runtime hangs when a thread ends in a handler");
+  fixture_open(&f, NULL);
+  fixture_open(&other, NULL);
+  recorder_init(&a, &f.sig);
+  recorder_init(&b, &other.sig);
+  CHECK_EQ(uvsig_watcher_set_handler(&a.w, end_thread), 0);
+  for (i = 0; i < 2; i++) {
+    recorder_start(i == 0 ? &a : &b, SIGUSR1);
+    recorder_start(i == 0 ? &b : &a, SIGUSR1);
+    CHECK_EQ(pthread_create(&thread, NULL, raise_alone, NULL), 0);
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    CHECK(result == NULL);
+    run_idle(&f.loop);
+    run_idle(&other.loop);
+    CHECK_EQ(a.signals, i + 1);
+    CHECK_EQ(b.signals, i + 1);
+    check_stop(); /* waits for no handler */
+    CHECK_EQ(uvsig_watcher_stop(&b.w), 0);
+  }
+  fixture_close(&f);
+  fixture_close(&other);
+}
+
 /* SIGPIPE is discarded, and not by sigwait(): see scripts/top-half.sh. */
 static void a_wakeup_fd_whose_reader_has_gone_is_none(void) {
   int fds[2];
@@ -248,6 +293,7 @@ int main(void) {
       TEST(cancelled_threads_leave_nothing_to_wait_for),
       TEST(cancelled_threads_leave_nothing_to_wait_for_with_a_chain),
       TEST(a_watchers_function_in_the_handler_may_call_one),
+      TEST(one_that_ends_the_thread_loses_no_signal),
       TEST(a_wakeup_fd_whose_reader_has_gone_is_none),
       TEST(cancelled_threads_in_a_watchers_function),
   };

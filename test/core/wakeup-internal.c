@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -56,6 +57,27 @@ static void both_ends_of_a_socketpair_are_non_blocking_and_close_on_exec(void) {
   CHECK_EQ(fstat(hub()->wakeup.write_fd, &st), 0);
   CHECK(S_ISSOCK(st.st_mode));
   fixture_close(&f);
+}
+
+/* Another process, say, has its ends still. */
+static void a_closed_one_wakes_no_loop(void) {
+  struct pollfd backend;
+  int fds[2];
+
+  open_as(UVSIG_WAKEUP_PIPE, 0);
+  uv_run(&f.loop, UV_RUN_NOWAIT); /* libuv tells the kernel of it */
+  fds[0] = dup(hub()->wakeup.read_fd);
+  fds[1] = dup(hub()->wakeup.write_fd);
+  CHECK(fds[0] >= 0 && fds[1] >= 0);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(write(fds[1], "", 1), 1);
+  backend.fd = uv_backend_fd(&f.loop);
+  backend.events = POLLIN;
+  CHECK_EQ(poll(&backend, 1, 0), 0);
+  close(fds[0]);
+  close(fds[1]);
+  close_loop(&f.loop);
 }
 
 static void no_descriptor_is_left_after_exec(void) {
@@ -205,6 +227,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(both_ends_of_a_pipe_are_non_blocking_and_close_on_exec),
       TEST(both_ends_of_a_socketpair_are_non_blocking_and_close_on_exec),
+      TEST(a_closed_one_wakes_no_loop),
       TEST(no_descriptor_is_left_after_exec),
       TEST(the_buffer_size_of_a_pipe_is_as_asked_for),
       TEST(a_socketpair_is_as_large_as_allowed_unless_a_size_is_asked_for),

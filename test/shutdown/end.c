@@ -319,6 +319,12 @@ static void look_when_done(uvsig_shutdown_phase_t phase) {
   CHECK_EQ(server.sd.report.requests, 0);
 }
 
+static void close_when_done(uvsig_shutdown_phase_t phase) {
+  look_when_done(phase);
+  if (phase == UVSIG_SHUTDOWN_DONE)
+    uv_close((uv_handle_t*) &harmless, NULL);
+}
+
 static void serve_leftovers(void) {
   server_open();
   CHECK_EQ(uv_timer_init(&server.loop, &timer), 0);
@@ -328,7 +334,8 @@ static void serve_leftovers(void) {
   say('r');
   uv_run(&server.loop, UV_RUN_DEFAULT);
   uv_close((uv_handle_t*) &timer, NULL);
-  uv_close((uv_handle_t*) &harmless, NULL);
+  if (!uv_is_closing((uv_handle_t*) &harmless))
+    uv_close((uv_handle_t*) &harmless, NULL);
   uv_close((uv_handle_t*) &async, NULL);
   server_finish();
 }
@@ -348,6 +355,18 @@ static void the_report_lists_what_is_left_by_type(void) {
   for (type = 0; type < UV_HANDLE_TYPE_MAX; type++)
     CHECK_EQ(ended.report.left[type],
              type == UV_TIMER ? 2 : type == UV_ASYNC || type == UV_POLL);
+}
+
+static void what_the_callback_closes_is_not_left(void) {
+  server_init();
+  server.on_phase = close_when_done;
+  server_start(serve_leftovers);
+  server_expect("r");
+  server_signal(SIGTERM);
+  server_expect("d");
+  server_dies(SIGTERM);
+  CHECK_EQ(ended.report.handles, SERVER_HANDLES + 2);
+  CHECK_EQ(ended.report.left[UV_TIMER], 1);
 }
 
 static uv_sem_t work_may_end;
@@ -699,6 +718,7 @@ int main(void) {
       TEST(a_child_that_wants_no_shutdown_has_none),
       TEST(two_loops_drain_on_one_signal),
       TEST(the_report_lists_what_is_left_by_type),
+      TEST(what_the_callback_closes_is_not_left),
       TEST(the_report_counts_requests_that_are_left),
       TEST(nothing_is_logged_by_default),
       TEST(one_line_is_logged_if_asked_for),

@@ -630,6 +630,16 @@ static void once_it_is_done_it_only_ends(void) {
   CHECK_EQ(uvsig_shutdown_exit(&sd), 0);
 }
 
+static void the_status_that_was_set_last_is_the_programs(void) {
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_set_exit_status(&sd, 0), 0);
+  CHECK_EQ(uvsig_shutdown_set_exit_status(&sd, 255), 0);
+  raise(SIGTERM);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  fixture_close(&f);
+  CHECK_EQ(uvsig_shutdown_exit(&sd), 255);
+}
+
 static void close_after_the_end_frees_and_calls_nobody(void) {
   open_shutdown();
   raise(SIGTERM);
@@ -719,6 +729,7 @@ int main(void) {
       TEST(once_it_is_asked_for_what_begins_is_refused),
       TEST(once_it_is_forced_nothing_begins),
       TEST(once_it_is_done_it_only_ends),
+      TEST(the_status_that_was_set_last_is_the_programs),
       TEST(close_after_the_end_frees_and_calls_nobody),
       TEST(another_thread_is_refused_and_changes_nothing),
   };

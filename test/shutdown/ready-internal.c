@@ -109,6 +109,18 @@ static bool says_ready(uv_pid_t pid) {
 
 /* --- Its text ------------------------------------------------------------- */
 
+static void descriptor_0_is_one_like_others(void) {
+  char name[sizeof(struct sockaddr_un)];
+  int input = dup(STDIN_FILENO);
+
+  CHECK(input > 0);
+  CHECK_EQ(close(STDIN_FILENO), 0);
+  CHECK_EQ(uvsig__ready_open(&fd, name), 0);
+  CHECK_EQ(fd, STDIN_FILENO);
+  CHECK_EQ(dup2(input, STDIN_FILENO), STDIN_FILENO);
+  CHECK_EQ(close(input), 0);
+}
+
 static void a_whole_line_of_its_own_says_that_it_is_ready(void) {
   static const struct {
     const char* text;
@@ -264,6 +276,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
 #ifdef __linux__
       TEST(whatever_is_refused_nothing_is_left_open),
+      TEST(descriptor_0_is_one_like_others),
       TEST(a_whole_line_of_its_own_says_that_it_is_ready),
       TEST(another_processs_word_is_none),
       TEST(a_line_that_may_be_cut_is_none),
