@@ -65,6 +65,8 @@ static void a_closed_one_wakes_no_loop(void) {
   int fds[2];
 
   open_as(UVSIG_WAKEUP_PIPE, 0);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
   uv_run(&f.loop, UV_RUN_NOWAIT); /* libuv tells the kernel of it */
   fds[0] = dup(hub()->wakeup.read_fd);
   fds[1] = dup(hub()->wakeup.write_fd);

@@ -264,6 +264,7 @@ static void before_draining_it_costs_no_turn_of_the_loop(void) {
   on_other = do_nothing;
   open_shutdown();
   add_conn();
+  let_pass(FRESH_MS);
   CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "work"), 0);
   CHECK_EQ(uvsig_shutdown_release(&hold), 0); /* it looks what is left */
   for (i = 0; i < 5; i++)
