@@ -232,8 +232,7 @@ void uvsig__look_at_everything(struct uvsig__coordinator* c, bool has_polled) {
     uvsig__look_again(c);
   }
   next = earlier(next, uvsig__successor_check(c));
-  if (uvsig__is_in(c, UVSIG_SHUTDOWN_DRAINING))
-    next = earlier(next, uvsig__connections_check(c, has_polled));
+  next = earlier(next, uvsig__connections_check(c, has_polled));
   notify_children(c);
   next = earlier(next, uvsig__children_check(c));
   uvsig__limit_make_up_for_stop(c);

@@ -255,25 +255,6 @@ static void add_late(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
   add_conn();
 }
 
-static void before_draining_it_costs_no_turn_of_the_loop(void) {
-  uvsig_shutdown_hold_t hold;
-  int i;
-
-  memset(&hold, 0, sizeof(hold));
-  set_options(FRESH_MS);
-  on_other = do_nothing;
-  open_shutdown();
-  add_conn();
-  let_pass(FRESH_MS);
-  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "work"), 0);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0); /* it looks what is left */
-  for (i = 0; i < 5; i++)
-    uv_run(&f.loop, UV_RUN_NOWAIT);
-  CHECK(uv_backend_timeout(&f.loop) != 0);
-  begin();
-  finish();
-}
-
 static void one_that_comes_while_draining_has_fresh_ms_from_then_on(void) {
   set_options(FRESH_MS);
   options.phase_cb = add_late;
@@ -373,7 +354,6 @@ int main(void) {
       TEST(with_a_spread_they_are_idle_after_fresh_ms),
       TEST(they_are_not_forced_where_draining_is_shorter),
       TEST(after_a_response_they_are_closed_like_any_other),
-      TEST(before_draining_it_costs_no_turn_of_the_loop),
       TEST(one_that_comes_while_draining_has_fresh_ms_from_then_on),
       TEST(a_late_loop_reads_the_first_request_before_it_closes),
       TEST(the_next_request_is_read_before_an_idle_one_is_closed),
