@@ -285,6 +285,32 @@ static void a_loop_that_moves_to_a_plain_one_goes_by_the_handler(void) {
   CHECK(!is_blocked(SIGRTMIN));
 }
 
+static void join_a_queued_loop(void* unused) {
+  (void) unused;
+  CHECK_EQ(pthread_sigmask(SIG_SETMASK, &nothing_blocked, NULL), 0);
+  open_one(&g, &b);
+  recorder_start(&b, SIGRTMIN);
+  uv_run(&f.loop, UV_RUN_NOWAIT);
+  CHECK(is_blocked(SIGRTMIN));
+  queue_values(SIGRTMIN, 3);
+  run_until(&g.loop, &b.calls, 3);
+  run_until(&f.loop, &a.calls, 3);
+  fixture_close(&g);
+  CHECK(is_blocked(SIGRTMIN));
+}
+
+static void a_loop_that_moves_to_a_queued_one_is_queued_there(void) {
+  uv_thread_t thread;
+
+  CHECK_EQ(sigemptyset(&nothing_blocked), 0);
+  open_one(&f, &a);
+  recorder_start(&a, SIGRTMIN);
+  CHECK_EQ(uv_thread_create(&thread, join_a_queued_loop, NULL), 0);
+  CHECK_EQ(uv_thread_join(&thread), 0);
+  fixture_close(&f);
+  CHECK(!is_blocked(SIGRTMIN));
+}
+
 static atomic_bool is_over;
 
 static void watch_plainly(void* semaphore) {
@@ -532,6 +558,7 @@ int main(void) {
       TEST(a_callback_of_a_loop_that_moves_may_stop),
       TEST(the_thread_that_started_it_may_close_it),
       TEST(a_loop_that_comes_back_is_as_before),
+      TEST(a_loop_that_moves_to_a_queued_one_is_queued_there),
       TEST(a_loop_that_moves_to_a_plain_one_goes_by_the_handler),
       TEST(a_plain_loop_of_another_thread_leaves_it_in_the_queue),
       TEST(what_has_left_the_queue_is_not_read_from_it),

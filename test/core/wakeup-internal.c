@@ -82,6 +82,29 @@ static void a_closed_one_wakes_no_loop(void) {
   close_loop(&f.loop);
 }
 
+static void go_on_in_child(void) {
+  CHECK_EQ(uv_loop_fork(&f.loop), 0);
+  CHECK_EQ(uvsig_fork(&f.sig), 0);
+  CHECK_EQ(hub()->wakeup.read_fd, STDIN_FILENO);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  fixture_close(&f);
+}
+
+static void descriptor_0_is_one_like_others(void) {
+  open_as(UVSIG_WAKEUP_PIPE, 0);
+  CHECK_EQ(uvsig_close(&f.sig, NULL), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(close(STDIN_FILENO), 0);
+  CHECK_EQ(uvsig_init(&f.loop, &f.sig, NULL), 0);
+  CHECK_EQ(hub()->wakeup.read_fd, STDIN_FILENO);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  CHECK_EQ(run_forked(go_on_in_child), 0);
+  fixture_close(&f);
+  CHECK_EQ(open("/dev/null", O_RDONLY), STDIN_FILENO);
+}
+
 static void no_descriptor_is_left_after_exec(void) {
   int status;
   pid_t pid;
@@ -230,6 +253,7 @@ int main(void) {
       TEST(both_ends_of_a_pipe_are_non_blocking_and_close_on_exec),
       TEST(both_ends_of_a_socketpair_are_non_blocking_and_close_on_exec),
       TEST(a_closed_one_wakes_no_loop),
+      TEST(descriptor_0_is_one_like_others),
       TEST(no_descriptor_is_left_after_exec),
       TEST(the_buffer_size_of_a_pipe_is_as_asked_for),
       TEST(a_socketpair_is_as_large_as_allowed_unless_a_size_is_asked_for),

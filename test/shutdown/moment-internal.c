@@ -539,6 +539,46 @@ static void an_exit_after_the_limit_waits_for_nobody(void) {
   uv_sem_destroy(&goes_on);
 }
 
+/* --- After a stop ----------------------------------------------------------- */
+
+/* As look_for_stop() of the watchdog notes it. */
+static void go_on_at(uint64_t at) {
+  struct uvsig__watchdog* watchdog = &coordinator()->watchdog;
+  uvsig_shutdown_hold_t other;
+  int i;
+
+  uv_mutex_lock(&watchdog->mutex);
+  watchdog->resumed_at = at;
+  uv_mutex_unlock(&watchdog->mutex);
+  memset(&other, 0, sizeof(other));
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &other, "another job"), 0);
+  CHECK_EQ(uvsig_shutdown_release(&other), 0); /* the loop looks again */
+  for (i = 0; i < 3; i++)
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+}
+
+static void the_limit_moves_with_the_time_after_a_stop(void) {
+  uint64_t hard;
+  uint64_t until;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  hard = options.hard_ms * UVSIG__MS;
+  until = coordinator()->until;
+  go_on_at(until);
+  CHECK_EQ(coordinator()->until, until + hard);
+  CHECK_EQ(coordinator()->limit,
+           until + hard + coordinator()->escalation.hard_ms * UVSIG__MS);
+  CHECK_EQ(uvsig__watchdog_limit(coordinator()), coordinator()->limit);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 /* --- Sums ----------------------------------------------------------------- */
 
 /* And so much more as the watchdog is later than the loop. */
@@ -597,6 +637,7 @@ int main(void) {
       TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
       TEST(nor_is_there_a_timer_to_end_it),
       TEST(an_exit_after_the_limit_waits_for_nobody),
+      TEST(the_limit_moves_with_the_time_after_a_stop),
       TEST(the_whole_is_the_sum),
       TEST(the_longest_times_are_not_wrapped),
       TEST(the_longest_hard_ms_does_not_make_draining_longer),
