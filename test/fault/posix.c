@@ -78,6 +78,32 @@ static void exec_cleanly(void) {
     CHECK(action_of(SIGUSR1).sa_handler == SIG_DFL);
 }
 
+/* Those that the program has set are kept, or are replaced. */
+static void set_attributes(posix_spawnattr_t* attr) {
+  sigset_t set;
+
+  CHECK_EQ(posix_spawnattr_setflags(attr, POSIX_SPAWN_RESETIDS), 0);
+  sigfillset(&set);
+  CHECK_EQ(posix_spawnattr_setsigmask(attr, &set), 0);
+  sigemptyset(&set);
+  CHECK_EQ(posix_spawnattr_setsigdefault(attr, &set), 0);
+}
+
+static void check_attributes(const posix_spawnattr_t* attr) {
+  sigset_t defaults;
+  sigset_t mask;
+  short flags;
+
+  CHECK_EQ(posix_spawnattr_getflags(attr, &flags), 0);
+  CHECK_EQ(
+      flags,
+      POSIX_SPAWN_RESETIDS | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  CHECK_EQ(posix_spawnattr_getsigmask(attr, &mask), 0);
+  CHECK_EQ(sigismember(&mask, SIGUSR1), 0);
+  CHECK_EQ(posix_spawnattr_getsigdefault(attr, &defaults), 0);
+  CHECK_EQ(sigismember(&defaults, SIGUSR1), 1);
+}
+
 static void start_programs(void) {
   char name[] = "true";
   char* args[] = {name, NULL};
@@ -87,9 +113,11 @@ static void start_programs(void) {
 
   CHECK_EQ(run_forked(exec_cleanly), 0);
   CHECK_EQ(posix_spawnattr_init(&attr), 0);
+  set_attributes(&attr);
   TRY("posix_spawnattr_getflags posix_spawnattr_setsigmask "
       "posix_spawnattr_setsigdefault posix_spawnattr_setflags",
       uvsig_spawnattr(&attr));
+  check_attributes(&attr);
   CHECK_EQ(posix_spawn(&child, "/bin/true", NULL, &attr, args, environ), 0);
   CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);
   CHECK_EQ(status, 0);
