@@ -82,6 +82,43 @@ static void a_closed_one_wakes_no_loop(void) {
   close_loop(&f.loop);
 }
 
+static int opened[2];
+
+/* What is opened next has the numbers of what was closed. */
+static void close_and_open(struct recorder* r) {
+  int read_fd = hub()->wakeup.read_fd;
+
+  CHECK_EQ(uvsig_close(r->w.sig, NULL), 0);
+  CHECK_EQ(pipe2(opened, O_NONBLOCK | O_CLOEXEC), 0);
+  CHECK_EQ(opened[0], read_fd);
+  CHECK_EQ(write(opened[1], "mine", 4), 4);
+}
+
+static void check_not_read(uvsig_mode_t mode) {
+  uvsig_options_t options;
+  char text[8] = "";
+
+  uvsig_options_init(&options);
+  options.mode = mode;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  a.then = close_and_open;
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(a.calls, 1);
+  CHECK_EQ(read(opened[0], text, sizeof(text)), 4);
+  CHECK_STR(text, "mine");
+  close(opened[0]);
+  close(opened[1]);
+  close_loop(&f.loop);
+}
+
+static void what_a_callback_opens_after_it_closes_is_not_read(void) {
+  check_not_read(UVSIG_MODE_BYTES);
+  check_not_read(UVSIG_MODE_WAKE_ONLY);
+}
+
 static void go_on_in_child(void) {
   CHECK_EQ(uv_loop_fork(&f.loop), 0);
   CHECK_EQ(uvsig_fork(&f.sig), 0);
@@ -253,6 +290,7 @@ int main(void) {
       TEST(both_ends_of_a_pipe_are_non_blocking_and_close_on_exec),
       TEST(both_ends_of_a_socketpair_are_non_blocking_and_close_on_exec),
       TEST(a_closed_one_wakes_no_loop),
+      TEST(what_a_callback_opens_after_it_closes_is_not_read),
       TEST(descriptor_0_is_one_like_others),
       TEST(no_descriptor_is_left_after_exec),
       TEST(the_buffer_size_of_a_pipe_is_as_asked_for),

@@ -847,6 +847,29 @@ static void a_file_is_written_though_output_is_in_use(void) {
   check_written_beside(stderr, "file");
 }
 
+static void end_with_errors_beside_output_in_use(void) {
+  static char buffer[BUFSIZ];
+  uv_thread_t thread;
+
+  write_to_ends_by(STDERR_FILENO);
+  set_options();
+  open_shutdown(NULL);
+  CHECK_EQ(uv_sem_init(&is_locked, 0), 0);
+  CHECK_EQ(uvsig_thread_create(&thread, lock_output, NULL), 0);
+  uv_sem_wait(&is_locked);
+  CHECK_EQ(setvbuf(stderr, buffer, _IOFBF, sizeof(buffer)), 0);
+  fputs("errors", stderr);
+  run_to_the_end(SIGTERM);
+  uvsig_shutdown_exit(&sd);
+}
+
+static void errors_are_written_though_output_is_in_use_for_ever(void) {
+  open_pipe();
+  check_dies(run_forked(end_with_errors_beside_output_in_use), SIGTERM);
+  close(ends[1]);
+  CHECK_STR(read_to_the_end(ends[0]), "errors");
+}
+
 static void output_is_written_though_a_file_is_in_use_for_ever(void) {
   FILE* pipe = popen("cat >/dev/null", "w");
 
@@ -1110,6 +1133,7 @@ int main(void) {
       TEST(without_a_reader_of_output_it_exits_with_its_status_all_the_same),
       TEST(a_thread_that_is_stuck_in_output_does_not_keep_exit),
       TEST(a_file_is_written_though_output_is_in_use),
+      TEST(errors_are_written_though_output_is_in_use_for_ever),
       TEST(output_is_written_though_a_file_is_in_use_for_ever),
       TEST(a_file_at_its_size_limit_does_not_change_the_end),
       TEST(a_warning_to_a_file_at_its_size_limit_ends_nothing),
