@@ -6,11 +6,14 @@
 
 #include "scenario.h"
 
+#include "../../lib/hub.h"
+
 #define UVSIG_UV_SIGNAL_NO_MACROS
 #include <uvsig-uv-signal.h>
 
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -174,9 +177,31 @@ static void use_two_loops(void) {
 
 /* --- Forks ---------------------------------------------------------------- */
 
-static void live_as_a_child(void) {
+/* Which files the two ends of the wakeup are. */
+struct files {
+  ino_t ends[2];
+};
+
+static struct files find_files(void) {
+  const struct uvsig__hub* hub = s.sig.hub;
+  struct files files;
+  struct stat status;
+
+  CHECK_EQ(fstat(hub->wakeup.read_fd, &status), 0);
+  files.ends[0] = status.st_ino;
+  CHECK_EQ(fstat(hub->wakeup.write_fd, &status), 0);
+  files.ends[1] = status.st_ino;
+  return files;
+}
+
+static void live_as_a_child(struct files parents) {
+  struct files own;
+
   CHECK_EQ(uv_loop_fork(&s.loop), 0);
   TRY(FORK_CALLS, uvsig_fork(&s.sig));
+  own = find_files();
+  CHECK(own.ends[0] != parents.ends[0]);
+  CHECK(own.ends[1] != parents.ends[1]);
   a.signals = 0;
   b.signals = 0;
   tell(&a, 1);
@@ -200,7 +225,7 @@ static void fork_with(const uvsig_options_t* options) {
   child = fork();
   CHECK(child >= 0);
   if (child == 0) {
-    live_as_a_child();
+    live_as_a_child(find_files());
     _exit(0);
   }
   CHECK_EQ(UNINTERRUPTED(waitpid(child, &status, 0)), child);

@@ -58,6 +58,17 @@ static void sigwait_returns_the_number_and_takes_the_signal(void) {
   CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
 }
 
+/* Signal 1, and whatever an earlier call has left in errno. */
+static void the_first_signal_is_one_like_others(void) {
+  sigset_t set = block(SIGHUP);
+  uvsig_info_t info;
+
+  raise(SIGHUP);
+  errno = EINTR;
+  CHECK_EQ(uvsig_sigtimedwait(&set, 0, &info), 0);
+  CHECK_EQ(info.signum, SIGHUP);
+}
+
 static void no_callback_runs_for_a_signal_that_sigwait_took(void) {
   sigset_t set;
   int signum;
@@ -480,6 +491,7 @@ static void set_members_that_are_no_signals_are_passed_over(void) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(sigwait_returns_the_number_and_takes_the_signal),
+      TEST(the_first_signal_is_one_like_others),
       TEST(no_callback_runs_for_a_signal_that_sigwait_took),
       TEST(one_of_two_pending_signals_is_taken_the_other_stays),
       TEST(queued_realtime_signals_are_taken_one_by_one),

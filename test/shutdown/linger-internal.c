@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 static int interruptions; /* so many calls fail with EINTR ... */
-static int left_errno;    /* ... and the others leave this in errno */
+static int failure;       /* ... and the others with this, or not ... */
+static int left_errno;    /* ... and leave this in errno */
 static unsigned calls;
 
 ssize_t __real_recv(int fd, void* to, size_t size, int flags);
@@ -23,6 +24,10 @@ ssize_t __wrap_recv(int fd, void* to, size_t size, int flags) {
   if (interruptions > 0) {
     interruptions--;
     errno = EINTR;
+    return -1;
+  }
+  if (failure != 0) {
+    errno = failure;
     return -1;
   }
   n = __real_recv(fd, to, size, flags);
@@ -70,9 +75,8 @@ static void close_lingering(void) {
   CHECK_EQ(closed, 1);
 }
 
-/* The peer ends it: the next look sees that. */
+/* The next look finds that it is over. */
 static void run_until_closed(void) {
-  CHECK_EQ(close(peer), 0);
   calls = 0;
   while (closed == 0) {
     CHECK(calls <= 1);
@@ -93,6 +97,7 @@ static void an_interruption_ends_nothing(void) {
   interruptions = 3;
   look_until_called(5);
   CHECK_EQ(interruptions, 0);
+  CHECK_EQ(close(peer), 0);
   run_until_closed();
   close_lingering();
 }
@@ -102,14 +107,25 @@ static void the_peers_end_is_seen_whatever_errno_is(void) {
   open_lingering();
   left_errno = EINTR;
   look_until_called(2);
+  CHECK_EQ(close(peer), 0);
   run_until_closed();
   close_lingering();
+}
+
+static void a_connection_that_is_broken_is_closed(void) {
+  open_lingering();
+  look_until_called(2);
+  failure = ECONNRESET;
+  run_until_closed();
+  close_lingering();
+  CHECK_EQ(close(peer), 0);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(an_interruption_ends_nothing),
       TEST(the_peers_end_is_seen_whatever_errno_is),
+      TEST(a_connection_that_is_broken_is_closed),
   };
 
   harness_init();
