@@ -33,9 +33,26 @@ static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
     uvsig__report_full_buffer(hub, total);
 }
 
-/* Notify `w` of everything that was caught, as the loop would, and stop it. A
- * callback may stop or free `w`; the cursor knows whether it is still there. If
- * not, the rest is for the other watchers. */
+/* Notify `w` of what was caught, as the loop would. A callback may stop or free
+ * `w`; the cursor knows whether it is still there. If not, the rest is for the
+ * other watchers. Returns whether to do it once more: a callback has made it the
+ * last one. */
+static bool drain_once(struct uvsig__source* source,
+                       struct uvsig__cursor* cursor,
+                       uvsig_watcher_t* w) {
+  uvsig__drain_queue(source, cursor, (w->state & UVSIG__ONESHOT) != 0);
+  if (cursor->next == NULL)
+    return false;
+  take_caught(source, w);
+  while (uvsig__source_taken(source) > 0)
+    /* A one-shot is notified once, so of all of them. */
+    uvsig__source_deliver_taken(
+        source, cursor->next != NULL && (w->state & UVSIG__ONESHOT) != 0);
+  return source->sub.is_linked && cursor->next != NULL &&
+         !uvsig__source_has_other(source, w);
+}
+
+/* Notify `w` of everything, and stop it. */
 static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
   struct uvsig__cursor cursor = {
       .next = w, .outer = source->cursors, .is_drain = true};
@@ -43,20 +60,8 @@ static void drain(struct uvsig__source* source, uvsig_watcher_t* w) {
   source->cursors = &cursor;
   /* In a callback: watchers are notified first of what came first. */
   uvsig__source_resume(source);
-  while (cursor.next != NULL) {
-    uvsig__drain_queue(source, &cursor, (w->state & UVSIG__ONESHOT) != 0);
-    if (cursor.next == NULL)
-      break;
-    take_caught(source, w);
-    while (uvsig__source_taken(source) > 0)
-      /* A one-shot is notified once, so of all of them. */
-      uvsig__source_deliver_taken(
-          source, cursor.next != NULL && (w->state & UVSIG__ONESHOT) != 0);
-    /* Once more, where a callback has made it the last one. */
-    if (!source->sub.is_linked || cursor.next == NULL ||
-        uvsig__source_has_other(source, w))
-      break;
-  }
+  while (cursor.next != NULL && drain_once(source, &cursor, w))
+    ;
   source->cursors = cursor.outer;
   if (cursor.next != NULL)
     uvsig__source_stop(source, w);

@@ -251,13 +251,13 @@ __attribute__((noinline)) static int become_idle(
     return 0;
   if (is_running(c)) {
     set_idle(c, connection);
-    return 0;
-  }
-  connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
-  if (!keeps_its_list(c, connection)) {
-    connection->deadline = uvsig__now();
-    uvsig__connection_move(c, connection, UVSIG__CONN_IDLE_AGAIN);
-    uvsig__look_again(c);
+  } else {
+    connection->state &= ~(unsigned) UVSIG__CONN_BUSY;
+    if (!keeps_its_list(c, connection)) {
+      connection->deadline = uvsig__now();
+      uvsig__connection_move(c, connection, UVSIG__CONN_IDLE_AGAIN);
+      uvsig__look_again(c);
+    }
   }
   return 0;
 }

@@ -61,7 +61,8 @@ static void what_names_no_signal_is_refused(void) {
       " INT",       "INT ",        "0",      "-1",      "+2",
       "2x",         "4242",        "0x2",    "RTMIN+",  "RTMIN-1",
       "RTMIN+4242", "RTMAX+1",     "RTMAX-", "RTMINX",  "RTMIN+ 1",
-      "RTMIN+-1",   "99999999999", "SIG2",   "32",      "RTMAX-99",
+      "RTMIN+-1",   "99999999999", "SIG2",   "32",      "RTMAX-60",
+      "2147483659", "4294967298", /* 2 where that does not fit */
       "\xc4\xb0NT", "IN{"};
   size_t i;
 

@@ -523,6 +523,32 @@ static void nor_is_there_a_timer_to_end_it(void) {
   close_all();
 }
 
+/* A timer that was not created has the number of the process's first one. */
+static void nor_is_a_timer_of_the_programs_set(void) {
+#ifdef HAVE_TIMER_CREATE
+  struct sigevent event;
+  struct itimerspec left;
+  timer_t timer;
+
+  memset(&event, 0, sizeof(event));
+  event.sigev_notify = SIGEV_NONE;
+  CHECK_EQ(__real_timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+  set_options();
+  has_no_thread = true;
+  has_no_timer = true;
+  open_shutdown();
+  raise(SIGTERM);
+  CHECK_EQ(timer_gettime(timer, &left), 0);
+  CHECK_EQ(left.it_value.tv_sec, 0);
+  CHECK_EQ(left.it_value.tv_nsec, 0);
+  run_to_done();
+  close_all();
+  CHECK_EQ(timer_delete(timer), 0);
+#else
+  skip_test("there is no timer_create()");
+#endif
+}
+
 /* The exit has no time left to write in. */
 static void an_exit_after_the_limit_waits_for_nobody(void) {
   set_options();
@@ -636,6 +662,7 @@ int main(void) {
       TEST(an_exit_is_woken_when_all_is_written),
       TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
       TEST(nor_is_there_a_timer_to_end_it),
+      TEST(nor_is_a_timer_of_the_programs_set),
       TEST(an_exit_after_the_limit_waits_for_nobody),
       TEST(the_limit_moves_with_the_time_after_a_stop),
       TEST(the_whole_is_the_sum),
