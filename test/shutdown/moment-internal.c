@@ -549,6 +549,41 @@ static void nor_is_a_timer_of_the_programs_set(void) {
 #endif
 }
 
+static int ends[2];
+
+static void end_without_a_thread(void) {
+  static char buffer[BUFSIZ];
+
+  CHECK_EQ(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+  CHECK_EQ(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+  close(ends[0]);
+  close(ends[1]);
+  CHECK_EQ(setvbuf(stderr, buffer, _IOFBF, sizeof(buffer)), 0);
+  fputs("output, ", stdout);
+  fputs("errors", stderr);
+  set_options();
+  options.exit = UVSIG_SHUTDOWN_EXIT_SIGNAL;
+  has_no_thread = true;
+  open_shutdown();
+  raise(SIGTERM);
+  run_to_done();
+  uvsig_shutdown_exit(&sd);
+}
+
+static void the_exit_writes_output_and_errors_all_the_same(void) {
+  char text[64] = "";
+  int status;
+
+  CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+  status = run_child(end_without_a_thread);
+  CHECK(WIFSIGNALED(status));
+  CHECK_EQ(WTERMSIG(status), SIGTERM);
+  CHECK_EQ(close(ends[1]), 0);
+  CHECK(read(ends[0], text, sizeof(text) - 1) > 0);
+  CHECK_EQ(close(ends[0]), 0);
+  CHECK_STR(text, "output, errors");
+}
+
 /* The exit has no time left to write in. */
 static void an_exit_after_the_limit_waits_for_nobody(void) {
   set_options();
@@ -663,6 +698,7 @@ int main(void) {
       TEST(the_kernels_timer_has_hard_ms_after_a_limit_that_is_over),
       TEST(nor_is_there_a_timer_to_end_it),
       TEST(nor_is_a_timer_of_the_programs_set),
+      TEST(the_exit_writes_output_and_errors_all_the_same),
       TEST(an_exit_after_the_limit_waits_for_nobody),
       TEST(the_limit_moves_with_the_time_after_a_stop),
       TEST(the_whole_is_the_sum),
