@@ -110,6 +110,12 @@ static void be_ready_and_end(void) {
   _exit(4);
 }
 
+static void be_ready_and_end_later(void) {
+  say_ready();
+  poll(NULL, 0, 50);
+  _exit(8);
+}
+
 static void end_at_once(void) {
   _exit(3);
 }
@@ -295,6 +301,7 @@ static const struct {
 } roles[] = {
     {"be_ready", be_ready},
     {"be_ready_and_end", be_ready_and_end},
+    {"be_ready_and_end_later", be_ready_and_end_later},
     {"be_ready_as_another_user", be_ready_as_another_user},
     {"bind_its_own", bind_its_own},
     {"end_as_another_user", end_as_another_user},
@@ -681,6 +688,12 @@ static void one_that_ends_after_it_was_ready_is_none(void) {
   check_failure(
       "be_ready_and_end", UV_ESRCH, "the successor exited with status 4");
   CHECK_EQ(WEXITSTATUS(upgrade.wait_status), 4);
+  close_watched();
+}
+
+static void nor_is_one_that_ends_a_little_later(void) {
+  check_failure(
+      "be_ready_and_end_later", UV_ESRCH, "the successor exited with status 8");
   close_watched();
 }
 
@@ -2010,6 +2023,7 @@ int main(int argc, char** argv) {
       TEST(one_that_is_killed_is_none),
       TEST(one_that_hangs_is_killed),
       TEST(one_that_ends_after_it_was_ready_is_none),
+      TEST(nor_is_one_that_ends_a_little_later),
       TEST(one_that_cannot_bind_what_it_needs_is_none),
       TEST(one_that_says_something_else_is_not_ready),
       TEST(one_whose_message_is_cut_after_ready_1_is_not_ready),

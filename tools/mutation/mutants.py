@@ -12,6 +12,9 @@ from mutation.common import TOP, must, read
 EQUIVALENT = os.path.join(TOP, "tools", "mutation", "equivalent")
 
 
+_BLANK = re.compile(r"(?:\s|/\*.*?\*/|#[^\n]*\n)*", re.S)
+
+
 class Mutant(changes.Mutation):
   """One of a file: its text without it, and where that is."""
 
@@ -29,6 +32,13 @@ class Mutant(changes.Mutation):
     last = self.text.find("\n", self.end)
     after = self.text[first:self.start] + self.new + self.text[self.end:last]
     return " ".join(self.text[first:last].split()), " ".join(after.split())
+
+  def statement(self):
+    """The lines of the one that it is in, the first and the last."""
+    first = max(self.text.rfind(mark, 0, self.start) for mark in ";{}") + 1
+    first = _BLANK.match(self.text, first).end()
+    last = min(self.text.find(mark, self.end) % len(self.text) for mark in ";{")
+    return self.text.count("\n", 0, first) + 1, self.text.count("\n", 0, last) + 1
 
   def key(self):
     return (self.file, self.name) + self.change()

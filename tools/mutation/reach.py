@@ -167,19 +167,21 @@ class Reach:
         for line in case["lines"]:
           self.reach.setdefault(line, set()).add(name)
 
-  def of(self, name, line):
-    """The cases that reach this line, which runs when its piece of code does."""
-    before = [at for at in self.starts_of.get(name, []) if at <= line]
-    return self.reach.get("%s:%d" % (name, before[-1]), set()) if before else set()
+  def of(self, name, first, last):
+    """The cases that reach a line of these. Each runs when its piece of code does."""
+    starts = self.starts_of.get(name, [])
+    begin = max((at for at in starts if at <= first), default=first)
+    return set().union(*(self.reach.get("%s:%d" % (name, at), set())
+                         for at in starts if begin <= at <= last))
 
   def of_mutation(self, mutation):
     """Of what is used in functions, the lines that use it."""
     if mutation.is_function:
-      return self.of(mutation.file, mutation.line)
+      return self.of(mutation.file, *mutation.statement())
     cases = set()
     for number, line in enumerate(mutation.text.split("\n"), 1):
       if re.search(r"\b%s\b" % mutation.name, line):
-        cases |= self.of(mutation.file, number)
+        cases |= self.of(mutation.file, number, number)
     return cases
 
 
