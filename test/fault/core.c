@@ -16,6 +16,15 @@ static struct recorder c;
 #define START_CALLS                                                            \
  "+ calloc sigaction uv_poll_init uv_signal_init uv_signal_start"
 
+/* Without a turn of the loop. */
+static void flush_one(struct recorder* r) {
+  unsigned long expected = r->signals + 1;
+
+  CHECK_EQ(raise(r->w.signum), 0);
+  uvsig_flush(&s.sig);
+  CHECK_EQ(r->signals, expected);
+}
+
 /* Signals with three things before them: the default action, a handler, and
  * being ignored. */
 static void watch_signals(const uvsig_options_t* options) {
@@ -27,6 +36,7 @@ static void watch_signals(const uvsig_options_t* options) {
   tell(&b, 1);
   tell(&c, 3);
   tell_two(&c);
+  flush_one(&a);
   CHECK_EQ(foreign_calls, 0);
 
   /* Another callback, another signal, once. */
