@@ -279,6 +279,11 @@ static void a_handler_that_replaced_ours_is_left_alone(void) {
   CHECK_EQ(stats.replaced, 1);
   uvsig_stats(&f.sig, 0, &stats);
   CHECK_EQ(stats.replaced, 1);
+  /* Only then. */
+  recorder_start(&a, SIGUSR2);
+  CHECK_EQ(uvsig_watcher_stop(&a.w), 0);
+  uvsig_stats(&f.sig, SIGUSR2, &stats);
+  CHECK_EQ(stats.replaced, 0);
   fixture_close(&f);
 }
 

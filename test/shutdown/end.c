@@ -406,26 +406,44 @@ static void the_report_counts_requests_that_are_left(void) {
 
 /* --- The log -------------------------------------------------------------- */
 
-static void serve_logged(void) {
+static void redirect_errors(void) {
   CHECK_EQ(dup2(output[1], STDERR_FILENO), STDERR_FILENO);
   close(output[0]);
   close(output[1]);
+}
+
+static void serve_logged(void) {
+  redirect_errors();
   serve_nothing();
 }
 
+static void close_slowly(uvsig_shutdown_closer_t* closer) {
+  let_pass(3);
+  CHECK_EQ(uvsig_shutdown_closed(closer), 0);
+}
+
+static void serve_slowly(void) {
+  static uvsig_shutdown_closer_t closer;
+
+  redirect_errors();
+  server_open();
+  CHECK_EQ(uvsig_shutdown_add_closer(&server.sd, &closer, close_slowly), 0);
+  server_run();
+}
+
 /* What a server with this option has written on standard error. */
-static const char* logged(int option) {
+static const char* logged(void (*serve)(void), int option) {
   static char text[1024];
   ssize_t n;
 
   CHECK_EQ(pipe2(output, O_CLOEXEC), 0);
   server_init();
   server.options.log = option;
-  server_start(serve_logged);
+  server_start(serve);
   close(output[1]);
   server_expect("r");
   server_signal(SIGTERM);
-  server_expect("d");
+  server_expect(serve == serve_slowly ? "dc" : "d");
   server_dies(SIGTERM);
   n = read(output[0], text, sizeof(text) - 1); /* all of it: it has ended */
   CHECK(n >= 0);
@@ -435,16 +453,33 @@ static const char* logged(int option) {
 }
 
 static void nothing_is_logged_by_default(void) {
-  CHECK_STR(logged(0), "");
+  CHECK_STR(logged(serve_logged, 0), "");
 }
 
 static void one_line_is_logged_if_asked_for(void) {
-  const char* text = logged(1);
+  const char* text = logged(serve_logged, 1);
 
   CHECK(strlen(text) > 1);
   CHECK(strchr(text, '\n') == text + strlen(text) - 1);
   CHECK(strstr(text, "SIGTERM from process ") != NULL);
   CHECK(strstr(text, "; held: nothing; left in the loop: 1 poll\n") != NULL);
+}
+
+static void it_says_how_long_each_phase_has_taken(void) {
+  const char* text = logged(serve_slowly, 1);
+  const uint64_t* ms = ended.report.phase_ms;
+  char expected[128];
+
+  CHECK(ms[UVSIG_SHUTDOWN_CLOSING] >= 3);
+  CHECK_EQ(ms[UVSIG_SHUTDOWN_DONE], 0);
+  snprintf(expected,
+           sizeof(expected),
+           " (%llu not ready, %llu draining, %llu forcing, %llu closing); ",
+           (unsigned long long) ms[UVSIG_SHUTDOWN_NOT_READY],
+           (unsigned long long) ms[UVSIG_SHUTDOWN_DRAINING],
+           (unsigned long long) ms[UVSIG_SHUTDOWN_FORCING],
+           (unsigned long long) ms[UVSIG_SHUTDOWN_CLOSING]);
+  CHECK(strstr(text, expected) != NULL);
 }
 
 /* --- Giving up ------------------------------------------------------------ */
@@ -722,6 +757,7 @@ int main(void) {
       TEST(the_report_counts_requests_that_are_left),
       TEST(nothing_is_logged_by_default),
       TEST(one_line_is_logged_if_asked_for),
+      TEST(it_says_how_long_each_phase_has_taken),
       TEST(the_shutdowns_handles_are_the_uvsigs),
       TEST(close_gives_the_dispositions_back_and_the_loop_is_empty),
       TEST(close_forgets_what_was_registered_and_leaves_it_as_it_is),

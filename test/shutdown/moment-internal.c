@@ -640,6 +640,63 @@ static void the_limit_moves_with_the_time_after_a_stop(void) {
   close_all();
 }
 
+/* --- What a coordinator begins with --------------------------------------- */
+
+static void it_begins_with_lists_that_are_empty(void) {
+  const struct uvsig__connections* all;
+  struct uvsig__connections expected;
+  int i;
+
+  set_options();
+  open_shutdown();
+  all = &coordinator()->connections;
+  memset(&expected, 0, sizeof(expected));
+  memcpy(expected.lists, all->lists, sizeof(expected.lists));
+  CHECK_EQ(memcmp(all, &expected, sizeof(expected)), 0);
+  for (i = 0; i < UVSIG__CONN_LISTS; i++) {
+    CHECK(all->lists[i].next == &all->lists[i]);
+    CHECK(all->lists[i].prev == &all->lists[i]);
+  }
+  close_all();
+}
+
+/* In a handler: until the loop has its own. */
+static void the_kernels_timer_expires_once(void) {
+#ifdef HAVE_TIMER_CREATE
+  struct itimerspec left;
+
+  set_options();
+  open_shutdown();
+  raise(SIGTERM);
+  CHECK_EQ(timer_gettime(coordinator()->escalation.timer, &left), 0);
+  CHECK(left.it_value.tv_sec > 0);
+  CHECK_EQ(left.it_interval.tv_sec, 0);
+  CHECK_EQ(left.it_interval.tv_nsec, 0);
+  run_to_done();
+  close_all();
+#else
+  skip_test("there is no timer_create()");
+#endif
+}
+
+static void the_limit_of_forcing_is_its_end(void) {
+  const struct uvsig__coordinator* c;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_FORCED), 0);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_FORCING);
+  c = coordinator();
+  /* And so much more as the watchdog is later than the loop. */
+  CHECK_EQ(c->limit,
+           c->until + (c->escalation.hard_ms - options.hard_ms) * UVSIG__MS);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 /* --- Sums ----------------------------------------------------------------- */
 
 /* And so much more as the watchdog is later than the loop. */
@@ -701,6 +758,9 @@ int main(void) {
       TEST(the_exit_writes_output_and_errors_all_the_same),
       TEST(an_exit_after_the_limit_waits_for_nobody),
       TEST(the_limit_moves_with_the_time_after_a_stop),
+      TEST(it_begins_with_lists_that_are_empty),
+      TEST(the_kernels_timer_expires_once),
+      TEST(the_limit_of_forcing_is_its_end),
       TEST(the_whole_is_the_sum),
       TEST(the_longest_times_are_not_wrapped),
       TEST(the_longest_hard_ms_does_not_make_draining_longer),

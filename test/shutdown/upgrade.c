@@ -1045,6 +1045,21 @@ static void sigterm_ends_one_that_is_not_ready(void) {
   CHECK_EQ(result, UV_ECANCELED);
 }
 
+static void also_where_it_is_stopped(void) {
+  siginfo_t info;
+
+  open_server("hang");
+  start_upgrade();
+  await_told("h");
+  CHECK_EQ(kill(upgrade.pid, SIGSTOP), 0);
+  CHECK_EQ(UNINTERRUPTED(waitid(
+               P_PID, (id_t) upgrade.pid, &info, WSTOPPED | WNOWAIT)),
+           0);
+  raise(SIGTERM);
+  expect_none_left();
+  CHECK_EQ(result, UV_ECANCELED);
+}
+
 static void sigterm_leaves_one_that_is_ready(void) {
   open_server("be_ready");
   upgrade_options.settle_ms = LONG_MS;
@@ -2062,6 +2077,7 @@ int main(int argc, char** argv) {
       TEST(a_reload_waits_for_its_end),
       TEST(a_reload_is_dropped_where_the_successor_takes_over),
       TEST(sigterm_ends_one_that_is_not_ready),
+      TEST(also_where_it_is_stopped),
       TEST(sigterm_leaves_one_that_is_ready),
       TEST(sigterm_with_the_signal_that_begins_it),
       TEST(sigterm_when_it_has_just_been_started),
