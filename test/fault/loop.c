@@ -244,6 +244,7 @@ static void fork_by_a_socketpair(void) {
 
   uvsig_options_init(&options);
   options.wakeup = UVSIG_WAKEUP_SOCKETPAIR;
+  options.buffer_size = 4096;
   fork_with(&options);
 }
 

@@ -131,6 +131,21 @@ void step_refused(const char* file,
   rearm_faults(is_armed);
 }
 
+/* What some calls of the library need, and others do without. */
+static const char spared[] = "fcntl_getpipe_sz read setitimer sigaction "
+                             "uv_signal_start";
+
+void step_done(const char* file, int line, const char* call, const char* from) {
+  const struct fault_plan* plan = &fault->plan;
+
+  if (atomic_load(&fault->failed) != failed_before &&
+      has_word(from, fault_names[plan->call]) &&
+      !has_word(spared, fault_names[plan->call]) &&
+      !is_passing(plan->call, plan->error))
+    check_failed(
+        file, line, "%s: done, without %s", call, fault_names[plan->call]);
+}
+
 void step_again(const char* file,
                 int line,
                 const char* call,

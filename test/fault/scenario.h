@@ -33,7 +33,8 @@ extern const struct scenario upgrade_scenarios[];
  * the header's "Returns" stands for; the code is that of the fault; all is as
  * before the call; and the same call again, without a fault, succeeds. A "+" in
  * `from`: the call may leave memory and handles at rest for the next one, which
- * the uvsig_t's close frees. */
+ * the uvsig_t's close frees. Where it is not refused, none of these functions has
+ * failed. */
 #define TRY(from, call) TRY_ON(from, NULL, 0, call)
 /* The same, and `*object` is untouched where it is refused. */
 #define TRY_INIT(from, object, call)                                           \
@@ -47,6 +48,8 @@ if (result_ < 0) {                                                             \
  step_refused(__FILE__, __LINE__, #call, from, result_);                       \
  result_ = (long long) (call);                                                 \
  step_again(__FILE__, __LINE__, #call, result_);                               \
+} else {                                                                       \
+ step_done(__FILE__, __LINE__, #call, from);                                   \
 }                                                                              \
 result_;                                                                       \
  })
@@ -57,6 +60,7 @@ void step_refused(const char* file,
                   const char* from,
                   long long result);
 void step_again(const char* file, int line, const char* call, long long result);
+void step_done(const char* file, int line, const char* call, const char* from);
 
 /* Has a call of one of these functions failed? For what the header lets be
  * different then. */

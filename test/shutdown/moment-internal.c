@@ -640,6 +640,28 @@ static void the_limit_moves_with_the_time_after_a_stop(void) {
   close_all();
 }
 
+/* As if the process had stood still for a while. */
+static void a_limit_that_is_later_stays(void) {
+  struct uvsig__watchdog* watchdog;
+  uint64_t limit;
+
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  watchdog = &coordinator()->watchdog;
+  limit = uvsig__watchdog_limit(coordinator());
+  uv_mutex_lock(&watchdog->mutex);
+  watchdog->seen_at -= 2 * UVSIG__STOPPED_MS * UVSIG__MS;
+  uv_mutex_unlock(&watchdog->mutex);
+  CHECK(uvsig__watchdog_resumed_at(coordinator()) != 0);
+  CHECK_EQ(uvsig__watchdog_limit(coordinator()), limit);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 /* --- What a coordinator begins with --------------------------------------- */
 
 static void it_begins_with_lists_that_are_empty(void) {
@@ -758,6 +780,7 @@ int main(void) {
       TEST(the_exit_writes_output_and_errors_all_the_same),
       TEST(an_exit_after_the_limit_waits_for_nobody),
       TEST(the_limit_moves_with_the_time_after_a_stop),
+      TEST(a_limit_that_is_later_stays),
       TEST(it_begins_with_lists_that_are_empty),
       TEST(the_kernels_timer_expires_once),
       TEST(the_limit_of_forcing_is_its_end),
