@@ -48,7 +48,7 @@ static void on_closed(uv_handle_t* handle) {
   closed++;
 }
 
-static void open_lingering(void) {
+static void open_connected(void) {
   uvsig_shutdown_options_t options;
   int fds[2];
 
@@ -65,8 +65,16 @@ static void open_lingering(void) {
                &sd, &connection, (uv_stream_t*) &stream, on_closed),
            0);
   CHECK_EQ(uvsig_shutdown_connection_busy(&connection), 0);
+}
+
+static void linger(void) {
   CHECK_EQ(
       uvsig_shutdown_linger(&connection, (uv_stream_t*) &stream, on_closed), 0);
+}
+
+static void open_lingering(void) {
+  open_connected();
+  linger();
 }
 
 static void close_lingering(void) {
@@ -112,6 +120,41 @@ static void the_peers_end_is_seen_whatever_errno_is(void) {
   close_lingering();
 }
 
+static void on_written(uv_write_t* req, int status) {
+  (void) req;
+  (void) status;
+}
+
+/* While draining, a peer that reads has linger_ms again. */
+static void forcing_gives_no_more_time(void) {
+  static char much[1 << 22];
+  static char some[1 << 16];
+  uv_buf_t buf = uv_buf_init(much, sizeof(much));
+  uv_write_t req;
+  uint64_t deadline;
+  size_t unsent;
+
+  open_connected();
+  CHECK_EQ(uv_write(&req, (uv_stream_t*) &stream, &buf, 1, on_written), 0);
+  linger();
+  CHECK_EQ(uvsig_shutdown_request(&sd, "test", UVSIG_SHUTDOWN_FORCED), 0);
+  while (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_FORCING)
+    uv_run(&f.loop, UV_RUN_ONCE);
+  look_until_called(1);
+  deadline = connection.deadline;
+  unsent = connection.unsent;
+  while (connection.unsent == unsent) {
+    CHECK(recv(peer, some, sizeof(some), MSG_DONTWAIT) != 0);
+    look_until_called(1);
+    if (uv_stream_get_write_queue_size((uv_stream_t*) &stream) < unsent / 2)
+      break;
+  }
+  CHECK_EQ(connection.deadline, deadline);
+  CHECK_EQ(close(peer), 0);
+  CHECK_EQ(uv_run(&f.loop, UV_RUN_DEFAULT), 0);
+  close_lingering();
+}
+
 static void a_connection_that_is_broken_is_closed(void) {
   open_lingering();
   look_until_called(2);
@@ -125,6 +168,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(an_interruption_ends_nothing),
       TEST(the_peers_end_is_seen_whatever_errno_is),
+      TEST(forcing_gives_no_more_time),
       TEST(a_connection_that_is_broken_is_closed),
   };
 

@@ -201,6 +201,28 @@ int __wrap_timer_create(clockid_t clock,
   errno = EAGAIN;
   return -1;
 }
+
+/* The watchdog's thread takes over in a handler that is about to set it. */
+static volatile bool takes_over_at_timer; /* set in a handler */
+
+int __real_timer_settime(timer_t timer,
+                         int flags,
+                         const struct itimerspec* value,
+                         struct itimerspec* old);
+int __wrap_timer_settime(timer_t timer,
+                         int flags,
+                         const struct itimerspec* value,
+                         struct itimerspec* old);
+int __wrap_timer_settime(timer_t timer,
+                         int flags,
+                         const struct itimerspec* value,
+                         struct itimerspec* old) {
+  if (takes_over_at_timer) {
+    takes_over_at_timer = false;
+    uvsig__set_handled(&coordinator()->escalation, UVSIG_SHUTDOWN_FORCED);
+  }
+  return __real_timer_settime(timer, flags, value, old);
+}
 #endif
 
 /* --- Between two steps ---------------------------------------------------- */
@@ -701,6 +723,25 @@ static void the_kernels_timer_expires_once(void) {
 #endif
 }
 
+static void nor_once_the_watchdogs_thread_is_there(void) {
+#ifdef HAVE_TIMER_CREATE
+  struct itimerspec left;
+
+  set_options();
+  open_shutdown();
+  takes_over_at_timer = true;
+  raise(SIGTERM);
+  CHECK(!takes_over_at_timer);
+  CHECK_EQ(timer_gettime(coordinator()->escalation.timer, &left), 0);
+  CHECK_EQ(left.it_value.tv_sec, 0);
+  CHECK_EQ(left.it_value.tv_nsec, 0);
+  run_to_done();
+  close_all();
+#else
+  skip_test("there is no timer_create()");
+#endif
+}
+
 static void the_limit_of_forcing_is_its_end(void) {
   const struct uvsig__coordinator* c;
 
@@ -783,6 +824,7 @@ int main(void) {
       TEST(a_limit_that_is_later_stays),
       TEST(it_begins_with_lists_that_are_empty),
       TEST(the_kernels_timer_expires_once),
+      TEST(nor_once_the_watchdogs_thread_is_there),
       TEST(the_limit_of_forcing_is_its_end),
       TEST(the_whole_is_the_sum),
       TEST(the_longest_times_are_not_wrapped),

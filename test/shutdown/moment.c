@@ -52,6 +52,13 @@ static void on_phase(uvsig_shutdown_t* shutdown, uvsig_shutdown_phase_t phase) {
     then();
 }
 
+/* Between callbacks: what makes the next phase begin comes in this one. */
+static void force_and_flush(void) {
+  raise(SIGTERM);
+  uvsig_flush(&f.sig);
+  CHECK((phases & 1ul << UVSIG_SHUTDOWN_FORCING) == 0);
+}
+
 static void set_options(void) {
   uvsig_shutdown_options_init(&options);
   options.exit = UVSIG_SHUTDOWN_EXIT_ZERO;
@@ -1020,8 +1027,23 @@ static void it_ends_without_its_idle_or_its_check_handle(void) {
   shut_down_without(UV_CHECK);
 }
 
+static void a_flush_in_a_callback_does_not_begin_the_next_phase(void) {
+  set_options();
+  options.debounce_ms = 0;
+  on_draining = force_and_flush;
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK((phases & 1ul << UVSIG_SHUTDOWN_FORCING) != 0);
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(a_flush_in_a_callback_does_not_begin_the_next_phase),
       TEST(a_callback_may_deliver_what_looks_at_the_shutdown_again),
       TEST(the_callback_of_forcing_may_give_up),
       TEST(a_listeners_callback_may_give_up_while_forcing),

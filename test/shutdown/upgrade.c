@@ -1852,6 +1852,12 @@ static void take_none(void) {
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
   place_socket(3, true);
   set_variables("1", NULL);
+  CHECK_EQ(unsetenv("LISTEN_PID"), 0);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("1", NULL);
+  CHECK_EQ(unsetenv("LISTEN_FDS"), 0);
+  CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
+  set_variables("1", NULL);
   CHECK_EQ(setenv("LISTEN_PID", "1", 1), 0);
   CHECK_EQ(uvsig_listen_fds(fds, FDS), 0);
   set_variables("0", NULL);
