@@ -60,11 +60,13 @@ void uvsig__limit_set(struct uvsig__coordinator* c) {
  * it goes on, to finish what it could not meanwhile. */
 void uvsig__limit_make_up_for_stop(struct uvsig__coordinator* c) {
   int phase = atomic_load(&c->phase);
-  uint64_t until = /* in the past where there was no stop */
-      uvsig__watchdog_resumed_at(c) + c->options.hard_ms * UVSIG__MS;
+  uint64_t until = uvsig__watchdog_resumed_at(c);
 
   /* Nothing is to be seen of it after CLOSING: the watchdog is gone. */
-  if (phase < UVSIG_SHUTDOWN_DRAINING || c->until >= until)
+  if (until == 0 || phase < UVSIG_SHUTDOWN_DRAINING)
+    return;
+  until += c->options.hard_ms * UVSIG__MS;
+  if (c->until >= until)
     return;
   c->until = until;
   uvsig__limit_set(c);
