@@ -40,18 +40,21 @@ static bool lists(const uvsig_shutdown_options_t* options, int signum) {
          sigismember(&options->forced, signum) == 1;
 }
 
-static bool are_valid(const uvsig_shutdown_options_t* options) {
+static bool are_catchable(const uvsig_shutdown_options_t* options) {
   int signum;
 
-  if (!UVSIG__ARE_SET(options))
-    return false;
   for (signum = 1; signum < UVSIG_NSIG; signum++)
     if (lists(options, signum) && !uvsig__is_catchable(signum))
       return false;
-  if (options->total_ms != 0 &&
-      options->total_ms < (uint64_t) options->delay_ms + options->hard_ms)
-    return false;
-  return (unsigned) options->watch_ignored <= 1 &&
+  return true;
+}
+
+static bool are_valid(const uvsig_shutdown_options_t* options) {
+  return UVSIG__ARE_SET(options) && are_catchable(options) &&
+         (options->total_ms == 0 ||
+          options->total_ms >=
+              (uint64_t) options->delay_ms + options->hard_ms) &&
+         (unsigned) options->watch_ignored <= 1 &&
          (unsigned) options->keep_sig <= 1 && (unsigned) options->log <= 1 &&
          (unsigned) options->notify <= 2 &&
          (unsigned) options->idle <= UVSIG_SHUTDOWN_IDLE_SPREAD &&
