@@ -231,6 +231,12 @@ void skip_test(const char* reason) {
   exit(SKIPPED);
 }
 
+void skip_unless_wrapped(void) {
+#ifdef HAVE_LTO
+  skip_test("with -flto, --wrap does not reach the library's own calls");
+#endif
+}
+
 bool under_valgrind(void) {
   const char* tool = getenv("TEST_TOOL");
 

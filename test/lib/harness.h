@@ -52,6 +52,8 @@ int run_child_within(unsigned seconds, test_fn fn);
 bool child_passed(int status);
 /* End this child as skipped, with the reason. */
 void skip_test(const char* reason);
+/* For a test that wraps (--wrap) what the library calls of its own. */
+void skip_unless_wrapped(void);
 /* Do the tests run under valgrind (TEST_TOOL)? */
 bool under_valgrind(void);
 /* The same as skip_test(), if they do. */

@@ -177,6 +177,11 @@ int __wrap_uv_timer_start(uv_timer_t* timer,
 static bool has_no_thread;
 static bool has_no_timer;
 
+static void refuse_threads(void) {
+  skip_unless_wrapped();
+  has_no_thread = true;
+}
+
 int __real_uvsig_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uvsig_thread_create(uv_thread_t* tid, uv_thread_cb entry, void* arg);
 int __wrap_uvsig_thread_create(uv_thread_t* tid,
@@ -357,6 +362,7 @@ static void a_successor_that_ends_when_a_shutdown_begins_is_none(void) {
 
 /* However many come: the loop has other work. */
 static void sixteen_messages_for_a_successor_are_read_at_a_time(void) {
+  skip_unless_wrapped();
   set_options();
   open_shutdown();
   start_successor();
@@ -507,7 +513,7 @@ static void the_kernels_timer_has_hard_ms_after_a_limit_that_is_over(void) {
 
   set_options();
   options.phase_cb = pass_the_limit;
-  has_no_thread = true;
+  refuse_threads();
   open_shutdown();
   raise(SIGTERM);
   before = uvsig__now();
@@ -537,7 +543,7 @@ static void drain_without_a_timer(uvsig_shutdown_t* shutdown,
 static void nor_is_there_a_timer_to_end_it(void) {
   set_options();
   options.phase_cb = drain_without_a_timer;
-  has_no_thread = true;
+  refuse_threads();
   open_shutdown();
   raise(SIGTERM);
   run_to_done();
@@ -556,7 +562,7 @@ static void nor_is_a_timer_of_the_programs_set(void) {
   event.sigev_notify = SIGEV_NONE;
   CHECK_EQ(__real_timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
   set_options();
-  has_no_thread = true;
+  refuse_threads();
   has_no_timer = true;
   open_shutdown();
   raise(SIGTERM);
@@ -585,7 +591,7 @@ static void end_without_a_thread(void) {
   fputs("errors", stderr);
   set_options();
   options.exit = UVSIG_SHUTDOWN_EXIT_SIGNAL;
-  has_no_thread = true;
+  refuse_threads();
   open_shutdown();
   raise(SIGTERM);
   run_to_done();
@@ -596,6 +602,7 @@ static void the_exit_writes_output_and_errors_all_the_same(void) {
   char text[64] = "";
   int status;
 
+  skip_unless_wrapped(); /* and not in the child alone */
   CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
   status = run_child(end_without_a_thread);
   CHECK(WIFSIGNALED(status));
@@ -610,7 +617,7 @@ static void the_exit_writes_output_and_errors_all_the_same(void) {
 static void an_exit_after_the_limit_waits_for_nobody(void) {
   set_options();
   options.phase_cb = pass_the_limit;
-  has_no_thread = true;
+  refuse_threads();
   open_shutdown();
   raise(SIGTERM);
   run_to_done();
