@@ -1040,6 +1040,20 @@ static void a_child_has_forgotten_what_an_earlier_share_found(void) {
   end_both();
 }
 
+static void expect_the_one_on_top(void) {
+  CHECK(action_of(SIGUSR1).sa_handler == count_foreign);
+}
+
+/* Whatever was there before libuv's. */
+static void a_child_keeps_the_handler_on_top(void) {
+  fixture_open(&f, NULL);
+  start_shared(&f, &a);
+  start_handle();
+  install_handler(SIGUSR1, count_foreign);
+  CHECK_EQ(run_forked(expect_the_one_on_top), 0);
+  end_both();
+}
+
 static void a_child_shares_again_after_uvsig_fork(void) {
   int status;
   pid_t child;
@@ -1117,6 +1131,7 @@ int main(void) {
       TEST(a_child_of_a_fork_dies_with_no_unused_signal),
       TEST(a_child_below_another_library_tells_libuvs_handles_nothing),
       TEST(a_child_has_forgotten_what_an_earlier_share_found),
+      TEST(a_child_keeps_the_handler_on_top),
       TEST(a_child_shares_again_after_uvsig_fork),
   };
 
