@@ -35,8 +35,8 @@ static void take_caught(struct uvsig__source* source, uvsig_watcher_t* w) {
 
 /* Notify `w` of what was caught, as the loop would. A callback may stop or free
  * `w`; the cursor knows whether it is still there. If not, the rest is for the
- * other watchers. Returns whether to do it once more: a callback has made it the
- * last one. */
+ * other watchers. Returns whether to do it once more: a callback has made it
+ * the last one. */
 static bool drain_once(struct uvsig__source* source,
                        struct uvsig__cursor* cursor,
                        uvsig_watcher_t* w) {

@@ -381,10 +381,11 @@ static void spread(struct uvsig__coordinator* c, uint64_t now) {
   notify_all(c, UVSIG_SHUTDOWN_CONNECTION_CLOSE);
 }
 
-/* Close the idle ones that it is time for, where the loop has polled, and so has
- * read what had come. Otherwise have it poll when it is time: a timer may come
- * before what the sockets have is read, see phases.c. Before draining none is idle
- * or fresh, and later none is left to close. Returns when to call this again. */
+/* Close the idle ones that it is time for, where the loop has polled, and so
+ * has read what had come. Otherwise have it poll when it is time: a timer may
+ * come before what the sockets have is read, see phases.c. Before draining none
+ * is idle or fresh, and later none is left to close. Returns when to call this
+ * again. */
 uint64_t uvsig__connections_check(struct uvsig__coordinator* c,
                                   bool has_polled) {
   struct uvsig__connections* all = &c->connections;

@@ -35,10 +35,10 @@ bool has_failed(const char* calls) {
          has_word(calls, fault_names[fault->plan.call]);
 }
 
-/* Is it an error after which the same call may succeed, so that the library goes
- * on? It hands it on to nobody. Where there is something to read, EAGAIN is not for
- * good, nor is a lack of memory for a datagram. ECANCELED is what NetBSD says for
- * EINTR; getdelim() does not go on. */
+/* Is it an error after which the same call may succeed, so that the library
+ * goes on? It hands it on to nobody. Where there is something to read, EAGAIN
+ * is not for good, nor is a lack of memory for a datagram. ECANCELED is what
+ * NetBSD says for EINTR; getdelim() does not go on. */
 bool is_passing(enum fault_call call, int error) {
   switch (error) {
   case EINTR:

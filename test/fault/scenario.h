@@ -33,8 +33,8 @@ extern const struct scenario upgrade_scenarios[];
  * the header's "Returns" stands for; the code is that of the fault; all is as
  * before the call; and the same call again, without a fault, succeeds. A "+" in
  * `from`: the call may leave memory and handles at rest for the next one, which
- * the uvsig_t's close frees. Where it is not refused, none of these functions has
- * failed. */
+ * the uvsig_t's close frees. Where it is not refused, none of these functions
+ * has failed. */
 #define TRY(from, call) TRY_ON(from, NULL, 0, call)
 /* The same, and `*object` is untouched where it is refused. */
 #define TRY_INIT(from, object, call)                                           \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a connection that lingers makes of the input's end, and of a call that is
- * interrupted. Linked with --wrap: recv() says what the test wants.
+ * What a connection that lingers makes of the input's end, and of a call that
+ * is interrupted. Linked with --wrap: recv() says what the test wants.
  */
 
 #include "../lib/harness.h"

@@ -1052,8 +1052,8 @@ static void also_where_it_is_stopped(void) {
   start_upgrade();
   await_told("h");
   CHECK_EQ(kill(upgrade.pid, SIGSTOP), 0);
-  CHECK_EQ(UNINTERRUPTED(waitid(
-               P_PID, (id_t) upgrade.pid, &info, WSTOPPED | WNOWAIT)),
+  CHECK_EQ(UNINTERRUPTED(
+               waitid(P_PID, (id_t) upgrade.pid, &info, WSTOPPED | WNOWAIT)),
            0);
   raise(SIGTERM);
   expect_none_left();
