@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,18 @@ static volatile int at_set_of;
 
 static volatile bool needs_lock; /* for each look and each set */
 static volatile unsigned looks;
+
+static bool no_size;
+
+int __real_setsockopt(int fd, int level, int name, const void* at, socklen_t n);
+int __wrap_setsockopt(int fd, int level, int name, const void* at, socklen_t n);
+int __wrap_setsockopt(
+    int fd, int level, int name, const void* at, socklen_t n) {
+  if (!no_size || name != SO_SNDBUF)
+    return __real_setsockopt(fd, level, name, at, n);
+  errno = EACCES;
+  return -1;
+}
 
 int __real_sigaction(int signum,
                      const struct sigaction* action,
@@ -547,6 +560,26 @@ static void a_wakeup_fd_that_cannot_be_looked_at_is_refused(void) {
   close(fds[1]);
 }
 
+/* --- The buffer ----------------------------------------------------------- */
+
+/* Where no size is asked for, the system's is as good. */
+static void a_size_is_wanted_only_where_it_is_asked_for(void) {
+  uvsig_options_t options;
+  uvsig_t sig;
+
+  uvsig_options_init(&options);
+  options.wakeup = UVSIG_WAKEUP_SOCKETPAIR;
+  no_size = true;
+  fixture_open(&f, &options);
+  recorder_init(&a, &f.sig);
+  recorder_start(&a, SIGUSR1);
+  raise(SIGUSR1);
+  run_until(&f.loop, &a.calls, 1);
+  options.buffer_size = 4096;
+  CHECK_EQ(uvsig_init(&f.loop, &sig, &options), UV_EACCES);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(start_that_may_not_look_says_why),
@@ -571,6 +604,7 @@ int main(void) {
       TEST(a_stop_that_is_not_the_last_looks_at_nothing),
       TEST(sigpending_that_is_refused_says_why),
       TEST(a_wakeup_fd_that_cannot_be_looked_at_is_refused),
+      TEST(a_size_is_wanted_only_where_it_is_asked_for),
   };
 
   harness_init();

@@ -201,6 +201,11 @@ static void count_handle(uv_handle_t* handle, void* count) {
   ++*(int*) count;
 }
 
+static void count_any(uv_handle_t* handle, void* count) {
+  (void) handle;
+  ++*(int*) count;
+}
+
 static void a_walk_meets_the_programs_handles_alone(void) {
   int count = 0;
 
@@ -257,6 +262,25 @@ static void so_it_does_where_a_handle_starts_while_the_last_one_closes(void) {
   CHECK_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
   CHECK_EQ(closed, 2);
   CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+static void a_walk_is_of_one_loop(void) {
+  uv_loop_t other;
+  uv_signal_t handle;
+  int count = 0;
+
+  open_handles();
+  CHECK_EQ(uv_loop_init(&other), 0);
+  CHECK_EQ(uv_signal_init(&other, &handle), 0);
+  CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
+  CHECK_EQ(uv_signal_start(&handle, on_signal, SIGUSR1), 0);
+  check_walk();
+  uv_walk(&other, count_any, &count);
+  CHECK_EQ(count, 1);
+  uv_close((uv_handle_t*) &handle, NULL);
+  CHECK_EQ(uv_run(&other, UV_RUN_DEFAULT), 0);
+  CHECK_EQ(uv_loop_close(&other), 0);
+  close_all();
 }
 
 static atomic_uint rounds;
@@ -485,6 +509,7 @@ int main(void) {
       TEST(so_it_does_before_what_it_closed_is_gone),
       TEST(so_it_does_where_a_callback_has_closed_the_last_handle),
       TEST(so_it_does_where_a_handle_starts_while_the_last_one_closes),
+      TEST(a_walk_is_of_one_loop),
       TEST(a_walk_does_not_touch_another_threads_loop),
       TEST(other_handles_are_libuvs),
       TEST(bad_arguments_are_refused_and_change_nothing),
