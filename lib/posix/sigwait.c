@@ -7,8 +7,36 @@
 #include "../base.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#ifdef __linux__
+# include <sys/syscall.h>
+#endif
 
 #ifdef HAVE_SIGTIMEDWAIT
+/* musl's function begins anew, with the whole time, when a handler has run. So
+ * the system call itself, which says so. Its time has longs, also where time_t
+ * has more bits. */
+static int wait_once(const sigset_t* set,
+                     siginfo_t* info,
+                     const struct timespec* limit) {
+# if defined(__linux__) && !defined(__GLIBC__) &&                              \
+     defined(SYS_rt_sigtimedwait) && HAVE_DECL_PTHREAD_SETCANCELSTATE
+  long left[2];
+
+  if (limit != NULL) {
+    left[0] = limit->tv_sec < LONG_MAX ? (long) limit->tv_sec : LONG_MAX;
+    left[1] = limit->tv_nsec;
+    pthread_testcancel(); /* as the function does */
+    return (int) syscall(
+        SYS_rt_sigtimedwait, set, info, left, (size_t) _NSIG / 8);
+  }
+# endif
+  return sigtimedwait(set, info, limit);
+}
+
 /* Take a pending signal of `set`, or the first to come until `deadline`. */
 int uvsig__take_signal(const sigset_t* set,
                        siginfo_t* info,
@@ -21,7 +49,7 @@ int uvsig__take_signal(const sigset_t* set,
     ns = now < deadline ? deadline - now : 0;
     left.tv_sec = (time_t) (ns / UVSIG__SECOND);
     left.tv_nsec = (long) (ns % UVSIG__SECOND);
-    if (sigtimedwait(set, info, deadline == UVSIG__NEVER ? NULL : &left) > 0)
+    if (wait_once(set, info, deadline == UVSIG__NEVER ? NULL : &left) > 0)
       return 0;
     /* EINTR, which NetBSD calls ECANCELED: a handler ran, of a signal that is
      * not in the set. When it has taken all the time, one more look says

@@ -932,16 +932,19 @@ static void a_wait_that_a_handler_interrupts_goes_on(void) {
 
   CHECK_EQ(uvsig_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
   for (i = 0; i < sizeof(interruptions) / sizeof(*interruptions); i++) {
+# if defined(__GLIBC__) || !defined(__linux__) /* see sigwait.c */
     raise(SIGUSR1);
     interruption = interruptions[i];
     CHECK_EQ(uvsig_sigtimedwait(&set, 1000, &info), 0);
     CHECK_EQ(interruption, 0);
+# endif
     raise(SIGUSR1);
     interruption = interruptions[i];
     CHECK_EQ(uvsig_sigwaitinfo(&set, &info), 0);
+    CHECK_EQ(interruption, 0);
   }
   interruption = EINVAL;
-  CHECK_EQ(uvsig_sigtimedwait(&set, 0, &info), UV_EINVAL);
+  CHECK_EQ(uvsig_sigwaitinfo(&set, &info), UV_EINVAL);
 #else
   skip_test("no sigtimedwait(2) here");
 #endif

@@ -524,7 +524,7 @@ static void the_kernels_timer_has_hard_ms_after_a_limit_that_is_over(void) {
   CHECK(e->has_timer);
   CHECK_EQ(timer_gettime(e->timer, &left), 0);
   CHECK(left.it_value.tv_sec > 0);
-  CHECK(left.it_value.tv_sec <= e->hard_ms / 1000);
+  CHECK(left.it_value.tv_sec <= (time_t) (e->hard_ms / 1000));
   CHECK_EQ(left.it_interval.tv_sec, 0);
   CHECK_EQ(left.it_interval.tv_nsec, 0);
   close_all();
