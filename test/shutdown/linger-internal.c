@@ -53,6 +53,8 @@ static void open_connected(void) {
   int fds[2];
 
   uvsig_shutdown_options_init(&options);
+  options.grace_ms = LONG_MS;
+  options.hard_ms = LONG_MS;
   options.linger_ms = LONG_MS;
   options.keep_sig = 1;
   fixture_open(&f, NULL);
