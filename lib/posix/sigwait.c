@@ -25,13 +25,16 @@ static int wait_once(const sigset_t* set,
 # if defined(__linux__) && !defined(__GLIBC__) &&                              \
      defined(SYS_rt_sigtimedwait) && HAVE_DECL_PTHREAD_SETCANCELSTATE
   long left[2];
+  int signum;
 
   if (limit != NULL) {
     left[0] = limit->tv_sec < LONG_MAX ? (long) limit->tv_sec : LONG_MAX;
     left[1] = limit->tv_nsec;
     pthread_testcancel(); /* as the function does */
-    return (int) syscall(
-        SYS_rt_sigtimedwait, set, info, left, (size_t) _NSIG / 8);
+    signum =
+        (int) syscall(SYS_rt_sigtimedwait, set, info, left, (size_t) _NSIG / 8);
+    if (signum > 0 || errno != ENOSYS) /* a kernel with longer times alone */
+      return signum;
   }
 # endif
   return sigtimedwait(set, info, limit);

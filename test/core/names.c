@@ -61,11 +61,14 @@ static void what_names_no_signal_is_refused(void) {
       " INT",       "INT ",        "0",      "-1",      "+2",
       "2x",         "4242",        "0x2",    "RTMIN+",  "RTMIN-1",
       "RTMIN+4242", "RTMAX+1",     "RTMAX-", "RTMINX",  "RTMIN+ 1",
-      "RTMIN+-1",   "99999999999", "SIG2",   "32",      "RTMAX-60",
+      "RTMIN+-1",   "99999999999", "SIG2",   "32",      "RTMAX-99",
       "2147483659", "4294967298", /* 2 where that does not fit */
       "\xc4\xb0NT", "IN{"};
+  char below[32]; /* SIGRTMIN: a signal by its number, and not by this name */
   size_t i;
 
+  snprintf(below, sizeof(below), "RTMAX-%d", SIGRTMAX - SIGTERM);
+  CHECK_EQ(uvsig_signal_number(below), UV_EINVAL);
   CHECK_EQ(uvsig_signal_number(NULL), UV_EINVAL);
   for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
     if (uvsig_signal_number(bad[i]) != UV_EINVAL)

@@ -9,6 +9,7 @@
 
 #include <uvsig-uv-signal.h>
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -289,9 +290,10 @@ static atomic_uint rounds;
 static void use_other_loop(void* unused) {
   uv_loop_t other;
   uv_signal_t handle;
+  unsigned most = scaled(300);
 
   (void) unused;
-  while (atomic_fetch_add(&rounds, 1) < 300) {
+  while (atomic_fetch_add(&rounds, 1) < most) {
     CHECK_EQ(uv_loop_init(&other), 0);
     CHECK_EQ(uv_signal_init(&other, &handle), 0);
     CHECK_EQ(uv_signal_start(&handle, on_signal, SIGUSR1), 0);
@@ -303,12 +305,15 @@ static void use_other_loop(void* unused) {
 
 static void a_walk_does_not_touch_another_threads_loop(void) {
   uv_thread_t thread;
+  unsigned most = scaled(300);
 
   open_handles();
   CHECK_EQ(uv_signal_start(&a, on_signal, SIGUSR1), 0);
   CHECK_EQ(uv_thread_create(&thread, use_other_loop, NULL), 0);
-  while (atomic_load(&rounds) <= 300)
+  while (atomic_load(&rounds) <= most) {
     check_walk();
+    sched_yield();
+  }
   CHECK_EQ(uv_thread_join(&thread), 0);
   close_all();
 }

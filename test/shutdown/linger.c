@@ -365,6 +365,7 @@ static void but_one_with_input_that_was_not_read_lingers(void) {
   client_expect(client, "ok");
   CHECK_EQ(server_ask('n'), 0);
   client_send(client, "g");
+  wait_delivered(client);
   server_signal(SIGTERM);
   server_expect("d");
   client_expect_end(client);
