@@ -272,17 +272,21 @@ static void join_a_plain_loop(void* unused) {
   fixture_close(&g);
 }
 
-/* It must not keep the signal from a loop that may be the only one to run. */
-static void a_loop_that_moves_to_a_plain_one_goes_by_the_handler(void) {
+static void move_to(uv_thread_cb join_another) {
   uv_thread_t thread;
 
   CHECK_EQ(sigemptyset(&nothing_blocked), 0);
   open_one(&f, &a);
   recorder_start(&a, SIGRTMIN);
-  CHECK_EQ(uv_thread_create(&thread, join_a_plain_loop, NULL), 0);
+  CHECK_EQ(uv_thread_create(&thread, join_another, NULL), 0);
   CHECK_EQ(uv_thread_join(&thread), 0);
   fixture_close(&f);
   CHECK(!is_blocked(SIGRTMIN));
+}
+
+/* It must not keep the signal from a loop that may be the only one to run. */
+static void a_loop_that_moves_to_a_plain_one_goes_by_the_handler(void) {
+  move_to(join_a_plain_loop);
 }
 
 static void join_a_queued_loop(void* unused) {
@@ -300,15 +304,7 @@ static void join_a_queued_loop(void* unused) {
 }
 
 static void a_loop_that_moves_to_a_queued_one_is_queued_there(void) {
-  uv_thread_t thread;
-
-  CHECK_EQ(sigemptyset(&nothing_blocked), 0);
-  open_one(&f, &a);
-  recorder_start(&a, SIGRTMIN);
-  CHECK_EQ(uv_thread_create(&thread, join_a_queued_loop, NULL), 0);
-  CHECK_EQ(uv_thread_join(&thread), 0);
-  fixture_close(&f);
-  CHECK(!is_blocked(SIGRTMIN));
+  move_to(join_a_queued_loop);
 }
 
 static atomic_bool is_over;

@@ -53,6 +53,22 @@ static void close_all(void) {
   uv_sem_destroy(&goes_on);
 }
 
+/* A job keeps it there. */
+static void open_draining(void) {
+  set_options();
+  open_shutdown();
+  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
+  raise(SIGTERM);
+  run_idle(&f.loop);
+  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+}
+
+static void finish_job(void) {
+  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
+  run_to_done();
+  close_all();
+}
+
 static struct uvsig__coordinator* coordinator(void) {
   return sd.coordinator;
 }
@@ -385,12 +401,7 @@ static void a_signal_of_the_timer_that_comes_too_late_is_none(void) {
     defined(HAVE_TIMER_CREATE)
   siginfo_t info;
 
-  set_options();
-  open_shutdown();
-  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
-  raise(SIGTERM);
-  run_idle(&f.loop);
-  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  open_draining();
   memset(&info, 0, sizeof(info));
   info.si_signo = SIGTERM;
   info.si_code = SI_TIMER;
@@ -412,11 +423,7 @@ static void a_signal_of_the_timer_that_comes_too_late_is_none(void) {
 static void the_watchdogs_thread_is_woken_to_end(void) {
   unsigned before;
 
-  set_options();
-  open_shutdown();
-  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
-  raise(SIGTERM);
-  run_idle(&f.loop);
+  open_draining();
   before = atomic_load(&wakes);
   CHECK_EQ(uvsig_shutdown_close(&sd, NULL), 0);
   CHECK_EQ(atomic_load(&wakes), before + 1);
@@ -449,9 +456,7 @@ static void a_child_that_goes_on_sets_its_limit_once(void) {
   run_idle(&f.loop);
   CHECK_EQ(run_forked(go_on_in_child), 0);
   CHECK_EQ(uvsig_shutdown_release(&other_hold), 0);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
-  run_to_done();
-  close_all();
+  finish_job();
 }
 
 /* Before a shutdown it has no limit. */
@@ -657,12 +662,7 @@ static void the_limit_moves_with_the_time_after_a_stop(void) {
   uint64_t hard;
   uint64_t until;
 
-  set_options();
-  open_shutdown();
-  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
-  raise(SIGTERM);
-  run_idle(&f.loop);
-  CHECK_EQ(uvsig_shutdown_phase(&sd), UVSIG_SHUTDOWN_DRAINING);
+  open_draining();
   hard = options.hard_ms * UVSIG__MS;
   do
     until = coordinator()->until;
@@ -671,9 +671,7 @@ static void the_limit_moves_with_the_time_after_a_stop(void) {
   CHECK_EQ(coordinator()->limit,
            until + hard + coordinator()->escalation.hard_ms * UVSIG__MS);
   CHECK_EQ(uvsig__watchdog_limit(coordinator()), coordinator()->limit);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
-  run_to_done();
-  close_all();
+  finish_job();
 }
 
 /* As if the process had stood still for a while. */
@@ -681,11 +679,7 @@ static void a_limit_that_is_later_stays(void) {
   struct uvsig__watchdog* watchdog;
   uint64_t limit;
 
-  set_options();
-  open_shutdown();
-  CHECK_EQ(uvsig_shutdown_hold(&sd, &hold, "job"), 0);
-  raise(SIGTERM);
-  run_idle(&f.loop);
+  open_draining();
   watchdog = &coordinator()->watchdog;
   limit = uvsig__watchdog_limit(coordinator());
   uv_mutex_lock(&watchdog->mutex);
@@ -693,9 +687,7 @@ static void a_limit_that_is_later_stays(void) {
   uv_mutex_unlock(&watchdog->mutex);
   CHECK(uvsig__watchdog_resumed_at(coordinator()) != 0);
   CHECK_EQ(uvsig__watchdog_limit(coordinator()), limit);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
-  run_to_done();
-  close_all();
+  finish_job();
 }
 
 /* --- What a coordinator begins with --------------------------------------- */
@@ -769,9 +761,7 @@ static void the_limit_of_forcing_is_its_end(void) {
   /* And so much more as the watchdog is later than the loop. */
   CHECK_EQ(c->limit,
            c->until + (c->escalation.hard_ms - options.hard_ms) * UVSIG__MS);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
-  run_to_done();
-  close_all();
+  finish_job();
 }
 
 /* --- Sums ----------------------------------------------------------------- */
@@ -811,9 +801,7 @@ static void the_longest_hard_ms_does_not_make_draining_longer(void) {
   raise(SIGTERM);
   while (uvsig_shutdown_phase(&sd) != UVSIG_SHUTDOWN_FORCING)
     uv_run(&f.loop, UV_RUN_ONCE);
-  CHECK_EQ(uvsig_shutdown_release(&hold), 0);
-  run_to_done();
-  close_all();
+  finish_job();
 }
 
 int main(void) {
